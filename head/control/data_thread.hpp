@@ -1,0 +1,32 @@
+// One data thread: a loop, and the discs that live on it for life, each with its connections to the
+// tail and its export to the guest. Everything else talks to them through here; nothing on a data
+// thread ever waits for anything here.
+#pragma once
+
+#include "head/catalogue/disc_spec.hpp"
+#include "head/stats/disc_stats.hpp"
+
+#include <functional>
+#include <memory>
+#include <string>
+
+namespace head::control {
+
+class DataThread {
+ public:
+  virtual ~DataThread() = default;
+
+  // Any thread may call these; they return at once. `done` runs on the data thread: it must be
+  // short and must not block.
+
+  // Makes the disc, opens its sockets for guests and begins to connect to the tail. `done("")`, or
+  // with a sentence, when a socket for guests could not be opened; the disc then is not there.
+  // How the connection to the tail fares is told by `stats`.
+  virtual void attach(const catalogue::DiscSpec& spec, std::shared_ptr<stats::DiscStats> stats,
+                      std::function<void(std::string problem)> done) = 0;
+
+  // Ends the sessions with guests, drains the disc and forgets it.
+  virtual void detach(const std::string& name, std::function<void()> done) = 0;
+};
+
+}  // namespace head::control

@@ -1,0 +1,112 @@
+// What somebody asks of a disc, from the guest's side to the tail: one object all the way, owned by
+// whoever asked, answered exactly once.
+#pragma once
+
+#include "iouring/timer.hpp"
+
+#include <sys/uio.h>
+
+#include <cstdint>
+#include <span>
+
+namespace head::nbd {
+
+// Command types and flags as the protocol numbers them (doc/proto.md, "Request types" and
+// "Command flags").
+enum class Command : std::uint16_t {
+  read = 0,
+  write = 1,
+  disconnect = 2,
+  flush = 3,
+  trim = 4,
+  cache = 5,
+  write_zeroes = 6,
+  block_status = 7,
+};
+
+namespace command_flag {
+inline constexpr std::uint16_t fua = 1 << 0;
+inline constexpr std::uint16_t no_hole = 1 << 1;
+inline constexpr std::uint16_t df = 1 << 2;
+inline constexpr std::uint16_t req_one = 1 << 3;
+inline constexpr std::uint16_t fast_zero = 1 << 4;
+}  // namespace command_flag
+
+// One extent of base:allocation ("Metadata querying" in the specification).
+struct Extent {
+  std::uint32_t length = 0;
+  std::uint32_t flags = 0;  // 1: hole, 2: reads as zero.
+};
+
+class Request {
+ public:
+  Request() = default;
+  Request(const Request&) = delete;
+  Request& operator=(const Request&) = delete;
+
+  Command command = Command::read;
+  std::uint16_t flags = 0;  // command_flag
+  std::uint64_t offset = 0;
+  std::uint32_t length = 0;  // Bytes; 0 for flush.
+  // read: filled completely when the answer is success. write: what to write. The sizes add up to
+  // `length`; the list and the memory stay put until on_done(). Not used by other commands.
+  std::span<const iovec> memory;
+  // block_status: where extents go, and how many of them the answer filled (at least one).
+  std::span<Extent> extents;
+  std::uint32_t extents_filled = 0;
+
+  // Stamps of the journey: the guest asked; it left the head for the tail (again, after a replay).
+  iouring::Instant arrived{};
+  iouring::Instant sent{};
+
+  // Exactly once per submit(), never from inside submit(). `error` is an errno, 0 for success. The
+  // request may be submitted again, or destroyed, inside.
+  virtual void on_done(int error) noexcept = 0;
+
+ protected:
+  ~Request() = default;
+
+ private:
+  friend class RequestQueue;
+  Request* next_ = nullptr;  // In the one queue that it is in.
+};
+
+// Requests in order, linked through themselves.
+class RequestQueue {
+ public:
+  bool empty() const noexcept { return head_ == nullptr; }
+  std::uint32_t size() const noexcept { return size_; }
+  Request* front() const noexcept { return head_; }
+
+  void push(Request& request) noexcept {
+    request.next_ = nullptr;
+    (head_ == nullptr ? head_ : tail_->next_) = &request;
+    tail_ = &request;
+    ++size_;
+  }
+
+  // Puts it before all others.
+  void push_front(Request& request) noexcept {
+    request.next_ = head_;
+    if (head_ == nullptr) tail_ = &request;
+    head_ = &request;
+    ++size_;
+  }
+
+  // Null when empty.
+  Request* pop() noexcept {
+    Request* first = head_;
+    if (first == nullptr) return nullptr;
+    head_ = first->next_;
+    first->next_ = nullptr;
+    --size_;
+    return first;
+  }
+
+ private:
+  Request* head_ = nullptr;
+  Request* tail_ = nullptr;
+  std::uint32_t size_ = 0;
+};
+
+}  // namespace head::nbd
