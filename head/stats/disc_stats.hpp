@@ -1,0 +1,130 @@
+// What there is to know about one disc while it runs. Its data thread (and, where it says so, the
+// keeper) writes; control reads at any time. Nobody ever waits for anybody, and a disc that was
+// never asked for anything costs less than 1 KiB.
+#pragma once
+
+#include "head/stats/histogram.hpp"
+
+#include <array>
+#include <atomic>
+#include <cstdint>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <string_view>
+
+namespace head::stats {
+
+enum class Operation : std::uint8_t { read, write, flush, trim, write_zeroes, cache, block_status };
+inline constexpr std::size_t operations = 7;
+std::string_view to_string(Operation operation) noexcept;
+
+// Why a request took longer than the stall threshold.
+enum class Cause : std::uint8_t {
+  neighbour,  // The kernel did not know where to send: no good neighbour entry while it waited.
+  reconnect,  // There was no connection to the tail, and the neighbour entry was good.
+  other,
+};
+inline constexpr std::size_t causes = 3;
+std::string_view to_string(Cause cause) noexcept;
+
+enum class DiscState : std::uint8_t {
+  connecting,  // For the first time: nothing is known of the disc yet.
+  ready,
+  reconnecting,  // Requests wait and will be replayed.
+  held,          // The tail offers another disc than before: requests wait for an operator.
+  detaching,
+};
+std::string_view to_string(DiscState state) noexcept;
+
+struct OperationSnapshot {
+  std::uint64_t requests = 0;  // Answered, well or not.
+  std::uint64_t bytes = 0;     // Of those answered well.
+  std::uint64_t errors = 0;
+  HistogramSnapshot latency;  // Of all answered.
+};
+
+struct StallSnapshot {
+  std::uint64_t count = 0;
+  std::uint64_t time_ns = 0;
+};
+
+// One moment of a disc, as a value.
+struct DiscSnapshot {
+  DiscState state = DiscState::connecting;
+  std::int64_t state_since_ns = 0;  // steady_clock
+  std::uint64_t size = 0;
+  std::uint16_t flags = 0;
+  std::uint32_t in_flight = 0;
+  std::uint32_t connections = 0;
+  std::uint32_t guests = 0;
+  std::uint64_t reconnects = 0;
+  std::int64_t neighbour_missing_at_ns = 0;
+  std::string last_problem;
+  std::array<OperationSnapshot, operations> by_operation;
+  std::array<StallSnapshot, causes> stalls;
+};
+
+class DiscStats {
+ public:
+  // Told of every change of state, on the thread that made it; must be quick and must not block.
+  class Watcher {
+   public:
+    virtual void on_state(DiscState state) noexcept = 0;
+
+   protected:
+    ~Watcher() = default;
+  };
+
+  // `watcher` may be null; otherwise it must outlive every writer.
+  explicit DiscStats(Watcher* watcher = nullptr) noexcept : watcher_(watcher) {}
+  DiscStats(const DiscStats&) = delete;
+  DiscStats& operator=(const DiscStats&) = delete;
+
+  // The data thread. `error` is an errno, 0 for success; `latency` is what the guest saw, from the
+  // request's arrival to its answer.
+  void record(Operation operation, std::uint32_t bytes, int error, Duration latency) noexcept;
+  void record_stall(Cause cause, Duration latency) noexcept;
+  void enter(DiscState state, Instant now) noexcept;
+  // One sentence, cut at 200 bytes. Rare: a connection was refused, lost, or disbelieved.
+  void set_problem(std::string_view sentence) noexcept;
+
+  std::atomic<DiscState> state{DiscState::connecting};
+  std::atomic<std::int64_t> state_since_ns{0};  // steady_clock
+  std::atomic<std::uint64_t> size{0};           // Bytes; 0 until known.
+  std::atomic<std::uint16_t> flags{0};          // nbd::transmission_flag, as the tail says.
+  std::atomic<std::uint32_t> in_flight{0};      // Requests that guests wait for.
+  std::atomic<std::uint32_t> connections{0};    // To the tail, usable now.
+  std::atomic<std::uint32_t> guests{0};         // Clients of the export.
+  std::atomic<std::uint64_t> reconnects{0};
+
+  // The keeper writes it: the last instant (steady_clock, nanoseconds) at which the neighbour
+  // entry was seen absent, INCOMPLETE or FAILED; 0 for never.
+  std::atomic<std::int64_t> neighbour_missing_at_ns{0};
+
+  // Any thread. `with_latency` false leaves the histograms out: 10,000 discs are listed often.
+  DiscSnapshot snapshot(bool with_latency = true) const;
+  std::string problem() const;
+
+ private:
+  struct PerOperation {
+    std::atomic<std::uint64_t> requests{0};
+    std::atomic<std::uint64_t> bytes{0};
+    std::atomic<std::uint64_t> errors{0};
+    Histogram latency;
+  };
+  struct PerCause {
+    std::atomic<std::uint64_t> count{0};
+    std::atomic<std::uint64_t> time_ns{0};
+  };
+
+  Watcher* const watcher_;
+  std::array<PerOperation, operations> by_operation_;
+  std::array<PerCause, causes> stalls_;
+  mutable std::mutex problem_lock_;  // Off the data path; held for a copy of 200 bytes.
+  std::string problem_;
+};
+
+static_assert(sizeof(DiscStats) < 1024);
+
+}  // namespace head::stats

@@ -1,0 +1,80 @@
+#include "head/stats/disc_stats.hpp"
+
+#include <catch2/catch.hpp>
+
+#include <cerrno>
+#include <string>
+#include <vector>
+
+using namespace head::stats;
+using namespace std::chrono_literals;
+
+namespace {
+
+struct Listener final : DiscStats::Watcher {
+  void on_state(DiscState state) noexcept override { heard.push_back(state); }
+  std::vector<DiscState> heard;
+};
+
+}  // namespace
+
+TEST_CASE("requests, bytes and errors are told apart by operation", "[stats]") {
+  DiscStats stats;
+  stats.record(Operation::read, 4096, 0, 120us);
+  stats.record(Operation::read, 4096, EIO, 80us);
+  stats.record(Operation::write, 512, 0, 1ms);
+
+  const DiscSnapshot now = stats.snapshot();
+  const auto& read = now.by_operation[static_cast<std::size_t>(Operation::read)];
+  CHECK(read.requests == 2);
+  CHECK(read.bytes == 4096);
+  CHECK(read.errors == 1);
+  CHECK(read.latency.count == 2);
+  CHECK(now.by_operation[static_cast<std::size_t>(Operation::write)].bytes == 512);
+  CHECK(now.by_operation[static_cast<std::size_t>(Operation::flush)].requests == 0);
+}
+
+TEST_CASE("stalls are counted with the time they cost, by cause", "[stats]") {
+  DiscStats stats;
+  stats.record_stall(Cause::neighbour, 1s);
+  stats.record_stall(Cause::neighbour, 2s);
+  stats.record_stall(Cause::other, 30ms);
+
+  const DiscSnapshot now = stats.snapshot(false);
+  CHECK(now.stalls[static_cast<std::size_t>(Cause::neighbour)].count == 2);
+  CHECK(now.stalls[static_cast<std::size_t>(Cause::neighbour)].time_ns == 3'000'000'000);
+  CHECK(now.stalls[static_cast<std::size_t>(Cause::other)].count == 1);
+  CHECK(now.stalls[static_cast<std::size_t>(Cause::reconnect)].count == 0);
+}
+
+TEST_CASE("a change of state is stamped and told", "[stats]") {
+  Listener listener;
+  DiscStats stats(&listener);
+  const Instant now{5s};
+  stats.enter(DiscState::ready, now);
+  stats.enter(DiscState::reconnecting, now + 1s);
+  CHECK(listener.heard == std::vector{DiscState::ready, DiscState::reconnecting});
+  CHECK(stats.snapshot().state == DiscState::reconnecting);
+  CHECK(stats.snapshot().state_since_ns == 6'000'000'000);
+}
+
+TEST_CASE("a problem is kept short, however long a peer made it", "[stats]") {
+  DiscStats stats;
+  stats.set_problem(std::string(10'000, 'x'));
+  CHECK(stats.problem() == std::string(200, 'x'));
+  stats.set_problem("");
+  CHECK(stats.problem().empty());
+}
+
+TEST_CASE("a snapshot without latency holds no histogram", "[stats]") {
+  DiscStats stats;
+  stats.record(Operation::read, 4096, 0, 120us);
+  CHECK(stats.snapshot(false).by_operation[0].requests == 1);
+  CHECK(stats.snapshot(false).by_operation[0].latency.buckets.empty());
+}
+
+TEST_CASE("states, causes and operations have names", "[stats]") {
+  CHECK(to_string(Operation::block_status) == "block_status");
+  CHECK(to_string(Cause::neighbour) == "neighbour");
+  CHECK(to_string(DiscState::detaching) == "detaching");
+}
