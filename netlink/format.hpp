@@ -1,0 +1,29 @@
+// Addresses, link-layer addresses and neighbour states to text and back, the way iproute2 writes
+// them. Parsing is strict: the whole text or nothing.
+#pragma once
+
+#include "netlink/neighbour.hpp"
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+
+namespace netlink {
+
+std::string to_string(const Ip6& address);  // RFC 5952.
+std::optional<Ip6> parse_ip6(std::string_view text);
+
+std::string to_string(const Mac& mac);  // "52:54:00:12:34:56"
+std::optional<Mac> parse_mac(std::string_view text);
+
+std::string_view nud_name(std::uint16_t state) noexcept;  // "STALE"; "NONE" for 0; "?" otherwise.
+
+// "router extern_learn managed proto 72": the marks of an entry, "" when it has none.
+std::string marks(const Neighbour& neighbour);
+
+// One line as `ip -d -6 neigh` has it: "2001:db8::1 dev eth0 lladdr 52:54:00:12:34:56 extern_learn
+// proto 72 STALE"; "-" in place of an unknown link-layer address.
+std::string to_line(const Neighbour& neighbour, std::string_view device);
+
+}  // namespace netlink

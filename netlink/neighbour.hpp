@@ -1,0 +1,117 @@
+// Neighbours as plain values: what the kernel's IPv6 neighbour table holds, what somebody wants it
+// to hold, and the pure functions that compare the two. No socket, no libnl, no policy beyond
+// "which entries are ours and which must be left alone".
+#pragma once
+
+#include <array>
+#include <compare>
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <vector>
+
+namespace netlink {
+
+using Ip6 = std::array<std::uint8_t, 16>;
+using Mac = std::array<std::uint8_t, 6>;
+
+// NUD_*, NTF_* and NTF_EXT_* of linux/neighbour.h, which knows the newest ones only on new systems.
+namespace nud {
+inline constexpr std::uint16_t none = 0x00, incomplete = 0x01, reachable = 0x02, stale = 0x04,
+                               delay = 0x08, probe = 0x10, failed = 0x20, noarp = 0x40,
+                               permanent = 0x80;
+inline constexpr std::uint16_t valid = permanent | noarp | reachable | probe | stale | delay;
+}  // namespace nud
+namespace ntf {
+inline constexpr std::uint8_t use = 0x01, proxy = 0x08, ext_learned = 0x10, router = 0x80;
+inline constexpr std::uint32_t ext_managed = 0x01, ext_locked = 0x02, ext_validated = 0x04;
+}  // namespace ntf
+
+// The mark of our entries: their NDA_PROTOCOL. A number like RTPROT_*, free in the kernel's header,
+// in iproute2's rt_protos and in FRR; `ip -d -6 neigh` shows it as "proto 72".
+inline constexpr std::uint8_t our_protocol = 72;
+
+struct NeighbourKey {
+  int ifindex = 0;
+  Ip6 address{};
+  auto operator<=>(const NeighbourKey&) const = default;
+};
+
+struct Neighbour {
+  NeighbourKey key;
+  std::optional<Mac> lladdr;    // Absent while the kernel is still resolving.
+  std::uint16_t state = 0;      // nud::
+  std::uint8_t flags = 0;       // ntf:: (the 8-bit ones)
+  std::uint8_t protocol = 0;    // Who made it; our_protocol is us.
+  std::uint32_t ext_flags = 0;  // ntf::ext_
+  // Ages in milliseconds, as of the dump; the kernel counts them in hundredths of a second.
+  std::uint32_t confirmed_ms = 0, used_ms = 0, updated_ms = 0;
+
+  bool ours() const noexcept { return protocol == our_protocol; }
+  bool usable() const noexcept { return lladdr && (state & nud::valid) != 0; }
+};
+
+// An entry to be written. `state` is nud::stale, or nud::probe where the binding is in doubt and is
+// to be verified at once; never anything that would keep a wrong binding from healing.
+struct Entry {
+  NeighbourKey key;
+  Mac lladdr{};
+  std::uint16_t state = nud::stale;
+  bool validated = false;  // Ask for NTF_EXT_EXT_VALIDATED as well (kernels that have it).
+  bool operator==(const Entry&) const = default;
+};
+
+// What somebody wants: this neighbour kept, at this link-layer address if it is known.
+struct Desired {
+  NeighbourKey key;
+  std::optional<Mac> lladdr;
+  bool validated = false;
+};
+
+enum class Verdict : std::uint8_t {
+  right,    // Nothing to do.
+  set,      // Write it, with the desired link-layer address.
+  learned,  // The wire says another link-layer address (or the first one): that one is kept.
+  resolve,  // Nobody knows the link-layer address, or the known one does not answer.
+  foreign,  // Somebody else's entry: it stays as it is.
+};
+
+struct Judgement {
+  Verdict verdict = Verdict::right;
+  Mac lladdr{};                      // set, learned: which one is right.
+  std::uint16_t state = nud::stale;  // set, learned: the state to write it in.
+  bool write = false;                // learned: the entry lacks our marks and must be written too.
+};
+
+// What is to be done about one desired entry, given what the kernel has (nullptr: nothing).
+Judgement judge(const Desired& desired, const Neighbour* actual) noexcept;
+
+struct Learned {
+  NeighbourKey key;
+  Mac lladdr{};
+};
+
+// What must change for `actual` to become `desired`. Entries that are neither ours nor desired are
+// someone else's business and never appear. Applied once, nothing is left to plan.
+struct Plan {
+  std::vector<Entry> set;
+  std::vector<NeighbourKey> remove;
+  std::vector<NeighbourKey> resolve;
+  std::vector<Learned> learned;
+  std::vector<NeighbourKey> foreign;
+
+  bool empty() const noexcept { return set.empty() && remove.empty() && resolve.empty(); }
+};
+
+// Both sorted by key, without duplicates.
+Plan plan(std::span<const Desired> desired, std::span<const Neighbour> actual);
+
+// Whether such an address can be the link-layer address of one machine: not zero, not multicast,
+// not broadcast.
+bool is_unicast(const Mac& mac) noexcept;
+bool is_multicast(const Ip6& address) noexcept;
+bool is_unspecified(const Ip6& address) noexcept;
+bool is_loopback(const Ip6& address) noexcept;
+bool is_link_local(const Ip6& address) noexcept;
+
+}  // namespace netlink
