@@ -1,0 +1,155 @@
+#include "head/catalogue/disc_spec.hpp"
+
+#include "netlink/format.hpp"
+
+#include <fmt/format.h>
+#include <nlohmann/json.hpp>
+
+#include <algorithm>
+#include <net/if.h>
+
+namespace head::catalogue {
+
+namespace {
+
+using nlohmann::json;
+
+bool is_alphanumeric(char c) noexcept {
+  return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9');
+}
+
+// What the kernel takes as an interface name (dev_valid_name() in net/core/dev.c).
+bool is_interface(std::string_view text) noexcept {
+  if (text.empty() || text.size() >= IFNAMSIZ || text == "." || text == "..") return false;
+  return std::none_of(text.begin(), text.end(), [](char c) {
+    return c == '/' || c == ':' || static_cast<unsigned char>(c) <= ' ' || c == 0x7f;
+  });
+}
+
+// Takes one member after the other; the first one that is wrong is kept.
+class Members {
+ public:
+  explicit Members(const json& from) : from_(from) {}
+
+  void take(DiscSpec& into) {
+    for (const auto& [key, value] : from_.items()) {
+      if (!problem_.empty()) return;
+      take(into, key, value);
+    }
+    if (!problem_.empty()) return;
+    if (into.name.empty()) problem_ = "a disc needs a \"name\"";
+    if (problem_.empty() && !has_uri_)
+      problem_ = fmt::format("disc {} needs a \"uri\", nbd://[ADDRESS]/EXPORT say", into.name);
+  }
+
+  std::string& problem() { return problem_; }
+
+ private:
+  void take(DiscSpec& into, const std::string& key, const json& value) {
+    if (key == "name") return take_name(into, value);
+    if (key == "uri") return take_uri(into, value);
+    if (key == "lladdr") return take_lladdr(into, value);
+    if (key == "dev") return take_dev(into, value);
+    if (key == "read_only") return take_read_only(into, value);
+    if (key == "connections") return take_connections(into, value);
+    problem_ = fmt::format(
+        "{}: a disc has no \"{}\"; it has name, uri, lladdr, dev, read_only and connections",
+        whose(), key.substr(0, 40));
+  }
+
+  void take_name(DiscSpec& into, const json& value) {
+    if (!value.is_string() || !is_name(value.get_ref<const std::string&>())) {
+      problem_ = fmt::format(
+          "\"{}\" cannot be a disc's name: it begins with a letter or digit and has at most {} "
+          "letters, digits, dots, underscores and hyphens",
+          value.is_string() ? value.get_ref<const std::string&>().substr(0, 80) : value.type_name(),
+          name_max);
+      return;
+    }
+    into.name = value.get<std::string>();
+  }
+
+  void take_uri(DiscSpec& into, const json& value) {
+    if (!value.is_string()) return wrong("uri", "is a string, nbd://[ADDRESS]/EXPORT say");
+    auto uri = nbd::parse_uri(value.get_ref<const std::string&>());
+    if (!uri) {
+      problem_ = fmt::format("{}: {}", whose(), uri.error());
+      return;
+    }
+    into.uri = *uri;
+    has_uri_ = true;
+  }
+
+  void take_lladdr(DiscSpec& into, const json& value) {
+    if (value.is_null()) return;
+    into.lladdr =
+        value.is_string() ? netlink::parse_mac(value.get_ref<const std::string&>()) : std::nullopt;
+    if (!into.lladdr) return wrong("lladdr", "is written like 52:54:00:12:34:56");
+    if (!netlink::is_unicast(*into.lladdr))
+      wrong("lladdr", "is the address of one machine, neither zero nor multicast nor broadcast");
+  }
+
+  void take_dev(DiscSpec& into, const json& value) {
+    if (value.is_null()) return;
+    if (!value.is_string() || !is_interface(value.get_ref<const std::string&>()))
+      return wrong("dev", "is the name of a network interface, at most 15 characters long");
+    into.dev = value.get<std::string>();
+  }
+
+  void take_read_only(DiscSpec& into, const json& value) {
+    if (!value.is_boolean()) return wrong("read_only", "is true or false");
+    into.read_only = value.get<bool>();
+  }
+
+  void take_connections(DiscSpec& into, const json& value) {
+    if (!value.is_number_integer() || value < 1 || value > connections_max)
+      return wrong("connections", fmt::format("is a whole number from 1 to {}", connections_max));
+    into.connections = value.get<unsigned>();
+  }
+
+  void wrong(std::string_view member, std::string_view rule) {
+    problem_ = fmt::format("{}: \"{}\" {}", whose(), member, rule);
+  }
+
+  std::string whose() const {
+    const auto name = from_.find("name");
+    if (name != from_.end() && name->is_string() && is_name(name->get_ref<const std::string&>()))
+      return "disc " + name->get_ref<const std::string&>();
+    return "a disc";
+  }
+
+  const json& from_;
+  bool has_uri_ = false;
+  std::string problem_;
+};
+
+}  // namespace
+
+bool is_name(std::string_view text) noexcept {
+  return !text.empty() && text.size() <= name_max && is_alphanumeric(text.front()) &&
+         std::all_of(text.begin(), text.end(),
+                     [](char c) { return is_alphanumeric(c) || c == '.' || c == '_' || c == '-'; });
+}
+
+json to_json(const DiscSpec& spec) {
+  json object = {{"name", spec.name},
+                 {"uri", nbd::to_string(spec.uri)},
+                 {"read_only", spec.read_only},
+                 {"connections", spec.connections}};
+  if (spec.lladdr) object["lladdr"] = netlink::to_string(*spec.lladdr);
+  if (!spec.dev.empty()) object["dev"] = spec.dev;
+  return object;
+}
+
+Result<DiscSpec, std::string> spec_from_json(const json& from) {
+  if (!from.is_object())
+    return Failure{
+        fmt::format("a disc is an object with a name and a uri, not {}", from.type_name())};
+  DiscSpec spec;
+  Members members(from);
+  members.take(spec);
+  if (!members.problem().empty()) return Failure{std::move(members.problem())};
+  return spec;
+}
+
+}  // namespace head::catalogue

@@ -1,0 +1,43 @@
+// What an operator says of one disc: its name, where it is, and how it is to be served. A value;
+// the catalogue keeps it, the API takes and shows it.
+#pragma once
+
+#include "head/base/result.hpp"
+#include "head/nbd/uri.hpp"
+#include "netlink/neighbour.hpp"
+
+#include <nlohmann/json_fwd.hpp>
+
+#include <cstddef>
+#include <optional>
+#include <string>
+#include <string_view>
+
+namespace head::catalogue {
+
+inline constexpr std::size_t name_max = 64;
+inline constexpr unsigned connections_max = 16;
+
+struct DiscSpec {
+  std::string name;
+  nbd::Uri uri;
+  std::optional<netlink::Mac> lladdr{};  // Known beforehand; otherwise the wire is asked.
+  std::string dev{};                     // The interface; empty: as the route says.
+  bool read_only = false;
+  unsigned connections = 1;  // 1..connections_max
+
+  bool operator==(const DiscSpec&) const = default;
+};
+
+// A disc's name is also a directory's: [A-Za-z0-9][A-Za-z0-9._-]{0,63}.
+bool is_name(std::string_view text) noexcept;
+
+// {"name": "web1", "uri": "nbd://[fd00::1]/web1", "lladdr": "52:54:00:12:34:56", "dev": "eth0",
+//  "read_only": false, "connections": 1}; what is not set is left out.
+nlohmann::json to_json(const DiscSpec& spec);
+
+// The error is one sentence that names the member and what it may be. Unknown members are errors:
+// they are misspellings, or ask for something that this version would silently not do.
+Result<DiscSpec, std::string> spec_from_json(const nlohmann::json& json);
+
+}  // namespace head::catalogue

@@ -1,0 +1,181 @@
+#include "head/catalogue/store.hpp"
+
+#include <fmt/format.h>
+
+#include <cerrno>
+#include <cstring>
+#include <fcntl.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+#include <utility>
+
+namespace head::catalogue {
+
+namespace {
+
+using iouring::adopt;
+using iouring::UniqueFd;
+
+[[noreturn]] void fail(const std::string& what, const std::filesystem::path& path, int error,
+                       std::string_view way_out) {
+  throw StoreError(
+      fmt::format("cannot {} {}: {}; {}", what, path.native(), std::strerror(error), way_out));
+}
+
+UniqueFd open_or_fail(const std::filesystem::path& path, int flags, const std::string& what) {
+  UniqueFd fd(adopt, ::open(path.c_str(), flags | O_CLOEXEC, 0600));
+  if (!fd) fail(what, path, errno, "check the state directory's owner, mode and disk");
+  return fd;
+}
+
+void sync_or_fail(const UniqueFd& fd, const std::filesystem::path& path) {
+  if (::fsync(fd.fd()) != 0) fail("sync", path, errno, "check the disk");
+}
+
+std::string read_all(const UniqueFd& fd, const std::filesystem::path& path) {
+  std::string text;
+  char piece[64 * 1024];
+  for (;;) {
+    const ssize_t size = ::read(fd.fd(), piece, sizeof piece);
+    if (size < 0 && errno == EINTR) continue;
+    if (size < 0) fail("read", path, errno, "check the disk");
+    if (size == 0) return text;
+    text.append(piece, static_cast<std::size_t>(size));
+  }
+}
+
+UniqueFd take_ownership(const std::filesystem::path& directory) {
+  const auto path = directory / "lock";
+  UniqueFd fd = open_or_fail(path, O_RDWR | O_CREAT, "open");
+  if (::flock(fd.fd(), LOCK_EX | LOCK_NB) == 0) return fd;
+  if (errno != EWOULDBLOCK) fail("lock", path, errno, "check the file system");
+  throw StoreError(fmt::format(
+      "{} belongs to a headd that is running; stop it, or choose another with --state-dir",
+      directory.native()));
+}
+
+std::map<std::string, DiscSpec> load(const std::filesystem::path& file) {
+  UniqueFd fd(adopt, ::open(file.c_str(), O_RDONLY | O_CLOEXEC));
+  if (!fd && errno == ENOENT) return {};
+  if (!fd) fail("open", file, errno, "check its owner and mode");
+  auto discs = parse_text(read_all(fd, file));
+  if (!discs)
+    throw StoreError(fmt::format(
+        "{} is not used and was left as it is: {}; mend it or restore it from a backup, or move it "
+        "away to begin without discs",
+        file.native(), discs.error()));
+  return *discs;
+}
+
+}  // namespace
+
+Store::Store(std::filesystem::path directory)
+    : directory_(std::move(directory)), file_(directory_ / "discs.json") {
+  if (::mkdir(directory_.c_str(), 0700) != 0 && errno != EEXIST)
+    fail("make the state directory", directory_, errno,
+         "make its parent, or choose another with --state-dir");
+  owner_lock_ = take_ownership(directory_);
+  discs_ = load(file_);
+}
+
+std::vector<DiscSpec> Store::discs() const {
+  const std::lock_guard lock(lock_);
+  std::vector<DiscSpec> list;
+  list.reserve(discs_.size());
+  for (const auto& [name, spec] : discs_) list.push_back(spec);
+  return list;
+}
+
+void Store::put(std::span<const DiscSpec> specs) {
+  std::unique_lock lock(lock_);
+  for (const DiscSpec& spec : specs) apply(spec.name, spec);
+  commit(lock);
+}
+
+void Store::remove(std::span<const std::string> names) {
+  std::unique_lock lock(lock_);
+  for (const std::string& name : names) apply(name, std::nullopt);
+  commit(lock);
+}
+
+std::uint64_t Store::writes() const {
+  const std::lock_guard lock(lock_);
+  return writes_;
+}
+
+void Store::apply(const std::string& name, const std::optional<DiscSpec>& spec) {
+  const auto at = discs_.find(name);
+  std::optional<DiscSpec> before;
+  if (at != discs_.end()) before = at->second;
+  if (before == spec) return;
+  open_->changes.push_back({.name = name, .before = std::move(before), .after = spec});
+  if (spec)
+    discs_.insert_or_assign(name, *spec);
+  else
+    discs_.erase(at);
+}
+
+void Store::commit(std::unique_lock<std::mutex>& lock) {
+  // Even without a change of its own a caller waits: what it relies on may still be on its way.
+  const std::shared_ptr<Batch> mine = open_;
+  if (mine->changes.empty() && !writing_) return;
+  while (!mine->done) {
+    if (writing_)
+      written_.wait(lock);
+    else
+      write_batch(lock);
+  }
+  if (!mine->failure.empty()) throw StoreError(mine->failure);
+}
+
+void Store::write_batch(std::unique_lock<std::mutex>& lock) {
+  const std::shared_ptr<Batch> batch = std::exchange(open_, std::make_shared<Batch>());
+  writing_ = true;
+  try {
+    const std::string text = to_text(discs_);
+    lock.unlock();
+    write_file(text);
+    lock.lock();
+    ++writes_;
+  } catch (const std::exception& error) {
+    if (!lock.owns_lock()) lock.lock();
+    batch->failure = error.what();
+    undo(*batch);
+  }
+  writing_ = false;
+  batch->done = true;
+  written_.notify_all();
+}
+
+void Store::undo(const Batch& batch) {
+  for (auto change = batch.changes.rbegin(); change != batch.changes.rend(); ++change) {
+    const auto at = discs_.find(change->name);
+    const bool newer =
+        change->after ? at == discs_.end() || at->second != *change->after : at != discs_.end();
+    if (newer) continue;
+    if (change->before)
+      discs_.insert_or_assign(change->name, *change->before);
+    else
+      discs_.erase(change->name);
+  }
+}
+
+void Store::write_file(std::string_view text) const {
+  const std::filesystem::path next = file_.native() + ".new";
+  {
+    const UniqueFd fd = open_or_fail(next, O_WRONLY | O_CREAT | O_TRUNC, "write");
+    while (!text.empty()) {
+      const ssize_t size = ::write(fd.fd(), text.data(), text.size());
+      if (size < 0 && errno == EINTR) continue;
+      if (size < 0) fail("write", next, errno, "make room on the disk of the state directory");
+      text.remove_prefix(static_cast<std::size_t>(size));
+    }
+    sync_or_fail(fd, next);
+  }
+  if (::rename(next.c_str(), file_.c_str()) != 0)
+    fail("put in place", file_, errno, "check the state directory's owner and mode");
+  sync_or_fail(open_or_fail(directory_, O_RDONLY | O_DIRECTORY, "open"), directory_);
+}
+
+}  // namespace head::catalogue

@@ -1,0 +1,89 @@
+// The state directory: which discs this head has, kept across restarts and power cuts.
+//
+//   STATE/discs.json      {"format": "headstart discs", "version": 1, "discs": [...]}
+//   STATE/discs.json.new  the next one while it is written; a leftover means nothing
+//   STATE/lock            held (flock) by the one daemon that owns the directory
+//
+// A change is durable when put() or remove() returns: the new file is written and synced, takes the
+// old one's place by rename(2), and the directory is synced. Whoever comes while a write is under
+// way shares the next one. A file that cannot be understood is refused and never written over.
+#pragma once
+
+#include "head/catalogue/disc_spec.hpp"
+#include "iouring/unique_fd.hpp"
+
+#include <condition_variable>
+#include <cstdint>
+#include <filesystem>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <span>
+#include <stdexcept>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace head::catalogue {
+
+// One sentence that names the file and the way out.
+struct StoreError : std::runtime_error {
+  using std::runtime_error::runtime_error;
+};
+
+// The text of discs.json and back. The error says what is wrong, without the file's name.
+std::string to_text(const std::map<std::string, DiscSpec>& discs);
+Result<std::map<std::string, DiscSpec>, std::string> parse_text(std::string_view text);
+
+class Store {
+ public:
+  // Makes the directory when it is missing (its parent must exist). Throws StoreError.
+  explicit Store(std::filesystem::path directory);
+  Store(const Store&) = delete;
+  Store& operator=(const Store&) = delete;
+
+  // Any thread may call these.
+  std::vector<DiscSpec> discs() const;  // Sorted by name.
+
+  // Adds, or replaces those of the same names. Throws StoreError when it could not be made durable;
+  // then nothing has changed.
+  void put(std::span<const DiscSpec> specs);
+  // Names that are not there are passed over. Throws as put() does.
+  void remove(std::span<const std::string> names);
+
+  // How often the file has been written: fewer times than changes were made, when many came.
+  std::uint64_t writes() const;
+
+ private:
+  struct Change {
+    std::string name;
+    std::optional<DiscSpec> before;
+    std::optional<DiscSpec> after;
+  };
+  // Changes that one write makes durable together.
+  struct Batch {
+    std::vector<Change> changes;
+    bool done = false;
+    std::string failure;
+  };
+
+  void commit(std::unique_lock<std::mutex>& lock);
+  void write_batch(std::unique_lock<std::mutex>& lock);
+  void apply(const std::string& name, const std::optional<DiscSpec>& spec);
+  void undo(const Batch& batch);
+  void write_file(std::string_view text) const;
+
+  const std::filesystem::path directory_;
+  const std::filesystem::path file_;
+  iouring::UniqueFd owner_lock_;
+
+  mutable std::mutex lock_;
+  std::condition_variable written_;
+  std::map<std::string, DiscSpec> discs_;
+  std::shared_ptr<Batch> open_ = std::make_shared<Batch>();  // What the next write will hold.
+  bool writing_ = false;
+  std::uint64_t writes_ = 0;
+};
+
+}  // namespace head::catalogue

@@ -1,0 +1,167 @@
+#include "head/catalogue/store.hpp"
+
+#include <catch2/catch.hpp>
+#include <fmt/format.h>
+
+#include <fstream>
+#include <sstream>
+#include <thread>
+#include <unistd.h>
+
+using namespace head;
+using catalogue::DiscSpec;
+using catalogue::Store;
+using catalogue::StoreError;
+
+namespace {
+
+// A directory that is gone when the test ends.
+struct Folder {
+  Folder() {
+    std::string name = (std::filesystem::temp_directory_path() / "head-store-XXXXXX").native();
+    REQUIRE(::mkdtemp(name.data()) != nullptr);
+    path = name;
+  }
+  ~Folder() { std::filesystem::remove_all(path); }
+  std::filesystem::path path;
+};
+
+DiscSpec disc(const std::string& name, const char* uri = "nbd://[fd00::1]/a") {
+  return {.name = name, .uri = *nbd::parse_uri(uri)};
+}
+
+std::string read(const std::filesystem::path& file) {
+  std::ostringstream text;
+  text << std::ifstream(file).rdbuf();
+  return text.str();
+}
+
+void write(const std::filesystem::path& file, std::string_view text) {
+  std::ofstream(file) << text;
+}
+
+// What opening the directory says; "" when it opens.
+std::string problem_opening(const std::filesystem::path& path) {
+  try {
+    Store store(path);
+    return "";
+  } catch (const StoreError& error) {
+    return error.what();
+  }
+}
+
+}  // namespace
+
+TEST_CASE("discs come back after a restart", "[catalogue]") {
+  const Folder folder;
+  {
+    Store store(folder.path / "state");
+    CHECK(store.discs().empty());
+    store.put(std::vector{disc("b"), disc("a")});
+    store.put(std::vector{disc("c")});
+    store.remove(std::vector<std::string>{"b", "unknown"});
+  }
+  Store store(folder.path / "state");
+  CHECK(store.discs() == std::vector{disc("a"), disc("c")});
+}
+
+TEST_CASE("putting a disc again replaces it", "[catalogue]") {
+  const Folder folder;
+  Store store(folder.path);
+  store.put(std::vector{disc("a")});
+  store.put(std::vector{disc("a", "nbd://[fd00::2]/a")});
+  REQUIRE(store.discs().size() == 1);
+  CHECK(store.discs().front() == disc("a", "nbd://[fd00::2]/a"));
+}
+
+TEST_CASE("a leftover of an interrupted write means nothing", "[catalogue]") {
+  const Folder folder;
+  { Store(folder.path).put(std::vector{disc("a")}); }
+  write(folder.path / "discs.json.new", "{\"format\": \"headst");
+  Store store(folder.path);
+  CHECK(store.discs() == std::vector{disc("a")});
+  store.put(std::vector{disc("b")});
+  CHECK(store.discs().size() == 2);
+  CHECK_FALSE(std::filesystem::exists(folder.path / "discs.json.new"));
+}
+
+TEST_CASE("a file cut at any byte is refused and left as it is", "[catalogue]") {
+  const Folder folder;
+  { Store(folder.path).put(std::vector{disc("a"), disc("b")}); }
+  const std::string whole = read(folder.path / "discs.json");
+  // Without its last byte, a line feed, the text is still whole.
+  const auto size = GENERATE_COPY(range(std::size_t{0}, whole.size() - 1));
+  CAPTURE(size);
+  write(folder.path / "discs.json", whole.substr(0, size));
+  const std::string problem = problem_opening(folder.path);
+  CHECK(problem.find((folder.path / "discs.json").native()) == 0);
+  CHECK(problem.find("move it away") != std::string::npos);
+  CHECK(read(folder.path / "discs.json") == whole.substr(0, size));
+}
+
+TEST_CASE("a file of a newer version is refused and left as it is", "[catalogue]") {
+  const Folder folder;
+  const std::string newer = R"({"format": "headstart discs", "version": 2, "discs": []})";
+  write(folder.path / "discs.json", newer);
+  const std::string problem = problem_opening(folder.path);
+  CHECK(problem.find("version 2") != std::string::npos);
+  CHECK(read(folder.path / "discs.json") == newer);
+}
+
+TEST_CASE("what is not a list of discs is refused", "[catalogue]") {
+  const auto* text =
+      GENERATE("", "[]", "{}", "null", R"({"format": "other", "version": 1, "discs": []})",
+               R"({"format": "headstart discs", "discs": []})",
+               R"({"format": "headstart discs", "version": 1})",
+               R"({"format": "headstart discs", "version": 1, "discs": [7]})",
+               R"({"format": "headstart discs", "version": 1, "discs": [{"name": "a"}]})",
+               R"({"format": "headstart discs", "version": 1, "discs": [
+          {"name": "a", "uri": "nbd://[fd00::1]"}, {"name": "a", "uri": "nbd://[fd00::1]"}]})",
+               "[[[[[[[[[[[[[[[[[[[[[[[[[[[[]]]]]]]]]]]]]]]]]]]]]]]]]]]]");
+  CAPTURE(text);
+  CHECK_FALSE(catalogue::parse_text(text));
+}
+
+TEST_CASE("a state directory belongs to one daemon at a time", "[catalogue]") {
+  const Folder folder;
+  Store store(folder.path);
+  CHECK(problem_opening(folder.path).find("--state-dir") != std::string::npos);
+}
+
+TEST_CASE("a directory that cannot be made is named", "[catalogue]") {
+  const Folder folder;
+  CHECK(problem_opening(folder.path / "no" / "where").find("no/where") != std::string::npos);
+}
+
+TEST_CASE("a change that cannot be written is not made", "[catalogue]") {
+  const Folder folder;
+  Store store(folder.path);
+  store.put(std::vector{disc("a")});
+  // A directory in the new file's place: not even root can write to it.
+  std::filesystem::create_directory(folder.path / "discs.json.new");
+  CHECK_THROWS_AS(store.put(std::vector{disc("b")}), StoreError);
+  CHECK_THROWS_AS(store.remove(std::vector<std::string>{"a"}), StoreError);
+  CHECK(store.discs() == std::vector{disc("a")});
+
+  std::filesystem::remove(folder.path / "discs.json.new");
+  store.put(std::vector{disc("b")});
+  CHECK(store.discs().size() == 2);
+}
+
+TEST_CASE("many callers at once share writes and all are durable", "[catalogue]") {
+  const Folder folder;
+  constexpr int threads = 8;
+  constexpr int each = 25;
+  {
+    Store store(folder.path);
+    std::vector<std::jthread> callers;
+    for (int t = 0; t < threads; ++t)
+      callers.emplace_back([&store, t] {
+        for (int i = 0; i < each; ++i) store.put(std::vector{disc(fmt::format("d{}-{}", t, i))});
+      });
+    callers.clear();
+    CHECK(store.writes() <= threads * each);
+    CHECK(store.discs().size() == threads * each);
+  }
+  CHECK(Store(folder.path).discs().size() == threads * each);
+}
