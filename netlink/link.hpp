@@ -1,0 +1,37 @@
+// Network interfaces and the host's own addresses: names, numbers, flags.
+#pragma once
+
+#include "netlink/neighbour.hpp"
+#include "netlink/socket.hpp"
+
+#include <optional>
+#include <string>
+#include <system_error>
+#include <vector>
+
+namespace netlink {
+
+struct Link {
+  int ifindex = 0;
+  std::string name;
+  std::optional<Mac> lladdr;  // Absent where link-layer addresses are not 6 bytes long.
+  std::uint32_t flags = 0;    // IFF_*
+  std::uint32_t mtu = 0;
+
+  bool up() const noexcept;       // Administratively.
+  bool running() const noexcept;  // Up, and with a carrier.
+  bool loopback() const noexcept;
+  bool resolves() const noexcept;  // Has neighbours at all: not IFF_NOARP, not IFF_LOOPBACK.
+};
+
+struct Address {
+  int ifindex = 0;
+  Ip6 address{};
+};
+
+// Every link, by ifindex. `into` is replaced.
+std::error_code dump_links(Socket& socket, std::vector<Link>& into);
+// Every IPv6 address of this host. `into` is replaced.
+std::error_code dump_addresses(Socket& socket, std::vector<Address>& into);
+
+}  // namespace netlink

@@ -1,0 +1,55 @@
+// The kernel's word on changes: neighbours, links, the host's addresses. What one socket caused
+// itself can be left out, so that a bulk installation does not flood its own monitor. When the
+// kernel had to drop notifications it says so, and whoever listens must look at everything again.
+//
+// Not notified by the kernel, and so not seen here: NONE to INCOMPLETE, and STALE to DELAY.
+#pragma once
+
+#include "netlink/link.hpp"
+#include "netlink/neighbour.hpp"
+#include "netlink/socket.hpp"
+
+#include <cstdint>
+#include <vector>
+
+namespace netlink {
+
+struct NeighbourChange {
+  Neighbour neighbour;
+  bool gone = false;
+};
+
+struct LinkChange {
+  Link link;
+  bool gone = false;
+};
+
+struct Changes {
+  std::vector<NeighbourChange> neighbours;
+  std::vector<LinkChange> links;
+  bool addresses = false;  // An address of this host came or went.
+  bool lost = false;       // Notifications were dropped: dump, and compare.
+
+  bool empty() const noexcept { return neighbours.empty() && links.empty() && !addresses && !lost; }
+};
+
+class Monitor {
+ public:
+  // Leaves out neighbour changes caused by the socket with that port; 0 leaves out none. Throws
+  // std::system_error.
+  explicit Monitor(std::uint32_t except_port = 0);
+
+  int fd() const noexcept { return socket_.fd(); }
+
+  // What has been said since the last call, in order; never waits. At most some thousands of
+  // changes at a time: the descriptor stays readable when there is more.
+  Changes read();
+
+ private:
+  void filter(std::uint32_t except_port) noexcept;
+
+  Socket socket_;
+  std::vector<std::byte> in_;
+};
+
+}  // namespace netlink

@@ -1,0 +1,19 @@
+// What this kernel's neighbour table can do, found out by doing it and reading it back on a scratch
+// interface in a scratch network namespace; never by the kernel's version.
+#pragma once
+
+#include <string>
+
+namespace netlink {
+
+struct Capabilities {
+  bool protocol = true;     // NDA_PROTOCOL is kept: entries can be told to be ours.
+  bool ext_learned = true;  // NTF_EXT_LEARNED is kept: entries are exempt from collection.
+  bool validated = false;   // NTF_EXT_EXT_VALIDATED is kept.
+  std::string problem;      // Why nothing could be found out, if so; then the above are a guess.
+};
+
+// Takes some milliseconds; needs CAP_SYS_ADMIN.
+Capabilities probe_capabilities();
+
+}  // namespace netlink

@@ -1,0 +1,33 @@
+#include "netlink/route.hpp"
+
+#include "netlink/message.hpp"
+#include "netlink/parse.hpp"
+
+#include <cerrno>
+#include <linux/rtnetlink.h>
+
+namespace netlink {
+
+std::error_code find_route(Socket& socket, const Ip6& address, int ifindex, Route& into) {
+  rtmsg header{};
+  header.rtm_family = AF_INET6;
+  header.rtm_dst_len = 128;
+  std::optional<Route> found;
+  const auto error = socket.query(
+      [&](std::uint32_t sequence, std::vector<std::byte>& out) {
+        Message message;
+        message.start(RTM_GETROUTE, NLM_F_REQUEST, sequence, header).put(RTA_DST, address);
+        if (ifindex != 0) message.put(RTA_OIF, static_cast<std::uint32_t>(ifindex));
+        message.append_to(out);
+      },
+      false,
+      [&](std::uint16_t type, Bytes payload) {
+        if (type == RTM_NEWROUTE) found = parse_route(payload);
+      });
+  if (error) return error;
+  if (!found || (!found->unicast && !found->local)) return system_error(ENETUNREACH);
+  into = *found;
+  return {};
+}
+
+}  // namespace netlink

@@ -1,0 +1,127 @@
+#include "netlink/table.hpp"
+
+#include "netlink/message.hpp"
+#include "netlink/parse.hpp"
+
+#include <algorithm>
+#include <cerrno>
+#include <linux/neighbour.h>
+#include <linux/rtnetlink.h>
+
+namespace netlink {
+
+namespace {
+
+constexpr int nda_protocol = 12, nda_flags_ext = 15;
+constexpr int dump_attempts = 4;  // While the kernel says that the table changed under the dump.
+
+ndmsg header_for(const NeighbourKey& key, std::uint16_t state, std::uint8_t flags) {
+  ndmsg header{};
+  header.ndm_family = AF_INET6;
+  header.ndm_ifindex = key.ifindex;
+  header.ndm_state = state;
+  header.ndm_flags = flags;
+  return header;
+}
+
+}  // namespace
+
+std::error_code Table::dump(std::vector<Neighbour>& into, int ifindex) {
+  ndmsg header{};
+  header.ndm_family = AF_INET6;
+  std::error_code error;
+  for (int attempt = 0; attempt < dump_attempts; ++attempt) {
+    into.clear();
+    error = socket_.query(
+        [&](std::uint32_t sequence, std::vector<std::byte>& out) {
+          Message message;
+          message.start(RTM_GETNEIGH, NLM_F_REQUEST | NLM_F_DUMP, sequence, header);
+          if (ifindex != 0) message.put(NDA_IFINDEX, static_cast<std::uint32_t>(ifindex));
+          message.append_to(out);
+        },
+        true,
+        [&](std::uint16_t type, Bytes payload) {
+          if (type != RTM_NEWNEIGH) return;
+          const auto found = parse_neighbour(payload);
+          // Kernels without strict checking ignore the filter.
+          if (found && (ifindex == 0 || found->key.ifindex == ifindex)) into.push_back(*found);
+        });
+    if (error.value() != EAGAIN) break;
+  }
+  std::sort(into.begin(), into.end(),
+            [](const Neighbour& a, const Neighbour& b) { return a.key < b.key; });
+  into.erase(std::unique(into.begin(), into.end(),
+                         [](const Neighbour& a, const Neighbour& b) { return a.key == b.key; }),
+             into.end());
+  return error;
+}
+
+std::error_code Table::get(const NeighbourKey& key, Neighbour& into) {
+  std::optional<Neighbour> found;
+  const auto error = socket_.query(
+      [&](std::uint32_t sequence, std::vector<std::byte>& out) {
+        Message()
+            .start(RTM_GETNEIGH, NLM_F_REQUEST, sequence, header_for(key, 0, 0))
+            .put(NDA_DST, key.address)
+            .append_to(out);
+      },
+      false,
+      [&](std::uint16_t type, Bytes payload) {
+        if (type == RTM_NEWNEIGH) found = parse_neighbour(payload);
+      });
+  if (error) return error;
+  if (!found) return system_error(ENOENT);
+  into = *found;
+  return {};
+}
+
+std::vector<EntryError> Table::set(std::span<const Entry> entries) {
+  Message message;
+  return socket_.batch(entries.size(), [&](std::size_t i, std::uint16_t flags,
+                                           std::uint32_t sequence, std::vector<std::byte>& out) {
+    const Entry& entry = entries[i];
+    message
+        .start(RTM_NEWNEIGH, flags | NLM_F_CREATE | NLM_F_REPLACE, sequence,
+               header_for(entry.key, entry.state, ntf::ext_learned))
+        .put(NDA_DST, entry.key.address)
+        .put(NDA_LLADDR, entry.lladdr)
+        .put(nda_protocol, our_protocol);
+    if (entry.validated) message.put(nda_flags_ext, ntf::ext_validated);
+    message.append_to(out);
+  });
+}
+
+std::vector<EntryError> Table::remove(std::span<const NeighbourKey> keys) {
+  Message message;
+  auto errors = socket_.batch(
+      keys.size(),
+      [&](std::size_t i, std::uint16_t flags, std::uint32_t sequence, std::vector<std::byte>& out) {
+        message.start(RTM_DELNEIGH, flags, sequence, header_for(keys[i], 0, 0))
+            .put(NDA_DST, keys[i].address)
+            .append_to(out);
+      });
+  // The entry, or its interface, is gone: that is what was asked for.
+  std::erase_if(errors, [](const EntryError& failed) {
+    return failed.error.value() == ENOENT || failed.error.value() == ENODEV;
+  });
+  return errors;
+}
+
+std::vector<EntryError> Table::resolve(std::span<const NeighbourKey> keys) {
+  Message message;
+  return socket_.batch(keys.size(), [&](std::size_t i, std::uint16_t flags, std::uint32_t sequence,
+                                        std::vector<std::byte>& out) {
+    message
+        .start(RTM_NEWNEIGH, flags | NLM_F_CREATE | NLM_F_REPLACE, sequence,
+               header_for(keys[i], nud::none, ntf::use | ntf::ext_learned))
+        .put(NDA_DST, keys[i].address)
+        .put(nda_protocol, our_protocol)
+        .append_to(out);
+  });
+}
+
+std::error_code dump(std::vector<Neighbour>& into, int ifindex) {
+  return Table().dump(into, ifindex);
+}
+
+}  // namespace netlink

@@ -1,0 +1,45 @@
+// The kernel's IPv6 neighbour table: read as a stream, written in batches. Everything here does
+// what it is told; what is to be written is decided elsewhere. One thread at a time.
+#pragma once
+
+#include "netlink/neighbour.hpp"
+#include "netlink/socket.hpp"
+
+#include <optional>
+#include <span>
+#include <string>
+#include <system_error>
+#include <vector>
+
+namespace netlink {
+
+class Table {
+ public:
+  explicit Table(const std::string& netns = {}) : socket_(netns) {}
+
+  Socket& socket() noexcept { return socket_; }
+
+  // All entries, or one interface's, sorted by key; `into` is replaced. Needs no privilege.
+  std::error_code dump(std::vector<Neighbour>& into, int ifindex = 0);
+
+  // ENOENT when there is none.
+  std::error_code get(const NeighbourKey& key, Neighbour& into);
+
+  // Creates or replaces, marked as ours and exempt from garbage collection. Returns what failed.
+  std::vector<EntryError> set(std::span<const Entry> entries);
+
+  // An entry that is not there counts as removed. Looks at no mark: only give it ours.
+  std::vector<EntryError> remove(std::span<const NeighbourKey> keys);
+
+  // Makes the kernel ask the network now, without any traffic, for entries that have no usable
+  // link-layer address; the entry is marked as ours and exempt meanwhile.
+  std::vector<EntryError> resolve(std::span<const NeighbourKey> keys);
+
+ private:
+  Socket socket_;
+};
+
+// The whole table of the caller's namespace, or one interface's part, for those who only look.
+std::error_code dump(std::vector<Neighbour>& into, int ifindex = 0);
+
+}  // namespace netlink
