@@ -1,0 +1,69 @@
+// The keeper: while it runs, no request to a disc whose binding is known waits for neighbour
+// discovery. It sizes the kernel's neighbour table, installs the entries of the discs (or of their
+// gateways) before the first packet, has the network asked where a binding is unknown, and puts
+// back whatever is removed or broken. Entries that are not ours are never touched.
+//
+// It owns a thread and its netlink sockets. All calls may come from any thread and return at once.
+#pragma once
+
+#include "head/neigh/snapshot.hpp"
+#include "head/neigh/want.hpp"
+
+#include <chrono>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+namespace head::neigh {
+
+struct Options {
+  bool enabled = true;      // False: nothing is written, neither entries nor limits; only looked.
+  std::string table_netns;  // Where the limits can be written: "/proc/1/ns/net"; "" for here.
+  std::chrono::milliseconds coalesce{2};  // How long breakages are collected before repair.
+  std::chrono::milliseconds reconcile{60'000};
+  std::chrono::milliseconds recheck_limits{10'000};
+  std::chrono::milliseconds orphan_grace{30'000};  // Before leftovers of a former run are removed.
+  std::chrono::milliseconds patience{3'000};  // Before an unresolved disc is reported as waiting.
+  std::uint32_t resolutions_per_second = 500;
+  std::uint32_t resolutions_burst = 100;
+  std::uint32_t repairs_per_second = 50'000;
+  std::uint32_t repairs_burst = 200'000;
+  std::uint32_t table_max = 4u << 20;  // gc_thresh3 is never raised above this by us.
+};
+
+class Keeper {
+ public:
+  // Called on the keeper's thread, once for each want: its entry is there (or none is needed), or
+  // why it is not there yet; the keeper goes on trying. It may call the keeper.
+  using Ready = std::function<void(const std::string& disc, const BindingStatus& status)>;
+
+  // Probes the kernel, adopts the entries of a former run, starts the thread. Throws
+  // std::system_error with a sentence when netlink cannot be used at all.
+  explicit Keeper(Options options = {});
+  // Puts the interfaces' settings back; leaves the entries, which go on serving without us.
+  ~Keeper();
+  Keeper(const Keeper&) = delete;
+  Keeper& operator=(const Keeper&) = delete;
+
+  // Thousands at a time. A disc wanted again replaces what was wanted for it.
+  void want(std::vector<Want> discs, Ready ready);
+  // Removes the entries that no other disc needs. Unknown names are ignored. A want that has not
+  // been reported yet will not be.
+  void forget(std::vector<std::string> discs);
+
+  // For data threads: a request of this disc has been waiting, look at its entry now. If that is
+  // absent, INCOMPLETE or FAILED, stats->neighbour_missing_at_ns is set. No lock, no allocation;
+  // when too many are waiting for a look, all discs are looked at instead.
+  void look(const std::shared_ptr<stats::DiscStats>& stats) noexcept;
+
+  // Reads the kernel on the caller's thread. Without entries it is cheap.
+  Snapshot snapshot(bool with_entries = true) const;
+
+ private:
+  class Work;
+  std::unique_ptr<Work> work_;
+};
+
+}  // namespace head::neigh

@@ -1,0 +1,71 @@
+// The keeper at one moment, as a value: what it holds, what it had to do, what it could not do.
+#pragma once
+
+#include "head/neigh/want.hpp"
+#include "netlink/device.hpp"
+#include "netlink/neighbour.hpp"
+#include "netlink/probe.hpp"
+#include "netlink/thresholds.hpp"
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+namespace head::neigh {
+
+// Since the keeper began.
+struct Counters {
+  std::uint64_t installed = 0;    // Entries written because they were wanted.
+  std::uint64_t repaired = 0;     // Entries written again because something broke them.
+  std::uint64_t removed = 0;      // Entries of discs that were forgotten, and orphans.
+  std::uint64_t resolutions = 0;  // Questions to the network that the keeper started.
+  std::uint64_t conflicts = 0;    // The wire said another link-layer address than we had.
+  std::uint64_t failures = 0;     // Entries that were seen not to answer.
+  std::uint64_t errors = 0;       // Writes that the kernel refused.
+  std::uint64_t notifications_lost = 0;
+  std::uint64_t reconciliations = 0;
+  std::uint64_t reconciled = 0;  // What they found missing or wrong.
+  std::uint64_t looks = 0, looks_bad = 0, looks_dropped = 0;
+  std::uint64_t raises = 0;  // Times the table's limits were raised.
+};
+
+struct TableStatus {
+  netlink::TableState table;      // As last read.
+  netlink::TableLimits wanted;    // What the discs need; zeros when nothing is wanted.
+  netlink::TableLimits original;  // As they were before the keeper first raised them.
+  std::string problem;            // Why they are not as wanted, "" otherwise.
+};
+
+struct DeviceStatus {
+  int ifindex = 0;
+  std::string name;
+  netlink::DeviceSettings before, now;
+  std::string problem;
+};
+
+struct EntryStatus {
+  netlink::Neighbour kernel;            // As the kernel has it now; state 0 when it has not.
+  std::optional<netlink::Mac> binding;  // What the keeper holds to.
+  bool learned = false;                 // The wire said so, not the catalogue.
+  std::uint32_t conflicts = 0;
+  std::uint32_t repairs = 0;
+  std::vector<std::string> discs;
+};
+
+struct DiscBinding {
+  std::string disc;
+  BindingStatus status;
+};
+
+struct Snapshot {
+  bool enabled = true;
+  netlink::Capabilities capabilities;
+  TableStatus table;
+  Counters counters;
+  std::vector<DeviceStatus> devices;
+  std::vector<EntryStatus> entries;  // By key; only with_entries.
+  std::vector<DiscBinding> discs;    // By name; only with_entries.
+  std::size_t held = 0, waiting = 0, foreign = 0, local = 0, refused = 0;  // Discs.
+};
+
+}  // namespace head::neigh

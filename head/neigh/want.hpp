@@ -1,0 +1,48 @@
+// What is asked of the keeper for a disc, and what became of it.
+#pragma once
+
+#include "head/stats/disc_stats.hpp"
+#include "netlink/neighbour.hpp"
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+
+namespace head::neigh {
+
+struct Want {
+  std::string disc;
+  netlink::Ip6 address{};
+  std::optional<netlink::Mac> lladdr;       // Absent: found out by asking the network.
+  std::string dev;                          // Empty: the interface that the route says.
+  std::shared_ptr<stats::DiscStats> stats;  // May be null.
+};
+
+enum class BindingState : std::uint8_t {
+  waiting,  // No route yet, or no answer from the network yet; the keeper goes on trying.
+  held,     // The entry is in the table, and kept there.
+  foreign,  // Somebody else put an entry there; it is used and left alone.
+  local,    // The address is this host's own: there is no neighbour to know.
+  off,      // The keeper was told to keep nothing (--no-neigh).
+  refused,  // Cannot ever be kept as it was asked for; nothing is tried.
+};
+std::string_view to_string(BindingState state) noexcept;
+
+struct BindingStatus {
+  BindingState state = BindingState::waiting;
+  netlink::NeighbourKey neighbour;     // Whose entry is kept: the disc's, or its gateway's.
+  bool on_link = true;                 // False: behind a gateway.
+  std::string dev;                     // The interface's name, "" when not known yet.
+  std::optional<netlink::Mac> lladdr;  // In effect.
+  std::string problem;                 // One sentence, "" when all is well.
+
+  // Whether requests can be sent without waiting for neighbour discovery.
+  bool ready() const noexcept {
+    return state == BindingState::held || state == BindingState::foreign ||
+           state == BindingState::local || state == BindingState::off;
+  }
+};
+
+}  // namespace head::neigh

@@ -1,0 +1,228 @@
+#include "netlink/table.hpp"
+
+#include "netlink/device.hpp"
+#include "netlink/format.hpp"
+#include "netlink/monitor.hpp"
+#include "netlink/probe.hpp"
+#include "netlink/route.hpp"
+#include "netlink/thresholds.hpp"
+#include "scratch_namespace.hpp"
+
+#include <catch2/catch.hpp>
+
+#include <sys/socket.h>
+
+#include <algorithm>
+
+using namespace netlink;
+using scratch::sh;
+
+namespace {
+
+Ip6 address(unsigned number) {
+  Ip6 made = *parse_ip6("2001:db8::1:0:0");
+  made[13] = static_cast<std::uint8_t>(number >> 16);
+  made[14] = static_cast<std::uint8_t>(number >> 8);
+  made[15] = static_cast<std::uint8_t>(number);
+  return made;
+}
+
+Mac mac(unsigned number) {
+  return {0x02, 0, 0, 0, static_cast<std::uint8_t>(number >> 8), static_cast<std::uint8_t>(number)};
+}
+
+std::vector<Entry> entries(int ifindex, unsigned count) {
+  std::vector<Entry> made;
+  for (unsigned i = 0; i < count; ++i) made.push_back({{ifindex, address(i)}, mac(i)});
+  return made;
+}
+
+std::vector<Neighbour> ours(Table& table, int ifindex) {
+  std::vector<Neighbour> all;
+  REQUIRE(!table.dump(all, ifindex));
+  std::erase_if(all, [](const Neighbour& entry) { return !entry.ours(); });
+  return all;
+}
+
+}  // namespace
+
+TEST_CASE("two thousand entries are installed, listed and removed", "[netlink][kernel]") {
+  scratch::with_veth([](int ifindex) {
+    Table table;
+    const auto wanted = entries(ifindex, 2000);
+    CHECK(table.set(wanted).empty());
+    const auto found = ours(table, ifindex);
+    REQUIRE(found.size() == wanted.size());
+    for (std::size_t i = 0; i < found.size(); ++i) {
+      REQUIRE(found[i].key == wanted[i].key);
+      REQUIRE(found[i].lladdr == wanted[i].lladdr);
+      REQUIRE(found[i].state == nud::stale);
+      REQUIRE(found[i].flags == ntf::ext_learned);
+    }
+    std::vector<NeighbourKey> keys;
+    for (const auto& entry : wanted) keys.push_back(entry.key);
+    CHECK(table.remove(keys).empty());
+    CHECK(ours(table, ifindex).empty());
+    CHECK(table.remove(keys).empty());
+  });
+}
+
+TEST_CASE("the refused entries of a batch are told, and the others are made", "[netlink][kernel]") {
+  scratch::with_veth([](int ifindex) {
+    Table table;
+    auto wanted = entries(ifindex, 1000);
+    for (const std::size_t bad : {0u, 255u, 256u, 999u}) wanted[bad].key.ifindex = 7654;
+    const auto errors = table.set(wanted);
+    REQUIRE(errors.size() == 4);
+    CHECK(errors[0].index == 0);
+    CHECK(errors[1].index == 255);
+    CHECK(errors[2].index == 256);
+    CHECK(errors[3].index == 999);
+    CHECK(errors[0].error == std::errc::no_such_device);
+    CHECK(ours(table, ifindex).size() == 996);
+  });
+}
+
+TEST_CASE("a thousand refusals do not overflow the socket", "[netlink][kernel]") {
+  scratch::with_veth([](int) {
+    Table table;
+    const auto errors = table.set(entries(7654, 1000));
+    CHECK(errors.size() == 1000);
+    for (const auto& failed : errors) REQUIRE(failed.error == std::errc::no_such_device);
+  });
+}
+
+TEST_CASE("one entry is looked up", "[netlink][kernel]") {
+  scratch::with_veth([](int ifindex) {
+    Table table;
+    table.set(entries(ifindex, 1));
+    Neighbour found;
+    CHECK(!table.get({ifindex, address(0)}, found));
+    CHECK(found.lladdr == mac(0));
+    CHECK(found.ours());
+    CHECK(table.get({ifindex, address(1)}, found) == std::errc::no_such_file_or_directory);
+  });
+}
+
+TEST_CASE("an address is resolved without any traffic", "[netlink][kernel]") {
+  scratch::with_veth([](int ifindex) {
+    Table table;
+    const NeighbourKey key{ifindex, *parse_ip6("2001:db8::99")};
+    const std::array<NeighbourKey, 1> keys{key};
+    REQUIRE(table.resolve(keys).empty());
+    Neighbour found;
+    REQUIRE(!table.get(key, found));
+    CHECK(found.state == nud::incomplete);
+    CHECK(found.ours());
+    CHECK((found.flags & ntf::ext_learned) != 0);
+  });
+}
+
+TEST_CASE("the monitor tells changes, but not those that are left out", "[netlink][kernel]") {
+  scratch::with_veth([](int ifindex) {
+    Table mine, theirs;
+    Monitor monitor(mine.socket().port());
+    mine.set(entries(ifindex, 100));
+    CHECK(monitor.read().neighbours.empty());
+
+    const std::vector<Entry> other{{{ifindex, address(500)}, mac(5)}};
+    theirs.set(other);
+    auto changes = monitor.read();
+    REQUIRE(changes.neighbours.size() == 1);
+    CHECK(changes.neighbours[0].neighbour.key == other[0].key);
+    CHECK(!changes.neighbours[0].gone);
+
+    sh("ip -6 neigh flush dev head0");
+    changes = monitor.read();
+    CHECK(std::count_if(changes.neighbours.begin(), changes.neighbours.end(),
+                        [](const NeighbourChange& change) { return change.gone; }) == 101);
+    sh("ip link set head0 down");
+    changes = monitor.read();
+    CHECK(!changes.links.empty());
+    CHECK(changes.addresses);
+  });
+}
+
+TEST_CASE("an overflowing monitor says so", "[netlink][kernel]") {
+  scratch::with_veth([](int ifindex) {
+    Table table;
+    Monitor monitor;
+    const int bytes = 4096;
+    ::setsockopt(monitor.fd(), SOL_SOCKET, SO_RCVBUF, &bytes, sizeof bytes);
+    table.set(entries(ifindex, 2000));
+    const Changes changes = monitor.read();
+    CHECK(changes.lost);
+    CHECK(changes.neighbours.size() < 2000);
+    CHECK(!monitor.read().lost);
+  });
+}
+
+TEST_CASE("routes are looked up", "[netlink][kernel]") {
+  scratch::with_veth([](int ifindex) {
+    Socket socket;
+    Route route;
+    REQUIRE(!find_route(socket, address(1), 0, route));
+    CHECK(route.ifindex == ifindex);
+    CHECK(!route.gateway);
+    CHECK(route.source == parse_ip6("2001:db8::1"));
+
+    CHECK(find_route(socket, *parse_ip6("2001:db8:5::1"), 0, route));
+    sh("ip -6 route add 2001:db8:5::/64 via 2001:db8::fe");
+    REQUIRE(!find_route(socket, *parse_ip6("2001:db8:5::1"), 0, route));
+    CHECK(route.gateway == parse_ip6("2001:db8::fe"));
+
+    REQUIRE(!find_route(socket, *parse_ip6("2001:db8::1"), 0, route));
+    CHECK(route.local);
+    REQUIRE(!find_route(socket, *parse_ip6("fe80::5"), ifindex, route));
+    CHECK(route.ifindex == ifindex);
+    sh("ip -6 route add unreachable 2001:db8:6::/64");
+    CHECK(find_route(socket, *parse_ip6("2001:db8:6::1"), 0, route));
+  });
+}
+
+TEST_CASE("an interface's settings are read, changed and put back", "[netlink][kernel]") {
+  scratch::with_veth([](int ifindex) {
+    Socket socket;
+    DeviceSettings before, after;
+    REQUIRE(!read_settings(socket, ifindex, "head0", before));
+    DeviceSettings wanted = before;
+    wanted.delay_first_probe_ms = 1000;
+    wanted.retrans_ms = 100;
+    wanted.ucast_solicit = 2;
+    wanted.mcast_resolicit = 3;
+    wanted.base_reachable_ms = 45000;
+    if (wanted.evict_nocarrier) wanted.evict_nocarrier = !*wanted.evict_nocarrier;
+    CHECK(!(before == wanted));
+    REQUIRE(!write_settings(socket, ifindex, "head0", before, wanted));
+    REQUIRE(!read_settings(socket, ifindex, "head0", after));
+    CHECK(after == wanted);
+    REQUIRE(!write_settings(socket, ifindex, "head0", after, before));
+    REQUIRE(!read_settings(socket, ifindex, "head0", after));
+    CHECK(after == before);
+    CHECK(read_settings(socket, 7654, "nothing", after) == std::errc::no_such_device);
+  });
+}
+
+TEST_CASE("capabilities are probed by doing", "[netlink][kernel]") {
+  scratch::with_veth([](int) {
+    const Capabilities found = probe_capabilities();
+    CHECK(found.problem == "");
+    CHECK(found.protocol);
+    CHECK(found.ext_learned);
+  });
+}
+
+TEST_CASE("the limits are readable anywhere and writable only from the initial namespace",
+          "[netlink][kernel]") {
+  scratch::with_veth([](int) {
+    Socket socket;
+    TableState state;
+    REQUIRE(!read_table(socket, state));
+    CHECK(state.limits.thresh3 > 0);
+    CHECK(state.entry_bytes > 100);
+    // The same values again: even if this were allowed it would change nothing.
+    const std::error_code error = write_limits(socket, state.limits);
+    CHECK(error == std::errc::no_such_file_or_directory);
+    CHECK_THAT(explain_limits_error(error), Catch::Contains("--table-netns"));
+  });
+}
