@@ -4,9 +4,8 @@
 #include <linux/if_addr.h>
 #include <linux/if_link.h>
 #include <linux/neighbour.h>
-
-#include <sys/socket.h>
 #include <string_view>
+#include <sys/socket.h>
 
 namespace netlink {
 

@@ -1,18 +1,16 @@
-#include "netlink/table.hpp"
-
 #include "netlink/device.hpp"
 #include "netlink/format.hpp"
 #include "netlink/monitor.hpp"
 #include "netlink/probe.hpp"
 #include "netlink/route.hpp"
+#include "netlink/table.hpp"
 #include "netlink/thresholds.hpp"
 #include "scratch_namespace.hpp"
 
 #include <catch2/catch.hpp>
 
-#include <sys/socket.h>
-
 #include <algorithm>
+#include <sys/socket.h>
 
 using namespace netlink;
 using scratch::sh;
