@@ -7,5 +7,7 @@
 using Catch::Approx;
 
 #ifdef CATCH_CONFIG_MAIN
-int main(int argc, char* argv[]) { return Catch::Session().run(argc, argv); }
+int main(int argc, char* argv[]) {
+  return Catch::Session().run(argc, argv);
+}
 #endif

@@ -1,0 +1,192 @@
+// head-bench discs: the time it takes to attach many discs, the memory they take while idle, and
+// what a request to one of them costs beside the others.
+#include "tools/bench/bench.hpp"
+#include "tools/bench/fio.hpp"
+#include "tools/bench/headd.hpp"
+#include "tools/bench/process.hpp"
+#include "tools/bench/qmp.hpp"
+
+#include <CLI/CLI.hpp>
+#include <fmt/format.h>
+
+#include <cerrno>
+#include <chrono>
+#include <fstream>
+#include <memory>
+#include <sched.h>
+#include <stdexcept>
+#include <sys/resource.h>
+#include <system_error>
+
+namespace bench {
+namespace {
+
+constexpr unsigned short port = 10809;
+constexpr unsigned peer_discs_max = 1000;
+
+struct DiscsOptions {
+  std::vector<unsigned> counts{1, 100, 1000, 10000};
+  double seconds = 2;
+};
+
+// What one number of discs costs in one daemon.
+struct Cost {
+  double attach_s = 0;
+  double resident_kib = 0;  // per disc, over the daemon without discs
+  double anonymous_kib = 0;
+  FioResult depth_1, depth_32;  // of one disc, the others idle
+};
+
+std::string address_of(unsigned disc) {
+  return fmt::format("fd00:d15c::1:{:x}", disc + 1);
+}
+
+// Everything happens in a network namespace of its own, where the kernel takes every address of
+// fd00:d15c::/64 for local (AnyIP): as many addresses as there are discs, none added one by one.
+void enter_network(const std::filesystem::path& scratch) {
+  if (::unshare(CLONE_NEWNET) != 0)
+    throw std::system_error(errno, std::generic_category(),
+                            "making a network namespace (head-bench discs needs root)");
+  output_of({"ip", "link", "set", "lo", "up"}, scratch);
+  output_of({"ip", "-6", "route", "add", "local", "fd00:d15c::/64", "dev", "lo"}, scratch);
+}
+
+void raise_file_limit() {
+  rlimit limit{};
+  ::getrlimit(RLIMIT_NOFILE, &limit);
+  limit.rlim_cur = limit.rlim_max;
+  ::setrlimit(RLIMIT_NOFILE, &limit);
+}
+
+class Clock {
+ public:
+  double seconds() const {
+    return std::chrono::duration<double>(std::chrono::steady_clock::now() - begin_).count();
+  }
+
+ private:
+  std::chrono::steady_clock::time_point begin_ = std::chrono::steady_clock::now();
+};
+
+void add_memory(Cost& cost, const Memory& before, const Memory& after, unsigned discs) {
+  cost.resident_kib = (after.resident_kib - before.resident_kib) / discs;
+  cost.anonymous_kib = (after.anonymous_kib - before.anonymous_kib) / discs;
+}
+
+void add_requests(Cost& cost, const std::string& uri, double seconds,
+                  const std::filesystem::path& scratch) {
+  cost.depth_1 = run_fio(uri, {"", "randread", "4k", 1}, seconds, scratch);
+  cost.depth_32 = run_fio(uri, {"", "randread", "4k", 32}, seconds, scratch);
+}
+
+Cost measure_headd(const Common& common, unsigned discs, double seconds, const Scratch& scratch,
+                   const std::string& name) {
+  const Headd headd(common, scratch, name, "");
+  const Memory before = memory_of(headd.pid());
+  const std::filesystem::path list = scratch / (name + ".discs");
+  std::ofstream file(list);
+  for (unsigned disc = 0; disc < discs; ++disc)
+    file << fmt::format("d{} nbd://[{}]:{}/\n", disc, address_of(disc), port);
+  file.close();
+
+  Cost cost;
+  const Clock clock;
+  headd.headctl({"import", list, "--wait"});
+  cost.attach_s = clock.seconds();
+  add_memory(cost, before, memory_of(headd.pid()), discs);
+  add_requests(cost, unix_uri(headd.socket_of("d0")), seconds, scratch.path());
+  return cost;
+}
+
+Cost measure_peer(unsigned discs, double seconds, const Scratch& scratch, const std::string& name) {
+  const std::filesystem::path control = scratch / (name + ".qmp");
+  const std::filesystem::path socket = scratch / (name + ".sock");
+  Process daemon(
+      {"qemu-storage-daemon", "--chardev",
+       "socket,id=c,server=on,wait=off,path=" + control.string(), "--monitor", "chardev=c",
+       "--nbd-server", "addr.type=unix,max-connections=0,addr.path=" + socket.string()},
+      scratch / (name + ".log"));
+  daemon.await("listening", [&] { return listens(socket); });
+  Qmp qmp(control);
+  const Memory before = memory_of(daemon.pid());
+
+  Cost cost;
+  const Clock clock;
+  for (unsigned disc = 0; disc < discs; ++disc) {
+    qmp.execute("blockdev-add", fmt::format(R"({{"driver": "nbd", "node-name": "n{}", "server": )"
+                                            R"({{"type": "inet", "host": "{}", "port": "{}"}}}})",
+                                            disc, address_of(disc), port));
+    qmp.execute("block-export-add",
+                fmt::format(R"({{"type": "nbd", "id": "e{0}", "node-name": "n{0}", )"
+                            R"("name": "d{0}", "writable": true}})",
+                            disc));
+  }
+  cost.attach_s = clock.seconds();
+  add_memory(cost, before, memory_of(daemon.pid()), discs);
+  add_requests(cost, unix_uri(socket, "d0"), seconds, scratch.path());
+  return cost;
+}
+
+double median_of(const std::vector<Cost>& costs, double (*value)(const Cost&)) {
+  std::vector<double> values;
+  for (const Cost& cost : costs) values.push_back(value(cost));
+  return median(values);
+}
+
+void add_row(Table& table, unsigned discs, const std::string& daemon,
+             const std::vector<Cost>& costs) {
+  table.add({fmt::format("{}", discs), daemon,
+             median_of(costs, [](const Cost& cost) { return cost.attach_s; }),
+             median_of(costs, [](const Cost& cost) { return cost.resident_kib; }),
+             median_of(costs, [](const Cost& cost) { return cost.anonymous_kib; }),
+             median_of(costs, [](const Cost& cost) { return cost.depth_1.per_second; }),
+             median_of(costs, [](const Cost& cost) { return cost.depth_1.p50_us; }),
+             median_of(costs, [](const Cost& cost) { return cost.depth_32.per_second; })});
+}
+
+void run_discs(const Common& common, const DiscsOptions& options) {
+  const Scratch scratch;
+  raise_file_limit();
+  enter_network(scratch.path());
+  // One thread per session is plenty for idle ones, and ten thousand times sixteen is too many.
+  Process tail({"nbdkit", "-f", "-t", "1", "-i", "::", "-p", std::to_string(port), "null", "1G"},
+               scratch / "tail.log");
+  tail.await("listening", [] { return listens(port); });
+
+  const Spinners spinners(common.spin);
+  Table table(fmt::format("idle discs, each at its own address, tail nbdkit null; medians of {}",
+                          common.rounds),
+              {"discs", "daemon", "attach s", "RSS KiB/disc", "anon KiB/disc",
+               "one disc, depth 1: requests/s", "p50 us", "depth 32: requests/s"});
+  for (const unsigned discs : options.counts) {
+    std::vector<Cost> ours, theirs;
+    for (unsigned round = 0; round < common.rounds; ++round) {
+      const std::string name = fmt::format("{}-{}", discs, round);
+      ours.push_back(measure_headd(common, discs, options.seconds, scratch, "head" + name));
+      if (discs <= peer_discs_max)
+        theirs.push_back(measure_peer(discs, options.seconds, scratch, "qsd" + name));
+      progress(fmt::format("{} discs: round {} of {}", discs, round + 1, common.rounds));
+    }
+    add_row(table, discs, "headd", ours);
+    if (!theirs.empty()) add_row(table, discs, "qemu-storage-daemon", theirs);
+  }
+  table.print(common.json);
+}
+
+}  // namespace
+
+void add_discs(CLI::App& app, const Common& common) {
+  auto options = std::make_shared<DiscsOptions>();
+  CLI::App* command = app.add_subcommand(
+      "discs", "Time and memory to attach many discs, beside qemu-storage-daemon (up to 1,000)");
+  command->add_option("--counts", options->counts, "How many discs, one measurement each")
+      ->delimiter(',')
+      ->check(CLI::Range(1, 100000))
+      ->capture_default_str();
+  command->add_option("--seconds", options->seconds, "Length of a measurement of requests")
+      ->check(CLI::Range(0.1, 600.0))
+      ->capture_default_str();
+  command->callback([&common, options] { run_discs(common, *options); });
+}
+
+}  // namespace bench

@@ -1,0 +1,30 @@
+// A headd of the benchmark's own: its configuration, state and sockets in a scratch folder.
+#pragma once
+
+#include "tools/bench/bench.hpp"
+#include "tools/bench/process.hpp"
+
+#include <filesystem>
+#include <string>
+
+namespace bench {
+
+class Headd {
+ public:
+  // `name` keeps several apart; `configuration` is the text of its head.toml. Returns when its API
+  // answers.
+  Headd(const Common& common, const Scratch& scratch, const std::string& name,
+        const std::string& configuration);
+
+  // headctl with these arguments, to its end.
+  std::string headctl(Arguments arguments) const;
+  std::filesystem::path socket_of(const std::string& disc) const;
+  pid_t pid() const noexcept { return process_.pid(); }
+
+ private:
+  std::filesystem::path bin_;
+  std::filesystem::path folder_;
+  Process process_;
+};
+
+}  // namespace bench

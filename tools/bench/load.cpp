@@ -1,0 +1,227 @@
+// head-bench load: steady random requests to all the discs of a headd, and how long they took.
+#include "head/stats/histogram.hpp"
+#include "tools/bench/bench.hpp"
+#include "tools/bench/load_client.hpp"
+
+#include <CLI/CLI.hpp>
+#include <fmt/format.h>
+#include <nlohmann/json.hpp>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <memory>
+#include <random>
+#include <stdexcept>
+#include <sys/epoll.h>
+#include <sys/resource.h>
+#include <sys/timerfd.h>
+#include <system_error>
+#include <unistd.h>
+
+namespace bench {
+namespace {
+
+using namespace std::chrono_literals;
+
+struct LoadOptions {
+  std::filesystem::path discs;
+  unsigned rate = 1000;
+  double seconds = 20;
+  double stall_ms = 20;
+  unsigned write_percent = 30;
+};
+
+// What is printed: of requests that were answered, and of those that still wait at the end, with
+// the age they have reached.
+struct Outcome {
+  head::stats::Histogram latencies;
+  std::uint64_t asked = 0, answered = 0, errors = 0, refused = 0, stalls = 0, waiting = 0;
+  std::size_t discs = 0, opened = 0;
+};
+
+class Load {
+ public:
+  explicit Load(const LoadOptions& options)
+      : options_(options),
+        stall_(std::chrono::duration_cast<Duration>(
+            std::chrono::duration<double, std::milli>(options.stall_ms))),
+        epoll_(iouring::adopt, ::epoll_create1(EPOLL_CLOEXEC)),
+        ticks_(iouring::adopt, ::timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK)) {
+    for (const auto& entry : std::filesystem::directory_iterator(options.discs))
+      if (std::filesystem::exists(entry.path() / "nbd.sock"))
+        clients_.push_back(std::make_unique<LoadClient>(entry.path() / "nbd.sock"));
+    if (clients_.empty())
+      throw std::runtime_error("no disc has a socket in " + options.discs.string() +
+                               ": name the folder RUN/discs of a headd that has discs");
+    outcome_.discs = clients_.size();
+  }
+
+  const Outcome& run() {
+    start_ticking();
+    const Instant begin = std::chrono::steady_clock::now();
+    const Instant end = begin + std::chrono::duration_cast<Duration>(
+                                    std::chrono::duration<double>(options_.seconds));
+    std::array<epoll_event, 256> events{};
+    for (Instant now = begin; now < end; now = std::chrono::steady_clock::now()) {
+      const int count = ::epoll_wait(epoll_.fd(), events.data(), int{events.size()}, 100);
+      for (int i = 0; i < count; ++i) {
+        const auto which = events[static_cast<std::size_t>(i)].data.u64;
+        if (which == tick) {
+          on_tick(begin);
+        } else {
+          on_client(*clients_[which]);
+        }
+      }
+    }
+    close_account();
+    return outcome_;
+  }
+
+ private:
+  static constexpr std::uint64_t tick = ~std::uint64_t{0};
+
+  void watch(int fd, std::uint64_t which, std::uint32_t events) {
+    epoll_event event{};
+    event.events = events;
+    event.data.u64 = which;
+    if (::epoll_ctl(epoll_.fd(), EPOLL_CTL_ADD, fd, &event) != 0)
+      throw std::system_error(errno, std::generic_category(), "epoll_ctl");
+  }
+
+  void start_ticking() {
+    const auto ns = 1'000'000'000 / options_.rate;
+    itimerspec every{};
+    every.it_interval = {.tv_sec = ns / 1'000'000'000, .tv_nsec = ns % 1'000'000'000};
+    every.it_value = every.it_interval;
+    ::timerfd_settime(ticks_.fd(), 0, &every, nullptr);
+    watch(ticks_.fd(), tick, EPOLLIN);
+  }
+
+  // Opens discs that are not open yet, a few at a time, and asks for what is due.
+  void on_tick(Instant begin) {
+    std::uint64_t ignored = 0;
+    if (::read(ticks_.fd(), &ignored, sizeof ignored) < 0 && errno != EAGAIN)
+      throw std::system_error(errno, std::generic_category(), "timerfd");
+    for (unsigned i = 0; i < 64 && opening_ < clients_.size(); ++i, ++opening_) {
+      if (!clients_[opening_]->connect()) break;
+      watch(clients_[opening_]->fd(), opening_, EPOLLIN | EPOLLOUT | EPOLLET);
+    }
+    const Instant now = std::chrono::steady_clock::now();
+    const double elapsed = std::chrono::duration<double>(now - begin).count();
+    const auto due = static_cast<std::uint64_t>(elapsed * options_.rate);
+    for (; outcome_.asked < due; ++outcome_.asked) {
+      LoadClient& client = *clients_[random_() % clients_.size()];
+      const Ask ask{
+          .at = now, .random = random_(), .write = random_() % 100 < options_.write_percent};
+      if (!client.ask(ask)) ++outcome_.refused;
+    }
+  }
+
+  void on_client(LoadClient& client) {
+    answers_.clear();
+    client.on_event(answers_);
+    for (const LoadClient::Answer& answer : answers_) {
+      ++outcome_.answered;
+      if (answer.error != 0) ++outcome_.errors;
+      record(answer.latency);
+    }
+  }
+
+  void record(Duration latency) {
+    outcome_.latencies.record(latency);
+    if (latency > stall_) ++outcome_.stalls;
+  }
+
+  void close_account() {
+    const Instant now = std::chrono::steady_clock::now();
+    for (const auto& client : clients_) {
+      if (client->ready()) ++outcome_.opened;
+      for (const Duration age : client->unanswered(now)) {
+        ++outcome_.waiting;
+        record(age);
+      }
+    }
+  }
+
+  const LoadOptions& options_;
+  const Duration stall_;
+  iouring::UniqueFd epoll_;
+  iouring::UniqueFd ticks_;
+  std::vector<std::unique_ptr<LoadClient>> clients_;
+  std::size_t opening_ = 0;
+  std::mt19937_64 random_{1};
+  std::vector<LoadClient::Answer> answers_;
+  Outcome outcome_;
+};
+
+// How many took at most that long, for a distribution that people can read.
+std::uint64_t count_up_to(const head::stats::HistogramSnapshot& latencies, double milliseconds) {
+  std::uint64_t count = 0;
+  for (std::size_t i = 0; i < latencies.buckets.size(); ++i)
+    if (static_cast<double>(head::stats::buckets::lower_ns(i + 1)) <= milliseconds * 1e6 * 1.02)
+      count += latencies.buckets[i];
+  return count;
+}
+
+void print(const Outcome& outcome, const LoadOptions& options, bool as_json) {
+  const auto latencies = outcome.latencies.snapshot();
+  const auto ms = [&](double q) { return static_cast<double>(latencies.quantile_ns(q)) / 1e6; };
+  nlohmann::ordered_json json{{"discs", outcome.discs},
+                              {"discs_opened", outcome.opened},
+                              {"seconds", options.seconds},
+                              {"requests", outcome.asked},
+                              {"answered", outcome.answered},
+                              {"still_waiting", outcome.waiting},
+                              {"not_taken", outcome.refused},
+                              {"errors", outcome.errors},
+                              {"stalls", outcome.stalls},
+                              {"stall_ms", options.stall_ms},
+                              {"p50_ms", ms(0.5)},
+                              {"p99_ms", ms(0.99)},
+                              {"p999_ms", ms(0.999)},
+                              {"max_ms", static_cast<double>(latencies.max_ns) / 1e6}};
+  for (const double limit : {0.1, 0.2, 0.5, 1., 2., 5., 10., 20., 50., 100., 1000., 10000.})
+    json["up_to_ms"].push_back({limit, count_up_to(latencies, limit)});
+  if (as_json) {
+    fmt::print("{}\n", json.dump());
+    return;
+  }
+  for (const auto& [key, value] : json.items())
+    if (key != "up_to_ms") fmt::print("{:14} {}\n", key, value.dump());
+}
+
+void run_load(const Common& common, const LoadOptions& options) {
+  rlimit files{};
+  ::getrlimit(RLIMIT_NOFILE, &files);
+  files.rlim_cur = files.rlim_max;
+  ::setrlimit(RLIMIT_NOFILE, &files);
+  Load load(options);
+  print(load.run(), options, common.json);
+}
+
+}  // namespace
+
+void add_load(CLI::App& app, const Common& common) {
+  auto options = std::make_shared<LoadOptions>();
+  CLI::App* command =
+      app.add_subcommand("load", "Steady random 4 KiB requests to all the discs of a headd, timed");
+  command->add_option("discs", options->discs, "The folder RUN/discs of the headd")
+      ->required()
+      ->check(CLI::ExistingDirectory);
+  command->add_option("--rate", options->rate, "Requests per second, over all discs")
+      ->check(CLI::Range(1, 100000))
+      ->capture_default_str();
+  command->add_option("--seconds", options->seconds, "How long")
+      ->check(CLI::Range(0.1, 3600.0))
+      ->capture_default_str();
+  command->add_option("--stall-ms", options->stall_ms, "What counts as a stall")
+      ->check(CLI::Range(0.001, 100000.0))
+      ->capture_default_str();
+  command->add_option("--writes", options->write_percent, "Share of writes, in percent")
+      ->check(CLI::Range(0, 100))
+      ->capture_default_str();
+  command->callback([&common, options] { run_load(common, *options); });
+}
+
+}  // namespace bench
