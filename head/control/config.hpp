@@ -1,0 +1,86 @@
+// head.toml: what the operator may say, with a default for everything. A file that says anything
+// unknown or impossible is refused, naming the line and the key: a misspelt key that is silently
+// ignored is found on the day it matters.
+#pragma once
+
+#include "head/base/log.hpp"
+#include "head/base/result.hpp"
+
+#include <chrono>
+#include <cstddef>
+#include <filesystem>
+#include <span>
+#include <string>
+#include <string_view>
+
+namespace head::control {
+
+struct Config {
+  struct Paths {
+    std::filesystem::path state_dir = "/var/lib/head";
+    std::filesystem::path run_dir = "/run/head";
+  } paths;
+
+  struct Data {
+    unsigned threads = 0;              // 0: one per two processors, at least one.
+    unsigned memory_mib = 64;          // For the payloads of requests, all threads together.
+    unsigned connections_max = 16384;  // Of guests and to tails, all threads together.
+    unsigned discs_max = 100'000;
+  } data;
+
+  // Who may connect to a Unix socket: the file's mode, and its group where one is named.
+  struct Socket {
+    unsigned mode = 0660;
+    std::string group;
+  };
+  Socket exports;  // [export]
+  Socket api;      // [api]
+
+  struct Neighbours {
+    bool enabled = true;
+    std::filesystem::path table_netns;  // Where thresholds can be written; empty: this one.
+    unsigned resolve_per_second = 500;  // Resolutions begun, so that the network is not stormed.
+    std::chrono::seconds reconcile{60};
+    std::chrono::seconds recheck{10};  // The table's limits.
+    unsigned table_max = 4u << 20;     // The kernel's table is never let grow above this.
+  } neighbours;
+
+  struct Stall {
+    std::chrono::milliseconds threshold{20};
+  } stall;
+
+  struct Tcp {
+    std::chrono::seconds keepalive_idle{5};
+    std::chrono::seconds keepalive_interval{2};
+    unsigned keepalive_probes = 3;
+    std::chrono::milliseconds user_timeout{10'000};
+  } tcp;
+
+  log::Level log_level = log::Level::info;  // [log] level
+};
+
+struct ConfigError {
+  unsigned line = 0;       // From 1; 0 where there is none.
+  std::string key{};       // "data.threads"; empty where the text is not TOML at all.
+  std::string sentence{};  // Names both, and the way out.
+};
+
+inline constexpr std::size_t config_size_max = std::size_t{1} << 20;
+inline constexpr std::size_t config_line_max = 1000;
+
+Result<Config, ConfigError> parse_config(std::string_view text);
+
+// Reads and parses. A missing file is an error only where `required`; otherwise the defaults stand.
+Result<Config, ConfigError> load_config(const std::filesystem::path& file, bool required);
+
+// How many data threads `config` means on this machine.
+unsigned data_threads(const Config& config) noexcept;
+
+// What head.toml may hold, in the order of its sections: for documentation and its tests.
+struct ConfigKey {
+  std::string_view name;  // "data.threads"
+  std::string_view rule;  // "a whole number from 1 to 64"
+};
+std::span<const ConfigKey> config_keys();
+
+}  // namespace head::control
