@@ -237,6 +237,8 @@ std::span<const std::byte> bytes_of(const T& value) noexcept {
   static_assert(alignof(T) == 1);
   return std::as_bytes(std::span(&value, 1));
 }
+template <class T>
+std::span<const std::byte> bytes_of(const T&& value) = delete;  // It would not live.
 
 }  // namespace wire
 
