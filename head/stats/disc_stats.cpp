@@ -91,11 +91,25 @@ DiscSnapshot DiscStats::snapshot(bool with_latency) const {
     now.by_operation[i].errors = by_operation_[i].errors.load(relaxed);
     if (with_latency) now.by_operation[i].latency = by_operation_[i].latency.snapshot();
   }
-  for (std::size_t i = 0; i < causes; ++i) {
-    now.stalls[i].count = stalls_[i].count.load(relaxed);
-    now.stalls[i].time_ns = stalls_[i].time_ns.load(relaxed);
-  }
+  add_to(now.stalls);
   return now;
+}
+
+void DiscStats::add_to(std::array<OperationSnapshot, operations>& sum) const {
+  constexpr auto relaxed = std::memory_order_relaxed;
+  for (std::size_t i = 0; i < operations; ++i) {
+    sum[i].requests += by_operation_[i].requests.load(relaxed);
+    sum[i].bytes += by_operation_[i].bytes.load(relaxed);
+    sum[i].errors += by_operation_[i].errors.load(relaxed);
+    by_operation_[i].latency.add_to(sum[i].latency);
+  }
+}
+
+void DiscStats::add_to(std::array<StallSnapshot, causes>& sum) const noexcept {
+  for (std::size_t i = 0; i < causes; ++i) {
+    sum[i].count += stalls_[i].count.load(std::memory_order_relaxed);
+    sum[i].time_ns += stalls_[i].time_ns.load(std::memory_order_relaxed);
+  }
 }
 
 }  // namespace head::stats

@@ -104,6 +104,9 @@ class DiscStats {
 
   // Any thread. `with_latency` false leaves the histograms out: 10,000 discs are listed often.
   DiscSnapshot snapshot(bool with_latency = true) const;
+  // Adds up many discs without a copy of each one's histograms.
+  void add_to(std::array<OperationSnapshot, operations>& sum) const;
+  void add_to(std::array<StallSnapshot, causes>& sum) const noexcept;
   std::string problem() const;
 
  private:

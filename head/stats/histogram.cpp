@@ -24,16 +24,22 @@ void Histogram::record(Duration latency) noexcept {
 
 HistogramSnapshot Histogram::snapshot() const {
   HistogramSnapshot snapshot;
-  const Counts* counts = counts_.load(std::memory_order_acquire);
-  if (counts == nullptr) return snapshot;
-  snapshot.buckets.reserve(buckets::count);
-  for (const auto& bucket : *counts) {
-    snapshot.buckets.push_back(bucket.load(std::memory_order_relaxed));
-    snapshot.count += snapshot.buckets.back();
-  }
-  snapshot.sum_ns = sum_ns_.load(std::memory_order_relaxed);
-  snapshot.max_ns = max_ns_.load(std::memory_order_relaxed);
+  add_to(snapshot);
   return snapshot;
+}
+
+void Histogram::add_to(HistogramSnapshot& sum) const {
+  constexpr auto relaxed = std::memory_order_relaxed;
+  const Counts* counts = counts_.load(std::memory_order_acquire);
+  if (counts == nullptr) return;
+  sum.buckets.resize(buckets::count);
+  for (std::size_t i = 0; i < buckets::count; ++i) {
+    const std::uint64_t here = (*counts)[i].load(relaxed);
+    sum.buckets[i] += here;
+    sum.count += here;
+  }
+  sum.sum_ns += sum_ns_.load(relaxed);
+  sum.max_ns = std::max(sum.max_ns, max_ns_.load(relaxed));
 }
 
 std::uint64_t HistogramSnapshot::quantile_ns(double q) const noexcept {

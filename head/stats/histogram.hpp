@@ -79,6 +79,7 @@ class Histogram {
 
   // Any thread.
   HistogramSnapshot snapshot() const;
+  void add_to(HistogramSnapshot& sum) const;
 
  private:
   using Counts = std::array<std::atomic<std::uint64_t>, buckets::count>;

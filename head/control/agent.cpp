@@ -1,0 +1,218 @@
+#include "head/control/agent.hpp"
+
+#include "head/base/log.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <iterator>
+#include <stdexcept>
+#include <unordered_set>
+#include <utility>
+
+namespace head::control {
+
+namespace {
+
+using catalogue::DiscSpec;
+
+constexpr std::size_t imports_kept = 64;
+
+Refusal no_such_disc(const std::string& name) {
+  return {Refusal::Why::no_such_disc,
+          fmt::format("there is no disc {}; list them with `headctl discs`", name)};
+}
+
+// Link-local addresses bring their interface along.
+neigh::Want want_of(const DiscSpec& spec, std::shared_ptr<stats::DiscStats> stats) {
+  return {.disc = spec.name,
+          .address = spec.uri.address,
+          .lladdr = spec.lladdr,
+          .dev = spec.dev.empty() ? spec.uri.zone : spec.dev,
+          .stats = std::move(stats)};
+}
+
+}  // namespace
+
+Agent::Agent(catalogue::Store& store, std::unique_ptr<Neighbours> neighbours,
+             std::vector<std::unique_ptr<DataThread>> threads, std::size_t discs_max)
+    : store_(store),
+      discs_max_(discs_max),
+      loads_(threads.size()),
+      neighbours_(std::move(neighbours)),
+      threads_(std::move(threads)) {
+  if (threads_.empty()) throw std::invalid_argument("an agent needs at least one data thread");
+  worker_ = std::jthread([this](const std::stop_token& stop) { work(stop); });
+}
+
+Agent::~Agent() {
+  worker_.request_stop();
+  worker_.join();
+  threads_.clear();  // They use the keeper.
+  neighbours_.reset();
+}
+
+void Agent::restore() {
+  const std::vector<DiscSpec> specs = store_.discs();
+  std::uint64_t batch = 0;
+  {
+    const std::lock_guard lock(lock_);
+    batch = add(specs);
+  }
+  if (!specs.empty()) log::info("{} discs come back from the state directory", specs.size());
+  begin(specs, batch);
+}
+
+std::optional<Refusal> Agent::attach(const DiscSpec& spec) {
+  const std::span<const DiscSpec> one(&spec, 1);
+  bool fresh = false;
+  std::uint64_t batch = 0;
+  {
+    const std::lock_guard lock(lock_);
+    if (auto refusal = check(spec, fresh)) return refusal;
+    if (fresh) batch = add(one);
+  }
+  if (!fresh) return std::nullopt;
+  if (auto refusal = store(one, batch)) return refusal;
+  begin(one, batch);
+  return std::nullopt;
+}
+
+Result<ImportStatus, Refusal> Agent::import(std::vector<DiscSpec> specs) {
+  ImportStatus import{.total = specs.size()};
+  std::vector<DiscSpec> added;
+  {
+    const std::lock_guard lock(lock_);
+    std::unordered_set<std::string_view> names;
+    for (DiscSpec& spec : specs) {
+      if (!names.insert(spec.name).second)
+        return Failure{
+            Refusal{Refusal::Why::duplicate,
+                    fmt::format("disc {} is in the list twice; nothing was attached", spec.name)}};
+      bool fresh = false;
+      if (auto refusal = check(spec, fresh)) return Failure{std::move(*refusal)};
+      if (fresh) added.push_back(spec);
+    }
+    if (discs_.size() + added.size() > discs_max_)
+      return Failure{Refusal{
+          Refusal::Why::too_many,
+          fmt::format("with these {} discs there would be more than the {} that data.discs_max "
+                      "allows; raise it, or detach some",
+                      added.size(), discs_max_)}};
+    import.id = add(added);
+    import.unchanged = import.total - added.size();
+    imports_.push_back(import);
+    if (imports_.size() > imports_kept) imports_.pop_front();
+  }
+  if (auto refusal = store(added, import.id)) return Failure{std::move(*refusal)};
+  begin(added, import.id);
+  const std::lock_guard lock(lock_);
+  return count(import);
+}
+
+std::optional<Refusal> Agent::detach(const std::string& name) {
+  std::uint64_t batch = 0;
+  {
+    std::unique_lock lock(lock_);
+    auto at = discs_.find(name);
+    while (at != discs_.end() && at->second.stage == Stage::pending) {
+      begun_.wait(lock);
+      at = discs_.find(name);
+    }
+    if (at == discs_.end()) return no_such_disc(name);
+    if (at->second.going) return std::nullopt;
+    at->second.going = true;
+    batch = at->second.batch;
+  }
+  std::optional<Refusal> refusal;
+  try {
+    store_.remove(std::span(&name, 1));
+  } catch (const catalogue::StoreError& error) {
+    refusal = Refusal{Refusal::Why::not_stored, error.what()};
+  }
+  const std::lock_guard lock(lock_);
+  const auto at = discs_.find(name);
+  if (at == discs_.end() || at->second.batch != batch) return refusal;
+  if (refusal)
+    at->second.going = false;
+  else
+    leave(name, at->second);
+  return refusal;
+}
+
+std::optional<Refusal> Agent::check(const DiscSpec& spec, bool& fresh) const {
+  const auto at = discs_.find(spec.name);
+  fresh = at == discs_.end();
+  if (fresh && discs_.size() >= discs_max_)
+    return Refusal{Refusal::Why::too_many,
+                   fmt::format("there are {} discs, all that data.discs_max allows; raise it, or "
+                               "detach some",
+                               discs_max_)};
+  if (fresh) return std::nullopt;
+  if (at->second.going)
+    return Refusal{Refusal::Why::detaching,
+                   fmt::format("disc {} is being detached; wait for that with `headctl detach {} "
+                               "--wait`, then attach it again",
+                               spec.name, spec.name)};
+  if (*at->second.spec != spec)
+    return Refusal{
+        Refusal::Why::exists,
+        fmt::format("disc {} is attached with other settings; detach it first", spec.name)};
+  fresh = at->second.stage == Stage::failed;
+  return std::nullopt;
+}
+
+std::uint64_t Agent::add(std::span<const DiscSpec> specs) {
+  const std::uint64_t batch = ++last_batch_;
+  for (const DiscSpec& spec : specs) {
+    Disc& disc = discs_[spec.name];
+    disc = Disc{};
+    disc.spec = std::make_shared<const DiscSpec>(spec);
+    disc.stats = std::make_shared<stats::DiscStats>(&bell_);
+    disc.batch = batch;
+  }
+  return batch;
+}
+
+std::optional<Refusal> Agent::store(std::span<const DiscSpec> specs, std::uint64_t batch) {
+  try {
+    store_.put(specs);
+    return std::nullopt;
+  } catch (const catalogue::StoreError& error) {
+    {
+      const std::lock_guard lock(lock_);
+      for (const DiscSpec& spec : specs) {
+        const auto at = discs_.find(spec.name);
+        if (at != discs_.end() && at->second.batch == batch) discs_.erase(at);
+      }
+    }
+    begun_.notify_all();
+    return Refusal{Refusal::Why::not_stored, error.what()};
+  }
+}
+
+void Agent::begin(std::span<const DiscSpec> specs, std::uint64_t batch) {
+  std::vector<neigh::Want> wants;
+  wants.reserve(specs.size());
+  {
+    const std::lock_guard lock(lock_);
+    for (const DiscSpec& spec : specs) {
+      Disc& disc = discs_.at(spec.name);
+      disc.stage = Stage::resolving;
+      wants.push_back(want_of(spec, disc.stats));
+    }
+  }
+  begun_.notify_all();
+  if (wants.empty()) return;
+  neighbours_->want(std::move(wants),
+                    [this, batch](const std::string& name, const neigh::BindingStatus& status) {
+                      post({.what = Event::What::neighbour,
+                            .disc = name,
+                            .batch = batch,
+                            .problem = status.problem,
+                            .dev = status.dev,
+                            .refused = status.state == neigh::BindingState::refused});
+                    });
+}
+
+}  // namespace head::control

@@ -1,0 +1,142 @@
+// The head's discs, from what an operator wants to what is there. Every change is durable before it
+// is accepted; from then on it is worked on until it is done, whatever happens to whoever asked.
+//
+//   attach ──► pending ──► resolving ──► connecting ──► ready ◄──► reconnecting, held
+//              (stored)    (neighbour)   (data thread)    │        (told by the data thread)
+//                              └──► failed ◄──┘           ▼
+//                                                     detaching ──► gone
+//
+// A failed disc stays, with the reason, until it is detached or attached again. All calls may come
+// from any thread. Callbacks of the keeper and of data threads are only noted; the agent's own
+// thread acts on them, so that neither ever waits for the agent.
+#pragma once
+
+#include "head/base/result.hpp"
+#include "head/catalogue/store.hpp"
+#include "head/control/bell.hpp"
+#include "head/control/data_thread.hpp"
+#include "head/control/disc_status.hpp"
+#include "head/control/neighbours.hpp"
+
+#include <condition_variable>
+#include <deque>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <span>
+#include <string>
+#include <thread>
+#include <unordered_map>
+#include <vector>
+
+namespace head::control {
+
+// Why something was not accepted; the sentence names the thing and the way out.
+struct Refusal {
+  enum class Why { no_such_disc, exists, detaching, too_many, not_stored, duplicate };
+  Why why;
+  std::string sentence;
+};
+
+class Agent {
+ public:
+  // Takes the keeper and the data threads over, and ends them before it dies. `store` outlives it.
+  Agent(catalogue::Store& store, std::unique_ptr<Neighbours> neighbours,
+        std::vector<std::unique_ptr<DataThread>> threads, std::size_t discs_max);
+  ~Agent();
+  Agent(const Agent&) = delete;
+  Agent& operator=(const Agent&) = delete;
+
+  // Attaches what the store holds. Once, before anything is attached.
+  void restore();
+
+  // Accepted and stored. The same disc again is accepted too; if it had failed, it is tried again.
+  // Nothing of an import is accepted unless all of it is.
+  std::optional<Refusal> attach(const catalogue::DiscSpec& spec);
+  Result<ImportStatus, Refusal> import(std::vector<catalogue::DiscSpec> specs);
+  std::optional<Refusal> detach(const std::string& name);
+
+  std::optional<DiscStatus> disc(const std::string& name) const;
+  std::vector<DiscStatus> discs() const;  // By name.
+  std::optional<ImportStatus> import_status(std::uint64_t id) const;
+  AgentStatus status() const;
+  // Nothing when there is no such disc.
+  std::optional<LatencyStatus> latency(const std::string& name) const;
+  LatencyStatus latency() const;  // Of all discs together.
+  neigh::Snapshot neighbours(bool with_entries) const;
+
+  const Bell& bell() const noexcept { return bell_; }
+
+ private:
+  enum class Stage : std::uint8_t { pending, resolving, opening, open, failed, detaching };
+
+  struct Disc {
+    std::shared_ptr<const catalogue::DiscSpec> spec;
+    std::shared_ptr<stats::DiscStats> stats;
+    std::uint64_t batch = 0;  // With the name: which attach this is.
+    Stage stage = Stage::pending;
+    bool going = false;                 // Somebody detaches it.
+    bool leave = false;                 // And it is to be closed as soon as it is open.
+    std::optional<std::size_t> thread;  // From `opening` on.
+    std::string problem;                // Of the neighbour, or why it failed.
+    std::string dev;                    // The interface it is reached by, once known.
+  };
+  using Discs = std::unordered_map<std::string, Disc>;
+
+  struct Gathered {
+    DiscStatus status;
+    std::shared_ptr<stats::DiscStats> stats;
+  };
+
+  struct Event {
+    enum class What { neighbour, opened, closed } what;
+    std::string disc;
+    std::uint64_t batch;
+    std::string problem{};
+    std::string dev{};
+    bool refused = false;
+  };
+
+  // Under lock_.
+  std::optional<Refusal> check(const catalogue::DiscSpec& spec, bool& fresh) const;
+  std::uint64_t add(std::span<const catalogue::DiscSpec> specs);
+  void leave(const std::string& name, Disc& disc);
+  void on_event(const Event& event);
+  void on_neighbour(Disc& disc, const Event& event);
+  void on_opened(const std::string& name, Disc& disc, const Event& event);
+  void open(Disc& disc);
+  void close(Disc& disc);
+  void fail(Disc& disc, const std::string& problem);
+  void drop(const std::string& name);
+  ImportStatus count(ImportStatus import) const;
+  static State state_of(const Disc& disc) noexcept;
+  static Gathered gather(const Disc& disc);
+
+  // Not under lock_.
+  static DiscStatus complete(Gathered gathered);
+  std::optional<Refusal> store(std::span<const catalogue::DiscSpec> specs, std::uint64_t batch);
+  void begin(std::span<const catalogue::DiscSpec> specs, std::uint64_t batch);
+  void post(Event event) noexcept;
+  void work(const std::stop_token& stop);
+
+  catalogue::Store& store_;
+  const std::size_t discs_max_;
+  Bell bell_;
+
+  mutable std::mutex lock_;  // Never taken by a data thread or the keeper.
+  Discs discs_;
+  std::vector<std::size_t> loads_;  // Discs of each data thread.
+  std::uint64_t last_batch_ = 0;
+  std::deque<ImportStatus> imports_;  // The newest ones, uncounted.
+  std::condition_variable begun_;     // Discs left `pending`.
+
+  std::mutex events_lock_;
+  std::condition_variable_any events_came_;
+  std::vector<Event> events_;
+
+  std::unique_ptr<Neighbours> neighbours_;
+  std::vector<std::unique_ptr<DataThread>> threads_;
+  std::jthread worker_;
+};
+
+}  // namespace head::control

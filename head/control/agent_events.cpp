@@ -1,0 +1,125 @@
+// The agent's own thread: what follows from the answers of the keeper and the data threads.
+#include "head/base/log.hpp"
+#include "head/control/agent.hpp"
+
+#include <algorithm>
+#include <iterator>
+#include <utility>
+
+namespace head::control {
+
+void Agent::post(Event event) noexcept {
+  {
+    const std::lock_guard lock(events_lock_);
+    events_.push_back(std::move(event));
+  }
+  events_came_.notify_one();
+}
+
+void Agent::work(const std::stop_token& stop) {
+  std::vector<Event> events;
+  for (;;) {
+    events.clear();
+    {
+      std::unique_lock lock(events_lock_);
+      if (!events_came_.wait(lock, stop, [this] { return !events_.empty(); })) return;
+      events.swap(events_);
+    }
+    {
+      const std::lock_guard lock(lock_);
+      for (const Event& event : events) on_event(event);
+    }
+    bell_.ring();
+  }
+}
+
+void Agent::on_event(const Event& event) {
+  const auto at = discs_.find(event.disc);
+  if (at == discs_.end() || at->second.batch != event.batch) return;
+  switch (event.what) {
+    case Event::What::neighbour:
+      return on_neighbour(at->second, event);
+    case Event::What::opened:
+      return on_opened(event.disc, at->second, event);
+    case Event::What::closed:
+      return drop(event.disc);
+  }
+}
+
+void Agent::on_neighbour(Disc& disc, const Event& event) {
+  if (disc.stage != Stage::resolving) return;
+  disc.dev = event.dev;
+  if (event.refused) return fail(disc, event.problem);
+  disc.problem = event.problem;
+  open(disc);
+}
+
+void Agent::on_opened(const std::string& name, Disc& disc, const Event& event) {
+  if (disc.stage != Stage::opening) return;
+  if (event.problem.empty()) {
+    disc.stage = Stage::open;
+    if (disc.leave) close(disc);
+    return;
+  }
+  --loads_[*std::exchange(disc.thread, std::nullopt)];
+  if (disc.leave) return drop(name);
+  neighbours_->forget({name});
+  fail(disc, event.problem);
+}
+
+// Somebody wants it gone, and that is durable.
+void Agent::leave(const std::string& name, Disc& disc) {
+  switch (disc.stage) {
+    case Stage::pending:
+    case Stage::resolving:
+    case Stage::failed:
+      drop(name);
+      bell_.ring();
+      return;
+    case Stage::opening:
+      disc.leave = true;
+      return;
+    case Stage::open:
+      return close(disc);
+    case Stage::detaching:
+      return;
+  }
+}
+
+void Agent::open(Disc& disc) {
+  const auto least = std::min_element(loads_.begin(), loads_.end());
+  disc.thread = static_cast<std::size_t>(std::distance(loads_.begin(), least));
+  ++loads_[*disc.thread];
+  disc.stage = Stage::opening;
+  threads_[*disc.thread]->attach(
+      *disc.spec, disc.stats,
+      [this, name = disc.spec->name, batch = disc.batch](std::string problem) {
+        post({.what = Event::What::opened,
+              .disc = name,
+              .batch = batch,
+              .problem = std::move(problem)});
+      });
+}
+
+void Agent::close(Disc& disc) {
+  disc.stage = Stage::detaching;
+  threads_[*disc.thread]->detach(
+      disc.spec->name, [this, name = disc.spec->name, batch = disc.batch] {
+        post({.what = Event::What::closed, .disc = name, .batch = batch});
+      });
+}
+
+void Agent::fail(Disc& disc, const std::string& problem) {
+  disc.stage = Stage::failed;
+  disc.problem = problem;
+  log::error("disc {} could not be attached: {}", disc.spec->name, problem);
+}
+
+void Agent::drop(const std::string& name) {
+  const auto at = discs_.find(name);
+  if (at->second.thread) --loads_[*at->second.thread];
+  neighbours_->forget({name});
+  discs_.erase(at);
+}
+
+}  // namespace head::control

@@ -1,0 +1,165 @@
+// What the agent tells. Each answer is gathered under the lock as pointers and counted outside it.
+#include "head/control/agent.hpp"
+
+#include <algorithm>
+#include <numeric>
+
+namespace head::control {
+
+namespace {
+
+constexpr std::array<std::string_view, states> names = {
+    "pending", "resolving", "connecting", "ready", "reconnecting", "held", "failed", "detaching"};
+
+State from(stats::DiscState state) noexcept {
+  switch (state) {
+    case stats::DiscState::connecting:
+      return State::connecting;
+    case stats::DiscState::ready:
+      return State::ready;
+    case stats::DiscState::reconnecting:
+      return State::reconnecting;
+    case stats::DiscState::held:
+      return State::held;
+    case stats::DiscState::detaching:
+      break;
+  }
+  return State::detaching;
+}
+
+}  // namespace
+
+std::string_view to_string(State state) noexcept {
+  return names[static_cast<std::size_t>(state)];
+}
+
+State Agent::state_of(const Disc& disc) noexcept {
+  if (disc.going) return State::detaching;
+  switch (disc.stage) {
+    case Stage::pending:
+      return State::pending;
+    case Stage::resolving:
+      return State::resolving;
+    case Stage::opening:
+      return State::connecting;
+    case Stage::open:
+      return from(disc.stats->state.load(std::memory_order_acquire));
+    case Stage::failed:
+      return State::failed;
+    case Stage::detaching:
+      break;
+  }
+  return State::detaching;
+}
+
+Agent::Gathered Agent::gather(const Disc& disc) {
+  return {.status = {.spec = disc.spec,
+                     .state = state_of(disc),
+                     .problem = disc.problem,
+                     .dev = disc.dev,
+                     .thread = disc.thread},
+          .stats = disc.stats};
+}
+
+DiscStatus Agent::complete(Gathered gathered) {
+  DiscStatus& status = gathered.status;
+  status.stats = gathered.stats->snapshot(false);
+  if (status.state == State::ready) {
+    status.problem.clear();
+  } else if (status.state != State::failed && !status.stats.last_problem.empty()) {
+    status.problem = status.stats.last_problem;
+  }
+  return std::move(status);
+}
+
+std::optional<DiscStatus> Agent::disc(const std::string& name) const {
+  Gathered gathered;
+  {
+    const std::lock_guard lock(lock_);
+    const auto at = discs_.find(name);
+    if (at == discs_.end()) return std::nullopt;
+    gathered = gather(at->second);
+  }
+  return complete(std::move(gathered));
+}
+
+std::vector<DiscStatus> Agent::discs() const {
+  std::vector<Gathered> gathered;
+  {
+    const std::lock_guard lock(lock_);
+    gathered.reserve(discs_.size());
+    for (const auto& [name, disc] : discs_) gathered.push_back(gather(disc));
+  }
+  std::vector<DiscStatus> list;
+  list.reserve(gathered.size());
+  for (Gathered& one : gathered) list.push_back(complete(std::move(one)));
+  std::sort(list.begin(), list.end(),
+            [](const DiscStatus& a, const DiscStatus& b) { return a.spec->name < b.spec->name; });
+  return list;
+}
+
+std::optional<ImportStatus> Agent::import_status(std::uint64_t id) const {
+  const std::lock_guard lock(lock_);
+  const auto at = std::find_if(imports_.begin(), imports_.end(),
+                               [&](const ImportStatus& import) { return import.id == id; });
+  if (at == imports_.end()) return std::nullopt;
+  return count(*at);
+}
+
+ImportStatus Agent::count(ImportStatus import) const {
+  for (const auto& [name, disc] : discs_) {
+    if (disc.batch != import.id) continue;
+    const State state = state_of(disc);
+    ++import.by_state[static_cast<std::size_t>(state)];
+    if (!is_settled(state)) import.settled = false;
+  }
+  return import;
+}
+
+AgentStatus Agent::status() const {
+  AgentStatus status{.discs_max = discs_max_, .threads = threads_.size()};
+  const std::lock_guard lock(lock_);
+  status.discs = discs_.size();
+  for (const auto& [name, disc] : discs_) {
+    ++status.by_state[static_cast<std::size_t>(state_of(disc))];
+    disc.stats->add_to(status.stalls);
+    status.reconnects += disc.stats->reconnects.load(std::memory_order_relaxed);
+    status.guests += disc.stats->guests.load(std::memory_order_relaxed);
+  }
+  return status;
+}
+
+std::optional<LatencyStatus> Agent::latency(const std::string& name) const {
+  std::shared_ptr<stats::DiscStats> stats;
+  {
+    const std::lock_guard lock(lock_);
+    const auto at = discs_.find(name);
+    if (at == discs_.end()) return std::nullopt;
+    stats = at->second.stats;
+  }
+  LatencyStatus latency;
+  stats->add_to(latency.by_operation);
+  stats->add_to(latency.stalls);
+  return latency;
+}
+
+LatencyStatus Agent::latency() const {
+  std::vector<std::shared_ptr<stats::DiscStats>> all;
+  {
+    const std::lock_guard lock(lock_);
+    all.reserve(discs_.size());
+    for (const auto& [name, disc] : discs_) all.push_back(disc.stats);
+  }
+  LatencyStatus latency;
+  for (const auto& stats : all) {
+    stats->add_to(latency.by_operation);
+    stats->add_to(latency.stalls);
+  }
+  return latency;
+}
+
+neigh::Snapshot Agent::neighbours(bool with_entries) const {
+  return neighbours_->snapshot(with_entries);
+}
+
+}  // namespace head::control

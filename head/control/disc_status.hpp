@@ -1,0 +1,70 @@
+// What the agent tells of discs, as values.
+#pragma once
+
+#include "head/catalogue/disc_spec.hpp"
+#include "head/stats/disc_stats.hpp"
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+
+namespace head::control {
+
+enum class State : std::uint8_t {
+  pending,
+  resolving,
+  connecting,
+  ready,
+  reconnecting,
+  held,
+  failed,
+  detaching
+};
+inline constexpr std::size_t states = 8;
+std::string_view to_string(State state) noexcept;
+
+// Whether waiting for such a disc to become ready makes sense no longer.
+constexpr bool is_settled(State state) noexcept {
+  return state == State::ready || state == State::held || state == State::failed ||
+         state == State::detaching;
+}
+
+struct DiscStatus {
+  std::shared_ptr<const catalogue::DiscSpec> spec;
+  State state = State::pending;
+  std::string problem;                // Why it is not ready; "" when nothing is known to be wrong.
+  std::string dev;                    // The interface it is reached by; "" when not known yet.
+  std::optional<std::size_t> thread;  // The data thread it lives on.
+  stats::DiscSnapshot stats{};        // Without latency.
+};
+
+using StateCounts = std::array<std::size_t, states>;
+
+struct ImportStatus {
+  std::uint64_t id = 0;
+  std::size_t total = 0;      // Discs in the list.
+  std::size_t unchanged = 0;  // Of these, attached already.
+  StateCounts by_state{};     // Of the others; what was detached since is in none.
+  bool settled = true;        // All the others are ready, held, failed or gone.
+};
+
+struct AgentStatus {
+  std::size_t discs = 0;
+  std::size_t discs_max = 0;
+  std::size_t threads = 0;
+  StateCounts by_state{};
+  std::array<stats::StallSnapshot, stats::causes> stalls{};
+  std::uint64_t reconnects = 0;
+  std::size_t guests = 0;
+};
+
+struct LatencyStatus {
+  std::array<stats::OperationSnapshot, stats::operations> by_operation;
+  std::array<stats::StallSnapshot, stats::causes> stalls{};
+};
+
+}  // namespace head::control

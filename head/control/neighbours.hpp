@@ -1,0 +1,42 @@
+// What the agent asks of the keeper of neighbours; tests answer in its place.
+#pragma once
+
+#include "head/neigh/keeper.hpp"
+
+#include <string>
+#include <utility>
+#include <vector>
+
+namespace head::control {
+
+class Neighbours {
+ public:
+  virtual ~Neighbours() = default;
+
+  // As neigh::Keeper has them.
+  virtual void want(std::vector<neigh::Want> discs, neigh::Keeper::Ready ready) = 0;
+  virtual void forget(std::vector<std::string> discs) = 0;
+  virtual neigh::Snapshot snapshot(bool with_entries) const = 0;
+};
+
+// The keeper itself.
+class KeptNeighbours final : public Neighbours {
+ public:
+  explicit KeptNeighbours(neigh::Options options) : keeper_(std::move(options)) {}
+
+  // For data threads, which ask it to look at entries.
+  neigh::Keeper& keeper() noexcept { return keeper_; }
+
+  void want(std::vector<neigh::Want> discs, neigh::Keeper::Ready ready) override {
+    keeper_.want(std::move(discs), std::move(ready));
+  }
+  void forget(std::vector<std::string> discs) override { keeper_.forget(std::move(discs)); }
+  neigh::Snapshot snapshot(bool with_entries) const override {
+    return keeper_.snapshot(with_entries);
+  }
+
+ private:
+  neigh::Keeper keeper_;
+};
+
+}  // namespace head::control

@@ -1,0 +1,231 @@
+#include "control_fakes.hpp"
+
+using namespace head;
+using control::Refusal;
+using control::State;
+using test::disc;
+using test::Head;
+using namespace std::chrono_literals;
+
+TEST_CASE("a disc is attached once its neighbour is known", "[control]") {
+  Head head;
+  head.neighbours->at_once(false);
+  REQUIRE_FALSE(head.agent->attach(disc("a")));
+  CHECK(head.agent->disc("a")->state == State::resolving);
+  CHECK(head.threads[0]->size() + head.threads[1]->size() == 0);
+  CHECK(head.store->discs().size() == 1);
+
+  head.neighbours->answer("a", test::binding(neigh::BindingState::held));
+  CHECK(head.becomes("a", State::ready));
+  CHECK(head.agent->disc("a")->dev == "eth0");
+  CHECK(head.threads[0]->size() + head.threads[1]->size() == 1);
+}
+
+TEST_CASE("a neighbour that does not answer yet is told, and the disc goes on", "[control]") {
+  Head head(1);
+  head.neighbours->at_once(false);
+  head.threads[0]->connect(false);
+  REQUIRE_FALSE(head.agent->attach(disc("a")));
+  head.neighbours->answer("a", test::binding(neigh::BindingState::waiting, "no answer yet"));
+  REQUIRE(head.becomes("a", State::connecting));
+  REQUIRE(head.eventually([&] { return head.threads[0]->size() == 1; }));
+  CHECK(head.agent->disc("a")->problem == "no answer yet");
+
+  head.threads[0]->stats("a")->enter(stats::DiscState::ready, iouring::Instant{1s});
+  REQUIRE(head.becomes("a", State::ready));
+  CHECK(head.agent->disc("a")->problem.empty());
+}
+
+TEST_CASE("a disc whose neighbour is refused fails, and can be tried again", "[control]") {
+  Head head;
+  head.neighbours->at_once(false);
+  REQUIRE_FALSE(head.agent->attach(disc("a")));
+  head.neighbours->answer("a", test::binding(neigh::BindingState::refused, "no eth9"));
+  REQUIRE(head.becomes("a", State::failed));
+  CHECK(head.agent->disc("a")->problem == "no eth9");
+  CHECK(head.store->discs().size() == 1);
+
+  head.neighbours->at_once(true);
+  REQUIRE_FALSE(head.agent->attach(disc("a")));
+  CHECK(head.becomes("a", State::ready));
+}
+
+TEST_CASE("a disc that a data thread cannot open fails with its reason", "[control]") {
+  Head head(1);
+  head.threads[0]->fail_with("cannot bind");
+  REQUIRE_FALSE(head.agent->attach(disc("a")));
+  REQUIRE(head.becomes("a", State::failed));
+  CHECK(head.agent->disc("a")->problem == "cannot bind");
+  CHECK(head.neighbours->kept() == 0);
+  CHECK_FALSE(head.agent->detach("a"));
+  CHECK(head.goes("a"));
+}
+
+TEST_CASE("attaching the same again changes nothing; something else is refused", "[control]") {
+  Head head;
+  REQUIRE_FALSE(head.agent->attach(disc("a")));
+  REQUIRE(head.becomes("a", State::ready));
+  CHECK_FALSE(head.agent->attach(disc("a")));
+  auto other = disc("a");
+  other.read_only = true;
+  const auto refusal = head.agent->attach(other);
+  REQUIRE(refusal);
+  CHECK(refusal->why == Refusal::Why::exists);
+  CHECK(head.agent->discs().size() == 1);
+}
+
+TEST_CASE("detaching removes the disc, its neighbour entry and its record", "[control]") {
+  Head head;
+  REQUIRE_FALSE(head.agent->attach(disc("a")));
+  REQUIRE(head.becomes("a", State::ready));
+  REQUIRE_FALSE(head.agent->detach("a"));
+  REQUIRE(head.goes("a"));
+  CHECK(head.neighbours->kept() == 0);
+  CHECK(head.threads[0]->size() + head.threads[1]->size() == 0);
+  CHECK(head.store->discs().empty());
+  CHECK(head.agent->detach("a")->why == Refusal::Why::no_such_disc);
+}
+
+TEST_CASE("a disc can be detached at every stage of being attached", "[control]") {
+  Head head(1);
+  SECTION("while its neighbour is resolved") {
+    head.neighbours->at_once(false);
+    REQUIRE_FALSE(head.agent->attach(disc("a")));
+    REQUIRE_FALSE(head.agent->detach("a"));
+    CHECK(head.goes("a"));
+  }
+  SECTION("while the data thread opens it") {
+    head.threads[0]->hold();
+    REQUIRE_FALSE(head.agent->attach(disc("a")));
+    REQUIRE(head.becomes("a", State::connecting));
+    REQUIRE_FALSE(head.agent->detach("a"));
+    CHECK(head.agent->disc("a")->state == State::detaching);
+    CHECK(head.agent->attach(disc("a"))->why == Refusal::Why::detaching);
+    head.threads[0]->release();
+    CHECK(head.goes("a"));
+  }
+  SECTION("while the data thread fails to open it") {
+    head.threads[0]->fail_with("cannot bind");
+    head.threads[0]->hold();
+    REQUIRE_FALSE(head.agent->attach(disc("a")));
+    REQUIRE(head.becomes("a", State::connecting));
+    REQUIRE_FALSE(head.agent->detach("a"));
+    head.threads[0]->release();
+    CHECK(head.goes("a"));
+  }
+  SECTION("while it is being detached already") {
+    REQUIRE_FALSE(head.agent->attach(disc("a")));
+    REQUIRE(head.becomes("a", State::ready));
+    head.threads[0]->hold();
+    REQUIRE_FALSE(head.agent->detach("a"));
+    REQUIRE_FALSE(head.agent->detach("a"));
+    CHECK(head.agent->disc("a")->state == State::detaching);
+    head.threads[0]->release();
+    CHECK(head.goes("a"));
+  }
+  CHECK(head.neighbours->kept() == 0);
+  CHECK(head.threads[0]->size() == 0);
+  REQUIRE_FALSE(head.agent->attach(disc("b")));
+}
+
+TEST_CASE("attached discs come back after a restart", "[control]") {
+  Head head;
+  REQUIRE_FALSE(head.agent->attach(disc("a")));
+  REQUIRE_FALSE(head.agent->attach(disc("b")));
+  REQUIRE_FALSE(head.agent->detach("a"));
+  REQUIRE(head.goes("a"));
+  head.restart();
+  CHECK(head.agent->discs().empty());
+  head.agent->restore();
+  CHECK(head.becomes("b", State::ready));
+  CHECK(head.agent->discs().size() == 1);
+}
+
+TEST_CASE("what could not be stored is not attached", "[control]") {
+  Head head;
+  // In the place of the next file: not even root can write to a directory.
+  const auto obstacle = head.folder.path / "state" / "discs.json.new";
+  std::filesystem::create_directory(obstacle);
+  const auto refusal = head.agent->attach(disc("a"));
+  REQUIRE(refusal);
+  CHECK(refusal->why == Refusal::Why::not_stored);
+  CHECK(refusal->sentence.find("discs.json.new") != std::string::npos);
+  CHECK(head.agent->discs().empty());
+
+  std::filesystem::remove(obstacle);
+  REQUIRE_FALSE(head.agent->attach(disc("a")));
+  REQUIRE(head.becomes("a", State::ready));
+  std::filesystem::create_directory(obstacle);
+  CHECK(head.agent->detach("a")->why == Refusal::Why::not_stored);
+  CHECK(head.agent->disc("a")->state == State::ready);
+}
+
+TEST_CASE("an import is taken whole or not at all", "[control]") {
+  Head head(3, 10);
+  REQUIRE_FALSE(head.agent->attach(disc("a")));
+  const auto why = [&](std::vector<catalogue::DiscSpec> specs) {
+    const auto import = head.agent->import(std::move(specs));
+    REQUIRE_FALSE(import);
+    return import.error().why;
+  };
+  CHECK(why({disc("b"), disc("b")}) == Refusal::Why::duplicate);
+  auto other = disc("a");
+  other.connections = 2;
+  CHECK(why({disc("b"), other}) == Refusal::Why::exists);
+  std::vector<catalogue::DiscSpec> many;
+  for (int i = 0; i < 10; ++i) many.push_back(disc(fmt::format("d{}", i)));
+  CHECK(why(many) == Refusal::Why::too_many);
+  CHECK(head.agent->discs().size() == 1);
+
+  many.pop_back();
+  many.push_back(disc("a"));
+  const auto import = head.agent->import(many);
+  REQUIRE(import);
+  CHECK(import->total == 10);
+  CHECK(import->unchanged == 1);
+  REQUIRE(head.eventually([&] { return head.agent->import_status(import->id)->settled; }));
+  const auto done = head.agent->import_status(import->id);
+  CHECK(done->by_state[static_cast<std::size_t>(State::ready)] == 9);
+  CHECK(head.agent->status().discs == 10);
+  CHECK(head.agent->attach(disc("z"))->why == Refusal::Why::too_many);
+  for (const auto* thread : head.threads) CHECK(thread->size() >= 3);
+  CHECK_FALSE(head.agent->import_status(import->id + 1));
+}
+
+TEST_CASE("latency of all discs is the sum of each one's", "[control]") {
+  Head head(1);
+  for (const char* name : {"a", "b"}) {
+    REQUIRE_FALSE(head.agent->attach(disc(name)));
+    REQUIRE(head.becomes(name, State::ready));
+    head.threads[0]->stats(name)->record(stats::Operation::read, 4096, 0, 1ms);
+    head.threads[0]->stats(name)->record_stall(stats::Cause::neighbour, 1s);
+  }
+  CHECK(head.agent->latency("a")->by_operation[0].latency.count == 1);
+  CHECK(head.agent->latency().by_operation[0].latency.count == 2);
+  CHECK(head.agent->latency().by_operation[0].bytes == 8192);
+  CHECK(head.agent->latency().stalls[0].count == 2);
+  CHECK(head.agent->status().stalls[0].time_ns == 2'000'000'000);
+  CHECK_FALSE(head.agent->latency("c"));
+}
+
+TEST_CASE("many callers attach and detach at once and nothing is left over", "[control]") {
+  Head head(2, 1000);
+  {
+    std::vector<std::jthread> callers;
+    for (int t = 0; t < 8; ++t)
+      callers.emplace_back([&head, t] {
+        for (int i = 0; i < 20; ++i) {
+          const auto name = fmt::format("d{}", (t * 7 + i) % 13);
+          if (i % 3 == 2)
+            head.agent->detach(name);
+          else
+            head.agent->attach(disc(name));
+        }
+      });
+  }
+  for (int i = 0; i < 13; ++i) head.agent->detach(fmt::format("d{}", i));
+  CHECK(head.eventually([&] { return head.agent->discs().empty(); }));
+  CHECK(head.neighbours->kept() == 0);
+  CHECK(head.threads[0]->size() + head.threads[1]->size() == 0);
+  CHECK(head.store->discs().empty());
+}

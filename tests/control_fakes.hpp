@@ -1,0 +1,218 @@
+// A keeper and a data thread that answer when a test says so; for tests of the agent and the API.
+#pragma once
+
+#include "head/control/agent.hpp"
+
+#include <catch2/catch.hpp>
+#include <fmt/format.h>
+
+#include <chrono>
+#include <filesystem>
+#include <map>
+#include <mutex>
+#include <string>
+#include <unistd.h>
+#include <utility>
+#include <vector>
+
+namespace head::test {
+
+using namespace std::chrono_literals;
+
+// A directory that is gone when the test ends.
+struct Folder {
+  Folder() {
+    std::string name = (std::filesystem::temp_directory_path() / "head-test-XXXXXX").native();
+    REQUIRE(::mkdtemp(name.data()) != nullptr);
+    path = name;
+  }
+  ~Folder() { std::filesystem::remove_all(path); }
+  std::filesystem::path path;
+};
+
+inline catalogue::DiscSpec disc(const std::string& name) {
+  return {.name = name, .uri = *nbd::parse_uri("nbd://[fd00::1]/" + name)};
+}
+
+inline neigh::BindingStatus binding(neigh::BindingState state, std::string problem = "") {
+  neigh::BindingStatus status;
+  status.state = state;
+  status.dev = "eth0";
+  status.problem = std::move(problem);
+  return status;
+}
+
+class FakeNeighbours final : public control::Neighbours {
+ public:
+  void want(std::vector<neigh::Want> discs, neigh::Keeper::Ready ready) override {
+    for (const neigh::Want& want : discs) {
+      {
+        const std::lock_guard lock(lock_);
+        kept_[want.disc] = {want, ready};
+        if (!at_once_) continue;
+      }
+      answer(want.disc, binding(neigh::BindingState::held));
+    }
+  }
+  void forget(std::vector<std::string> discs) override {
+    const std::lock_guard lock(lock_);
+    for (const auto& disc : discs) kept_.erase(disc);
+  }
+  neigh::Snapshot snapshot(bool with_entries) const override {
+    const std::lock_guard lock(lock_);
+    neigh::Snapshot snapshot;
+    snapshot.held = kept_.size();
+    snapshot.table.table.limits = {128, 512, 1024};
+    if (!with_entries) return snapshot;
+    for (const auto& [name, kept] : kept_) {
+      neigh::EntryStatus entry;
+      entry.kernel.key = {.ifindex = 1, .address = kept.want.address};
+      entry.kernel.lladdr = netlink::Mac{0x52, 0x54, 0, 0, 0, 1};
+      entry.kernel.state = netlink::nud::stale;
+      entry.kernel.protocol = netlink::our_protocol;
+      entry.binding = entry.kernel.lladdr;
+      entry.discs = {name};
+      snapshot.entries.push_back(std::move(entry));
+    }
+    return snapshot;
+  }
+
+  // Whether wants are answered as soon as they are made.
+  void at_once(bool yes) {
+    const std::lock_guard lock(lock_);
+    at_once_ = yes;
+  }
+  void answer(const std::string& disc, const neigh::BindingStatus& status) {
+    neigh::Keeper::Ready ready;
+    {
+      const std::lock_guard lock(lock_);
+      const auto at = kept_.find(disc);
+      if (at != kept_.end()) ready = at->second.ready;
+    }
+    if (ready) ready(disc, status);
+  }
+  std::size_t kept() const {
+    const std::lock_guard lock(lock_);
+    return kept_.size();
+  }
+
+ private:
+  struct Kept {
+    neigh::Want want;
+    neigh::Keeper::Ready ready;
+  };
+  mutable std::mutex lock_;
+  bool at_once_ = true;
+  std::map<std::string, Kept> kept_;
+};
+
+class FakeThread final : public control::DataThread {
+ public:
+  void attach(const catalogue::DiscSpec& spec, std::shared_ptr<stats::DiscStats> stats,
+              std::function<void(std::string)> done) override {
+    {
+      const std::lock_guard lock(lock_);
+      if (problem_.empty()) discs_[spec.name] = stats;
+      if (hold_) return held_.push_back([done, problem = problem_] { done(problem); });
+    }
+    done(problem_);
+    if (problem_.empty() && connect_) stats->enter(stats::DiscState::ready, iouring::Instant{1s});
+  }
+  void detach(const std::string& name, std::function<void()> done) override {
+    {
+      const std::lock_guard lock(lock_);
+      discs_.erase(name);
+      if (hold_) return held_.push_back(done);
+    }
+    done();
+  }
+
+  std::size_t size() const {
+    const std::lock_guard lock(lock_);
+    return discs_.size();
+  }
+  std::shared_ptr<stats::DiscStats> stats(const std::string& name) const {
+    const std::lock_guard lock(lock_);
+    return discs_.at(name);
+  }
+  // Answers wait for release().
+  void hold() {
+    const std::lock_guard lock(lock_);
+    hold_ = true;
+  }
+  void release() {
+    std::vector<std::function<void()>> held;
+    {
+      const std::lock_guard lock(lock_);
+      hold_ = false;
+      held.swap(held_);
+    }
+    for (auto& answer : held) answer();
+  }
+  void fail_with(std::string problem) {
+    const std::lock_guard lock(lock_);
+    problem_ = std::move(problem);
+  }
+  void connect(bool yes) { connect_ = yes; }  // Whether tails answer.
+
+ private:
+  mutable std::mutex lock_;
+  std::map<std::string, std::shared_ptr<stats::DiscStats>> discs_;
+  std::vector<std::function<void()>> held_;
+  std::string problem_;
+  bool hold_ = false;
+  std::atomic<bool> connect_{true};
+};
+
+// An agent over fakes, and the state directory it has. restart() is a new daemon on the same state.
+struct Head {
+  explicit Head(std::size_t thread_count = 2, std::size_t most_discs = 100)
+      : threads_count(thread_count), discs_max(most_discs) {
+    restart();
+  }
+
+  void restart() {
+    agent.reset();
+    store.reset();
+    store = std::make_unique<catalogue::Store>(folder.path / "state");
+    auto keeper = std::make_unique<FakeNeighbours>();
+    neighbours = keeper.get();
+    std::vector<std::unique_ptr<control::DataThread>> made;
+    threads.clear();
+    for (std::size_t i = 0; i < threads_count; ++i) {
+      auto thread = std::make_unique<FakeThread>();
+      threads.push_back(thread.get());
+      made.push_back(std::move(thread));
+    }
+    agent = std::make_unique<control::Agent>(*store, std::move(keeper), std::move(made), discs_max);
+  }
+
+  // Waits, ten seconds at most, until `condition` holds.
+  bool eventually(const std::function<bool()>& condition) const {
+    const auto until = std::chrono::steady_clock::now() + 10s;
+    for (;;) {
+      const std::uint64_t seen = agent->bell().rung();
+      if (condition()) return true;
+      if (!agent->bell().wait(seen, until)) return condition();
+    }
+  }
+  bool becomes(const std::string& name, control::State state) const {
+    return eventually([&] {
+      const auto status = agent->disc(name);
+      return status && status->state == state;
+    });
+  }
+  bool goes(const std::string& name) const {
+    return eventually([&] { return !agent->disc(name); });
+  }
+
+  Folder folder;
+  std::size_t threads_count;
+  std::size_t discs_max;
+  std::unique_ptr<catalogue::Store> store;
+  FakeNeighbours* neighbours = nullptr;
+  std::vector<FakeThread*> threads;
+  std::unique_ptr<control::Agent> agent;
+};
+
+}  // namespace head::test
