@@ -1,0 +1,163 @@
+# shellcheck shell=bash disable=SC2034
+# What the scripts of this folder share. One script is one behaviour: it starts the real headd with
+# its state and sockets in a folder of its own, real tails and real clients, and cleans up after
+# itself. HEAD_BIN is the folder of headd and headctl.
+set -euo pipefail
+
+: "${HEAD_BIN:?set HEAD_BIN to the folder of headd and headctl, as in build/release/bin}"
+here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+work=$(mktemp -d /tmp/head-e2e.XXXXXX)
+declare -A pids=()
+
+fail() {
+  printf 'FAILED: %s\n' "$*" >&2
+  exit 1
+}
+
+skip() {
+  printf 'SKIPPED: %s\n' "$*"
+  exit 77
+}
+
+need() {
+  local tool
+  for tool in "$@"; do command -v "$tool" >/dev/null || skip "$tool is not installed"; done
+}
+
+need_root() { ((EUID == 0)) || skip "this needs root"; }
+
+# background NAME COMMAND... starts a command; its output goes to $work/NAME.log.
+background() {
+  local name=$1
+  shift
+  "$@" >>"$work/$name.log" 2>&1 </dev/null &
+  pids[$name]=$!
+}
+
+alive() { [[ -n ${pids[$1]:-} ]] && kill -0 "${pids[$1]}" 2>/dev/null; }
+
+# stop NAME [SIGNAL] ends what background started and returns its status.
+stop() {
+  local name=$1 pid=${pids[$1]:-} status=0
+  [[ -n $pid ]] || return 0
+  unset "pids[$name]"
+  kill -s "${2:-TERM}" "$pid" 2>/dev/null || true
+  wait "$pid" 2>/dev/null || status=$?
+  return $status
+}
+
+# await SECONDS WHAT COMMAND... repeats a command until it succeeds.
+await() {
+  local end=$((SECONDS + $1)) what=$2
+  shift 2
+  until "$@" >/dev/null 2>&1; do
+    ((SECONDS < end)) || fail "waited in vain for $what"
+    sleep 0.05
+  done
+}
+
+# shellcheck disable=SC2317
+clean_up() {
+  local status=$? name
+  trap - EXIT
+  for name in "${!pids[@]}"; do
+    kill "${pids[$name]}" 2>/dev/null || true
+    for _ in {1..100}; do kill -0 "${pids[$name]}" 2>/dev/null && sleep 0.05 || break; done
+    kill -9 "${pids[$name]}" 2>/dev/null || true
+  done
+  wait 2>/dev/null || true
+  if declare -F clean_more >/dev/null; then clean_more || true; fi
+  if grep -qsE 'Sanitizer|runtime error:|Assertion' "$work/headd.log"; then
+    echo "FAILED: headd's log has a sanitizer's or an assertion's report" >&2
+    status=1
+  fi
+  if ((status != 0 && status != 77)); then
+    for name in "$work"/*.log; do
+      printf '%s\n' "--- the end of ${name##*/}" >&2
+      tail -n 40 "$name" >&2 || true
+    done
+  fi
+  rm -rf "$work"
+  exit $status
+}
+trap clean_up EXIT
+trap 'exit 130' INT TERM
+
+# --- headd ---------------------------------------------------------------------------------------
+
+headd_options=(--no-neigh)
+
+start_headd() {
+  [[ -x $HEAD_BIN/headd ]] || fail "there is no headd in $HEAD_BIN: build it"
+  mkdir -p "$work/run"
+  [[ -e $work/head.toml ]] || : >"$work/head.toml"
+  background headd "${headd_prefix[@]}" "$HEAD_BIN/headd" --config "$work/head.toml" \
+    --state-dir "$work/state" --run-dir "$work/run" "${headd_options[@]}" "$@"
+  await 20 "headd's API" headctl status
+}
+headd_prefix=()
+
+# A clean end: status 0 on SIGTERM.
+stop_headd() { stop headd || fail "headd ended with status $? on SIGTERM"; }
+
+headctl() { "${headd_prefix[@]}" "$HEAD_BIN/headctl" --api "$work/run/api.sock" "$@"; }
+
+disc_socket() { printf '%s' "$work/run/discs/$1/nbd.sock"; }
+disc_uri() { printf 'nbd+unix:///?socket=%s' "$(disc_socket "$1")"; }
+
+# attach NAME [OPTION]... attaches the tail at $tail_uri.
+attach() {
+  local name=$1
+  shift
+  headctl attach "$name" "$tail_uri" --wait "$@" >/dev/null
+}
+
+# --- tails ---------------------------------------------------------------------------------------
+
+free_port() {
+  python3 -c 'import socket
+s = socket.socket(socket.AF_INET6); s.bind(("::1", 0)); print(s.getsockname()[1])'
+}
+
+listening() { (exec 3<>"/dev/tcp/::1/$1") 2>/dev/null; }
+
+# start_tail COMMAND... where PORT stands for a port; sets tail_port and tail_uri. Started again, it
+# gets the same port.
+tail_port=
+start_tail() {
+  [[ -n $tail_port ]] || tail_port=$(free_port)
+  tail_uri="nbd://[::1]:$tail_port/${tail_export:-}"
+  background tail "${@//PORT/$tail_port}"
+  await 10 "the tail" tail_answers
+}
+
+# Some tails serve one session and end, so asking them by connecting would use it up.
+tail_answers() {
+  if [[ -n ${tail_once:-} ]]; then
+    ss -Hltn "sport = :$tail_port" | grep -q .
+  else
+    listening "$tail_port"
+  fi
+}
+
+# --- data ----------------------------------------------------------------------------------------
+
+# verify URI [FIO OPTION]... writes and verifies what it reads back.
+verify() {
+  local uri=$1
+  shift
+  fio --name=verify --ioengine=nbd --uri="$uri" --rw=randwrite --bsrange=4k-128k --bs_unaligned=0 \
+    --size=32m --iodepth=16 --verify=crc32c --verify_fatal=1 --do_verify=1 --randrepeat=0 \
+    --output="$work/fio.log" "$@" || fail "fio --verify $*"
+}
+
+# The checksum of a whole disc, as a client of the NBD server at URI sees it.
+checksum() { nbdcopy "$1" - | sha256sum | cut -d ' ' -f 1; }
+
+# What headd and its tail say must be the same.
+same_data() {
+  local ours theirs
+  ours=$(checksum "$(disc_uri "$1")")
+  theirs=$(checksum "$tail_uri")
+  [[ $ours == "$theirs" ]] || fail "$1 reads as $ours through headd, as $theirs at the tail"
+}
