@@ -28,7 +28,7 @@ refused() {
   done
 }
 
-usage=2 invalid=3 missing=4 conflict=5 unreachable=6
+invalid=3 missing=4 conflict=5 unreachable=6
 refused $invalid ../up -- headctl attach ../up "$tail_uri"
 refused $invalid nbds -- headctl attach d nbds://[::1]/
 refused $invalid 127.0.0.1 -- headctl attach d nbd://127.0.0.1/

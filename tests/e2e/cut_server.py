@@ -1,15 +1,19 @@
 #!/usr/bin/env python3
-"""An NBD server that ends each of its first sessions at the next byte of what it would have sent.
+"""NBD servers that end each of their first sessions at the next byte of what they would have sent.
 
-usage: cut_server.py PORT FIRST LAST MODE LOG
+usage: cut_server.py HOW FOLDER FIRST-LAST...
 
-Session k is closed (MODE fin) or reset (MODE rst) after FIRST + k bytes, headers and payloads
-alike; after the session cut at LAST it behaves. Data survives sessions, and a write counts only
-when all of it arrived. Each session's cut is a line of LOG.
+For each range there is a server on a port of its own. Its k-th session is closed (HOW fin) or
+reset (HOW rst) after FIRST + k bytes, headers and payloads alike; after the session that was cut
+at LAST it behaves. Data survives sessions, and a write counts only when all of it arrived. The
+cuts that happened are the lines of FOLDER/FIRST-LAST.cuts; when all servers listen, FOLDER/ports
+has a line "FIRST-LAST PORT" for each.
 """
+import os
 import socket
 import struct
 import sys
+import threading
 
 SIZE = 1 << 20
 OPTION_REPLY = 0x3E889045565A9
@@ -77,11 +81,8 @@ class Session:
                 self.send(bytes(self.data[offset:offset + length]))
 
 
-def main():
-    port, first, last = map(int, sys.argv[1:4])
-    reset, log = sys.argv[4] == "rst", sys.argv[5]
+def serve(listener, first, last, reset, log):
     data = bytearray(SIZE)
-    listener = socket.create_server(("::1", port), family=socket.AF_INET6)
     cut = first
     while True:
         connection, _ = listener.accept()
@@ -99,6 +100,20 @@ def main():
         except (EOFError, ConnectionError):
             pass
         connection.close()
+
+
+def main():
+    reset, folder, ranges = sys.argv[1] == "rst", sys.argv[2], sys.argv[3:]
+    ports = ""
+    for name in ranges:
+        first, last = map(int, name.split("-"))
+        listener = socket.create_server(("::1", 0), family=socket.AF_INET6)
+        ports += f"{name} {listener.getsockname()[1]}\n"
+        log = os.path.join(folder, name + ".cuts")
+        threading.Thread(target=serve, args=(listener, first, last, reset, log)).start()
+    with open(os.path.join(folder, "ports.new"), "w", encoding="ascii") as file:
+        file.write(ports)
+    os.rename(os.path.join(folder, "ports.new"), os.path.join(folder, "ports"))
 
 
 if __name__ == "__main__":

@@ -128,16 +128,7 @@ start_tail() {
   [[ -n $tail_port ]] || tail_port=$(free_port)
   tail_uri="nbd://[::1]:$tail_port/${tail_export:-}"
   background tail "${@//PORT/$tail_port}"
-  await 10 "the tail" tail_answers
-}
-
-# Some tails serve one session and end, so asking them by connecting would use it up.
-tail_answers() {
-  if [[ -n ${tail_once:-} ]]; then
-    ss -Hltn "sport = :$tail_port" | grep -q .
-  else
-    listening "$tail_port"
-  fi
+  await 10 "the tail" listening "$tail_port"
 }
 
 # --- data ----------------------------------------------------------------------------------------

@@ -3,7 +3,7 @@
 # tail holds the same bytes. Usage: tail.sh KIND
 # shellcheck source=tests/e2e/lib.sh
 source "$(dirname "$0")/lib.sh"
-need fio nbdkit nbdcopy nbdinfo ss
+need fio nbdkit nbdcopy nbdinfo python3
 kind=${1:?which tail}
 
 image() { truncate -s 64M "$work/tail.img"; }
@@ -39,7 +39,7 @@ case $kind in
       "$work/tail.img" >"$work/nbd-server.conf"
     tail_port=$(free_port)
     sed -i "s/allowlist = true/&\nport = $tail_port\nlistenaddr = ::1/" "$work/nbd-server.conf"
-    start_tail nbd-server -d -C "$work/nbd-server.conf" -M 10
+    start_tail nbd-server -n -C "$work/nbd-server.conf"
     ;;
   oldstyle) start_tail nbdkit -f -o -i ::1 -p PORT memory 64M ;;
   *) fail "no such tail: $kind" ;;

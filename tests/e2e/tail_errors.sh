@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# A tail's honest errors reach the guest as they are (EIO, ENOSPC), and only while the tail has them.
+# A tail's honest errors reach the guest as they are (EIO, ENOSPC), and only while it has them.
 # shellcheck source=tests/e2e/lib.sh
 source "$(dirname "$0")/lib.sh"
 need nbdkit qemu-io
