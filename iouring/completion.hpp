@@ -18,7 +18,7 @@ namespace iouring {
 struct Result {
   int res = 0;
   // recv_pooled only: what arrived. Lent until the handler returns, then the pool has it back.
-  std::span<const std::byte> bytes;
+  std::span<const std::byte> bytes{};
   // recv and recv_pooled: the socket is known to hold more (IORING_CQE_F_SOCK_NONEMPTY).
   bool more_waiting = false;
 };
@@ -38,9 +38,41 @@ class Completion {
 
  private:
   friend class Io;
+  friend class Ring;
+  friend class CompletionList;
 
   Handler handler_;
   bool pending_ = false;
+
+  // What a Ring needs to start a pooled receive again when its pool was empty.
+  bool pooled_ = false;
+  bool direct_ = false;
+  int socket_ = -1;
+  std::uint32_t at_most_ = 0;
+  Completion* next_ = nullptr;  // In the loop's list of completions to run or to start again.
+};
+
+// Completions in order, linked through themselves; a loop's to-do lists.
+class CompletionList {
+ public:
+  bool empty() const noexcept { return head_ == nullptr; }
+
+  void push(Completion& completion) noexcept {
+    completion.next_ = nullptr;
+    (head_ == nullptr ? head_ : tail_->next_) = &completion;
+    tail_ = &completion;
+  }
+
+  // Null when empty.
+  Completion* pop() noexcept {
+    Completion* first = head_;
+    if (first != nullptr) head_ = first->next_;
+    return first;
+  }
+
+ private:
+  Completion* head_ = nullptr;
+  Completion* tail_ = nullptr;
 };
 
 // A completion that calls a member function of its owner:

@@ -6,12 +6,11 @@
 #include "iouring/timer.hpp"
 #include "iouring/unique_fd.hpp"
 
+#include <cstddef>
 #include <netinet/in.h>
+#include <span>
 #include <sys/socket.h>
 #include <sys/uio.h>
-
-#include <cstddef>
-#include <span>
 
 namespace iouring {
 

@@ -4,7 +4,9 @@
 
 namespace iouring {
 
-Timer::~Timer() { assert(!armed()); }
+Timer::~Timer() {
+  assert(!armed());
+}
 
 void Timers::arm(Timer& timer, Instant deadline) {
   if (!timer.armed()) {

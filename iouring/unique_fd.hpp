@@ -1,8 +1,8 @@
-// An owned file descriptor: closed exactly once. Taking ownership is spelled out: UniqueFd{adopt, fd}.
+// An owned file descriptor: closed exactly once. Taking ownership is spelled out: UniqueFd{adopt,
+// fd}.
 #pragma once
 
 #include <unistd.h>
-
 #include <utility>
 
 namespace iouring {

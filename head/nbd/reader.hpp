@@ -5,8 +5,8 @@
 //        │             └─────► small payloads, copied out     ──► on_payload()
 //        └───────────────────► large payloads, no copy in between
 //
-// While nothing arrives it holds no buffer. What it is to expect next is said, from inside a
-// handler or before start(), by expect_header() or expect_payload().
+// While nothing arrives it holds no buffer. What it is to expect next is said, before start() and
+// from inside every handler, by one of the expect_ calls.
 #pragma once
 
 #include "iouring/io.hpp"
@@ -15,6 +15,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <span>
+#include <vector>
 
 namespace head::nbd {
 
@@ -22,6 +23,8 @@ class Reader {
  public:
   // The longest header that can be expected: the largest fixed structure of either side.
   static constexpr std::size_t header_max = 512;
+  // A payload with more than this still to come is received where it belongs, not copied.
+  static constexpr std::size_t copied_max = 16 << 10;
 
   class Owner {
    public:
@@ -32,6 +35,8 @@ class Reader {
     // The stream is over: 0 for an orderly end, else an errno. Nothing more is called, and no
     // receive is pending.
     virtual void on_end(int error) noexcept = 0;
+    // After stop(), where a receive was pending: it has ended, the memory is the owner's again.
+    virtual void on_reader_drained() noexcept = 0;
 
    protected:
     ~Owner() = default;
@@ -41,22 +46,61 @@ class Reader {
 
   // `size` in 1..header_max.
   void expect_header(std::size_t size) noexcept;
-  // `skip` bytes into `memory`, `size` bytes follow there. The list and the memory must stay put
-  // until on_payload() or on_end().
+  // The next `size` bytes (at least one) go into `memory` from its byte `skip` on. The list and the
+  // memory stay put until on_payload() or on_end().
   void expect_payload(std::span<const iovec> memory, std::size_t skip, std::size_t size) noexcept;
-  // Reads `size` bytes and drops them; ends in on_payload().
-  void expect_nothing(std::size_t size) noexcept;
-  // Stops taking bytes after the current handler, until resume(): back-pressure.
+  // The next `size` bytes are of no use; on_payload() follows them. Zero is allowed.
+  void expect_nothing(std::uint64_t size) noexcept;
+
+  // Back-pressure, from inside a handler: takes nothing more from the socket until resume(), which
+  // must not be called from inside a handler. Bytes that have come already, fewer than a pool
+  // buffer holds, are kept meanwhile.
   void pause() noexcept { paused_ = true; }
   void resume() noexcept;
 
   void start(iouring::Socket socket) noexcept;
-  // Calls no handler any more. Somebody else shuts the socket down to end a pending receive; until
-  // then pending() is true and memory is not one's own.
-  void stop() noexcept { stopped_ = true; }
-  bool pending() const noexcept;
-  // Acknowledge early: see Io::quick_ack().
+  // Calls no handler any more but on_reader_drained(). Whoever stops it shuts the socket down to
+  // end a pending receive; until then pending() is true and the memory is the kernel's.
+  void stop() noexcept;
+  bool pending() const noexcept { return recv_.pending(); }
+
+  // Acknowledges whatever arrives at once: see Io::quick_ack().
   void acknowledge_at_once(bool on) noexcept { quick_ack_ = on; }
+
+ private:
+  enum class Want { nothing, header, payload };
+  using Bytes = std::span<const std::byte>;
+
+  void on_recv(iouring::Result result) noexcept;
+  void consume(Bytes bytes) noexcept;
+  std::size_t take_header(Bytes bytes) noexcept;
+  std::size_t take_payload(Bytes bytes) noexcept;
+  std::size_t take_nothing(Bytes bytes) noexcept;
+  void advance(std::size_t size) noexcept;
+  void receive() noexcept;
+  void receive_payload() noexcept;
+
+  iouring::Io& io_;
+  Owner& owner_;
+  iouring::Socket socket_;
+
+  Want want_ = Want::header;
+  std::uint64_t left_ = 0;  // Bytes until what is wanted is whole.
+  std::size_t header_size_ = 0;
+  std::span<const iovec> memory_;  // Where a payload goes; its first element from `skip_` on.
+  std::size_t skip_ = 0;
+
+  bool stopped_ = false;
+  bool paused_ = false;
+  bool quick_ack_ = false;
+  bool drained_ = false;         // The last receive left the socket empty.
+  bool large_ = false;           // The last payload was large: take the next header alone.
+  std::vector<std::byte> kept_;  // While paused.
+
+  iouring::Op<&Reader::on_recv> recv_{*this};
+  msghdr message_{};
+  std::array<iovec, 16> parts_;               // Of a large payload, as far as one receive goes.
+  std::array<std::byte, header_max> header_;  // Of a header that came in pieces.
 };
 
 }  // namespace head::nbd

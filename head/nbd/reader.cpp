@@ -1,0 +1,167 @@
+#include "head/nbd/reader.hpp"
+
+#include <algorithm>
+#include <cassert>
+#include <cerrno>
+#include <cstring>
+#include <utility>
+
+namespace head::nbd {
+namespace {
+
+constexpr std::size_t header_alone = 64;
+
+}  // namespace
+
+void Reader::expect_header(std::size_t size) noexcept {
+  assert(size >= 1 && size <= header_max);
+  want_ = Want::header;
+  header_size_ = size;
+  left_ = size;
+}
+
+void Reader::expect_payload(std::span<const iovec> memory, std::size_t skip,
+                            std::size_t size) noexcept {
+  assert(size >= 1);
+  want_ = Want::payload;
+  memory_ = memory;
+  skip_ = 0;
+  left_ = size;
+  large_ = size > copied_max;
+  advance(skip);
+}
+
+void Reader::expect_nothing(std::uint64_t size) noexcept {
+  want_ = Want::nothing;
+  left_ = size;
+}
+
+void Reader::start(iouring::Socket socket) noexcept {
+  socket_ = socket;
+  receive();
+}
+
+void Reader::stop() noexcept {
+  stopped_ = true;
+  kept_.clear();
+}
+
+void Reader::resume() noexcept {
+  if (!std::exchange(paused_, false) || stopped_) return;
+  const std::vector<std::byte> kept = std::exchange(kept_, {});
+  consume(kept);
+  if (!stopped_ && !paused_) receive();
+}
+
+void Reader::on_recv(iouring::Result result) noexcept {
+  if (stopped_) return owner_.on_reader_drained();
+  if (result.res <= 0) {
+    stopped_ = true;
+    return owner_.on_end(-result.res);
+  }
+  if (quick_ack_) io_.quick_ack(socket_);
+  drained_ = !result.more_waiting;
+
+  if (result.bytes.empty()) {  // Received where it belongs.
+    advance(static_cast<std::size_t>(result.res));
+    left_ -= static_cast<std::uint64_t>(result.res);
+    if (left_ == 0) {
+      owner_.on_payload();
+      consume({});
+    }
+  } else {
+    consume(result.bytes);
+  }
+  if (!stopped_ && !paused_) receive();
+}
+
+void Reader::consume(Bytes bytes) noexcept {
+  // Even without bytes: nothing may be wanted of nothing.
+  while (!stopped_ && !paused_ && (!bytes.empty() || left_ == 0)) {
+    std::size_t taken = 0;
+    switch (want_) {
+      case Want::header:
+        taken = take_header(bytes);
+        break;
+      case Want::payload:
+        taken = take_payload(bytes);
+        break;
+      case Want::nothing:
+        taken = take_nothing(bytes);
+        break;
+    }
+    bytes = bytes.subspan(taken);
+  }
+  if (paused_ && !stopped_) kept_.assign(bytes.begin(), bytes.end());
+}
+
+std::size_t Reader::take_header(Bytes bytes) noexcept {
+  const std::size_t had = header_size_ - left_;
+  const std::size_t taken = std::min<std::size_t>(left_, bytes.size());
+  left_ -= taken;
+  if (had == 0 && left_ == 0) {  // Whole, where it lies: the usual case.
+    owner_.on_header(bytes.first(taken));
+    return taken;
+  }
+  std::copy_n(bytes.begin(), taken, header_.begin() + static_cast<std::ptrdiff_t>(had));
+  if (left_ == 0) owner_.on_header(Bytes(header_).first(header_size_));
+  return taken;
+}
+
+std::size_t Reader::take_payload(Bytes bytes) noexcept {
+  const std::size_t taken = std::min<std::uint64_t>(left_, bytes.size());
+  for (std::size_t copied = 0; copied < taken;) {
+    const iovec& part = memory_.front();
+    const std::size_t size = std::min(part.iov_len - skip_, taken - copied);
+    std::memcpy(static_cast<std::byte*>(part.iov_base) + skip_, bytes.data() + copied, size);
+    advance(size);
+    copied += size;
+  }
+  left_ -= taken;
+  if (left_ == 0) owner_.on_payload();
+  return taken;
+}
+
+std::size_t Reader::take_nothing(Bytes bytes) noexcept {
+  const std::size_t taken = std::min<std::uint64_t>(left_, bytes.size());
+  left_ -= taken;
+  if (left_ == 0) owner_.on_payload();
+  return taken;
+}
+
+// Moves the place in `memory_` on.
+void Reader::advance(std::size_t size) noexcept {
+  skip_ += size;
+  while (!memory_.empty() && skip_ >= memory_.front().iov_len) {
+    skip_ -= memory_.front().iov_len;
+    memory_ = memory_.subspan(1);
+  }
+}
+
+void Reader::receive() noexcept {
+  if (want_ == Want::payload && left_ > copied_max) return receive_payload();
+  // After a large payload the next is likely large as well: all but its first bytes shall land
+  // where they belong. A header in parts (a structured reply's, say) still comes in one go.
+  const std::size_t at_most =
+      large_ && want_ == Want::header ? std::max<std::size_t>(left_, header_alone) : 0;
+  io_.recv_pooled(recv_, socket_, at_most, drained_);
+}
+
+void Reader::receive_payload() noexcept {
+  std::uint64_t room = left_;
+  std::size_t skip = skip_;
+  std::size_t count = 0;
+  for (const iovec& part : memory_) {
+    if (count == parts_.size() || room == 0) break;
+    const std::size_t size = std::min<std::uint64_t>(part.iov_len - skip, room);
+    parts_[count++] = {.iov_base = static_cast<std::byte*>(part.iov_base) + skip, .iov_len = size};
+    skip = 0;
+    room -= size;
+  }
+  message_ = {};
+  message_.msg_iov = parts_.data();
+  message_.msg_iovlen = count;
+  io_.recv(recv_, socket_, message_);
+}
+
+}  // namespace head::nbd

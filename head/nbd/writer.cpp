@@ -1,0 +1,88 @@
+#include "head/nbd/writer.hpp"
+
+#include <cerrno>
+
+namespace head::nbd {
+namespace {
+
+std::size_t size_of(std::span<const iovec> parts) noexcept {
+  std::size_t size = 0;
+  for (const iovec& part : parts) size += part.iov_len;
+  return size;
+}
+
+}  // namespace
+
+void Writer::queue(Item& item) noexcept {
+  item.next_ = nullptr;
+  (head_ == nullptr ? head_ : tail_->next_) = &item;
+  tail_ = &item;
+  // Sent once the handlers of this round have queued all they have.
+  if (!stopped_ && !pending()) io_.defer(flush_);
+}
+
+void Writer::clear() noexcept {
+  assert(stopped_ && !pending());
+  head_ = tail_ = nullptr;
+  sent_ = 0;
+}
+
+void Writer::on_flush(iouring::Result) noexcept {
+  if (stopped_) return owner_.on_writer_drained();
+  send_more();
+}
+
+void Writer::send_more() noexcept {
+  if (head_ == nullptr) return;
+  const std::size_t count = gather();
+  if (count == 1)
+    return io_.send(send_, socket_,
+                    {static_cast<const std::byte*>(parts_[0].iov_base), parts_[0].iov_len});
+  message_ = {};
+  message_.msg_iov = parts_.data();
+  message_.msg_iovlen = count;
+  io_.send(send_, socket_, message_);
+}
+
+// As much of the queue as one send takes, without what is gone of the first item.
+std::size_t Writer::gather() noexcept {
+  std::size_t count = 0;
+  std::size_t gone = sent_;
+  const auto add = [&](void* base, std::size_t size) {
+    if (gone >= size) {
+      gone -= size;
+      return;
+    }
+    parts_[count++] = {.iov_base = static_cast<std::byte*>(base) + gone, .iov_len = size - gone};
+    gone = 0;
+  };
+  for (Item* item = head_; item != nullptr && count < parts_max; item = item->next_) {
+    add(item->header_.data(), item->header_size_);
+    for (const iovec& part : item->body_) {
+      if (count == parts_max) break;
+      add(part.iov_base, part.iov_len);
+    }
+  }
+  return count;
+}
+
+void Writer::on_send(iouring::Result result) noexcept {
+  if (stopped_) return owner_.on_writer_drained();
+  if (result.res <= 0) {
+    stopped_ = true;
+    return owner_.on_send_failed(result.res < 0 ? -result.res : EPIPE);
+  }
+  sent_ += static_cast<std::size_t>(result.res);
+  while (head_ != nullptr && !stopped_) {
+    Item& first = *head_;
+    const std::size_t size = first.header_size_ + size_of(first.body_);
+    if (sent_ < size) break;
+    sent_ -= size;
+    head_ = first.next_;
+    owner_.on_sent(first);
+  }
+  // A handler may have queued something, and a flush may come for it: that one does as well.
+  if (!stopped_ && !pending()) send_more();
+}
+
+}  // namespace head::nbd

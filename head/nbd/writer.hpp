@@ -1,0 +1,94 @@
+// The sending half of an NBD stream, either side's: headers, each with the memory that goes behind
+// it, in the order they were queued. Whatever is queued while handlers run leaves as one send; at
+// most one send is in flight, so order needs nothing else.
+#pragma once
+
+#include "iouring/io.hpp"
+
+#include <array>
+#include <cassert>
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+#include <span>
+
+namespace head::nbd {
+
+class Writer {
+ public:
+  // Something to send, embedded in what it is about. It stays put until on_sent() or until the
+  // writer is given up.
+  class Item {
+   public:
+    static constexpr std::size_t header_max = 32;
+
+    // `header` is a wire structure; its bytes are copied.
+    template <class Header>
+    void set(const Header& header, std::span<const iovec> body) noexcept {
+      static_assert(sizeof(Header) <= header_max && alignof(Header) == 1);
+      std::memcpy(header_.data(), &header, sizeof header);
+      header_size_ = sizeof header;
+      body_ = body;
+    }
+
+   private:
+    friend class Writer;
+    std::array<std::byte, header_max> header_;
+    std::uint8_t header_size_ = 0;
+    std::span<const iovec> body_;
+    Item* next_ = nullptr;
+  };
+
+  class Owner {
+   public:
+    // The kernel has all of it; the item and its memory are the owner's again.
+    virtual void on_sent(Item& item) noexcept = 0;
+    // Nothing more will be sent. What is still queued stays queued until clear().
+    virtual void on_send_failed(int error) noexcept = 0;
+    // After stop(), where something was pending: it has ended, the memory is the owner's again.
+    virtual void on_writer_drained() noexcept = 0;
+
+   protected:
+    ~Owner() = default;
+  };
+
+  Writer(iouring::Io& io, Owner& owner) noexcept : io_(io), owner_(owner) {}
+
+  void start(iouring::Socket socket) noexcept { socket_ = socket; }
+  void queue(Item& item) noexcept;
+
+  bool idle() const noexcept { return head_ == nullptr; }
+  // While true, the memory of queued items may be the kernel's.
+  bool pending() const noexcept { return send_.pending() || flush_.pending(); }
+
+  // Sends nothing more and calls nothing more but on_writer_drained(). Whoever stops it shuts the
+  // socket down to end a pending send.
+  void stop() noexcept { stopped_ = true; }
+  // After stop(), nothing pending: forgets what is queued.
+  void clear() noexcept;
+
+ private:
+  // Parts of one send: 64 headers with a body each, or a large body in pieces.
+  static constexpr std::size_t parts_max = 128;
+
+  void on_flush(iouring::Result result) noexcept;
+  void on_send(iouring::Result result) noexcept;
+  void send_more() noexcept;
+  std::size_t gather() noexcept;
+
+  iouring::Io& io_;
+  Owner& owner_;
+  iouring::Socket socket_;
+  bool stopped_ = false;
+
+  Item* head_ = nullptr;
+  Item* tail_ = nullptr;
+  std::size_t sent_ = 0;  // Of the first item: bytes that are gone.
+
+  iouring::Op<&Writer::on_flush> flush_{*this};
+  iouring::Op<&Writer::on_send> send_{*this};
+  msghdr message_{};
+  std::array<iovec, parts_max> parts_;
+};
+
+}  // namespace head::nbd

@@ -1,0 +1,360 @@
+#include "iouring/ring.hpp"
+
+#include "iouring/socket.hpp"
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <netinet/tcp.h>
+#include <sys/eventfd.h>
+#include <sys/resource.h>
+#include <system_error>
+#include <utility>
+
+namespace iouring {
+namespace {
+
+// Newer than Debian 12's headers; the numbers are the kernel's ABI (include/uapi/linux/io_uring.h).
+constexpr unsigned socket_op_setsockopt = 3;  // SOCKET_URING_OP_SETSOCKOPT, 6.7
+constexpr std::size_t batch_max = 256;
+
+[[noreturn]] void fail(int error, const char* what) {
+  throw std::system_error(error, std::generic_category(), what);
+}
+
+}  // namespace
+
+std::string Features::to_string() const {
+  std::string text;
+  const auto add = [&](bool has, const char* name) {
+    if (has) text += (text.empty() ? "" : " ") + std::string(name);
+  };
+  add(defer_taskrun, "defer-taskrun");
+  add(buffer_ring, "buffer-ring");
+  add(direct_sockets, "direct-sockets");
+  add(skip_success, "skip-success");
+  return text.empty() ? "basic" : text;
+}
+
+Ring::Ring(const Options& options)
+    : features_(options.allowed), now_(std::chrono::steady_clock::now()) {
+  set_up(options);
+  wake_fd_ = UniqueFd(iouring::adopt, eventfd(0, EFD_CLOEXEC));
+  if (!wake_fd_) fail(errno, "an eventfd to wake a data thread");
+  try {
+    pool_ = std::make_unique<ReceivePool>(ring_, options.receive_buffers,
+                                          options.receive_buffer_size, features_.buffer_ring);
+  } catch (...) {
+    io_uring_queue_exit(&ring_);
+    throw;
+  }
+  find_direct_sockets(options.direct_sockets);
+  on_wake({});
+}
+
+Ring::~Ring() {
+  // Closing the ring cancels the read of the eventfd, the one operation that we own; every other
+  // owner has drained before.
+  cancel(wake_);
+  while (wake_.pending()) {
+    wake();
+    submit_and_wait();
+    std::array<Ready, batch_max> ready;
+    const unsigned count = take(ready);
+    for (unsigned i = 0; i < count; ++i) {
+      if (ready[i].completion == &wake_) finish(wake_, {.res = -ECANCELED});
+    }
+  }
+  pool_.reset();
+  io_uring_queue_exit(&ring_);
+}
+
+bool Ring::try_set_up(const Options& options, unsigned flags) noexcept {
+  io_uring_params params{};
+  params.flags = flags | IORING_SETUP_CQSIZE | IORING_SETUP_CLAMP;
+  params.cq_entries = options.entries * 8;
+  if (const int rc = io_uring_queue_init_params(options.entries, &ring_, &params); rc < 0) {
+    errno = -rc;
+    return false;
+  }
+  features_.skip_success = features_.skip_success && (params.features & IORING_FEAT_CQE_SKIP) != 0;
+  return true;
+}
+
+void Ring::set_up(const Options& options) {
+  if (features_.defer_taskrun &&
+      try_set_up(options, IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN))
+    return;
+  features_.defer_taskrun = false;
+  if (try_set_up(options, IORING_SETUP_COOP_TASKRUN)) return;  // 5.19
+  if (!try_set_up(options, 0))
+    fail(errno,
+         "io_uring is not to be had: it needs Linux 5.15, kernel.io_uring_disabled=0, and "
+         "a seccomp profile that allows it");
+  if ((ring_.features & IORING_FEAT_EXT_ARG) == 0) {
+    io_uring_queue_exit(&ring_);
+    fail(ENOSYS, "this kernel's io_uring is too old: Linux 5.15 or newer is needed");
+  }
+}
+
+// A socket whose options can be set by command (6.7) needs no descriptor number of the process.
+void Ring::find_direct_sockets(unsigned wanted) noexcept {
+  if (!features_.direct_sockets) return;
+  features_.direct_sockets = false;
+  rlimit files{};
+  if (getrlimit(RLIMIT_NOFILE, &files) != 0) return;
+  const auto places = static_cast<unsigned>(std::min<rlim_t>(wanted, files.rlim_cur));
+  if (io_uring_register_files_sparse(&ring_, places) < 0) return;
+
+  UniqueFd probe = tcp_socket({});
+  int fd = probe.fd();
+  if (fd < 0 || io_uring_register_files_update(&ring_, 0, &fd, 1) != 1) return;
+  const int on = 1;
+  set_option({.index = 0, .direct = true}, IPPROTO_TCP, TCP_QUICKACK, &on, sizeof on);
+  io_uring_sqe_set_flags(&ring_.sq.sqes[(ring_.sq.sqe_tail - 1) & *ring_.sq.kring_mask],
+                         IOSQE_FIXED_FILE);  // A completion is wanted, for once.
+  io_uring_cqe* answer = nullptr;
+  const bool answered =
+      io_uring_submit_and_wait(&ring_, 1) >= 0 && io_uring_wait_cqe(&ring_, &answer) == 0;
+  features_.direct_sockets = answered && answer->res >= 0;
+  if (answered) io_uring_cqe_seen(&ring_, answer);
+  fd = -1;
+  io_uring_register_files_update(&ring_, 0, &fd, 1);
+  if (!features_.direct_sockets) return;
+  free_places_.reserve(places);
+  for (unsigned i = places; i > 0; --i) free_places_.push_back(static_cast<int>(i - 1));
+}
+
+Socket Ring::open_tcp(const TcpOptions& options) {
+  UniqueFd made = tcp_socket(options);
+  if (!made) return {};
+  return adopt(std::move(made));
+}
+
+Socket Ring::adopt(UniqueFd fd) {
+  if (features_.direct_sockets && !free_places_.empty()) {
+    const int place = free_places_.back();
+    const int number = fd.fd();
+    if (io_uring_register_files_update(&ring_, static_cast<unsigned>(place), &number, 1) == 1) {
+      free_places_.pop_back();
+      return {.index = place, .direct = true};
+    }
+  }
+  return {.index = fd.release(), .direct = false};
+}
+
+io_uring_sqe& Ring::next_sqe() noexcept {
+  io_uring_sqe* sqe = io_uring_get_sqe(&ring_);
+  while (sqe == nullptr) {
+    io_uring_submit(&ring_);  // Full: hand over what we have. The ring is sized to make this rare.
+    sqe = io_uring_get_sqe(&ring_);
+  }
+  return *sqe;
+}
+
+void Ring::start(Completion& completion, io_uring_sqe& sqe) noexcept {
+  begin(completion);
+  completion.pooled_ = false;
+  io_uring_sqe_set_data(&sqe, &completion);
+}
+
+void Ring::forget(io_uring_sqe& sqe) noexcept {
+  io_uring_sqe_set_data(&sqe, nullptr);
+  if (features_.skip_success) sqe.flags |= IOSQE_CQE_SKIP_SUCCESS;
+}
+
+void Ring::aim(io_uring_sqe& sqe, Socket socket) noexcept {
+  if (socket.direct) sqe.flags |= IOSQE_FIXED_FILE;
+}
+
+void Ring::connect(Completion& completion, Socket socket, const sockaddr_in6& to) {
+  io_uring_sqe& sqe = next_sqe();
+  io_uring_prep_connect(&sqe, socket.index, reinterpret_cast<const sockaddr*>(&to), sizeof to);
+  aim(sqe, socket);
+  start(completion, sqe);
+}
+
+void Ring::accept(Completion& completion, Socket listener) {
+  io_uring_sqe& sqe = next_sqe();
+  io_uring_prep_accept(&sqe, listener.index, nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK);
+  aim(sqe, listener);
+  start(completion, sqe);
+}
+
+void Ring::recv(Completion& completion, Socket socket, const msghdr& into) {
+  io_uring_sqe& sqe = next_sqe();
+  if (into.msg_iovlen == 1)
+    io_uring_prep_recv(&sqe, socket.index, into.msg_iov->iov_base, into.msg_iov->iov_len,
+                       MSG_WAITALL);
+  else
+    io_uring_prep_recvmsg(&sqe, socket.index, const_cast<msghdr*>(&into), MSG_WAITALL);
+  aim(sqe, socket);
+  start(completion, sqe);
+}
+
+void Ring::recv_pooled(Completion& completion, Socket socket, std::size_t at_most,
+                       bool expect_empty) {
+  io_uring_sqe& sqe = next_sqe();
+  const std::size_t length = at_most == 0 ? pool_->buffer_size() : at_most;
+  io_uring_prep_recv(&sqe, socket.index, nullptr, std::min(length, pool_->buffer_size()), 0);
+  if (expect_empty) sqe.ioprio |= IORING_RECVSEND_POLL_FIRST;
+  sqe.flags |= IOSQE_BUFFER_SELECT;
+  sqe.buf_group = ReceivePool::group;
+  aim(sqe, socket);
+  start(completion, sqe);
+  completion.pooled_ = true;
+  completion.direct_ = socket.direct;
+  completion.socket_ = socket.index;
+  completion.at_most_ = static_cast<std::uint32_t>(at_most);
+}
+
+void Ring::send(Completion& completion, Socket socket, std::span<const std::byte> from) {
+  io_uring_sqe& sqe = next_sqe();
+  io_uring_prep_send(&sqe, socket.index, from.data(), from.size(), MSG_NOSIGNAL | MSG_WAITALL);
+  aim(sqe, socket);
+  start(completion, sqe);
+}
+
+void Ring::send(Completion& completion, Socket socket, const msghdr& from) {
+  io_uring_sqe& sqe = next_sqe();
+  io_uring_prep_sendmsg(&sqe, socket.index, &from, MSG_NOSIGNAL | MSG_WAITALL);
+  aim(sqe, socket);
+  start(completion, sqe);
+}
+
+void Ring::cancel(Completion& completion) noexcept {
+  if (!completion.pending()) return;
+  io_uring_sqe& sqe = next_sqe();
+  io_uring_prep_cancel(&sqe, &completion, 0);
+  forget(sqe);
+}
+
+void Ring::shutdown(Socket socket) noexcept {
+  io_uring_sqe& sqe = next_sqe();
+  io_uring_prep_shutdown(&sqe, socket.index, SHUT_RDWR);
+  aim(sqe, socket);
+  forget(sqe);
+}
+
+void Ring::set_option(Socket socket, int level, int name, const void* value,
+                      unsigned size) noexcept {
+  if (!socket.direct) {
+    setsockopt(socket.index, level, name, value, size);
+    return;
+  }
+  io_uring_sqe& sqe = next_sqe();
+  io_uring_prep_rw(IORING_OP_URING_CMD, &sqe, socket.index, nullptr, 0, socket_op_setsockopt);
+  // struct { __u32 level; __u32 optname; }, optval and optlen, in the places of older fields.
+  sqe.addr =
+      static_cast<std::uint64_t>(static_cast<unsigned>(name)) << 32 | static_cast<unsigned>(level);
+  sqe.addr3 = reinterpret_cast<std::uint64_t>(value);
+  sqe.file_index = size;
+  aim(sqe, socket);
+  forget(sqe);
+}
+
+void Ring::quick_ack(Socket socket) noexcept {
+  static constexpr int on = 1;
+  set_option(socket, IPPROTO_TCP, TCP_QUICKACK, &on, sizeof on);
+}
+
+void Ring::close(Socket socket, bool reset) noexcept {
+  static constexpr linger at_once{.l_onoff = 1, .l_linger = 0};
+  if (reset) set_option(socket, SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once);
+  // Whatever is queued for this place must not meet the next socket that gets it.
+  io_uring_submit(&ring_);
+  if (!socket.direct) {
+    ::close(socket.index);
+    return;
+  }
+  const int none = -1;
+  io_uring_register_files_update(&ring_, static_cast<unsigned>(socket.index), &none, 1);
+  free_places_.push_back(socket.index);
+}
+
+void Ring::defer(Completion& completion) {
+  begin(completion);
+  deferred_.push(completion);
+}
+
+void Ring::wake() noexcept {
+  const std::uint64_t one = 1;
+  [[maybe_unused]] const auto written = write(wake_fd_.fd(), &one, sizeof one);
+}
+
+void Ring::on_wake(Result) noexcept {
+  io_uring_sqe& sqe = next_sqe();
+  io_uring_prep_read(&sqe, wake_fd_.fd(), &wake_count_, sizeof wake_count_, 0);
+  start(wake_, sqe);
+}
+
+void Ring::run_once() {
+  run_deferred();
+  submit_and_wait();
+  now_ = std::chrono::steady_clock::now();
+
+  // Copied out before any handler runs: handlers submit, and a submit that has to enter the kernel
+  // must not find the completion queue half consumed.
+  std::array<Ready, batch_max> ready;
+  const unsigned count = take(ready);
+  for (unsigned i = 0; i < count; ++i) finish_one(ready[i]);
+  restart_starved();
+  timers_.fire(now_);
+}
+
+void Ring::run_deferred() noexcept {
+  while (Completion* completion = deferred_.pop()) finish(*completion, {});
+}
+
+void Ring::submit_and_wait() {
+  __kernel_timespec limit{.tv_sec = 3600, .tv_nsec = 0};
+  if (const auto next = timers_.earliest()) {
+    const auto left =
+        std::max<std::int64_t>(0, std::chrono::duration_cast<std::chrono::nanoseconds>(
+                                      *next - std::chrono::steady_clock::now())
+                                      .count());
+    limit = {.tv_sec = left / 1'000'000'000, .tv_nsec = left % 1'000'000'000};
+  }
+  io_uring_cqe* first = nullptr;
+  const int rc = io_uring_submit_and_wait_timeout(&ring_, &first, 1, &limit, nullptr);
+  if (rc < 0 && rc != -ETIME && rc != -EINTR && rc != -EAGAIN && rc != -EBUSY)
+    fail(-rc, "io_uring_enter");
+}
+
+unsigned Ring::take(std::span<Ready> ready) noexcept {
+  std::array<io_uring_cqe*, batch_max> cqes;
+  const unsigned count =
+      io_uring_peek_batch_cqe(&ring_, cqes.data(), static_cast<unsigned>(ready.size()));
+  for (unsigned i = 0; i < count; ++i)
+    ready[i] = {.completion = static_cast<Completion*>(io_uring_cqe_get_data(cqes[i])),
+                .res = cqes[i]->res,
+                .flags = cqes[i]->flags};
+  io_uring_cq_advance(&ring_, count);
+  return count;
+}
+
+void Ring::finish_one(const Ready& ready) noexcept {
+  if (ready.completion == nullptr) return;  // Something that nobody waits for.
+  Completion& completion = *ready.completion;
+  Result result{.res = ready.res,
+                .bytes = {},
+                .more_waiting = (ready.flags & IORING_CQE_F_SOCK_NONEMPTY) != 0};
+  if (!completion.pooled_) return finish(completion, result);
+  if (ready.res == -ENOBUFS) return starved_.push(completion);
+  const bool lent = (ready.flags & IORING_CQE_F_BUFFER) != 0;
+  const auto id = static_cast<std::uint16_t>(ready.flags >> IORING_CQE_BUFFER_SHIFT);
+  if (lent && ready.res > 0) result.bytes = pool_->bytes(id, static_cast<std::size_t>(ready.res));
+  finish(completion, result);
+  if (lent) pool_->give_back(id);
+}
+
+// By now the buffers of this batch are back.
+void Ring::restart_starved() noexcept {
+  while (Completion* completion = starved_.pop()) {
+    completion->pending_ = false;
+    recv_pooled(*completion, {.index = completion->socket_, .direct = completion->direct_},
+                completion->at_most_, false);
+  }
+}
+
+}  // namespace iouring
