@@ -39,19 +39,4 @@ std::error_code dump_links(Socket& socket, std::vector<Link>& into) {
   return error;
 }
 
-std::error_code dump_addresses(Socket& socket, std::vector<Address>& into) {
-  into.clear();
-  ifaddrmsg header{};
-  header.ifa_family = AF_INET6;
-  return socket.query(
-      [&](std::uint32_t sequence, std::vector<std::byte>& out) {
-        Message().start(RTM_GETADDR, NLM_F_REQUEST | NLM_F_DUMP, sequence, header).append_to(out);
-      },
-      true,
-      [&](std::uint16_t type, Bytes payload) {
-        if (type != RTM_NEWADDR) return;
-        if (const auto address = parse_address(payload)) into.push_back(*address);
-      });
-}
-
 }  // namespace netlink

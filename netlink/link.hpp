@@ -1,4 +1,4 @@
-// Network interfaces and the host's own addresses: names, numbers, flags.
+// Network interfaces: names, numbers, link-layer addresses, flags.
 #pragma once
 
 #include "netlink/neighbour.hpp"
@@ -24,14 +24,7 @@ struct Link {
   bool resolves() const noexcept;  // Has neighbours at all: not IFF_NOARP, not IFF_LOOPBACK.
 };
 
-struct Address {
-  int ifindex = 0;
-  Ip6 address{};
-};
-
 // Every link, by ifindex. `into` is replaced.
 std::error_code dump_links(Socket& socket, std::vector<Link>& into);
-// Every IPv6 address of this host. `into` is replaced.
-std::error_code dump_addresses(Socket& socket, std::vector<Address>& into);
 
 }  // namespace netlink

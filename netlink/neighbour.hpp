@@ -106,6 +106,9 @@ struct Plan {
 // Both sorted by key, without duplicates.
 Plan plan(std::span<const Desired> desired, std::span<const Neighbour> actual);
 
+// The entry with that key in a span sorted by key, or nullptr.
+const Neighbour* find(std::span<const Neighbour> sorted, const NeighbourKey& key) noexcept;
+
 // Whether such an address can be the link-layer address of one machine: not zero, not multicast,
 // not broadcast.
 bool is_unicast(const Mac& mac) noexcept;

@@ -1,7 +1,6 @@
 #include "netlink/parse.hpp"
 
 #include <algorithm>
-#include <linux/if_addr.h>
 #include <linux/if_link.h>
 #include <linux/neighbour.h>
 #include <string_view>
@@ -87,19 +86,6 @@ std::optional<Link> parse_link(Bytes payload) {
   });
   if (link.name.empty() || link.name.size() >= 16) return {};
   return link;
-}
-
-std::optional<Address> parse_address(Bytes payload) noexcept {
-  const auto header = read<ifaddrmsg>(payload);
-  if (!header || header->ifa_family != AF_INET6) return {};
-  std::optional<Ip6> local, remote;
-  for_each_attribute(attributes<ifaddrmsg>(payload), [&](int type, Bytes value) {
-    if (type == IFA_LOCAL) local = read_address<16>(value);
-    if (type == IFA_ADDRESS) remote = read_address<16>(value);
-  });
-  if (!local) local = remote;  // IFA_LOCAL is only there where the two differ (point to point).
-  if (!local) return {};
-  return Address{static_cast<int>(header->ifa_index), *local};
 }
 
 std::optional<Route> parse_route(Bytes payload) noexcept {

@@ -64,7 +64,6 @@ void for_each_attribute(Bytes attributes, Each&& each) {
 std::optional<int> parse_error(Bytes payload) noexcept;  // NLMSG_ERROR, NLMSG_DONE: 0 or -errno.
 std::optional<Neighbour> parse_neighbour(Bytes payload) noexcept;  // RTM_{NEW,DEL}NEIGH, IPv6.
 std::optional<Link> parse_link(Bytes payload);                     // RTM_{NEW,DEL}LINK
-std::optional<Address> parse_address(Bytes payload) noexcept;      // RTM_{NEW,DEL}ADDR, IPv6.
 std::optional<Route> parse_route(Bytes payload) noexcept;          // RTM_NEWROUTE, IPv6.
 
 // RTM_NEWNEIGHTBL of "ndisc_cache": the table itself (`device.ifindex` 0) or one interface's part.

@@ -69,6 +69,13 @@ Plan plan(std::span<const Desired> desired, std::span<const Neighbour> actual) {
   return changes;
 }
 
+const Neighbour* find(std::span<const Neighbour> sorted, const NeighbourKey& key) noexcept {
+  const auto found = std::lower_bound(
+      sorted.begin(), sorted.end(), key,
+      [](const Neighbour& entry, const NeighbourKey& wanted) { return entry.key < wanted; });
+  return found != sorted.end() && found->key == key ? &*found : nullptr;
+}
+
 bool is_unicast(const Mac& mac) noexcept {
   return (mac[0] & 1) == 0 && mac != Mac{};
 }

@@ -9,10 +9,16 @@
 
 #include <chrono>
 #include <cstdlib>
+#include <fcntl.h>
 #include <functional>
+#include <sched.h>
+#include <signal.h>
 #include <string>
+#include <sys/prctl.h>
+#include <sys/wait.h>
 #include <system_error>
 #include <thread>
+#include <unistd.h>
 
 namespace scratch {
 
@@ -45,6 +51,69 @@ inline void with_veth(const std::function<void(int)>& test) {
     sh("ip link set lo up; ip link set head0 up; ip link set tail0 up");
     sh("ip -6 address add 2001:db8::1/64 dev head0 nodad");
     test(ifindex_of("head0"));
+  });
+}
+
+// A machine at the other end of the cable: a child process with a namespace of its own, into which
+// tail0 is moved.
+class Tail {
+ public:
+  Tail() {
+    int ready[2];
+    if (::pipe2(ready, O_CLOEXEC) != 0) throw std::runtime_error("pipe");
+    pid_ = ::fork();
+    if (pid_ == 0) {
+      ::prctl(PR_SET_PDEATHSIG, SIGKILL);
+      const char made = ::unshare(CLONE_NEWNET) == 0;
+      if (::write(ready[1], &made, 1) == 1)
+        for (;;) ::pause();
+      ::_exit(1);
+    }
+    char made = 0;
+    const bool answered = ::read(ready[0], &made, 1) == 1 && made;
+    ::close(ready[0]);
+    ::close(ready[1]);
+    if (!answered) throw std::runtime_error("no namespace for the tail");
+    scratch::sh("ip link set tail0 netns " + std::to_string(pid_));
+    sh("ip link set lo up; ip link set tail0 up");
+  }
+  Tail(const Tail&) = delete;
+  Tail& operator=(const Tail&) = delete;
+  ~Tail() {
+    ::kill(pid_, SIGKILL);
+    ::waitpid(pid_, nullptr, 0);
+  }
+
+  void sh(const std::string& command) const {
+    scratch::sh("nsenter -n -t " + std::to_string(pid_) + " sh -c '" + quoted(command) + "'");
+  }
+  netlink::Mac lladdr() const {
+    netlink::Mac found{};
+    netlink::run_in_namespace("/proc/" + std::to_string(pid_) + "/ns/net", [&] {
+      netlink::Socket socket;
+      std::vector<netlink::Link> links;
+      netlink::dump_links(socket, links);
+      for (const auto& link : links)
+        if (link.name == "tail0" && link.lladdr) found = *link.lladdr;
+    });
+    return found;
+  }
+
+ private:
+  static std::string quoted(const std::string& text) {
+    std::string made;
+    for (const char c : text) made += c == '\'' ? std::string("'\\''") : std::string(1, c);
+    return made;
+  }
+
+  ::pid_t pid_ = -1;
+};
+
+// As with_veth(), with tail0 in a namespace of its own.
+inline void with_tail(const std::function<void(int, Tail&)>& test) {
+  with_veth([&](int ifindex) {
+    Tail tail;
+    test(ifindex, tail);
   });
 }
 

@@ -63,9 +63,9 @@ struct Snapshot {
   TableStatus table;
   Counters counters;
   std::vector<DeviceStatus> devices;
-  std::vector<EntryStatus> entries;  // By key; only with_entries.
-  std::vector<DiscBinding> discs;    // By name; only with_entries.
-  std::size_t held = 0, waiting = 0, foreign = 0, local = 0, refused = 0;  // Discs.
+  std::vector<EntryStatus> entries;               // By key; only with_entries.
+  std::vector<DiscBinding> discs;                 // By name; only with_entries.
+  std::size_t held = 0, unready = 0, others = 0;  // Discs; others need no entry of ours.
 };
 
 }  // namespace head::neigh

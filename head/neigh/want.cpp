@@ -4,6 +4,8 @@ namespace head::neigh {
 
 std::string_view to_string(BindingState state) noexcept {
   switch (state) {
+    case BindingState::unplaced:
+      return "unplaced";
     case BindingState::waiting:
       return "waiting";
     case BindingState::held:

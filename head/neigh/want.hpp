@@ -21,17 +21,18 @@ struct Want {
 };
 
 enum class BindingState : std::uint8_t {
-  waiting,  // No route yet, or no answer from the network yet; the keeper goes on trying.
-  held,     // The entry is in the table, and kept there.
-  foreign,  // Somebody else put an entry there; it is used and left alone.
-  local,    // The address is this host's own: there is no neighbour to know.
-  off,      // The keeper was told to keep nothing (--no-neigh).
-  refused,  // Cannot ever be kept as it was asked for; nothing is tried.
+  unplaced,  // No such interface or no route now; the keeper tries again when that changes.
+  waiting,   // The network has not said yet who has the address; the keeper goes on asking.
+  held,      // The entry is in the table, and kept there.
+  foreign,   // Somebody else put an entry there; it is used and left alone.
+  local,     // There is no neighbour to know: this host's own address, or a link without any.
+  off,       // The keeper was told to keep nothing (--no-neigh).
+  refused,   // Cannot ever be kept as it was asked for; nothing is tried.
 };
 std::string_view to_string(BindingState state) noexcept;
 
 struct BindingStatus {
-  BindingState state = BindingState::waiting;
+  BindingState state = BindingState::unplaced;
   netlink::NeighbourKey neighbour;     // Whose entry is kept: the disc's, or its gateway's.
   bool on_link = true;                 // False: behind a gateway.
   std::string dev;                     // The interface's name, "" when not known yet.

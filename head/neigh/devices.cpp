@@ -1,0 +1,83 @@
+#include "head/neigh/devices.hpp"
+
+#include "head/base/log.hpp"
+
+#include <algorithm>
+
+namespace head::neigh {
+
+netlink::DeviceSettings suited(const netlink::DeviceSettings& now) noexcept {
+  netlink::DeviceSettings better = now;
+  better.delay_first_probe_ms = std::min<std::uint64_t>(now.delay_first_probe_ms, 1000);
+  better.retrans_ms = std::min<std::uint64_t>(now.retrans_ms, 100);
+  better.ucast_solicit = std::min(now.ucast_solicit, 2u);
+  better.mcast_resolicit = std::max(now.mcast_resolicit, 3u);
+  if (now.evict_nocarrier) better.evict_nocarrier = false;
+  return better;
+}
+
+void Devices::prepare(netlink::Socket& socket, int ifindex, const std::string& name) {
+  const auto [found, added] = devices_.try_emplace(ifindex);
+  if (!added) return;
+  DeviceStatus& device = found->second;
+  device.ifindex = ifindex;
+  device.name = name;
+  if (const auto error = netlink::read_settings(socket, ifindex, name, device.before)) {
+    devices_.erase(found);
+    return log::warning("{}: its neighbour discovery settings cannot be read: {}", name,
+                        error.message());
+  }
+  device.now = device.before;
+  apply(socket, device);
+}
+
+void Devices::recheck(netlink::Socket& socket) {
+  for (auto& [ifindex, device] : devices_) {
+    if (netlink::read_settings(socket, ifindex, device.name, device.now)) continue;
+    apply(socket, device);
+  }
+}
+
+void Devices::apply(netlink::Socket& socket, DeviceStatus& device) {
+  const netlink::DeviceSettings wanted = suited(device.now);
+  if (wanted == device.now) return device.problem.clear();
+  const auto error =
+      netlink::write_settings(socket, device.ifindex, device.name, device.now, wanted);
+  netlink::read_settings(socket, device.ifindex, device.name, device.now);
+  if (!error) return device.problem.clear();
+  const std::string problem =
+      device.name + ": its neighbour discovery settings cannot be changed: " + error.message();
+  if (problem != device.problem) log::warning("{}", problem);
+  device.problem = problem;
+}
+
+void Devices::rename(int ifindex, const std::string& name) {
+  if (const auto found = devices_.find(ifindex); found != devices_.end()) found->second.name = name;
+}
+
+void Devices::restore(netlink::Socket& socket) {
+  for (auto& [ifindex, device] : devices_) {
+    if (netlink::read_settings(socket, ifindex, device.name, device.now)) continue;
+    // Only what is as we left it: somebody may have set it otherwise since.
+    netlink::DeviceSettings back = device.now;
+    const netlink::DeviceSettings ours = suited(device.before);
+    const auto put_back = [&](auto member) {
+      if (device.now.*member == ours.*member) back.*member = device.before.*member;
+    };
+    put_back(&netlink::DeviceSettings::delay_first_probe_ms);
+    put_back(&netlink::DeviceSettings::retrans_ms);
+    put_back(&netlink::DeviceSettings::ucast_solicit);
+    put_back(&netlink::DeviceSettings::mcast_resolicit);
+    put_back(&netlink::DeviceSettings::evict_nocarrier);
+    netlink::write_settings(socket, ifindex, device.name, device.now, back);
+  }
+  devices_.clear();
+}
+
+std::vector<DeviceStatus> Devices::status() const {
+  std::vector<DeviceStatus> all;
+  for (const auto& [ifindex, device] : devices_) all.push_back(device);
+  return all;
+}
+
+}  // namespace head::neigh

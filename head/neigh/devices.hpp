@@ -1,0 +1,38 @@
+// The interfaces that discs are reached through, and their neighbour discovery settings: set once
+// when the first disc uses an interface, put back when the keeper ends.
+#pragma once
+
+#include "head/neigh/snapshot.hpp"
+#include "netlink/socket.hpp"
+
+#include <map>
+#include <string>
+#include <vector>
+
+namespace head::neigh {
+
+// What suits discs: a wrong binding is found out within 1.3 s of its use, and whoever has the
+// address is then asked for by multicast; entries outlive the loss of the carrier. Settings that
+// are better already stay.
+netlink::DeviceSettings suited(const netlink::DeviceSettings& now) noexcept;
+
+class Devices {
+ public:
+  // Sets an interface that has not been seen yet.
+  void prepare(netlink::Socket& socket, int ifindex, const std::string& name);
+  // Looks whether they are still as set, and sets them again.
+  void recheck(netlink::Socket& socket);
+  // The interface does not exist any more.
+  void forget(int ifindex) { devices_.erase(ifindex); }
+  void rename(int ifindex, const std::string& name);
+  void restore(netlink::Socket& socket);
+
+  std::vector<DeviceStatus> status() const;
+
+ private:
+  void apply(netlink::Socket& socket, DeviceStatus& device);
+
+  std::map<int, DeviceStatus> devices_;
+};
+
+}  // namespace head::neigh

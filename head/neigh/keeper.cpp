@@ -1,0 +1,28 @@
+#include "head/neigh/keeper.hpp"
+
+#include "head/neigh/keeper_work.hpp"
+
+#include <utility>
+
+namespace head::neigh {
+
+Keeper::Keeper(Options options) : work_(std::make_unique<Work>(std::move(options))) {}
+Keeper::~Keeper() = default;
+
+void Keeper::want(std::vector<Want> discs, Ready ready) {
+  work_->want(std::move(discs), std::move(ready));
+}
+
+void Keeper::forget(std::vector<std::string> discs) {
+  work_->forget(std::move(discs));
+}
+
+void Keeper::look(const std::shared_ptr<stats::DiscStats>& stats) noexcept {
+  work_->look(stats);
+}
+
+Snapshot Keeper::snapshot(bool with_entries) const {
+  return work_->snapshot(with_entries);
+}
+
+}  // namespace head::neigh

@@ -1,0 +1,179 @@
+#include "head/base/log.hpp"
+#include "head/neigh/keeper_work.hpp"
+#include "netlink/format.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <system_error>
+
+namespace head::neigh {
+
+using netlink::Neighbour;
+using netlink::NeighbourKey;
+
+namespace {
+
+constexpr std::size_t gets_max = 64;  // One dump is cheaper than more questions than this.
+
+}  // namespace
+
+void Keeper::Work::on_want(std::vector<Want> wants, const SharedReady& ready, Instant now) {
+  std::vector<NeighbourKey> fresh;
+  std::vector<Disc*> wanted;
+  wanted.reserve(wants.size());
+  for (Want& want : wants) {
+    Disc& disc = discs_[want.disc];
+    accept(disc, std::move(want), fresh, now);
+    disc.ready = ready;
+    wanted.push_back(&disc);
+  }
+  meet(fresh, now);
+  for (Disc* disc : wanted) {
+    if (!disc->ready) continue;  // Twice in one call.
+    if (status(*disc).state != BindingState::waiting)
+      report(*disc);
+    else
+      patience_.emplace_back(now + options_.patience, disc->want.disc);
+  }
+}
+
+void Keeper::Work::accept(Disc& disc, Want want, std::vector<NeighbourKey>& fresh, Instant now) {
+  const std::optional<netlink::Mac> before = disc.want.lladdr;
+  if (disc.want.stats) by_stats_.erase(disc.want.stats.get());
+  if (want.stats) by_stats_[want.stats.get()] = &disc;
+  BindingStatus placed = places_.place(want);
+  disc.want = std::move(want);
+  const bool stays = disc.placed.state == BindingState::waiting &&
+                     placed.state == BindingState::waiting &&
+                     placed.neighbour == disc.placed.neighbour;
+  if (!stays) return settle_in(disc, std::move(placed), fresh);
+  disc.placed = std::move(placed);
+  // Whoever wants it anew with another address knows better than before, and than the wire.
+  if (disc.want.lladdr && disc.want.lladdr != before && disc.placed.on_link)
+    ledger_.rebind(disc.placed.neighbour, *disc.want.lladdr, now);
+}
+
+// New holds: room for them in the table, then what the kernel has for each.
+void Keeper::Work::meet(const std::vector<NeighbourKey>& fresh, Instant now) {
+  if (fresh.empty()) return;
+  ensure_limits();
+  std::vector<Neighbour> all;
+  const bool dumped = fresh.size() > gets_max && !table_.dump(all);
+  for (const NeighbourKey& key : fresh) {
+    Neighbour one;
+    const Neighbour* actual = dumped                 ? netlink::find(all, key)
+                              : table_.get(key, one) ? nullptr
+                                                     : &one;
+    ledger_.observe(key, actual, now);
+  }
+}
+
+// Puts a disc where it belongs now, and takes it from where it was.
+void Keeper::Work::settle_in(Disc& disc, BindingStatus placed, std::vector<NeighbourKey>& fresh) {
+  leave(disc);
+  disc.placed = std::move(placed);
+  if (disc.placed.state == BindingState::unplaced) unplaced_.insert(&disc);
+  if (disc.placed.state != BindingState::waiting) return;
+  const NeighbourKey key = disc.placed.neighbour;
+  users_[key].push_back(&disc);
+  if (!options_.enabled) {
+    disc.placed.state = BindingState::off;
+    return;
+  }
+  devices_.prepare(table_.socket(), key.ifindex, disc.placed.dev);
+  leftovers_.erase(key);
+  // A gateway's link-layer address is not the disc's.
+  const auto lladdr = disc.placed.on_link ? disc.want.lladdr : std::nullopt;
+  if (ledger_.add(key, lladdr)) fresh.push_back(key);
+}
+
+void Keeper::Work::leave(Disc& disc) {
+  unplaced_.erase(&disc);
+  const auto found = users_.find(disc.placed.neighbour);
+  const bool placed =
+      disc.placed.state == BindingState::waiting || disc.placed.state == BindingState::off;
+  if (!placed || found == users_.end()) return;
+  auto& discs = found->second;
+  const auto mine = std::find(discs.begin(), discs.end(), &disc);
+  if (mine == discs.end()) return;
+  *mine = discs.back();
+  discs.pop_back();
+  if (discs.empty()) users_.erase(found);
+  if (options_.enabled) ledger_.release(disc.placed.neighbour);
+}
+
+void Keeper::Work::on_forget(const std::vector<std::string>& names) {
+  for (const std::string& name : names) {
+    const auto found = discs_.find(name);
+    if (found == discs_.end()) continue;
+    leave(found->second);
+    if (found->second.want.stats) by_stats_.erase(found->second.want.stats.get());
+    discs_.erase(found);
+  }
+}
+
+// Where discs are can change with links, addresses and routes: those without a place, and those
+// whose link is gone, look for another one; behind gateways, only when asked for.
+void Keeper::Work::place_again(Instant now, bool routed) {
+  std::vector<NeighbourKey> fresh;
+  for (auto& [name, disc] : discs_) {
+    const bool placed =
+        disc.placed.state == BindingState::waiting || disc.placed.state == BindingState::off;
+    const bool lost = placed && !places_.links().contains(disc.placed.neighbour.ifindex);
+    const bool elsewhere = placed && routed && !disc.placed.on_link;
+    if (!lost && !elsewhere && disc.placed.state != BindingState::unplaced) continue;
+    BindingStatus found = places_.place(disc.want);
+    const bool no_better = found.state == BindingState::unplaced && !lost;
+    const bool same =
+        placed && found.state == BindingState::waiting && found.neighbour == disc.placed.neighbour;
+    if (!no_better && !same) settle_in(disc, std::move(found), fresh);
+  }
+  meet(fresh, now);
+}
+
+BindingStatus Keeper::Work::status(const Disc& disc) const {
+  BindingStatus status = disc.placed;
+  if (status.state != BindingState::waiting) return status;
+  const Hold* hold = ledger_.find(status.neighbour);
+  if (!hold) return status;
+  status.lladdr = hold->lladdr;
+  const std::string who = fmt::format("{}: {} on {}", disc.want.disc,
+                                      netlink::to_string(status.neighbour.address), status.dev);
+  if (hold->phase == Phase::held || hold->phase == Phase::foreign) {
+    status.state = hold->phase == Phase::held ? BindingState::held : BindingState::foreign;
+    if (disc.want.lladdr && !status.on_link)
+      status.problem = who + " is a gateway; the given link-layer address is not used";
+  } else if (hold->error != 0) {
+    status.problem = who + " could not be entered: " +
+                     std::error_code(hold->error, std::system_category()).message();
+  } else if (hold->phase == Phase::failed) {
+    status.problem = fmt::format("{} does not answer at {}", who,
+                                 netlink::to_string(hold->lladdr.value_or(netlink::Mac{})));
+  } else {
+    status.problem = who + " does not answer neighbour solicitations; headd goes on asking";
+  }
+  return status;
+}
+
+void Keeper::Work::report(Disc& disc) {
+  reports_.push_back({std::exchange(disc.ready, nullptr), disc.want.disc, status(disc)});
+}
+
+void Keeper::Work::report_settled() {
+  for (const NeighbourKey& key : ledger_.take_settled()) {
+    const auto found = users_.find(key);
+    if (found == users_.end()) continue;
+    for (Disc* disc : found->second)
+      if (disc->ready) report(*disc);
+  }
+}
+
+void Keeper::Work::report_impatient(Instant now) {
+  for (; !patience_.empty() && patience_.front().first <= now; patience_.pop_front()) {
+    const auto found = discs_.find(patience_.front().second);
+    if (found != discs_.end() && found->second.ready) report(found->second);
+  }
+}
+
+}  // namespace head::neigh

@@ -1,0 +1,168 @@
+#include "head/base/log.hpp"
+#include "head/neigh/keeper_work.hpp"
+
+#include <algorithm>
+#include <chrono>
+
+namespace head::neigh {
+
+using netlink::Neighbour;
+using netlink::NeighbourKey;
+using namespace std::chrono_literals;
+
+namespace {
+
+constexpr std::size_t gets_max = 64;   // One dump is cheaper than more questions than this.
+constexpr std::size_t rounds_max = 4;  // Of refused writes in one turn; the rest wait for the next.
+
+}  // namespace
+
+void Keeper::Work::apply(Instant now) {
+  for (std::size_t round = 0; round < rounds_max; ++round) {
+    const Due due = ledger_.due(now);
+    if (due.empty()) return;
+    if (!due.remove.empty()) table_.remove(only_ours(due.remove));
+    const auto failed = table_.set(due.write);
+    auto refused = failed.begin();
+    for (std::size_t i = 0; i < due.write.size(); ++i) {
+      if (refused != failed.end() && refused->index == i) {
+        ledger_.refused(due.write[i].key, refused->error.value(), now);
+        ++refused;
+      } else {
+        ledger_.written(due.write[i].key);
+      }
+    }
+    for (const auto& [index, error] : table_.resolve(due.resolve))
+      ledger_.refused(due.resolve[index], error.value(), now);
+  }
+}
+
+std::vector<NeighbourKey> Keeper::Work::only_ours(const std::vector<NeighbourKey>& keys) {
+  std::vector<Neighbour> all;
+  const bool dumped = keys.size() > gets_max && !table_.dump(all);
+  std::vector<NeighbourKey> ours;
+  for (const NeighbourKey& key : keys) {
+    Neighbour one;
+    const Neighbour* actual = dumped                 ? netlink::find(all, key)
+                              : table_.get(key, one) ? nullptr
+                                                     : &one;
+    if (actual && actual->ours()) ours.push_back(key);
+  }
+  return ours;
+}
+
+void Keeper::Work::reconcile(Instant now) {
+  reconcile_at_ = now + options_.reconcile;
+  place_again(now, true);
+  if (!options_.enabled) return;
+  std::vector<Neighbour> all;
+  if (const auto error = table_.dump(all)) {
+    log::warning("the neighbour table cannot be read: {}", error.message());
+    reconcile_at_ = now + 1s;
+    return;
+  }
+  for (const auto& [key, discs] : users_) {
+    const Neighbour* actual = netlink::find(all, key);
+    if (!actual || !actual->usable()) mark_missing(key, now);
+  }
+  ledger_.settle(all, now);
+}
+
+void Keeper::Work::remove_orphans(Instant) {
+  for (const NeighbourKey& key : std::exchange(leftovers_, {})) ledger_.remove(key);
+}
+
+void Keeper::Work::ensure_limits() {
+  const auto& holds = ledger_.holds();
+  const auto installed = static_cast<std::size_t>(std::count_if(
+      holds.begin(), holds.end(), [](const auto& item) { return item.second.installed; }));
+  if (limits_.ensure(holds.size(), installed + leftovers_.size())) ++raises_;
+}
+
+void Keeper::Work::mark_missing(const NeighbourKey& key, Instant now) {
+  const auto found = users_.find(key);
+  if (found == users_.end()) return;
+  const std::int64_t now_ns =
+      std::chrono::duration_cast<std::chrono::nanoseconds>(now.time_since_epoch()).count();
+  for (Disc* disc : found->second)
+    if (disc->want.stats)
+      disc->want.stats->neighbour_missing_at_ns.store(now_ns, std::memory_order_relaxed);
+}
+
+void Keeper::Work::on_looks(Instant now) {
+  std::vector<Disc*> discs;
+  while (const auto stats = waiting_looks_.pop()) {
+    ++looks_;
+    if (const auto found = by_stats_.find(stats.get()); found != by_stats_.end())
+      discs.push_back(found->second);
+  }
+  const bool all_of_them = look_at_all_.exchange(false);
+  if (discs.empty() && !all_of_them) return;
+  std::vector<Neighbour> all;
+  const bool dumped = (all_of_them || discs.size() > gets_max) && !table_.dump(all);
+  if (dumped && all_of_them) {
+    for (auto& [name, disc] : discs_) check(disc, netlink::find(all, disc.placed.neighbour), now);
+    return;
+  }
+  for (Disc* disc : discs) {
+    Neighbour one;
+    const NeighbourKey& key = disc->placed.neighbour;
+    check(*disc, dumped ? netlink::find(all, key) : table_.get(key, one) ? nullptr : &one, now);
+  }
+}
+
+void Keeper::Work::check(Disc& disc, const Neighbour* actual, Instant now) {
+  const bool placed =
+      disc.placed.state == BindingState::waiting || disc.placed.state == BindingState::off;
+  if (!placed || (actual && actual->usable())) return;
+  ++looks_bad_;
+  mark_missing(disc.placed.neighbour, now);
+  if (options_.enabled) ledger_.observe(disc.placed.neighbour, actual, now);
+}
+
+Snapshot Keeper::Work::snapshot(bool with_entries) const {
+  std::vector<Neighbour> all;
+  netlink::TableState table;
+  netlink::Table reader;
+  netlink::read_table(reader.socket(), table);
+  if (with_entries) reader.dump(all);
+
+  const std::lock_guard lock(state_lock_);
+  Snapshot now;
+  now.enabled = options_.enabled;
+  now.capabilities = capabilities_;
+  now.table = limits_.status();
+  now.table.table = table;
+  now.counters = ledger_.counters();
+  now.counters.notifications_lost = notifications_lost_;
+  now.counters.raises = raises_;
+  now.counters.looks = looks_;
+  now.counters.looks_bad = looks_bad_;
+  now.counters.looks_dropped = looks_dropped_.load(std::memory_order_relaxed);
+  now.devices = devices_.status();
+  for (const auto& [name, disc] : discs_) {
+    BindingStatus binding = status(disc);
+    const bool ready = binding.ready();
+    ++(binding.state == BindingState::held ? now.held : ready ? now.others : now.unready);
+    if (with_entries) now.discs.push_back({name, std::move(binding)});
+  }
+  if (!with_entries) return now;
+  std::sort(now.discs.begin(), now.discs.end(),
+            [](const DiscBinding& a, const DiscBinding& b) { return a.disc < b.disc; });
+  for (const auto& [key, discs] : users_) {
+    EntryStatus entry;
+    if (const Neighbour* actual = netlink::find(all, key)) entry.kernel = *actual;
+    entry.kernel.key = key;
+    if (const Hold* hold = ledger_.find(key)) {
+      entry.binding = hold->lladdr;
+      entry.learned = hold->learned;
+      entry.conflicts = hold->conflicts;
+      entry.repairs = hold->repairs;
+    }
+    for (const Disc* disc : discs) entry.discs.push_back(disc->want.disc);
+    now.entries.push_back(std::move(entry));
+  }
+  return now;
+}
+
+}  // namespace head::neigh

@@ -1,0 +1,212 @@
+#include "head/neigh/keeper_work.hpp"
+
+#include "head/base/log.hpp"
+
+#include <algorithm>
+#include <cerrno>
+#include <poll.h>
+#include <pthread.h>
+#include <signal.h>
+#include <sys/eventfd.h>
+#include <system_error>
+#include <unistd.h>
+
+namespace head::neigh {
+
+using netlink::Neighbour;
+using netlink::NeighbourKey;
+using namespace std::chrono_literals;
+
+namespace {
+
+constexpr auto place_again_every = 1s;
+constexpr auto after_link_change = 20ms;  // The kernel tells of one in several steps.
+
+Instant clock_now() {
+  return std::chrono::steady_clock::now();
+}
+
+}  // namespace
+
+Keeper::Work::Work(Options options)
+    : options_(std::move(options)),
+      capabilities_(options_.enabled ? netlink::probe_capabilities() : netlink::Capabilities()),
+      monitor_(table_.socket().port()),
+      places_(table_.socket()),
+      limits_(options_.enabled ? options_.table_netns : std::string(), options_.table_max),
+      ledger_({.coalesce = options_.coalesce,
+               .repairs = Pacer(options_.repairs_per_second, options_.repairs_burst),
+               .resolutions = Pacer(options_.resolutions_per_second, options_.resolutions_burst),
+               .validated = capabilities_.validated}) {
+  std::vector<Neighbour> all;
+  if (options_.enabled && !table_.dump(all))
+    for (const Neighbour& entry : all)
+      if (entry.ours()) leftovers_.insert(entry.key);
+  const Instant now = clock_now();
+  reconcile_at_ = now + options_.reconcile;
+  limits_at_ = now + options_.recheck_limits;
+  place_at_ = now + place_again_every;
+  orphans_at_ = now + options_.orphan_grace;
+  event_ = ::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+  if (event_ < 0) throw std::system_error(errno, std::system_category(), "cannot make an eventfd");
+
+  sigset_t all_signals, before;
+  ::sigfillset(&all_signals);  // Signals are for the main thread.
+  ::pthread_sigmask(SIG_SETMASK, &all_signals, &before);
+  thread_ = std::thread([this] { run(); });
+  ::pthread_sigmask(SIG_SETMASK, &before, nullptr);
+}
+
+Keeper::Work::~Work() {
+  {
+    const std::lock_guard lock(inbox_lock_);
+    stop_ = true;
+  }
+  wake();
+  thread_.join();
+  if (options_.enabled) devices_.restore(table_.socket());
+  ::close(event_);
+}
+
+void Keeper::Work::want(std::vector<Want> discs, Ready ready) {
+  Command command{.wants = std::move(discs), .ready = nullptr, .names = {}};
+  if (ready) command.ready = std::make_shared<const Ready>(std::move(ready));
+  {
+    const std::lock_guard lock(inbox_lock_);
+    inbox_.push_back(std::move(command));
+  }
+  wake();
+}
+
+void Keeper::Work::forget(std::vector<std::string> discs) {
+  {
+    const std::lock_guard lock(inbox_lock_);
+    inbox_.push_back({.wants = {}, .ready = nullptr, .names = std::move(discs)});
+  }
+  wake();
+}
+
+void Keeper::Work::look(const std::shared_ptr<stats::DiscStats>& stats) noexcept {
+  if (!waiting_looks_.push(stats)) {
+    looks_dropped_.fetch_add(1, std::memory_order_relaxed);
+    look_at_all_.store(true);
+  }
+  wake();
+}
+
+void Keeper::Work::wake() noexcept {
+  if (woken_.exchange(true)) return;  // It will look at everything before it sleeps again.
+  const std::uint64_t one = 1;
+  [[maybe_unused]] const ssize_t written = ::write(event_, &one, sizeof one);
+}
+
+bool Keeper::Work::take_command(Command& command) {
+  const std::lock_guard lock(inbox_lock_);
+  if (inbox_.empty()) return false;
+  command = std::move(inbox_.front());
+  inbox_.pop_front();
+  return true;
+}
+
+void Keeper::Work::run() noexcept {
+  ::pthread_setname_np(::pthread_self(), "keeper");
+  for (;;) {
+    sleep(clock_now());
+    std::uint64_t count;
+    while (::read(event_, &count, sizeof count) > 0) {
+    }
+    woken_.store(false);
+    {
+      const std::lock_guard lock(inbox_lock_);
+      if (stop_) return;
+    }
+    std::vector<Report> reports;
+    {
+      const std::lock_guard lock(state_lock_);
+      turn(clock_now());
+      reports = std::exchange(reports_, {});
+    }
+    for (const Report& report : reports)
+      if (report.ready) (*report.ready)(report.disc, report.status);
+  }
+}
+
+void Keeper::Work::sleep(Instant now) {
+  Instant until = std::min(reconcile_at_, limits_at_);
+  if (!leftovers_.empty()) until = std::min(until, orphans_at_);
+  if (!unplaced_.empty()) until = std::min(until, place_at_);
+  if (!patience_.empty()) until = std::min(until, patience_.front().first);
+  if (const auto next = ledger_.next(now)) until = std::min(until, *next);
+  const auto wait = std::clamp<std::chrono::nanoseconds>(until - now, 0ns, 10s);
+  const timespec time{.tv_sec = wait.count() / 1'000'000'000,
+                      .tv_nsec = wait.count() % 1'000'000'000};
+  pollfd ready[2] = {{.fd = event_, .events = POLLIN, .revents = 0},
+                     {.fd = monitor_.fd(), .events = POLLIN, .revents = 0}};
+  ::ppoll(ready, 2, &time, nullptr);
+}
+
+void Keeper::Work::turn(Instant now) {
+  on_changes(now);
+  Command command;
+  while (take_command(command)) {
+    if (!command.wants.empty()) on_want(std::move(command.wants), command.ready, now);
+    if (!command.names.empty()) on_forget(command.names);
+    apply(now);  // A disc forgotten and wanted again gets its entry afresh.
+  }
+  on_looks(now);
+  on_timers(now);
+  apply(now);
+  report_settled();
+  report_impatient(now);
+}
+
+void Keeper::Work::on_timers(Instant now) {
+  if (now >= limits_at_) {
+    limits_at_ = now + options_.recheck_limits;
+    if (options_.enabled) {
+      ensure_limits();
+      devices_.recheck(table_.socket());
+    }
+  }
+  if (now >= place_at_) {
+    place_at_ = now + place_again_every;
+    if (!unplaced_.empty()) place_again(now, false);
+  }
+  if (now >= orphans_at_ && !leftovers_.empty()) remove_orphans(now);
+  if (now >= reconcile_at_) reconcile(now);
+}
+
+void Keeper::Work::on_changes(Instant now) {
+  const netlink::Changes changes = monitor_.read();
+  bool moved = changes.addresses;
+  for (const netlink::LinkChange& change : changes.links) {
+    const bool matters = places_.on_link(change.link, change.gone);
+    moved = moved || matters;
+    if (change.gone) devices_.forget(change.link.ifindex);
+    if (!change.gone) devices_.rename(change.link.ifindex, change.link.name);
+  }
+  for (const netlink::NeighbourChange& change : changes.neighbours) on_neighbour(change, now);
+  if (changes.lost) {
+    ++notifications_lost_;
+    reconcile_at_ = now;
+  }
+  if (moved) {
+    place_at_ = std::min(place_at_, now + after_link_change);
+    reconcile_at_ = std::min(reconcile_at_, now + after_link_change);
+  }
+}
+
+void Keeper::Work::on_neighbour(const netlink::NeighbourChange& change, Instant now) {
+  const NeighbourKey& key = change.neighbour.key;
+  const Hold* hold = ledger_.find(key);
+  if (!hold) return;
+  Neighbour actual = change.neighbour;
+  bool gone = change.gone;
+  // What was said may be older than what we wrote since; a binding is changed by the truth only.
+  if (!gone && actual.usable() && actual.lladdr != hold->lladdr)
+    gone = static_cast<bool>(table_.get(key, actual));
+  if (gone || !actual.usable()) mark_missing(key, now);
+  ledger_.observe(key, gone ? nullptr : &actual, now);
+}
+
+}  // namespace head::neigh

@@ -1,0 +1,122 @@
+// The keeper's inside: its thread, what it was told, and the sockets that carry out what the ledger
+// decides. Everything but the inbox and the looks belongs to the thread; `state_lock_` is held
+// while it works, so that a snapshot sees one moment.
+#pragma once
+
+#include "head/neigh/devices.hpp"
+#include "head/neigh/keeper.hpp"
+#include "head/neigh/ledger.hpp"
+#include "head/neigh/limits.hpp"
+#include "head/neigh/looks.hpp"
+#include "head/neigh/places.hpp"
+#include "netlink/monitor.hpp"
+#include "netlink/table.hpp"
+
+#include <atomic>
+#include <deque>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <set>
+#include <string>
+#include <thread>
+#include <unordered_map>
+#include <utility>
+#include <vector>
+
+namespace head::neigh {
+
+class Keeper::Work {
+ public:
+  explicit Work(Options options);
+  ~Work();
+
+  void want(std::vector<Want> discs, Ready ready);
+  void forget(std::vector<std::string> discs);
+  void look(const std::shared_ptr<stats::DiscStats>& stats) noexcept;
+  Snapshot snapshot(bool with_entries) const;
+
+ private:
+  using SharedReady = std::shared_ptr<const Ready>;
+  struct Disc {
+    Want want;
+    BindingStatus placed;  // Without what only the ledger knows.
+    SharedReady ready;     // Null once it was called.
+  };
+  struct Command {
+    std::vector<Want> wants;
+    SharedReady ready;
+    std::vector<std::string> names;  // To forget.
+  };
+  struct Report {
+    SharedReady ready;
+    std::string disc;
+    BindingStatus status;
+  };
+
+  // keeper_work.cpp: the loop.
+  void run() noexcept;
+  void wake() noexcept;
+  void sleep(Instant now);
+  void turn(Instant now);
+  void on_timers(Instant now);
+  void on_changes(Instant now);
+  void on_neighbour(const netlink::NeighbourChange& change, Instant now);
+  bool take_command(Command& command);
+
+  // keeper_discs.cpp: what is wanted, and where it is.
+  void on_want(std::vector<Want> wants, const SharedReady& ready, Instant now);
+  void on_forget(const std::vector<std::string>& names);
+  void accept(Disc& disc, Want want, std::vector<netlink::NeighbourKey>& fresh, Instant now);
+  void meet(const std::vector<netlink::NeighbourKey>& fresh, Instant now);
+  void settle_in(Disc& disc, BindingStatus placed, std::vector<netlink::NeighbourKey>& fresh);
+  void leave(Disc& disc);
+  void place_again(Instant now, bool routed);
+  BindingStatus status(const Disc& disc) const;
+  void report(Disc& disc);
+  void report_settled();
+  void report_impatient(Instant now);
+
+  // keeper_kernel.cpp: what is done to the kernel.
+  void apply(Instant now);
+  std::vector<netlink::NeighbourKey> only_ours(const std::vector<netlink::NeighbourKey>& keys);
+  void reconcile(Instant now);
+  void remove_orphans(Instant now);
+  void ensure_limits();
+  void on_looks(Instant now);
+  void check(Disc& disc, const netlink::Neighbour* actual, Instant now);
+  void mark_missing(const netlink::NeighbourKey& key, Instant now);
+
+  const Options options_;
+  const netlink::Capabilities capabilities_;
+
+  mutable std::mutex state_lock_;
+  netlink::Table table_;
+  netlink::Monitor monitor_;
+  Places places_;
+  Limits limits_;
+  Devices devices_;
+  Ledger ledger_;
+  std::unordered_map<std::string, Disc> discs_;
+  std::map<netlink::NeighbourKey, std::vector<Disc*>> users_;
+  std::unordered_map<const stats::DiscStats*, Disc*> by_stats_;
+  std::set<Disc*> unplaced_;
+  std::deque<std::pair<Instant, std::string>> patience_;  // When whose want is reported anyway.
+  std::set<netlink::NeighbourKey> leftovers_;  // Of a former run; nobody wanted them yet.
+  std::vector<Report> reports_;
+  Instant reconcile_at_, limits_at_, place_at_, orphans_at_;
+  std::uint64_t notifications_lost_ = 0, raises_ = 0, looks_ = 0, looks_bad_ = 0;
+
+  std::mutex inbox_lock_;
+  std::deque<Command> inbox_;
+  bool stop_ = false;  // Under inbox_lock_.
+
+  Looks<stats::DiscStats, 1024> waiting_looks_;
+  std::atomic<bool> look_at_all_{false};
+  std::atomic<std::uint64_t> looks_dropped_{0};
+  std::atomic<bool> woken_{false};
+  int event_ = -1;  // eventfd
+  std::thread thread_;
+};
+
+}  // namespace head::neigh

@@ -1,0 +1,248 @@
+#include "head/neigh/ledger.hpp"
+
+#include <algorithm>
+
+namespace head::neigh {
+
+using netlink::Neighbour;
+using netlink::NeighbourKey;
+using netlink::Verdict;
+using namespace std::chrono_literals;
+
+namespace {
+
+constexpr auto quiet = 10s;       // After so long without a repair, the next one is at once again.
+constexpr auto holdoff_max = 1s;  // Somebody keeps undoing our work: no faster than this.
+constexpr auto ask_again_max = 5s;
+constexpr std::chrono::milliseconds answer_within =
+    1s;  // In case the kernel's word on the outcome is lost.
+
+std::chrono::milliseconds doubled(std::chrono::milliseconds first, unsigned times,
+                                  std::chrono::milliseconds max) {
+  return std::min(first * (1 << std::min(times, 12u)), max);
+}
+
+bool answering(std::uint16_t state) {
+  return state == netlink::nud::reachable;
+}
+
+}  // namespace
+
+const Hold* Ledger::find(const NeighbourKey& key) const noexcept {
+  const auto found = holds_.find(key);
+  return found == holds_.end() ? nullptr : &found->second;
+}
+
+std::vector<netlink::Desired> Ledger::desired() const {
+  std::vector<netlink::Desired> all;
+  all.reserve(holds_.size());
+  for (const auto& [key, hold] : holds_) all.push_back({key, hold.lladdr, tuning_.validated});
+  return all;
+}
+
+bool Ledger::add(const NeighbourKey& key, const std::optional<netlink::Mac>& lladdr) {
+  const auto [found, added] = holds_.try_emplace(key);
+  Hold& hold = found->second;
+  ++hold.users;
+  if (!hold.lladdr) hold.lladdr = lladdr;
+  return added;
+}
+
+void Ledger::rebind(const NeighbourKey& key, const netlink::Mac& lladdr, Instant now) {
+  const auto found = holds_.find(key);
+  if (found == holds_.end() || found->second.lladdr == lladdr) return;
+  found->second.lladdr = lladdr;
+  found->second.learned = false;
+  if (found->second.phase != Phase::foreign) repair(*found, netlink::nud::stale, now, true);
+}
+
+void Ledger::release(const NeighbourKey& key) {
+  const auto found = holds_.find(key);
+  if (found == holds_.end() || --found->second.users > 0) return;
+  unschedule(*found);
+  if (found->second.phase != Phase::foreign) removals_.push_back(key);
+  holds_.erase(found);
+}
+
+void Ledger::observe(const NeighbourKey& key, const Neighbour* actual, Instant now) {
+  const auto found = holds_.find(key);
+  if (found == holds_.end()) return;
+  judge(*found, actual, now, found->second.phase == Phase::unseen);
+}
+
+std::size_t Ledger::settle(std::span<const Neighbour> actual, Instant now) {
+  ++counters_.reconciliations;
+  const netlink::Plan changes = netlink::plan(desired(), actual);
+  const std::size_t wrong = changes.set.size() + changes.resolve.size() + changes.learned.size();
+  counters_.reconciled += wrong;
+  auto have = actual.begin();
+  for (Item& item : holds_) {
+    while (have != actual.end() && have->key < item.first) ++have;
+    const bool present = have != actual.end() && have->key == item.first;
+    judge(item, present ? &*have : nullptr, now, true);
+  }
+  return wrong;
+}
+
+void Ledger::judge(Item& item, const Neighbour* actual, Instant now, bool arrival) {
+  auto& [key, hold] = item;
+  hold.state = actual ? actual->state : netlink::nud::none;
+  const auto judged = netlink::judge({key, hold.lladdr, tuning_.validated}, actual);
+  switch (judged.verdict) {
+    case Verdict::right:
+      if (answering(hold.state)) hold.attempts = 0;
+      return enter(item, Phase::held);
+    case Verdict::foreign:
+      return enter(item, Phase::foreign);
+    case Verdict::learned:
+      return learn(item, judged, now, arrival);
+    case Verdict::set:
+      return repair(item, judged.state, now, arrival);
+    case Verdict::resolve:
+      return break_down(item, actual, now);
+  }
+}
+
+// The wire beats what we were told: NUD heals a wrong binding, and must not be undone.
+void Ledger::learn(Item& item, const netlink::Judgement& judged, Instant now, bool arrival) {
+  auto& [key, hold] = item;
+  const bool conflict = hold.lladdr.has_value();
+  hold.lladdr = judged.lladdr;
+  hold.learned = true;
+  hold.attempts = 0;
+  if (conflict) {
+    ++hold.conflicts;
+    ++counters_.conflicts;
+  }
+  if (judged.write) return repair(item, judged.state, now, arrival);
+  enter(item, Phase::held);
+  // Left by a former run, and nobody answered for it lately: have it verified before it is used.
+  if (conflict && arrival && !answering(hold.state)) schedule(item, Agenda::ask, now);
+}
+
+// Nobody answers: ask again, at first at once, then ever more slowly.
+void Ledger::break_down(Item& item, const Neighbour* actual, Instant now) {
+  Hold& hold = item.second;
+  if (actual && actual->state == netlink::nud::failed) ++counters_.failures;
+  hold.phase = hold.lladdr ? Phase::failed : Phase::resolving;
+  const bool asking = actual && actual->state == netlink::nud::incomplete && !hold.lladdr;
+  const auto delay = asking               ? answer_within
+                     : hold.attempts == 0 ? 0ms
+                                          : doubled(100ms, hold.attempts - 1u, ask_again_max);
+  const bool sooner =
+      hold.agenda == Agenda::none || (hold.agenda == Agenda::ask && now + delay < hold.due);
+  if (sooner) schedule(item, Agenda::ask, now + delay);
+}
+
+void Ledger::enter(Item& item, Phase phase) {
+  Hold& hold = item.second;
+  unschedule(item);
+  if (hold.phase != phase) settled_.push_back(item.first);
+  hold.phase = phase;
+  hold.installed = hold.installed || phase == Phase::held;
+}
+
+void Ledger::repair(Item& item, std::uint16_t state, Instant now, bool arrival) {
+  Hold& hold = item.second;
+  hold.write_state = state;
+  hold.phase = Phase::writing;
+  if (hold.agenda == Agenda::write) return;
+  if (now - hold.repaired > quiet) hold.repairs_in_a_row = 0;
+  const bool at_once = arrival && hold.repairs_in_a_row == 0;
+  const auto delay = at_once ? 0ms : doubled(tuning_.coalesce, hold.repairs_in_a_row, holdoff_max);
+  schedule(item, Agenda::write, now + delay);
+}
+
+void Ledger::schedule(Item& item, Agenda agenda, Instant at) {
+  unschedule(item);
+  item.second.agenda = agenda;
+  item.second.due = at;
+  queue(agenda).emplace(at, item.first);
+}
+
+void Ledger::unschedule(Item& item) {
+  Hold& hold = item.second;
+  if (hold.agenda != Agenda::none) queue(hold.agenda).erase({hold.due, item.first});
+  hold.agenda = Agenda::none;
+}
+
+Due Ledger::due(Instant now) {
+  Due due;
+  due.remove = std::exchange(removals_, {});
+  // Removed for one disc and wanted again by another meanwhile.
+  std::erase_if(due.remove, [this](const NeighbourKey& key) { return holds_.contains(key); });
+  counters_.removed += due.remove.size();
+  collect_writes(now, due);
+  collect_asks(now, due);
+  return due;
+}
+
+void Ledger::collect_writes(Instant now, Due& due) {
+  while (!writes_.empty() && writes_.begin()->first <= now && tuning_.repairs.take(now, 1) == 1) {
+    Item& item = *holds_.find(writes_.begin()->second);
+    auto& [key, hold] = item;
+    unschedule(item);
+    const bool validated = tuning_.validated && hold.write_state == netlink::nud::stale;
+    due.write.push_back({key, *hold.lladdr, hold.write_state, validated});
+    if (hold.installed) {
+      hold.repaired = now;
+      if (hold.repairs_in_a_row < 255) ++hold.repairs_in_a_row;
+      ++hold.repairs;
+      ++counters_.repaired;
+    } else {
+      ++counters_.installed;
+    }
+  }
+}
+
+void Ledger::collect_asks(Instant now, Due& due) {
+  while (!asks_.empty() && asks_.begin()->first <= now && tuning_.resolutions.take(now, 1) == 1) {
+    Item& item = *holds_.find(asks_.begin()->second);
+    auto& [key, hold] = item;
+    unschedule(item);
+    if (hold.attempts < 255) ++hold.attempts;
+    ++counters_.resolutions;
+    if (hold.lladdr) {
+      // PROBE asks the known address first and then, with mcast_resolicit, everybody; packets
+      // need not wait meanwhile.
+      due.write.push_back({key, *hold.lladdr, netlink::nud::probe, false});
+    } else {
+      due.resolve.push_back(key);
+      schedule(item, Agenda::ask, now + doubled(answer_within, hold.attempts - 1u, ask_again_max));
+    }
+  }
+}
+
+void Ledger::written(const NeighbourKey& key) {
+  const auto found = holds_.find(key);
+  if (found == holds_.end()) return;
+  found->second.error = 0;
+  enter(*found, Phase::held);
+}
+
+void Ledger::refused(const NeighbourKey& key, int error, Instant now) {
+  ++counters_.errors;
+  const auto found = holds_.find(key);
+  if (found == holds_.end()) return;
+  Hold& hold = found->second;
+  hold.error = static_cast<std::uint16_t>(error);
+  if (hold.repairs_in_a_row < 255) ++hold.repairs_in_a_row;
+  hold.repaired = now;
+  const auto delay = doubled(10ms, hold.repairs_in_a_row, holdoff_max);
+  schedule(*found, hold.lladdr ? Agenda::write : Agenda::ask, now + delay);
+}
+
+std::optional<Instant> Ledger::next(Instant now) {
+  std::optional<Instant> soonest;
+  if (!removals_.empty()) soonest = now;
+  const auto consider = [&](const Queue& queue, Pacer& pacer) {
+    if (queue.empty()) return;
+    const Instant at = std::max(queue.begin()->first, pacer.next(now));
+    if (!soonest || at < *soonest) soonest = at;
+  };
+  consider(writes_, tuning_.repairs);
+  consider(asks_, tuning_.resolutions);
+  return soonest;
+}
+
+}  // namespace head::neigh

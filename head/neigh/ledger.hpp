@@ -1,0 +1,129 @@
+// Which entries are kept, what became of each, and what is to be done next and when: every decision
+// of the keeper, and none of its sockets. Time is a parameter.
+//
+//                        observe()                  due()
+//   the kernel's word ───────────────► a hold ───────────────► write, resolve, remove
+//                                        ▲                         │
+//                                        └──── written(), failed() ┘
+#pragma once
+
+#include "head/neigh/pacer.hpp"
+#include "head/neigh/snapshot.hpp"
+#include "netlink/neighbour.hpp"
+
+#include <chrono>
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <set>
+#include <span>
+#include <utility>
+#include <vector>
+
+namespace head::neigh {
+
+using Instant = std::chrono::steady_clock::time_point;
+
+enum class Phase : std::uint8_t {
+  unseen,     // Just wanted.
+  writing,    // To be written, or written and not acknowledged yet.
+  held,       // In the table as it should be.
+  resolving,  // The network is being asked; nobody knows the link-layer address.
+  failed,     // The known link-layer address does not answer.
+  foreign,    // Somebody else's entry is there.
+};
+
+enum class Agenda : std::uint8_t { none, write, ask };
+
+struct Hold {
+  std::optional<netlink::Mac> lladdr;
+  bool learned = false;    // The wire said so.
+  bool installed = false;  // Was in the table as it should be, once.
+  Phase phase = Phase::unseen;
+  Agenda agenda = Agenda::none;
+  std::uint16_t state = 0;  // As last seen.
+  std::uint16_t write_state = netlink::nud::stale;
+  std::uint8_t repairs_in_a_row = 0;
+  std::uint8_t attempts = 0;  // Since it last answered.
+  std::uint16_t error = 0;    // Why the kernel refused the last write; an errno.
+  std::uint32_t users = 0;    // Discs.
+  std::uint32_t conflicts = 0;
+  std::uint32_t repairs = 0;
+  Instant due{};  // While on an agenda.
+  Instant repaired{};
+};
+
+// What the kernel is to be asked for now.
+struct Due {
+  std::vector<netlink::Entry> write;
+  std::vector<netlink::NeighbourKey> resolve;
+  std::vector<netlink::NeighbourKey> remove;
+  bool empty() const noexcept { return write.empty() && resolve.empty() && remove.empty(); }
+};
+
+class Ledger {
+ public:
+  struct Tuning {
+    std::chrono::milliseconds coalesce{2};
+    Pacer repairs{50'000, 200'000};
+    Pacer resolutions{500, 100};
+    bool validated = false;  // Ask for NTF_EXT_EXT_VALIDATED.
+  };
+
+  explicit Ledger(Tuning tuning) : tuning_(std::move(tuning)) {}
+
+  const std::map<netlink::NeighbourKey, Hold>& holds() const noexcept { return holds_; }
+  const Hold* find(const netlink::NeighbourKey& key) const noexcept;
+  std::vector<netlink::Desired> desired() const;  // By key.
+  const Counters& counters() const noexcept { return counters_; }
+
+  // One more disc needs this neighbour. True when it is new: the caller tells with observe() what
+  // the kernel has. A link-layer address given for a hold that has none is taken.
+  bool add(const netlink::NeighbourKey& key, const std::optional<netlink::Mac>& lladdr);
+  // The caller knows better now than it did, and than the wire.
+  void rebind(const netlink::NeighbourKey& key, const netlink::Mac& lladdr, Instant now);
+  // One disc less; the last one has the entry removed, unless it is somebody else's.
+  void release(const netlink::NeighbourKey& key);
+  // An entry of ours that nobody needs.
+  void remove(const netlink::NeighbourKey& key) { removals_.push_back(key); }
+
+  // What the kernel has for a key: nullptr for nothing. Keys nobody needs are ignored.
+  void observe(const netlink::NeighbourKey& key, const netlink::Neighbour* actual, Instant now);
+  // All there is, by key: every hold is compared. Returns how many were not as they should be.
+  std::size_t settle(std::span<const netlink::Neighbour> actual, Instant now);
+
+  // What is to be done now, as far as pacing allows. The caller does it, then says how it went.
+  Due due(Instant now);
+  void written(const netlink::NeighbourKey& key);
+  void refused(const netlink::NeighbourKey& key, int error, Instant now);
+
+  // When due() has something again.
+  std::optional<Instant> next(Instant now);
+
+  // Holds that became usable (held or foreign) since the last call.
+  std::vector<netlink::NeighbourKey> take_settled() { return std::exchange(settled_, {}); }
+
+ private:
+  using Item = std::pair<const netlink::NeighbourKey, Hold>;
+  using Queue = std::set<std::pair<Instant, netlink::NeighbourKey>>;
+
+  void judge(Item& item, const netlink::Neighbour* actual, Instant now, bool arrival);
+  void learn(Item& item, const netlink::Judgement& judged, Instant now, bool arrival);
+  void break_down(Item& item, const netlink::Neighbour* actual, Instant now);
+  void enter(Item& item, Phase phase);
+  void repair(Item& item, std::uint16_t state, Instant now, bool arrival);
+  void schedule(Item& item, Agenda agenda, Instant at);
+  void unschedule(Item& item);
+  Queue& queue(Agenda agenda) { return agenda == Agenda::write ? writes_ : asks_; }
+  void collect_writes(Instant now, Due& due);
+  void collect_asks(Instant now, Due& due);
+
+  Tuning tuning_;
+  std::map<netlink::NeighbourKey, Hold> holds_;
+  Queue writes_, asks_;
+  std::vector<netlink::NeighbourKey> removals_;
+  std::vector<netlink::NeighbourKey> settled_;
+  Counters counters_;
+};
+
+}  // namespace head::neigh

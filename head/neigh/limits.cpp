@@ -1,0 +1,67 @@
+#include "head/neigh/limits.hpp"
+
+#include "head/base/log.hpp"
+#include "head/neigh/sizing.hpp"
+
+#include <system_error>
+
+namespace head::neigh {
+
+namespace {
+
+// Other entries come and go; following each of them would mean writing the limits all the time.
+std::uint64_t rounded_up(std::uint64_t entries) {
+  return (entries + 255) / 256 * 256;
+}
+
+}  // namespace
+
+Limits::Limits(const std::string& netns, std::uint32_t max) : max_(max) {
+  netlink::read_table(reader_, status_.table);
+  status_.original = status_.table.limits;
+  try {
+    writer_.emplace(netns);
+  } catch (const std::system_error& error) {
+    no_writer_ = std::string("the limits of the neighbour table cannot be raised: ") + error.what();
+  }
+}
+
+bool Limits::ensure(std::uint64_t discs, std::uint64_t ours) {
+  if (const auto error = netlink::read_table(reader_, status_.table)) {
+    fail("the neighbour table's limits cannot be read: " + error.message());
+    return false;
+  }
+  const netlink::TableState& table = status_.table;
+  const std::uint64_t others = table.entries > ours ? table.entries - ours : 0;
+  status_.wanted = size_for(table.limits, discs, rounded_up(others), max_);
+  if (status_.wanted == table.limits) {
+    status_.problem.clear();
+    return false;
+  }
+  const netlink::TableLimits before = table.limits;
+  if (!writer_) {
+    fail(no_writer_);
+    return false;
+  }
+  if (const auto error = netlink::write_limits(*writer_, status_.wanted)) {
+    fail(netlink::explain_limits_error(error));
+    return false;
+  }
+  netlink::read_table(reader_, status_.table);
+  if (!(status_.table.limits == status_.wanted)) {
+    fail("the kernel took other limits for the neighbour table than it was given");
+    return false;
+  }
+  status_.problem.clear();
+  log::info("neighbour table: limits raised from {}/{}/{} to {}/{}/{} for {} neighbours",
+            before.thresh1, before.thresh2, before.thresh3, status_.wanted.thresh1,
+            status_.wanted.thresh2, status_.wanted.thresh3, discs);
+  return true;
+}
+
+void Limits::fail(std::string problem) {
+  if (problem != status_.problem) log::warning("{}", problem);  // Once, not every ten seconds.
+  status_.problem = std::move(problem);
+}
+
+}  // namespace head::neigh

@@ -1,0 +1,36 @@
+// The neighbour table's limits, raised to what the discs need and no further, never lowered; read
+// back, and looked at again every so often, because `sysctl --system` can undo them.
+#pragma once
+
+#include "head/neigh/snapshot.hpp"
+#include "netlink/socket.hpp"
+
+#include <cstdint>
+#include <optional>
+#include <string>
+
+namespace head::neigh {
+
+class Limits {
+ public:
+  // `netns` is where they can be written: the initial network namespace. When that cannot be
+  // entered, the limits are only read, and status().problem says so.
+  Limits(const std::string& netns, std::uint32_t max);
+
+  // Raises the limits for `discs` entries of ours, `ours` of which are in the table already. True
+  // when they were changed.
+  bool ensure(std::uint64_t discs, std::uint64_t ours);
+
+  const TableStatus& status() const noexcept { return status_; }
+
+ private:
+  void fail(std::string problem);
+
+  std::uint32_t max_;
+  netlink::Socket reader_;
+  std::optional<netlink::Socket> writer_;
+  std::string no_writer_;
+  TableStatus status_;
+};
+
+}  // namespace head::neigh

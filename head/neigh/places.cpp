@@ -1,0 +1,110 @@
+#include "head/neigh/places.hpp"
+
+#include "netlink/format.hpp"
+
+#include <fmt/format.h>
+
+#include <vector>
+
+namespace head::neigh {
+
+namespace {
+
+BindingStatus without_place(BindingState state, std::string problem) {
+  BindingStatus status;
+  status.state = state;
+  status.problem = std::move(problem);
+  return status;
+}
+
+}  // namespace
+
+const netlink::Link* find_link(const Links& links, const std::string& name) noexcept {
+  for (const auto& [ifindex, link] : links)
+    if (link.name == name) return &link;
+  return nullptr;
+}
+
+std::string refusal(const Want& want, const Links& links) {
+  const std::string address = netlink::to_string(want.address);
+  if (netlink::is_unspecified(want.address))
+    return fmt::format("{}: {} is no disc's address", want.disc, address);
+  if (netlink::is_multicast(want.address))
+    return fmt::format("{}: {} is a multicast address; a disc has a unicast one", want.disc,
+                       address);
+  if (netlink::is_link_local(want.address) && want.dev.empty())
+    return fmt::format("{}: {} is link-local; say which interface it is reached through", want.disc,
+                       address);
+  if (!want.lladdr) return {};
+  if (!netlink::is_unicast(*want.lladdr))
+    return fmt::format("{}: {} is no machine's link-layer address; give the tail's own", want.disc,
+                       netlink::to_string(*want.lladdr));
+  for (const auto& [ifindex, link] : links)
+    if (link.lladdr == want.lladdr)
+      return fmt::format("{}: {} is the link-layer address of {} on this host; give the tail's",
+                         want.disc, netlink::to_string(*want.lladdr), link.name);
+  return {};
+}
+
+BindingStatus place(const Want& want, const Links& links, const netlink::Route* route) {
+  const std::string address = netlink::to_string(want.address);
+  if (!want.dev.empty() && !find_link(links, want.dev))
+    return without_place(BindingState::unplaced,
+                         fmt::format("{}: there is no interface {}", want.disc, want.dev));
+  if (!route)
+    return without_place(
+        BindingState::unplaced,
+        want.dev.empty()
+            ? fmt::format("{}: there is no route to {}; see `ip -6 route`", want.disc, address)
+            : fmt::format("{}: there is no route to {} through {}; see `ip -6 route`", want.disc,
+                          address, want.dev));
+  const auto link = links.find(route->ifindex);
+  const bool known = link != links.end();
+  if (route->local && want.lladdr)
+    return without_place(BindingState::refused,
+                         fmt::format("{}: {} is an address of this host; it has no link-layer "
+                                     "address to be reached at",
+                                     want.disc, address));
+  BindingStatus status;
+  status.dev = known ? link->second.name : std::string();
+  status.on_link = !route->gateway;
+  if (route->local || (known && !link->second.resolves())) {
+    status.state = BindingState::local;
+    return status;
+  }
+  status.state = BindingState::waiting;
+  status.neighbour = {route->ifindex, route->gateway.value_or(want.address)};
+  return status;
+}
+
+Places::Places(netlink::Socket& socket) : socket_(socket) {
+  refresh();
+}
+
+void Places::refresh() {
+  std::vector<netlink::Link> all;
+  if (netlink::dump_links(socket_, all)) return;
+  links_.clear();
+  for (netlink::Link& link : all) links_[link.ifindex] = std::move(link);
+}
+
+BindingStatus Places::place(const Want& want) {
+  if (std::string problem = refusal(want, links_); !problem.empty())
+    return without_place(BindingState::refused, std::move(problem));
+  const netlink::Link* link = want.dev.empty() ? nullptr : find_link(links_, want.dev);
+  if (!link && !want.dev.empty()) return neigh::place(want, links_, nullptr);
+  netlink::Route route;
+  const auto error = netlink::find_route(socket_, want.address, link ? link->ifindex : 0, route);
+  return neigh::place(want, links_, error ? nullptr : &route);
+}
+
+bool Places::on_link(const netlink::Link& link, bool gone) {
+  if (gone) return links_.erase(link.ifindex) > 0;
+  netlink::Link& known = links_[link.ifindex];
+  const bool matters = link.name != known.name || link.running() != known.running() ||
+                       link.up() != known.up() || link.lladdr != known.lladdr;
+  known = link;
+  return matters;
+}
+
+}  // namespace head::neigh

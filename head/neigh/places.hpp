@@ -1,0 +1,44 @@
+// Where a disc's packets go: which neighbour has to be known for them, on which interface; or why
+// there is none.
+#pragma once
+
+#include "head/neigh/want.hpp"
+#include "netlink/link.hpp"
+#include "netlink/route.hpp"
+
+#include <map>
+#include <optional>
+#include <string>
+
+namespace head::neigh {
+
+using Links = std::map<int, netlink::Link>;  // By ifindex.
+
+// Why a want can never be kept, in one sentence; "" when it may be.
+std::string refusal(const Want& want, const Links& links);
+
+// `route` is what the kernel said about the want's address; nullptr for "no route". The state is
+// unplaced, local, or waiting with `neighbour`, `on_link` and `dev` set.
+BindingStatus place(const Want& want, const Links& links, const netlink::Route* route);
+
+const netlink::Link* find_link(const Links& links, const std::string& name) noexcept;
+
+class Places {
+ public:
+  explicit Places(netlink::Socket& socket);
+
+  const Links& links() const noexcept { return links_; }
+
+  // Refused or placed, by asking the kernel for the route.
+  BindingStatus place(const Want& want);
+
+  // A link was announced. True when a new or newly running one may change where discs are.
+  bool on_link(const netlink::Link& link, bool gone);
+  void refresh();
+
+ private:
+  netlink::Socket& socket_;
+  Links links_;
+};
+
+}  // namespace head::neigh

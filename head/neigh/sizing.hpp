@@ -1,0 +1,31 @@
+// How large the neighbour table must be. A pure function of what is in it and what is wanted.
+//
+// A disc takes two entries when the kernel has to resolve it by itself (its own, and one for the
+// solicited-node multicast group), so that even without us the table would be large enough. What is
+// exempt from collection still counts towards the first limit, below which nobody's idle entries
+// are collected: raising it by our share leaves other tenants as they were.
+#pragma once
+
+#include "netlink/thresholds.hpp"
+
+#include <algorithm>
+#include <cstdint>
+
+namespace head::neigh {
+
+// The limits for `discs` entries of ours beside `others` of anybody else's: never lower than `now`,
+// nor raised above `max`. Sized once, sizing again changes nothing.
+constexpr netlink::TableLimits size_for(const netlink::TableLimits& now, std::uint64_t discs,
+                                        std::uint64_t others, std::uint32_t max) noexcept {
+  if (discs == 0) return now;
+  const auto raised = [max](std::uint32_t current, std::uint64_t needed) {
+    return std::max(current, static_cast<std::uint32_t>(std::min<std::uint64_t>(needed, max)));
+  };
+  const std::uint64_t entries = others + 2 * discs;
+  const std::uint64_t thresh2 = std::max<std::uint64_t>(now.thresh2, (entries + 512) * 5 / 4);
+  return {.thresh1 = raised(now.thresh1, entries + 128),
+          .thresh2 = raised(now.thresh2, thresh2),
+          .thresh3 = raised(now.thresh3, 2 * thresh2)};
+}
+
+}  // namespace head::neigh
