@@ -35,11 +35,14 @@ case $kind in
     need nbd-server
     image
     tail_export=disc
-    printf '[generic]\nallowlist = true\n[disc]\nexportname = %s\nflush = true\ntrim = true\n' \
-      "$work/tail.img" >"$work/nbd-server.conf"
     tail_port=$(free_port)
-    sed -i "s/allowlist = true/&\nport = $tail_port\nlistenaddr = ::1/" "$work/nbd-server.conf"
-    start_tail nbd-server -n -C "$work/nbd-server.conf"
+    printf '%s\n' '[generic]' 'allowlist = true' "port = $tail_port" 'listenaddr = ::1' \
+      '[disc]' "exportname = $work/tail.img" 'flush = true' 'trim = true' >"$work/nbd-server.conf"
+    # It serves many only as a daemon.
+    clean_more() { kill "$(cat "$work/nbd-server.pid")"; }
+    nbd-server -C "$work/nbd-server.conf" -p "$work/nbd-server.pid"
+    tail_uri="nbd://[::1]:$tail_port/disc"
+    await 10 "nbd-server" listening "$tail_port"
     ;;
   oldstyle) start_tail nbdkit -f -o -i ::1 -p PORT memory 64M ;;
   *) fail "no such tail: $kind" ;;
