@@ -15,9 +15,6 @@ bool Link::up() const noexcept {
 bool Link::running() const noexcept {
   return (flags & IFF_UP) && (flags & IFF_RUNNING);
 }
-bool Link::loopback() const noexcept {
-  return flags & IFF_LOOPBACK;
-}
 bool Link::resolves() const noexcept {
   return (flags & (IFF_NOARP | IFF_LOOPBACK)) == 0;
 }

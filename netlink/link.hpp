@@ -18,9 +18,8 @@ struct Link {
   std::uint32_t flags = 0;    // IFF_*
   std::uint32_t mtu = 0;
 
-  bool up() const noexcept;       // Administratively.
-  bool running() const noexcept;  // Up, and with a carrier.
-  bool loopback() const noexcept;
+  bool up() const noexcept;        // Administratively.
+  bool running() const noexcept;   // Up, and with a carrier.
   bool resolves() const noexcept;  // Has neighbours at all: not IFF_NOARP, not IFF_LOOPBACK.
 };
 

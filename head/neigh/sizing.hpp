@@ -21,7 +21,9 @@ constexpr netlink::TableLimits size_for(const netlink::TableLimits& now, std::ui
   const auto raised = [max](std::uint32_t current, std::uint64_t needed) {
     return std::max(current, static_cast<std::uint32_t>(std::min<std::uint64_t>(needed, max)));
   };
-  const std::uint64_t entries = others + 2 * discs;
+  // Far more than any table holds, and few enough to be counted with.
+  constexpr std::uint64_t countable = std::uint64_t{1} << 40;
+  const std::uint64_t entries = std::min(others, countable) + 2 * std::min(discs, countable);
   const std::uint64_t thresh2 = std::max<std::uint64_t>(now.thresh2, (entries + 512) * 5 / 4);
   return {.thresh1 = raised(now.thresh1, entries + 128),
           .thresh2 = raised(now.thresh2, thresh2),

@@ -1,0 +1,363 @@
+#include "head/neigh/ledger.hpp"
+#include "netlink/format.hpp"
+
+#include <catch2/catch.hpp>
+
+#include <map>
+#include <random>
+
+using namespace head::neigh;
+using namespace netlink;
+using namespace std::chrono_literals;
+
+namespace {
+
+NeighbourKey key(unsigned number) {
+  NeighbourKey made{3, *parse_ip6("2001:db8::1:0")};
+  made.address[15] = static_cast<std::uint8_t>(number);
+  return made;
+}
+
+Mac mac(unsigned number) {
+  return {0x02, 0, 0, 0, 0, static_cast<std::uint8_t>(number)};
+}
+
+Neighbour ours(unsigned number, unsigned lladdr, std::uint16_t state = nud::stale) {
+  Neighbour made;
+  made.key = key(number);
+  made.lladdr = mac(lladdr);
+  made.state = state;
+  made.flags = ntf::ext_learned;
+  made.protocol = our_protocol;
+  return made;
+}
+
+Neighbour unanswered(unsigned number, std::uint16_t state) {
+  Neighbour made = ours(number, 0, state);
+  made.lladdr.reset();
+  return made;
+}
+
+const Instant start = Instant(1h);
+
+Ledger ledger() {
+  return Ledger(Ledger::Tuning());
+}
+
+// One hold with its entry in the table.
+Ledger holding(unsigned number, unsigned lladdr) {
+  Ledger made = ledger();
+  made.add(key(number), mac(lladdr));
+  made.observe(key(number), nullptr, start);
+  REQUIRE(made.due(start).write.size() == 1);
+  made.written(key(number));
+  return made;
+}
+
+}  // namespace
+
+TEST_CASE("a wanted neighbour is written at once, as STALE", "[neigh]") {
+  Ledger book = ledger();
+  CHECK(book.add(key(1), mac(1)));
+  CHECK(!book.add(key(1), mac(1)));
+  book.observe(key(1), nullptr, start);
+  CHECK(book.next(start) == start);
+  const Due due = book.due(start);
+  REQUIRE(due.write.size() == 1);
+  CHECK(due.write[0] == Entry{key(1), mac(1), nud::stale, false});
+  CHECK(book.take_settled().empty());
+  book.written(key(1));
+  CHECK(book.take_settled() == std::vector{key(1)});
+  CHECK(book.due(start).empty());
+  CHECK(!book.next(start));
+  CHECK(book.counters().installed == 1);
+}
+
+TEST_CASE("an entry that is there already is adopted without a write", "[neigh]") {
+  Ledger book = ledger();
+  book.add(key(1), mac(1));
+  const Neighbour there = ours(1, 1, nud::reachable);
+  book.observe(key(1), &there, start);
+  CHECK(book.take_settled() == std::vector{key(1)});
+  CHECK(book.due(start).empty());
+}
+
+TEST_CASE("what breaks an entry is repaired after the coalescing time", "[neigh]") {
+  Ledger book = holding(1, 1);
+  book.observe(key(1), nullptr, start + 1s);
+  CHECK(book.due(start + 1s).empty());
+  CHECK(book.next(start + 1s) == start + 1s + 2ms);
+  CHECK(book.due(start + 1s + 2ms).write.size() == 1);
+  book.written(key(1));
+  CHECK(book.counters().repaired == 1);
+  CHECK(book.counters().installed == 1);
+}
+
+TEST_CASE("somebody who keeps undoing our work is answered ever more slowly", "[neigh]") {
+  Ledger book = holding(1, 1);
+  Instant now = start;
+  std::chrono::nanoseconds before{0};
+  for (int i = 0; i < 12; ++i) {
+    book.observe(key(1), nullptr, now);
+    const auto wait = *book.next(now) - now;
+    CHECK(wait >= before);
+    CHECK(wait <= 1s);
+    before = wait;
+    now += wait;
+    REQUIRE(book.due(now).write.size() == 1);
+    book.written(key(1));
+  }
+  CHECK(before == 1s);
+  book.observe(key(1), nullptr, now + 1min);
+  CHECK(*book.next(now + 1min) == now + 1min + 2ms);
+}
+
+TEST_CASE("the wire beats what was told, and is not undone", "[neigh]") {
+  Ledger book = holding(1, 1);
+  const Neighbour moved = ours(1, 9);
+  book.observe(key(1), &moved, start);
+  CHECK(book.due(start + 1s).empty());
+  CHECK(book.find(key(1))->lladdr == mac(9));
+  CHECK(book.find(key(1))->learned);
+  CHECK(book.counters().conflicts == 1);
+  SECTION("and it is what a repair restores") {
+    book.observe(key(1), nullptr, start);
+    const Due due = book.due(start + 1s);
+    REQUIRE(due.write.size() == 1);
+    CHECK(due.write[0].lladdr == mac(9));
+  }
+  SECTION("until the caller says something newer") {
+    book.rebind(key(1), mac(5), start);
+    const Due due = book.due(start);
+    REQUIRE(due.write.size() == 1);
+    CHECK(due.write[0].lladdr == mac(5));
+  }
+}
+
+TEST_CASE("an old entry that contradicts the catalogue is kept, and verified", "[neigh]") {
+  Ledger book = ledger();
+  book.add(key(1), mac(1));
+  const Neighbour there = ours(1, 9);
+  book.observe(key(1), &there, start);
+  const Due due = book.due(start);
+  REQUIRE(due.write.size() == 1);
+  CHECK(due.write[0] == Entry{key(1), mac(9), nud::probe, false});
+}
+
+TEST_CASE("a neighbour that nobody knows is asked for, again and again, ever more slowly",
+          "[neigh]") {
+  Ledger book = ledger();
+  book.add(key(1), std::nullopt);
+  book.observe(key(1), nullptr, start);
+  Instant now = start;
+  std::chrono::nanoseconds last{0};
+  for (int i = 0; i < 10; ++i) {
+    const Due due = book.due(now);
+    REQUIRE(due.resolve == std::vector{key(1)});
+    CHECK(due.write.empty());
+    const Neighbour failed = unanswered(1, nud::failed);
+    book.observe(key(1), &failed, now + 300ms);
+    last = *book.next(now + 300ms) - (now + 300ms);
+    CHECK(last <= 5s);
+    now += 300ms + last;
+  }
+  CHECK(last > 4s);
+  CHECK(book.counters().resolutions == 10);
+  CHECK(book.take_settled().empty());
+  SECTION("and kept when it answers") {
+    const Neighbour answer = ours(1, 4, nud::reachable);
+    book.observe(key(1), &answer, now);
+    CHECK(book.take_settled() == std::vector{key(1)});
+    CHECK(book.find(key(1))->lladdr == mac(4));
+    CHECK(book.counters().conflicts == 0);
+    CHECK(!book.next(now));
+  }
+}
+
+TEST_CASE("the end of a question that is never told is found out by asking again", "[neigh]") {
+  Ledger book = ledger();
+  book.add(key(1), std::nullopt);
+  book.observe(key(1), nullptr, start);
+  REQUIRE(book.due(start).resolve.size() == 1);
+  CHECK(book.due(start + 900ms).empty());
+  CHECK(book.due(start + 1100ms).resolve.size() == 1);
+}
+
+TEST_CASE("a known neighbour that stops answering is probed at its address", "[neigh]") {
+  Ledger book = holding(1, 1);
+  const Neighbour failed = unanswered(1, nud::failed);
+  book.observe(key(1), &failed, start);
+  const Due due = book.due(start);
+  REQUIRE(due.write.size() == 1);
+  CHECK(due.write[0] == Entry{key(1), mac(1), nud::probe, false});
+  CHECK(due.resolve.empty());
+  CHECK(book.counters().failures == 1);
+}
+
+TEST_CASE("questions are paced, and writes with them are not", "[neigh]") {
+  Ledger::Tuning tuning;
+  tuning.resolutions = Pacer(100, 10);
+  Ledger book(tuning);
+  for (unsigned i = 0; i < 100; ++i) {
+    book.add(key(i), i < 50 ? std::nullopt : std::optional(mac(i)));
+    book.observe(key(i), nullptr, start);
+  }
+  Due due = book.due(start);
+  CHECK(due.write.size() == 50);
+  CHECK(due.resolve.size() == 10);
+  CHECK(book.next(start) == start + 10ms);
+  CHECK(book.due(start + 9ms).resolve.empty());
+  CHECK(book.due(start + 10ms).resolve.size() == 1);
+}
+
+TEST_CASE("a neighbour is removed with its last user", "[neigh]") {
+  Ledger book = holding(1, 1);
+  book.add(key(1), mac(1));
+  book.release(key(1));
+  CHECK(book.due(start).empty());
+  book.release(key(1));
+  CHECK(book.due(start).remove == std::vector{key(1)});
+  CHECK(book.find(key(1)) == nullptr);
+  book.release(key(1));
+  CHECK(book.due(start).empty());
+
+  SECTION("unless somebody wants it again") {
+    book.remove(key(2));
+    book.add(key(2), mac(2));
+    CHECK(book.due(start).remove.empty());
+  }
+}
+
+TEST_CASE("somebody else's entry is neither written nor removed", "[neigh]") {
+  Ledger book = ledger();
+  book.add(key(1), mac(1));
+  Neighbour theirs = ours(1, 7, nud::permanent);
+  theirs.protocol = 0;
+  theirs.flags = 0;
+  book.observe(key(1), &theirs, start);
+  CHECK(book.take_settled() == std::vector{key(1)});
+  CHECK(book.due(start).empty());
+  book.release(key(1));
+  CHECK(book.due(start).empty());
+}
+
+TEST_CASE("a write that the kernel refuses is tried again later", "[neigh]") {
+  Ledger book = ledger();
+  book.add(key(1), mac(1));
+  book.observe(key(1), nullptr, start);
+  REQUIRE(book.due(start).write.size() == 1);
+  book.refused(key(1), ENOBUFS, start);
+  CHECK(book.find(key(1))->error == ENOBUFS);
+  CHECK(book.due(start).empty());
+  CHECK(book.due(start + 1s).write.size() == 1);
+  book.written(key(1));
+  CHECK(book.find(key(1))->error == 0);
+}
+
+// The ledger against a table that others delete from, replace in, and that the wire speaks to.
+TEST_CASE("whatever happens to the table, it ends as wanted and others' entries stay",
+          "[neigh][property]") {
+  const auto seed = GENERATE(range(0u, 300u));
+  CAPTURE(seed);
+  std::mt19937 random(seed);
+  const auto pick = [&](unsigned n) { return static_cast<unsigned>(random() % n); };
+  Ledger book = ledger();
+  std::map<NeighbourKey, Neighbour> table;
+  std::map<NeighbourKey, Neighbour> others;
+  Instant now = start;
+
+  const auto tell = [&](const NeighbourKey& about) {
+    const auto found = table.find(about);
+    book.observe(about, found == table.end() ? nullptr : &found->second, now);
+  };
+  const auto carry_out = [&] {
+    const Due due = book.due(now);
+    for (const auto& gone : due.remove) {
+      // As the keeper does: what became somebody else's since is not removed.
+      if (!others.contains(gone)) table.erase(gone);
+    }
+    for (const auto& entry : due.write) {
+      REQUIRE(!others.contains(entry.key));
+      if (pick(10) == 0) {
+        book.refused(entry.key, ENOBUFS, now);
+        continue;
+      }
+      Neighbour written = ours(0, 0, entry.state);
+      written.key = entry.key;
+      written.lladdr = entry.lladdr;
+      table[entry.key] = written;
+      book.written(entry.key);
+    }
+    for (const auto& asked : due.resolve) {
+      const unsigned number = asked.address[15];
+      table[asked] =
+          pick(2) ? ours(number, number, nud::reachable) : unanswered(number, nud::failed);
+      tell(asked);
+    }
+  };
+
+  for (int step = 0; step < 200; ++step) {
+    const unsigned number = pick(8);
+    switch (pick(7)) {
+      case 0:
+        book.add(key(number), pick(2) ? std::optional(mac(number)) : std::nullopt);
+        tell(key(number));
+        break;
+      case 1:
+        book.release(key(number));
+        break;
+      case 2:
+        if (!others.contains(key(number))) table.erase(key(number));
+        tell(key(number));
+        break;
+      case 3:
+        if (const auto found = table.find(key(number));
+            found != table.end() && found->second.ours()) {
+          found->second.flags = 0;
+          found->second.lladdr = mac(200);
+          tell(key(number));
+        }
+        break;
+      case 4:
+        if (const auto found = table.find(key(number));
+            found != table.end() && found->second.usable() && found->second.ours()) {
+          found->second.lladdr = mac(100 + pick(3));
+          tell(key(number));
+        }
+        break;
+      case 5:
+        if (!table.contains(key(number)) && !book.find(key(number))) {
+          others[key(number)] = ours(number, 77, nud::permanent);
+          others[key(number)].protocol = 0;
+          table[key(number)] = others[key(number)];
+        }
+        break;
+      case 6:
+        now += std::chrono::milliseconds(pick(50));
+        break;
+    }
+    if (pick(3) == 0) carry_out();
+  }
+  // Quiet from here on: two minutes, and a reconciliation.
+  for (int second = 0; second < 120; ++second) {
+    now += 1s;
+    carry_out();
+  }
+  std::vector<Neighbour> all;
+  for (const auto& [where, entry] : table) all.push_back(entry);
+  book.settle(all, now);
+  for (int second = 0; second < 120; ++second) {
+    now += 1s;
+    carry_out();
+  }
+  for (const auto& [where, entry] : others)
+    CHECK((table.contains(where) && table.at(where).lladdr == mac(77)));
+  for (const auto& [where, hold] : book.holds()) {
+    REQUIRE(table.contains(where));
+    CHECK(table.at(where).usable());
+    if (!others.contains(where)) CHECK(table.at(where).ours());
+    if (!others.contains(where)) CHECK(table.at(where).lladdr == hold.lladdr);
+  }
+  for (const auto& [where, entry] : table)
+    if (!others.contains(where)) CHECK(book.find(where) != nullptr);
+}

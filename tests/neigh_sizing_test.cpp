@@ -1,0 +1,226 @@
+#include "head/neigh/devices.hpp"
+#include "head/neigh/looks.hpp"
+#include "head/neigh/pacer.hpp"
+#include "head/neigh/places.hpp"
+#include "head/neigh/sizing.hpp"
+#include "netlink/format.hpp"
+
+#include <catch2/catch.hpp>
+
+#include <linux/if.h>
+#include <random>
+#include <thread>
+
+using namespace head::neigh;
+using netlink::TableLimits;
+using namespace std::chrono_literals;
+
+namespace {
+
+constexpr std::uint32_t no_bound = 1u << 31;
+constexpr TableLimits usual{128, 512, 1024};
+
+}  // namespace
+
+TEST_CASE("the table is sized for the discs and everybody else", "[neigh]") {
+  struct Case {
+    TableLimits now;
+    std::uint64_t discs, others;
+    TableLimits expected;
+  };
+  const Case each = GENERATE(values<Case>({
+      {usual, 0, 0, usual},
+      {usual, 0, 5000, usual},
+      {usual, 1, 0, {130, 642, 1284}},
+      {usual, 2000, 0, {4128, 5640, 11280}},
+      {usual, 2000, 300, {4428, 6015, 12030}},
+      {usual, 10'000, 0, {20128, 25640, 51280}},
+      {usual, 100'000, 0, {200128, 250640, 501280}},
+      {{8192, 16384, 32768}, 2000, 0, {8192, 16384, 32768}},
+      {{8192, 16384, 20000}, 2000, 0, {8192, 16384, 32768}},
+      {{128, 100'000, 200'000}, 2000, 0, {4128, 100'000, 200'000}},
+  }));
+  CAPTURE(each.discs, each.others);
+  const TableLimits sized = size_for(each.now, each.discs, each.others, no_bound);
+  CHECK(sized.thresh1 == each.expected.thresh1);
+  CHECK(sized.thresh2 == each.expected.thresh2);
+  CHECK(sized.thresh3 == each.expected.thresh3);
+}
+
+TEST_CASE("sizing only grows, is bounded, and once done changes nothing", "[neigh][property]") {
+  const auto seed = GENERATE(range(0u, 500u));
+  CAPTURE(seed);
+  std::mt19937_64 random(seed);
+  const auto up_to = [&](std::uint64_t n) { return random() % n; };
+  const TableLimits now{static_cast<std::uint32_t>(up_to(100'000)),
+                        static_cast<std::uint32_t>(up_to(100'000)),
+                        static_cast<std::uint32_t>(up_to(100'000))};
+  const std::uint64_t discs = seed % 10 == 0 ? up_to(UINT64_MAX / 8) : up_to(200'000);
+  const std::uint64_t others = up_to(50'000);
+  const std::uint32_t max = 4u << 20;
+  const TableLimits once = size_for(now, discs, others, max);
+  CHECK(once.thresh1 >= now.thresh1);
+  CHECK(once.thresh2 >= now.thresh2);
+  CHECK(once.thresh3 >= now.thresh3);
+  CHECK(once.thresh3 <= max);
+  CHECK(size_for(once, discs, others, max) == once);
+  CHECK(size_for(once, discs / 2, others, max) == once);
+}
+
+TEST_CASE("a pacer lets a burst through, then so many a second", "[neigh]") {
+  const auto start = Pacer::Instant(1h);
+  Pacer pacer(200, 50);
+  CHECK(pacer.take(start, 1000) == 50);
+  CHECK(pacer.take(start, 1) == 0);
+  CHECK(pacer.next(start) == start + 5ms);
+  CHECK(pacer.take(start + 4ms, 1) == 0);
+  CHECK(pacer.take(start + 5ms, 10) == 1);
+  CHECK(pacer.take(start + 105ms, 100) == 20);
+  CHECK(pacer.take(start + 1000h, 1000) == 50);
+}
+
+TEST_CASE("a pacer never exceeds its rate", "[neigh][property]") {
+  const auto seed = GENERATE(range(0u, 100u));
+  CAPTURE(seed);
+  std::mt19937 random(seed);
+  const auto rate = 1 + static_cast<std::uint32_t>(random() % 1000);
+  const auto burst = 1 + static_cast<std::uint32_t>(random() % 100);
+  const auto start = Pacer::Instant(1h);
+  Pacer pacer(rate, burst);
+  auto now = start;
+  std::size_t taken = 0;
+  for (int i = 0; i < 500; ++i) {
+    taken += pacer.take(now, random() % 20);
+    const double seconds = std::chrono::duration<double>(now - start).count();
+    REQUIRE(static_cast<double>(taken) <= burst + seconds * rate + 1);
+    if (pacer.next(now) > now) REQUIRE(pacer.take(now, 1) == 0);
+    now += std::chrono::microseconds(random() % 20'000);
+  }
+}
+
+TEST_CASE("an interface is only made better for discs", "[neigh]") {
+  netlink::DeviceSettings now{.delay_first_probe_ms = 5000,
+                              .retrans_ms = 1000,
+                              .base_reachable_ms = 30'000,
+                              .ucast_solicit = 3,
+                              .mcast_resolicit = 0,
+                              .evict_nocarrier = true};
+  const netlink::DeviceSettings set = suited(now);
+  CHECK(set.delay_first_probe_ms == 1000);
+  CHECK(set.retrans_ms == 100);
+  CHECK(set.ucast_solicit == 2);
+  CHECK(set.mcast_resolicit == 3);
+  CHECK(set.evict_nocarrier == false);
+  CHECK(set.base_reachable_ms == 30'000);
+  CHECK(suited(set) == set);
+  now.delay_first_probe_ms = 500;
+  now.evict_nocarrier.reset();
+  CHECK(suited(now).delay_first_probe_ms == 500);
+  CHECK(!suited(now).evict_nocarrier);
+}
+
+TEST_CASE("looks are bounded and none is lost below the bound", "[neigh]") {
+  Looks<int, 4> looks;
+  CHECK(looks.pop() == nullptr);
+  for (int round = 0; round < 10; ++round) {
+    for (int i = 0; i < 4; ++i) CHECK(looks.push(std::make_shared<int>(i)));
+    CHECK(!looks.push(std::make_shared<int>(4)));
+    for (int i = 0; i < 4; ++i) CHECK(*looks.pop() == i);
+    CHECK(looks.pop() == nullptr);
+  }
+}
+
+TEST_CASE("many threads look at once", "[neigh]") {
+  Looks<int, 64> looks;
+  std::atomic<int> pushed{0}, running{4};
+  std::vector<std::thread> threads;
+  for (int t = 0; t < 4; ++t) {
+    threads.emplace_back([&] {
+      const auto value = std::make_shared<int>(1);
+      for (int i = 0; i < 20'000; ++i) pushed += looks.push(value);
+      --running;
+    });
+  }
+  int popped = 0;
+  for (bool last = false; !last;) {
+    last = running == 0;
+    while (looks.pop()) ++popped;
+  }
+  for (auto& thread : threads) thread.join();
+  CHECK(popped == pushed);
+}
+
+namespace {
+
+Links links() {
+  netlink::Link eth;
+  eth.ifindex = 2;
+  eth.name = "eth1";
+  eth.lladdr = netlink::Mac{0x52, 0x54, 0, 0, 0, 1};
+  netlink::Link tunnel;
+  tunnel.ifindex = 3;
+  tunnel.name = "tun0";
+  tunnel.flags = IFF_NOARP;
+  return {{2, eth}, {3, tunnel}};
+}
+
+Want wanted(std::string_view address, std::string_view lladdr = "", std::string dev = "") {
+  return {.disc = "d",
+          .address = *netlink::parse_ip6(address),
+          .lladdr = netlink::parse_mac(lladdr),
+          .dev = std::move(dev),
+          .stats = nullptr};
+}
+
+}  // namespace
+
+TEST_CASE("what can never be kept is refused with a sentence", "[neigh]") {
+  const auto why = [](const Want& want) { return refusal(want, links()); };
+  CHECK(why(wanted("2001:db8::1", "02:00:00:00:00:01")).empty());
+  CHECK(why(wanted("fe80::1", "", "eth1")).empty());
+  CHECK_THAT(why(wanted("::")), Catch::Contains("no disc's address"));
+  CHECK_THAT(why(wanted("ff02::1")), Catch::Contains("multicast address"));
+  CHECK_THAT(why(wanted("fe80::1")), Catch::Contains("say which interface"));
+  CHECK_THAT(why(wanted("2001:db8::1", "00:00:00:00:00:00")), Catch::Contains("no machine's"));
+  CHECK_THAT(why(wanted("2001:db8::1", "ff:ff:ff:ff:ff:ff")), Catch::Contains("no machine's"));
+  CHECK_THAT(why(wanted("2001:db8::1", "01:00:5e:00:00:01")), Catch::Contains("no machine's"));
+  CHECK_THAT(why(wanted("2001:db8::1", "52:54:00:00:00:01")), Catch::Contains("of eth1 on this"));
+}
+
+TEST_CASE("a disc is placed where its route leads", "[neigh]") {
+  netlink::Route route;
+  route.ifindex = 2;
+  route.unicast = true;
+  SECTION("on-link") {
+    const BindingStatus status = place(wanted("2001:db8::1"), links(), &route);
+    CHECK(status.state == BindingState::waiting);
+    CHECK(status.neighbour == netlink::NeighbourKey{2, *netlink::parse_ip6("2001:db8::1")});
+    CHECK(status.on_link);
+    CHECK(status.dev == "eth1");
+  }
+  SECTION("behind a gateway") {
+    route.gateway = netlink::parse_ip6("fe80::9");
+    const BindingStatus status = place(wanted("2001:db8::1"), links(), &route);
+    CHECK(status.neighbour == netlink::NeighbourKey{2, *route.gateway});
+    CHECK(!status.on_link);
+  }
+  SECTION("this host") {
+    route.local = true;
+    CHECK(place(wanted("2001:db8::1"), links(), &route).state == BindingState::local);
+    const BindingStatus refused =
+        place(wanted("2001:db8::1", "02:00:00:00:00:01"), links(), &route);
+    CHECK(refused.state == BindingState::refused);
+    CHECK_THAT(refused.problem, Catch::Contains("address of this host"));
+  }
+  SECTION("a link that has no neighbours") {
+    route.ifindex = 3;
+    CHECK(place(wanted("2001:db8::1"), links(), &route).state == BindingState::local);
+  }
+  SECTION("nowhere") {
+    const BindingStatus status = place(wanted("2001:db8::1"), links(), nullptr);
+    CHECK(status.state == BindingState::unplaced);
+    CHECK_THAT(status.problem, Catch::Contains("no route to 2001:db8::1"));
+    CHECK_THAT(place(wanted("2001:db8::1", "", "eth9"), links(), nullptr).problem,
+               Catch::Contains("no interface eth9"));
+  }
+}
