@@ -44,7 +44,7 @@ class Process {
 // printed to standard error, when its status is not 0.
 std::string output_of(const Arguments& arguments, const std::filesystem::path& scratch);
 
-// Processor time of all threads of a process, in seconds, from the scheduler's own account.
+// Processor time of a process in seconds, threads that have ended included.
 double cpu_seconds(pid_t pid);
 
 struct Memory {
