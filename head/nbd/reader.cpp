@@ -37,7 +37,10 @@ void Reader::expect_nothing(std::uint64_t size) noexcept {
 }
 
 void Reader::start(iouring::Socket socket) noexcept {
+  assert(!pending());
   socket_ = socket;
+  stopped_ = paused_ = drained_ = large_ = false;
+  kept_.clear();
   receive();
 }
 

@@ -2,12 +2,12 @@
 // whoever asked, answered exactly once.
 #pragma once
 
+#include "head/nbd/writer.hpp"
 #include "iouring/timer.hpp"
-
-#include <sys/uio.h>
 
 #include <cstdint>
 #include <span>
+#include <sys/uio.h>
 
 namespace head::nbd {
 
@@ -68,7 +68,17 @@ class Request {
 
  private:
   friend class RequestQueue;
-  Request* next_ = nullptr;  // In the one queue that it is in.
+  friend class Connection;
+
+  // The request as a connection sends it.
+  struct Outgoing final : Writer::Item {
+    explicit Outgoing(Request& sent) noexcept : request(sent) {}
+    Request& request;
+  };
+
+  Outgoing outgoing_{*this};
+  Request* queued_next_ = nullptr;  // In the one queue that it is in.
+  std::uint32_t slot_ = 0;          // On the one connection that it is on.
 };
 
 // Requests in order, linked through themselves.
@@ -79,15 +89,15 @@ class RequestQueue {
   Request* front() const noexcept { return head_; }
 
   void push(Request& request) noexcept {
-    request.next_ = nullptr;
-    (head_ == nullptr ? head_ : tail_->next_) = &request;
+    request.queued_next_ = nullptr;
+    (head_ == nullptr ? head_ : tail_->queued_next_) = &request;
     tail_ = &request;
     ++size_;
   }
 
   // Puts it before all others.
   void push_front(Request& request) noexcept {
-    request.next_ = head_;
+    request.queued_next_ = head_;
     if (head_ == nullptr) tail_ = &request;
     head_ = &request;
     ++size_;
@@ -97,8 +107,8 @@ class RequestQueue {
   Request* pop() noexcept {
     Request* first = head_;
     if (first == nullptr) return nullptr;
-    head_ = first->next_;
-    first->next_ = nullptr;
+    head_ = first->queued_next_;
+    first->queued_next_ = nullptr;
     --size_;
     return first;
   }

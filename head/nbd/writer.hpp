@@ -31,6 +31,12 @@ class Writer {
       body_ = body;
     }
 
+    // Memory without a header.
+    void set(std::span<const iovec> body) noexcept {
+      header_size_ = 0;
+      body_ = body;
+    }
+
    private:
     friend class Writer;
     std::array<std::byte, header_max> header_;
@@ -54,7 +60,12 @@ class Writer {
 
   Writer(iouring::Io& io, Owner& owner) noexcept : io_(io), owner_(owner) {}
 
-  void start(iouring::Socket socket) noexcept { socket_ = socket; }
+  // Nothing is queued or pending.
+  void start(iouring::Socket socket) noexcept {
+    assert(idle() && !pending());
+    socket_ = socket;
+    stopped_ = false;
+  }
   void queue(Item& item) noexcept;
 
   bool idle() const noexcept { return head_ == nullptr; }

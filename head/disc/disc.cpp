@@ -1,0 +1,156 @@
+#include "head/disc/disc.hpp"
+
+#include "head/base/log.hpp"
+
+#include <algorithm>
+#include <cassert>
+#include <functional>
+
+namespace head::disc {
+
+using nbd::Command;
+namespace flag = nbd::transmission_flag;
+
+Disc::Link::Link(Disc& disc, std::uint64_t seed, const nbd::ConnectionOptions& options)
+    : connection(disc.io_, *this, options), disc_(disc), backoff_(seed) {}
+
+void Disc::Link::connect() noexcept {
+  connection.open(disc_.options_.tail, disc_.options_.export_name);
+}
+
+void Disc::Link::connect_after(iouring::Duration wait) noexcept {
+  disc_.io_.arm(retry_, disc_.io_.now() + wait);
+}
+
+Disc::Disc(iouring::Io& io, Owner& owner, Patience& patience, DiscOptions options,
+           const nbd::ConnectionOptions& connection, std::shared_ptr<stats::DiscStats> stats)
+    : io_(io),
+      owner_(owner),
+      patience_(patience),
+      options_(std::move(options)),
+      connection_options_(connection),
+      stats_(std::move(stats)) {
+  links_.emplace_back(*this, std::hash<std::string>{}(options_.name), connection_options_);
+}
+
+Disc::~Disc() {
+  assert(outstanding_ == 0 && reshapes_.empty());
+  if (watched_) patience_.forget(*this);
+}
+
+void Disc::open() {
+  links_.front().connect();
+}
+
+void Disc::tell(stats::DiscState state) noexcept {
+  stats_->enter(state, io_.now());
+}
+
+// ---- Connections --------------------------------------------------------------------------------
+
+void Disc::on_open(Link& link) noexcept {
+  const nbd::ExportInfo& told = link.connection.info();
+  if (closing_) return link.connection.leave();
+  if (known_) {
+    if (const char* objection = objection_to(told)) {
+      stats_->set_problem(objection);
+      log::warning("disc {}: {}; its requests are held", options_.name, objection);
+      tell(stats::DiscState::held);
+      return link.connection.leave();
+    }
+  } else {
+    learn(told);
+  }
+  if (!link.connection.note().empty())
+    log::warning("disc {}: {}", options_.name, link.connection.note());
+  link.opened_at_ = io_.now();
+  last_problem_.clear();
+  stats_->connections.fetch_add(1, std::memory_order_relaxed);
+  tell(stats::DiscState::ready);
+  pump();
+}
+
+void Disc::learn(const nbd::ExportInfo& told) {
+  known_ = true;
+  tail_ = told;
+  info_ = told;
+  info_.block_minimum = 1;  // We align what guests do not.
+  info_.payload_maximum = 32u << 20;
+  if (options_.read_only) info_.flags |= flag::read_only;
+  stats_->size.store(info_.size, std::memory_order_relaxed);
+  stats_->flags.store(info_.flags, std::memory_order_relaxed);
+  const bool many = options_.connections > 1 && told.has(flag::can_multi_conn);
+  if (options_.connections > 1 && !many)
+    log::info("disc {}: one connection, not {}: the tail does not offer CAN_MULTI_CONN",
+              options_.name, options_.connections);
+  for (unsigned i = 1; many && i < options_.connections; ++i) {
+    links_.emplace_back(*this, std::hash<std::string>{}(options_.name) + i, connection_options_);
+    links_.back().connect();
+  }
+  tell_watcher();
+}
+
+// What speaks against going on with a disc that came back as `told`; null for nothing.
+const char* Disc::objection_to(const nbd::ExportInfo& told) const noexcept {
+  const auto needed = static_cast<std::uint16_t>(tail_.flags & ~flag::can_multi_conn);
+  if (told.size < tail_.size) return "the tail now offers a smaller disc than before";
+  if (told.has(flag::read_only) && !tail_.has(flag::read_only))
+    return "the tail now offers the disc read-only";
+  if ((told.flags & needed) != needed)
+    return "the tail now offers the disc with fewer features than before";
+  if (told.block_minimum > tail_.block_minimum || told.payload_maximum < tail_.payload_maximum)
+    return "the tail now offers the disc with tighter block sizes than before";
+  if (tail_.base_allocation && !told.base_allocation)
+    return "the tail no longer tells which blocks are allocated";
+  if (links_.size() > 1 && !told.has(flag::can_multi_conn))
+    return "the tail no longer offers CAN_MULTI_CONN";
+  return nullptr;
+}
+
+void Disc::on_closed(Link& link, const std::string& problem,
+                     nbd::RequestQueue unanswered) noexcept {
+  const bool was_usable = stats_->state.load(std::memory_order_relaxed) == stats::DiscState::ready;
+  // They were asked before what waits now.
+  while (nbd::Request* request = waiting_.pop()) unanswered.push(*request);
+  waiting_ = unanswered;
+  const auto usable = static_cast<std::uint32_t>(std::count_if(
+      links_.begin(), links_.end(), [](const Link& l) { return l.connection.ready(); }));
+  stats_->connections.store(usable, std::memory_order_relaxed);
+  if (closing_) return finish_closing();
+  if (!problem.empty()) stats_->set_problem(problem);
+  if (!problem.empty() && problem != last_problem_)  // Not at every attempt.
+    log::warning("disc {}: {}; connecting again", options_.name, problem);
+  last_problem_ = problem;
+  if (known_) stats_->reconnects.fetch_add(1, std::memory_order_relaxed);
+  if (usable == 0 && was_usable) tell(stats::DiscState::reconnecting);
+  // A tail that lets us in only to throw us out is not asked in a tight loop.
+  if (link.opened_at_ != iouring::Instant{} && io_.now() - link.opened_at_ > Backoff::most)
+    link.backoff_.reset();
+  link.opened_at_ = {};
+  link.connect_after(link.backoff_.next());
+  pump();
+}
+
+void Disc::close() noexcept {
+  assert(outstanding_ == 0);
+  closing_ = true;
+  tell(stats::DiscState::detaching);
+  for (Link& link : links_) {
+    io_.disarm(link.retry_);
+    link.connection.leave();
+  }
+  finish_closing();
+}
+
+void Disc::finish_closing() noexcept {
+  const bool open = std::any_of(links_.begin(), links_.end(), [](const Link& link) {
+    return link.connection.state() != nbd::Connection::State::closed;
+  });
+  if (!open && !drained_.pending()) io_.defer(drained_);
+}
+
+void Disc::on_drained(iouring::Result) noexcept {
+  owner_.on_disc_closed(*this);
+}
+
+}  // namespace head::disc

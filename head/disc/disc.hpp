@@ -1,0 +1,141 @@
+// One remote disc: what a guest asks of it, it asks of the tail, over one connection or several.
+// Every request is answered exactly once. A lost connection never becomes an error: the disc
+// connects again in the background and sends what was unanswered again; requests wait meanwhile.
+//
+//   submit ─► (held: a block they touch is being changed) ─► waiting ─► a connection ─► on_answer
+//                     └─► Reshape, where the tail would not take it as it is ─┘
+#pragma once
+
+#include "head/disc/backoff.hpp"
+#include "head/disc/block_locks.hpp"
+#include "head/disc/patience.hpp"
+#include "head/disc/reshape.hpp"
+#include "head/nbd/connection.hpp"
+#include "head/nbd/volume.hpp"
+#include "head/stats/disc_stats.hpp"
+
+#include <deque>
+#include <memory>
+#include <string>
+#include <vector>
+
+namespace head::disc {
+
+struct DiscOptions {
+  std::string name;
+  sockaddr_in6 tail{};
+  std::string export_name;
+  bool read_only = false;
+  unsigned connections = 1;  // More than one only where the tail says CAN_MULTI_CONN.
+};
+
+class Disc final : public nbd::Volume, Reshape::Owner {
+ public:
+  static constexpr std::size_t reshapes_max = 32;  // At once; further ones wait their turn.
+
+  class Owner {
+   public:
+    // After close(): nothing of the disc is in flight any more; it may be destroyed.
+    virtual void on_disc_closed(Disc& disc) noexcept = 0;
+
+   protected:
+    ~Owner() = default;
+  };
+
+  Disc(iouring::Io& io, Owner& owner, Patience& patience, DiscOptions options,
+       const nbd::ConnectionOptions& connection, std::shared_ptr<stats::DiscStats> stats);
+  ~Disc();
+
+  const std::string& name() const noexcept { return options_.name; }
+  const std::shared_ptr<stats::DiscStats>& stats() const noexcept { return stats_; }
+  const nbd::ExportInfo* info() const noexcept override { return known_ ? &info_ : nullptr; }
+
+  std::uint32_t outstanding() const noexcept { return outstanding_; }
+  // When a request was answered last, or the first of those outstanding came.
+  iouring::Instant last_progress() const noexcept { return last_progress_; }
+  void no_longer_watched() noexcept { watched_ = false; }
+
+  void open();
+  void submit(nbd::Request& request) noexcept override;
+  // Nothing is outstanding. Ends in on_disc_closed(), never inside the call.
+  void close() noexcept;
+
+ private:
+  // One of the connections, and when it connects again.
+  class Link final : public nbd::Connection::Owner {
+   public:
+    Link(Disc& disc, std::uint64_t seed, const nbd::ConnectionOptions& options);
+    ~Link() { disc_.io_.disarm(retry_); }
+
+    void connect() noexcept;
+    void connect_after(iouring::Duration wait) noexcept;
+    nbd::Connection connection;
+
+   private:
+    void on_open() noexcept override { disc_.on_open(*this); }
+    void on_answer(nbd::Request& request, int error) noexcept override {
+      disc_.on_answer(request, error);
+    }
+    void on_closed(const std::string& problem, nbd::RequestQueue unanswered) noexcept override {
+      disc_.on_closed(*this, problem, unanswered);
+    }
+
+    friend class Disc;
+    Disc& disc_;
+    Backoff backoff_;
+    iouring::Instant opened_at_{};
+    iouring::Alarm<&Link::connect> retry_{*this};
+  };
+
+  void on_open(Link& link) noexcept;
+  void on_answer(nbd::Request& request, int error) noexcept;
+  void on_closed(Link& link, const std::string& problem, nbd::RequestQueue unanswered) noexcept;
+  void on_drained(iouring::Result result) noexcept;
+
+  void learn(const nbd::ExportInfo& info);
+  const char* objection_to(const nbd::ExportInfo& info) const noexcept;
+  void tell(stats::DiscState state) noexcept;
+
+  bool must_wait(const nbd::Request& request) const noexcept;
+  void start(nbd::Request& request) noexcept;
+  void start_reshaped(nbd::Request& request) noexcept;
+  void start_held() noexcept;
+  void pump() noexcept;
+  nbd::Connection* free_connection() noexcept;
+  bool is_piece(const nbd::Request& request) const noexcept;
+  void complete(nbd::Request& request, int error) noexcept;
+  void on_nothing_to_do(iouring::Result result) noexcept;
+  void finish_closing() noexcept;
+
+  void send_piece(Reshape& reshape) noexcept override;
+  bool may_change(const Reshape& reshape, Range block) noexcept override;
+  void on_reshaped(Reshape& reshape, int error) noexcept override;
+
+  iouring::Io& io_;
+  Owner& owner_;
+  Patience& patience_;
+  const DiscOptions options_;
+  const nbd::ConnectionOptions& connection_options_;
+  const std::shared_ptr<stats::DiscStats> stats_;
+
+  bool known_ = false;  // The tail has told what it is.
+  bool closing_ = false;
+  bool watched_ = false;
+  std::string last_problem_;
+  nbd::ExportInfo info_;  // As guests see it.
+  nbd::ExportInfo tail_;  // As the tail wants to be asked.
+  std::deque<Link> links_;
+  std::size_t next_link_ = 0;
+  iouring::Op<&Disc::on_drained> drained_{*this};
+
+  std::uint32_t outstanding_ = 0;
+  iouring::Instant last_progress_{};
+  nbd::RequestQueue waiting_;  // For a connection.
+  nbd::RequestQueue held_;     // For a change of blocks to end, or a place among the reshapes.
+  nbd::RequestQueue nothing_to_do_;  // Answered without the tail, once submit() has returned.
+  iouring::Op<&Disc::on_nothing_to_do> answer_nothing_{*this};
+  BlockLocks locks_;  // In use where the tail's blocks are larger than a byte.
+  std::vector<std::unique_ptr<Reshape>> reshapes_;
+};
+
+}  // namespace head::disc

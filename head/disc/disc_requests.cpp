@@ -1,0 +1,125 @@
+// A disc's requests: who may start, what goes to which connection, who is answered.
+#include "head/disc/disc.hpp"
+
+#include <algorithm>
+#include <cassert>
+
+namespace head::disc {
+
+void Disc::submit(nbd::Request& request) noexcept {
+  assert(known_ && !closing_);
+  if (outstanding_++ == 0) {
+    last_progress_ = io_.now();
+    if (!watched_) patience_.watch(*this);
+    watched_ = true;
+  }
+  stats_->in_flight.store(outstanding_, std::memory_order_relaxed);
+  // Changes start in the order in which they came, once one of them has had to wait.
+  const bool behind = !held_.empty() && changes(request.command);
+  if (behind || must_wait(request)) return held_.push(request);
+  start(request);
+}
+
+bool Disc::must_wait(const nbd::Request& request) const noexcept {
+  if (!fits(request, tail_) && reshapes_.size() == reshapes_max) return true;
+  return changes(request.command) && !locks_.idle() &&
+         locks_.is_held(around(range_of(request), tail_.block_minimum));
+}
+
+void Disc::start(nbd::Request& request) noexcept {
+  const bool may_share_a_block = tail_.block_minimum > 1 && changes(request.command);
+  if (may_share_a_block) locks_.begin_change(&request, range_of(request));
+  if (!fits(request, tail_)) return start_reshaped(request);
+  waiting_.push(request);
+  pump();
+}
+
+void Disc::start_reshaped(nbd::Request& request) noexcept {
+  if (!next_piece(request, 0, tail_)) {  // A TRIM of less than a block.
+    nothing_to_do_.push(request);
+    if (!answer_nothing_.pending()) io_.defer(answer_nothing_);
+    return;
+  }
+  const std::uint64_t block = tail_.block_minimum;
+  const Range range = range_of(request);
+  if (changes(request.command) && request.command != nbd::Command::trim) {
+    if (range.offset % block != 0)
+      locks_.hold(&request, around({.offset = range.offset, .length = 1}, block));
+    if (range.end() % block != 0)
+      locks_.hold(&request, around({.offset = range.end() - 1, .length = 1}, block));
+  }
+  Reshape::Owner& self = *this;
+  reshapes_.push_back(std::make_unique<Reshape>(self, tail_, request));
+  reshapes_.back()->advance();
+}
+
+void Disc::start_held() noexcept {
+  while (!held_.empty() && !must_wait(*held_.front())) start(*held_.pop());
+}
+
+void Disc::pump() noexcept {
+  while (!waiting_.empty()) {
+    nbd::Connection* connection = free_connection();
+    if (connection == nullptr) return;
+    connection->submit(*waiting_.pop());
+  }
+}
+
+nbd::Connection* Disc::free_connection() noexcept {
+  for (std::size_t tried = 0; tried < links_.size(); ++tried) {
+    next_link_ = next_link_ + 1 < links_.size() ? next_link_ + 1 : 0;
+    nbd::Connection& connection = links_[next_link_].connection;
+    if (connection.room()) return &connection;
+  }
+  return nullptr;
+}
+
+bool Disc::is_piece(const nbd::Request& request) const noexcept {
+  return std::any_of(reshapes_.begin(), reshapes_.end(),
+                     [&](const auto& reshape) { return reshape.get() == &request; });
+}
+
+void Disc::on_answer(nbd::Request& request, int error) noexcept {
+  last_progress_ = io_.now();
+  if (!is_piece(request)) return complete(request, error);
+  if (!waiting_.empty()) pump();
+  request.on_done(error);
+}
+
+void Disc::complete(nbd::Request& request, int error) noexcept {
+  --outstanding_;
+  stats_->in_flight.store(outstanding_, std::memory_order_relaxed);
+  if (!locks_.idle()) {
+    locks_.end_change(&request);
+    locks_.release(&request);
+    for (const auto& reshape : reshapes_)
+      if (reshape->waits()) reshape->advance();
+  }
+  if (!held_.empty()) start_held();
+  if (!waiting_.empty()) pump();
+  request.on_done(error);  // Last: it may be submitted again.
+}
+
+void Disc::on_nothing_to_do(iouring::Result) noexcept {
+  while (nbd::Request* request = nothing_to_do_.pop()) complete(*request, 0);
+}
+
+void Disc::send_piece(Reshape& reshape) noexcept {
+  waiting_.push(reshape);
+  pump();
+}
+
+bool Disc::may_change(const Reshape& reshape, Range block) noexcept {
+  return !locks_.others_change(&reshape.whole(), block);
+}
+
+void Disc::on_reshaped(Reshape& reshape, int error) noexcept {
+  const auto found = std::find_if(reshapes_.begin(), reshapes_.end(),
+                                  [&](const auto& other) { return other.get() == &reshape; });
+  const std::unique_ptr<Reshape> keep = std::move(*found);
+  *found = std::move(reshapes_.back());
+  reshapes_.pop_back();
+  complete(keep->whole(), error);
+}
+
+}  // namespace head::disc

@@ -1,0 +1,48 @@
+#include "head/disc/patience.hpp"
+
+#include "head/disc/disc.hpp"
+
+#include <algorithm>
+
+namespace head::disc {
+
+void Patience::watch(Disc& disc) {
+  watched_.push_back({.disc = &disc, .next_look = {}, .interval = limit});
+  if (!tick_.armed()) io_.arm(tick_, io_.now() + limit);
+}
+
+void Patience::forget(Disc& disc) noexcept {
+  std::erase_if(watched_, [&](const Watched& watched) { return watched.disc == &disc; });
+}
+
+void Patience::on_tick() noexcept {
+  for (std::size_t i = 0; i < watched_.size();) {
+    if (visit(watched_[i])) {
+      ++i;
+      continue;
+    }
+    watched_[i].disc->no_longer_watched();
+    watched_[i] = watched_.back();
+    watched_.pop_back();
+  }
+  if (!watched_.empty()) io_.arm(tick_, io_.now() + limit);
+}
+
+// False when the disc has nothing outstanding any more.
+bool Patience::visit(Watched& watched) noexcept {
+  const Disc& disc = *watched.disc;
+  if (disc.outstanding() == 0) return false;
+  const auto now = io_.now();
+  if (now - disc.last_progress() < limit) {
+    watched.interval = limit;
+    watched.next_look = {};
+    return true;
+  }
+  if (now < watched.next_look) return true;
+  watched.next_look = now + watched.interval;
+  watched.interval = std::min<iouring::Duration>(watched.interval * 2, interval_max);
+  owner_.on_waiting(*watched.disc);
+  return true;
+}
+
+}  // namespace head::disc

@@ -1,0 +1,53 @@
+// Notices discs whose requests wait: nothing was answered for a while although something was asked.
+// Whoever is told can look for the cause while it lasts. Costs a disc that gets its answers nothing
+// but one visit every few milliseconds while it has requests outstanding.
+#pragma once
+
+#include "iouring/io.hpp"
+
+#include <chrono>
+#include <vector>
+
+namespace head::disc {
+
+class Disc;
+
+class Patience {
+ public:
+  static constexpr std::chrono::milliseconds limit{5};
+  static constexpr std::chrono::milliseconds interval_max{500};  // Between looks at one disc.
+
+  class Owner {
+   public:
+    // Called again, less and less often, while the disc goes on waiting.
+    virtual void on_waiting(Disc& disc) noexcept = 0;
+
+   protected:
+    ~Owner() = default;
+  };
+
+  Patience(iouring::Io& io, Owner& owner) noexcept : io_(io), owner_(owner) {}
+  ~Patience() { io_.disarm(tick_); }
+
+  // The disc has something outstanding from now on.
+  void watch(Disc& disc);
+  // It goes away.
+  void forget(Disc& disc) noexcept;
+
+ private:
+  struct Watched {
+    Disc* disc;
+    iouring::Instant next_look;
+    iouring::Duration interval;
+  };
+
+  void on_tick() noexcept;
+  bool visit(Watched& watched) noexcept;
+
+  iouring::Io& io_;
+  Owner& owner_;
+  std::vector<Watched> watched_;
+  iouring::Alarm<&Patience::on_tick> tick_{*this};
+};
+
+}  // namespace head::disc

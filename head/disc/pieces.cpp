@@ -1,0 +1,48 @@
+#include "head/disc/pieces.hpp"
+
+#include <algorithm>
+
+namespace head::disc {
+namespace {
+
+bool has_payload(nbd::Command command) noexcept {
+  return command == nbd::Command::read || command == nbd::Command::write;
+}
+
+// The most that one request may cover: whole blocks, and no more payload than the tail takes.
+std::uint64_t longest(const nbd::Request& request, const nbd::ExportInfo& tail) noexcept {
+  const std::uint64_t most = has_payload(request.command) ? tail.payload_maximum : UINT32_MAX;
+  return most / tail.block_minimum * tail.block_minimum;
+}
+
+}  // namespace
+
+bool fits(const nbd::Request& request, const nbd::ExportInfo& tail) noexcept {
+  if (request.command == nbd::Command::flush) return true;
+  const std::uint64_t mask = tail.block_minimum - 1;
+  return ((request.offset | request.length) & mask) == 0 &&
+         request.length <= longest(request, tail);
+}
+
+std::optional<Piece> next_piece(const nbd::Request& request, std::uint64_t done,
+                                const nbd::ExportInfo& tail) noexcept {
+  const Range whole = range_of(request);
+  const std::uint64_t block = tail.block_minimum;
+  if (request.command == nbd::Command::cache || request.command == nbd::Command::block_status)
+    return done == 0 ? std::optional<Piece>({.range = whole}) : std::nullopt;
+
+  std::uint64_t from = whole.offset + done;
+  if (request.command == nbd::Command::trim) from = (from + block - 1) / block * block;
+  if (from >= whole.end()) return std::nullopt;
+
+  const std::uint64_t into_block = from % block;
+  const std::uint64_t left = whole.end() - from;
+  const std::uint64_t full = left / block * block;
+  if (into_block == 0 && full > 0)
+    return Piece{.range = {.offset = from, .length = std::min(full, longest(request, tail))}};
+  if (request.command == nbd::Command::trim) return std::nullopt;
+  return Piece{.range = {.offset = from, .length = std::min(left, block - into_block)},
+               .partial = true};
+}
+
+}  // namespace head::disc

@@ -1,0 +1,61 @@
+// How a guest's request, aligned to nothing, becomes requests that a tail accepts: pure arithmetic.
+//
+//   tail's blocks   |--------|--------|--------|--------|
+//   guest's write         [=========================]
+//   pieces                [==|                               head: read the block, change, write
+//                            |========|========|             middle: as it is, split at the
+//                                              |====]        maximum;  tail: like the head
+#pragma once
+
+#include "head/nbd/request.hpp"
+#include "head/nbd/volume.hpp"
+
+#include <cstdint>
+#include <optional>
+
+namespace head::disc {
+
+struct Range {
+  std::uint64_t offset = 0;
+  std::uint64_t length = 0;
+
+  constexpr std::uint64_t end() const noexcept { return offset + length; }
+  constexpr bool overlaps(const Range& other) const noexcept {
+    return offset < other.end() && other.offset < end();
+  }
+  bool operator==(const Range&) const = default;
+};
+
+inline Range range_of(const nbd::Request& request) noexcept {
+  return {.offset = request.offset, .length = request.length};
+}
+
+// Whole blocks around a range.
+constexpr Range around(Range range, std::uint64_t block) noexcept {
+  const std::uint64_t from = range.offset / block * block;
+  const std::uint64_t to = (range.end() + block - 1) / block * block;
+  return {.offset = from, .length = to - from};
+}
+
+// Does it change what is on the disc?
+constexpr bool changes(nbd::Command command) noexcept {
+  return command == nbd::Command::write || command == nbd::Command::write_zeroes ||
+         command == nbd::Command::trim;
+}
+
+// May the request go to the tail as it is?
+bool fits(const nbd::Request& request, const nbd::ExportInfo& tail) noexcept;
+
+// One step of a request that does not fit.
+struct Piece {
+  Range range;           // What it covers of the guest's request.
+  bool partial = false;  // Part of one block: goes by way of a copy of that block.
+};
+
+// The first piece of what is left of a request, `done` bytes of it being dealt with; nothing when
+// that was all. Pieces come in order. TRIM, being advice, leaves parts of blocks out; CACHE and
+// BLOCK_STATUS are widened to whole blocks by their executor and have one piece.
+std::optional<Piece> next_piece(const nbd::Request& request, std::uint64_t done,
+                                const nbd::ExportInfo& tail) noexcept;
+
+}  // namespace head::disc

@@ -1,0 +1,61 @@
+// A guest's request on its way to a tail that would not take it as it is: too large, or not aligned
+// to the tail's blocks. It goes in pieces, one after the other; the guest gets one answer. Rare, so
+// it may allocate; at most Disc::reshapes_max of them exist at once per disc.
+#pragma once
+
+#include "head/disc/pieces.hpp"
+
+#include <vector>
+
+namespace head::disc {
+
+class Reshape final : public nbd::Request {
+ public:
+  class Owner {
+   public:
+    // Sends a piece, which is `reshape` itself.
+    virtual void send_piece(Reshape& reshape) noexcept = 0;
+    // Changes of the block that it must change part of have ended: asked before each such piece.
+    virtual bool may_change(const Reshape& reshape, Range block) noexcept = 0;
+    // The guest's request is done; the owner answers it and destroys `reshape`.
+    virtual void on_reshaped(Reshape& reshape, int error) noexcept = 0;
+
+   protected:
+    ~Owner() = default;
+  };
+
+  Reshape(Owner& owner, const nbd::ExportInfo& tail, nbd::Request& whole)
+      : owner_(owner), tail_(tail), whole_(whole) {
+    arrived = whole.arrived;
+  }
+
+  nbd::Request& whole() const noexcept { return whole_; }
+  // Goes on: at the start, and when waits() and may_change() would say yes now.
+  void advance();
+  bool waits() const noexcept { return step_ == Step::waiting; }
+
+ private:
+  enum class Step : std::uint8_t { idle, waiting, middle, reading_block, writing_block };
+
+  void on_done(int error) noexcept override;
+  void send_middle();
+  void send_widened();
+  void read_block();
+  void write_block();
+  void finish_widened() noexcept;
+  void slice(Range range);
+  void copy_part(bool into_block);
+
+  Owner& owner_;
+  const nbd::ExportInfo& tail_;
+  nbd::Request& whole_;
+
+  Step step_ = Step::idle;
+  std::uint64_t done_ = 0;  // Bytes of `whole_` from its start on.
+  Piece piece_;
+  std::vector<std::byte> block_;
+  iovec block_part_{};
+  std::vector<iovec> parts_;
+};
+
+}  // namespace head::disc

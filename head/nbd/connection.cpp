@@ -1,0 +1,209 @@
+// A connection's life: opening, the handshake, requests leaving, the end. What the tail answers is
+// in connection_replies.cpp.
+#include "head/nbd/connection.hpp"
+
+#include <cassert>
+#include <cerrno>
+#include <cstring>
+#include <utility>
+
+namespace head::nbd {
+namespace {
+
+constexpr std::chrono::seconds goodbye_timeout{1};
+
+}  // namespace
+
+Connection::Connection(iouring::Io& io, Owner& owner, const ConnectionOptions& options) noexcept
+    : io_(io), owner_(owner), options_(options) {}
+
+Connection::~Connection() {
+  assert(state_ == State::closed);
+}
+
+void Connection::open(const sockaddr_in6& to, const std::string& export_name) {
+  assert(state_ == State::closed);
+  to_ = to;
+  problem_.clear();
+  reset_ = false;
+  saying_ = heard_all_ = false;
+  handshake_ = std::make_unique<ClientHandshake>(export_name);
+  socket_ = io_.open_tcp(options_.tcp);
+  state_ = State::connecting;
+  if (!socket_) return fail(std::string("no socket for it: ") + std::strerror(errno));
+  io_.connect(connect_, socket_, to_);
+  io_.arm(deadline_, io_.now() + options_.connect_timeout);
+}
+
+void Connection::on_connect(iouring::Result result) noexcept {
+  if (state_ != State::connecting) return finish_draining();
+  if (result.res < 0) return fail(std::string("connecting: ") + std::strerror(-result.res));
+  state_ = State::handshaking;
+  io_.arm(deadline_, io_.now() + options_.handshake_timeout);
+  phase_ = Phase::handshake;
+  // A tail without TCP_NODELAY would cost each step of the handshake 40 ms.
+  reader_.acknowledge_at_once(options_.quick_ack != QuickAck::off);
+  writer_.start(socket_);
+  follow(handshake_->start());
+  if (state_ == State::handshaking) reader_.start(socket_);
+}
+
+void Connection::on_deadline() noexcept {
+  switch (state_) {
+    case State::connecting:
+      return fail("no answer to the attempt to connect");
+    case State::handshaking:
+      return fail("no end of the handshake in time");
+    default:
+      return drain(false);
+  }
+}
+
+void Connection::follow(ClientHandshake::Step step) noexcept {
+  if (!step.send.empty()) {
+    said_part_ = {.iov_base = const_cast<std::byte*>(step.send.data()),
+                  .iov_len = step.send.size()};
+    said_.set({&said_part_, 1});
+    saying_ = true;
+    writer_.queue(said_);
+  }
+  switch (step.what) {
+    case ClientHandshake::Step::What::need:
+      heard_.resize(step.expect);
+      heard_part_ = {.iov_base = heard_.data(), .iov_len = heard_.size()};
+      return reader_.expect_payload({&heard_part_, 1}, 0, step.expect);
+    case ClientHandshake::Step::What::done:
+      return become_ready();
+    case ClientHandshake::Step::What::failed:
+      problem_ = handshake_->problem();
+      if (!saying_) return drain(false);
+      state_ = State::leaving;  // Until NBD_OPT_ABORT is out.
+      io_.arm(deadline_, io_.now() + goodbye_timeout);
+      return reader_.expect_nothing(UINT64_MAX);
+  }
+}
+
+// The answer may be here before the completion of the send is: the handshake's bytes are the
+// kernel's until then.
+void Connection::step_handshake() noexcept {
+  heard_all_ = saying_;
+  if (saying_) return reader_.pause();
+  follow(handshake_->step(heard_));
+}
+
+void Connection::become_ready() noexcept {
+  info_ = handshake_->info();
+  context_ = handshake_->context();
+  note_ = handshake_->note();
+  handshake_.reset();
+  heard_ = {};
+  io_.disarm(deadline_);
+  state_ = State::ready;
+  quick_ack_ = quick_ack_ || options_.quick_ack == QuickAck::always;
+  reader_.acknowledge_at_once(quick_ack_);
+  last_reply_ = io_.now();
+  expect_start();
+  owner_.on_open();
+}
+
+void Connection::submit(Request& request) noexcept {
+  assert(room());
+  const std::uint64_t cookie = slots_.insert(request);
+  request.slot_ = static_cast<std::uint32_t>(cookie);
+  request.sent = io_.now();
+  request.extents_filled = 0;
+  wire::Request header;
+  header.flags = request.flags;
+  header.type = static_cast<std::uint16_t>(request.command);
+  header.cookie = cookie;
+  header.offset = request.offset;
+  header.length = request.length;
+  request.set(header,
+              request.command == Command::write ? request.memory : std::span<const iovec>());
+  writer_.queue(request.outgoing_);
+}
+
+void Connection::on_sent(Writer::Item& item) noexcept {
+  if (&item == &said_) {
+    saying_ = false;
+    if (state_ == State::leaving) return drain(false);
+    if (!std::exchange(heard_all_, false)) return;
+    step_handshake();
+    return reader_.resume();
+  }
+  Slot& slot = slots_.at(static_cast<Request::Outgoing&>(item).request.slot_);
+  slot.sent = true;
+  if (slot.answered) finish(slot, slot.error);
+}
+
+void Connection::on_send_failed(int error) noexcept {
+  fail(std::string("sending: ") + std::strerror(error));
+}
+
+void Connection::on_end(int error) noexcept {
+  if (state_ == State::leaving) return drain(false);
+  fail(error == 0 ? "the tail closed the connection"
+                  : std::string("receiving: ") + std::strerror(error));
+}
+
+void Connection::leave() noexcept {
+  if (state_ == State::closed || state_ == State::leaving || state_ == State::draining) return;
+  if (state_ != State::ready) return drain(false);
+  say_goodbye();
+}
+
+// A soft disconnect: what was sent before may still be answered.
+void Connection::say_goodbye() noexcept {
+  state_ = State::leaving;
+  wire::Request header;
+  header.type = static_cast<std::uint16_t>(Command::disconnect);
+  said_.set(header, {});
+  saying_ = true;
+  writer_.queue(said_);
+  io_.arm(deadline_, io_.now() + goodbye_timeout);
+}
+
+void Connection::fail(std::string problem) noexcept {
+  if (state_ == State::closed || state_ == State::draining) return;
+  if (problem_.empty()) problem_ = std::move(problem);
+  drain(true);
+}
+
+void Connection::violate(const char* what) noexcept {
+  fail(std::string("the tail broke the protocol: ") + what);
+}
+
+void Connection::drain(bool reset) noexcept {
+  state_ = State::draining;
+  reset_ = reset;
+  io_.disarm(deadline_);
+  reader_.stop();
+  writer_.stop();
+  if (connect_.pending()) io_.cancel(connect_);
+  if (reader_.pending() || writer_.pending()) io_.shutdown(socket_);
+  finish_draining();
+}
+
+// Until the kernel has let go of every buffer, no request may go elsewhere. The owner hears of it
+// from the loop, never from inside a call of its own or of the reader's.
+void Connection::finish_draining() noexcept {
+  if (state_ != State::draining || over_.pending()) return;
+  if (reader_.pending() || writer_.pending() || connect_.pending()) return;
+  io_.defer(over_);
+}
+
+void Connection::on_over(iouring::Result) noexcept {
+  writer_.clear();
+  coverage_.clear();
+  handshake_.reset();
+  heard_ = {};
+  slot_ = nullptr;
+  RequestQueue unanswered;
+  slots_.drain_into(unanswered);
+  if (socket_) io_.close(std::exchange(socket_, {}), reset_);
+  state_ = State::closed;
+  const std::string problem = std::exchange(problem_, {});
+  owner_.on_closed(problem, unanswered);  // Last: it may open the connection again.
+}
+
+}  // namespace head::nbd

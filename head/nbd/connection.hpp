@@ -1,0 +1,168 @@
+// One NBD connection to a tail, from the SYN to the last byte, and a request's whole life on it:
+//
+//   submit -> Writer ... Reader -> on_start -> (chunk bodies, payload) -> Owner::on_answer
+//
+// It trusts nothing that the tail sends. Whatever goes wrong ends the connection, never a request:
+// the owner gets the unanswered ones back, to be sent again elsewhere. Once opened it allocates
+// nothing for a request.
+//
+//   closed ── open() ──► connecting ──► handshaking ──► ready ── leave() ──► leaving
+//     ▲                      │               │            │                     │
+//     └───── drained ◄────── draining ◄──────┴────────────┴─────────────────────┘
+#pragma once
+
+#include "head/nbd/coverage.hpp"
+#include "head/nbd/handshake.hpp"
+#include "head/nbd/reader.hpp"
+#include "head/nbd/slots.hpp"
+#include "head/nbd/volume.hpp"
+#include "head/nbd/wire.hpp"
+#include "head/nbd/writer.hpp"
+
+#include <memory>
+#include <string>
+
+namespace head::nbd {
+
+// When to acknowledge a tail's bytes before the kernel would. `adaptive`: once a reply was late by
+// what a delayed acknowledgement costs, because the tail lacks TCP_NODELAY.
+enum class QuickAck : std::uint8_t { adaptive, always, off };
+
+struct ConnectionOptions {
+  iouring::TcpOptions tcp;
+  std::chrono::milliseconds connect_timeout{3'000};
+  std::chrono::milliseconds handshake_timeout{10'000};
+  QuickAck quick_ack = QuickAck::adaptive;
+};
+
+class Connection final : Reader::Owner, Writer::Owner {
+ public:
+  enum class State : std::uint8_t { closed, connecting, handshaking, ready, leaving, draining };
+
+  class Owner {
+   public:
+    // The handshake is done: info() says what the export is.
+    virtual void on_open() noexcept = 0;
+    // A request is answered; it is the owner's again. `error` is an errno.
+    virtual void on_answer(Request& request, int error) noexcept = 0;
+    // The connection is over and may be opened again. `problem` says why, for people; what was not
+    // answered comes back, oldest first.
+    virtual void on_closed(const std::string& problem, RequestQueue unanswered) noexcept = 0;
+
+   protected:
+    ~Owner() = default;
+  };
+
+  Connection(iouring::Io& io, Owner& owner, const ConnectionOptions& options) noexcept;
+  ~Connection();
+
+  State state() const noexcept { return state_; }
+  bool ready() const noexcept { return state_ == State::ready; }
+  bool room() const noexcept { return ready() && !slots_.full(); }
+  std::uint32_t in_flight() const noexcept { return slots_.size(); }
+  const ExportInfo& info() const noexcept { return info_; }
+  const std::string& note() const noexcept { return note_; }
+  bool acknowledges_at_once() const noexcept { return quick_ack_; }
+
+  // In state closed only. Ends in on_open() or on_closed(), never inside the call.
+  void open(const sockaddr_in6& to, const std::string& export_name);
+  // Needs room(). The request keeps to info(), alignment and payload_maximum included.
+  void submit(Request& request) noexcept;
+  // Says goodbye (NBD_CMD_DISC) and closes; what is unanswered comes back.
+  void leave() noexcept;
+  // Ends the connection at once, so that the tail sees a reset.
+  void fail(std::string problem) noexcept;
+
+ private:
+  // What the next header or payload from the tail is.
+  enum class Phase : std::uint8_t {
+    handshake,
+    start,         // The 16 bytes that every reply begins with.
+    chunk_length,  // The rest of a structured reply's header.
+    payload,       // Data on its way into a request's memory.
+    data_offset,
+    hole,
+    context,
+    extent,
+    error_body,
+    ignored,
+  };
+
+  void on_header(std::span<const std::byte> header) noexcept override;
+  void on_payload() noexcept override;
+  void on_end(int error) noexcept override;
+  void on_sent(Writer::Item& item) noexcept override;
+  void on_send_failed(int error) noexcept override;
+  void on_reader_drained() noexcept override { finish_draining(); }
+  void on_writer_drained() noexcept override { finish_draining(); }
+
+  void on_connect(iouring::Result result) noexcept;
+  void on_deadline() noexcept;
+  void on_over(iouring::Result result) noexcept;
+
+  void follow(ClientHandshake::Step step) noexcept;
+  void step_handshake() noexcept;
+  void become_ready() noexcept;
+
+  void expect_start() noexcept;
+  void on_start(std::span<const std::byte> bytes) noexcept;
+  void on_simple_reply() noexcept;
+  void on_chunk(std::span<const std::byte> bytes) noexcept;
+  void on_data_offset(std::span<const std::byte> bytes) noexcept;
+  void on_hole(std::span<const std::byte> bytes) noexcept;
+  void on_context(std::span<const std::byte> bytes) noexcept;
+  void on_extent(std::span<const std::byte> bytes) noexcept;
+  void on_error_body() noexcept;
+  bool cover(const Content& content) noexcept;
+  void watch_for_delayed_acks() noexcept;
+  void finish_chunk() noexcept;
+  void finish(Slot& slot, int error) noexcept;
+
+  void say_goodbye() noexcept;
+  void violate(const char* what) noexcept;
+  void drain(bool reset) noexcept;
+  void finish_draining() noexcept;
+
+  iouring::Io& io_;
+  Owner& owner_;
+  const ConnectionOptions& options_;
+
+  State state_ = State::closed;
+  iouring::Socket socket_;
+  sockaddr_in6 to_{};
+  std::string problem_;
+  std::string note_;
+  bool reset_ = false;
+  bool quick_ack_ = false;
+  iouring::Op<&Connection::on_connect> connect_{*this};
+  iouring::Op<&Connection::on_over> over_{*this};
+  iouring::Alarm<&Connection::on_deadline> deadline_{*this};
+
+  // While shaking hands.
+  std::unique_ptr<ClientHandshake> handshake_;
+  std::vector<std::byte> heard_;
+  iovec heard_part_{};
+  iovec said_part_{};
+  bool saying_ = false;     // `said_` has not left yet;
+  bool heard_all_ = false;  // and yet its answer is here.
+  Writer::Item said_;
+
+  ExportInfo info_;
+  std::uint32_t context_ = 0;
+  Slots slots_;
+  Coverage coverage_;
+  Writer writer_{io_, *this};
+  Reader reader_{io_, *this};
+
+  // The reply that is arriving.
+  Phase phase_ = Phase::handshake;
+  ReplyHeader reply_;
+  Slot* slot_ = nullptr;
+  std::uint32_t extents_left_ = 0;
+  std::uint64_t extents_sum_ = 0;
+  std::unique_ptr<std::array<std::byte, error_chunk_max>> error_body_;
+  iovec error_part_{};
+  iouring::Instant last_reply_{};
+};
+
+}  // namespace head::nbd

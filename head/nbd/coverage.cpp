@@ -1,0 +1,37 @@
+#include "head/nbd/coverage.hpp"
+
+#include <algorithm>
+
+namespace head::nbd {
+
+bool Coverage::add(std::uint32_t slot, std::uint32_t from, std::uint32_t to,
+                   std::uint32_t& covered) {
+  if (from < covered) return false;
+  for (const Stretch& other : ahead_)
+    if (other.slot == slot && from < other.to && other.from < to) return false;
+  if (from != covered) {
+    if (ahead_.size() == ahead_max) return false;
+    ahead_.push_back({slot, from, to});
+    return true;
+  }
+  covered = to;
+  // What was ahead may be next now.
+  for (std::size_t i = 0; i < ahead_.size();) {
+    if (ahead_[i].slot != slot || ahead_[i].from != covered) {
+      ++i;
+      continue;
+    }
+    covered = ahead_[i].to;
+    ahead_[i] = ahead_.back();
+    ahead_.pop_back();
+    i = 0;
+  }
+  return true;
+}
+
+void Coverage::forget(std::uint32_t slot) noexcept {
+  if (ahead_.empty()) return;
+  std::erase_if(ahead_, [slot](const Stretch& stretch) { return stretch.slot == slot; });
+}
+
+}  // namespace head::nbd

@@ -1,0 +1,99 @@
+// Requests that await a reply on one connection, found by cookie without a map.
+//
+// A cookie is a slot's index and generation, so a reply that is late, repeated or invented by the
+// server names a generation that has passed, and is recognised as such. Generations go on when the
+// connection is opened again: a reply of an old connection answers nothing on a new one.
+#pragma once
+
+#include "head/nbd/request.hpp"
+
+#include <algorithm>
+#include <array>
+#include <cassert>
+#include <cstdint>
+
+namespace head::nbd {
+
+// One request on its way.
+struct Slot {
+  Request* request = nullptr;
+  std::uint32_t generation = 0;
+  std::uint32_t next_free = 0;
+  std::uint32_t covered = 0;  // READ: bytes answered from the start on, without a gap.
+  int error = 0;              // The first error that a chunk brought.
+  bool sent = false;          // All of it has left; its memory is not being read any more.
+  bool answered = false;      // The reply is whole, and waits for `sent`.
+};
+
+class Slots {
+ public:
+  static constexpr std::uint32_t capacity = 128;
+
+  Slots() noexcept {
+    for (std::uint32_t i = 0; i < capacity; ++i) slots_[i].next_free = i + 1;
+  }
+
+  bool full() const noexcept { return first_free_ == capacity; }
+  std::uint32_t size() const noexcept { return size_; }
+
+  std::uint64_t insert(Request& request) noexcept {
+    assert(!full());
+    const std::uint32_t index = first_free_;
+    Slot& slot = slots_[index];
+    first_free_ = slot.next_free;
+    const std::uint32_t generation = slot.generation + 1;
+    slot = {};
+    slot.request = &request;
+    slot.generation = generation;
+    ++size_;
+    return cookie_of(slot);
+  }
+
+  // Null when no request has that cookie.
+  Slot* find(std::uint64_t cookie) noexcept {
+    const auto index = static_cast<std::uint32_t>(cookie);
+    if (index >= capacity) return nullptr;
+    Slot& slot = slots_[index];
+    return slot.request != nullptr && slot.generation == cookie >> 32 ? &slot : nullptr;
+  }
+
+  Request& remove(Slot& slot) noexcept {
+    Request& request = *slot.request;
+    slot.request = nullptr;
+    slot.next_free = first_free_;
+    first_free_ = index_of(slot);
+    --size_;
+    return request;
+  }
+
+  std::uint32_t index_of(const Slot& slot) const noexcept {
+    return static_cast<std::uint32_t>(&slot - slots_.data());
+  }
+  std::uint64_t cookie_of(const Slot& slot) const noexcept {
+    return std::uint64_t{slot.generation} << 32 | index_of(slot);
+  }
+
+  // The slot of a request that is on this connection.
+  Slot& at(std::uint32_t index) noexcept {
+    assert(index < capacity && slots_[index].request != nullptr);
+    return slots_[index];
+  }
+
+  // Removes all of them, oldest first, into `queue`.
+  void drain_into(RequestQueue& queue) noexcept {
+    std::array<Request*, capacity> requests;
+    std::size_t count = 0;
+    for (Slot& slot : slots_)
+      if (slot.request != nullptr) requests[count++] = &remove(slot);
+    std::sort(requests.begin(), requests.begin() + static_cast<std::ptrdiff_t>(count),
+              [](const Request* a, const Request* b) { return a->arrived < b->arrived; });
+    for (std::size_t i = 0; i < count; ++i) queue.push(*requests[i]);
+  }
+
+ private:
+  std::array<Slot, capacity> slots_{};
+  std::uint32_t first_free_ = 0;
+  std::uint32_t size_ = 0;
+};
+
+}  // namespace head::nbd
