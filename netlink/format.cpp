@@ -83,6 +83,16 @@ std::string marks(const Neighbour& neighbour) {
   return text;
 }
 
+std::string_view owner_name(const Neighbour& neighbour) noexcept {
+  if (neighbour.ours()) return "ours";
+  constexpr std::uint8_t by_kernel = 2;  // RTPROT_KERNEL
+  // Nobody but a program makes these, and few programs sign what they make.
+  const bool made = (neighbour.state & (nud::permanent | nud::noarp)) != 0 ||
+                    (neighbour.flags & ntf::ext_learned) != 0 || neighbour.ext_flags != 0;
+  const bool unsigned_entry = neighbour.protocol == 0 || neighbour.protocol == by_kernel;
+  return made || !unsigned_entry ? "other" : "kernel";
+}
+
 std::string to_line(const Neighbour& neighbour, std::string_view device) {
   std::string line = to_string(neighbour.key.address);
   line.append(" dev ").append(device).append(" lladdr ");

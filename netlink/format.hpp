@@ -22,6 +22,9 @@ std::string_view nud_name(std::uint16_t state) noexcept;  // "STALE"; "NONE" for
 // "router extern_learn managed proto 72": the marks of an entry, "" when it has none.
 std::string marks(const Neighbour& neighbour);
 
+// Whose entry it is: "ours", "kernel" (it resolved it by itself) or "other".
+std::string_view owner_name(const Neighbour& neighbour) noexcept;
+
 // One line as `ip -d -6 neigh` has it: "2001:db8::1 dev eth0 lladdr 52:54:00:12:34:56 extern_learn
 // proto 72 STALE"; "-" in place of an unknown link-layer address.
 std::string to_line(const Neighbour& neighbour, std::string_view device);

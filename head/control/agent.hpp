@@ -65,7 +65,7 @@ class Agent {
   LatencyStatus latency() const;  // Of all discs together.
   neigh::Snapshot neighbours(bool with_entries) const;
 
-  const Bell& bell() const noexcept { return bell_; }
+  Bell& bell() noexcept { return bell_; }
 
  private:
   enum class Stage : std::uint8_t { pending, resolving, opening, open, failed, detaching };

@@ -1,0 +1,279 @@
+#include "head/control/api.hpp"
+
+#include "head/base/json_text.hpp"
+#include "head/control/api_json.hpp"
+
+#include <fmt/format.h>
+#include <nlohmann/json.hpp>
+
+#include <charconv>
+#include <new>
+#include <optional>
+#include <string_view>
+#include <thread>
+#include <tuple>
+#include <utility>
+
+namespace head::control {
+
+namespace {
+
+using nlohmann::json;
+using Clock = std::chrono::steady_clock;
+
+constexpr std::size_t depth_max = 8;
+constexpr std::string_view discs_path = "/v1/discs/";
+constexpr std::string_view imports_path = "/v1/imports/";
+constexpr std::string_view latency_path = "/v1/latency/";
+
+// What follows `prefix` in `path`.
+std::optional<std::string> rest(const std::string& path, std::string_view prefix) {
+  if (path.compare(0, prefix.size(), prefix) != 0 || path.size() == prefix.size())
+    return std::nullopt;
+  return path.substr(prefix.size());
+}
+
+template <class Number>
+std::optional<Number> number(std::string_view text) {
+  Number value{};
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+  if (error != std::errc() || end != text.data() + text.size()) return std::nullopt;
+  return value;
+}
+
+const std::string* query(const HttpRequest& request, std::string_view name) {
+  for (const auto& [key, value] : request.query)
+    if (key == name) return &value;
+  return nullptr;
+}
+
+HttpResponse answer(int status, const json& object) {
+  return {.status = status, .body = to_body(object)};
+}
+
+HttpResponse answer(const Refusal& refusal) {
+  switch (refusal.why) {
+    case Refusal::Why::no_such_disc:
+      return problem(Problem::no_such_disc, refusal.sentence);
+    case Refusal::Why::exists:
+      return problem(Problem::disc_exists, refusal.sentence);
+    case Refusal::Why::detaching:
+      return problem(Problem::disc_detaching, refusal.sentence);
+    case Refusal::Why::too_many:
+      return problem(Problem::too_many_discs, refusal.sentence);
+    case Refusal::Why::not_stored:
+      return problem(Problem::not_stored, refusal.sentence);
+    case Refusal::Why::duplicate:
+      break;
+  }
+  return problem(Problem::bad_disc, refusal.sentence);
+}
+
+HttpResponse no_disc(const std::string& name) {
+  return problem(Problem::no_such_disc,
+                 fmt::format("there is no disc {}; GET /v1/discs lists them", name.substr(0, 80)));
+}
+
+HttpResponse no_route(const std::string& path) {
+  return problem(Problem::no_such_route,
+                 fmt::format("there is nothing at {}; see API.md for what there is", path));
+}
+
+bool is_known(const std::string& path) {
+  for (const char* whole :
+       {"/v1/status", "/v1/discs", "/v1/neighbours", "/v1/latency", "/v1/import"})
+    if (path == whole) return true;
+  return rest(path, discs_path) || rest(path, imports_path) || rest(path, latency_path);
+}
+
+Result<json, HttpResponse> parse(const std::string& body) {
+  if (!is_shallow_json(body, depth_max))
+    return Failure{problem(Problem::bad_json, "the body is nested deeper than anything here is")};
+  json object = json::parse(body, nullptr, false);
+  if (object.is_discarded())
+    return Failure{problem(Problem::bad_json, "the body is not JSON in UTF-8; see API.md")};
+  return object;
+}
+
+Result<std::vector<catalogue::DiscSpec>, HttpResponse> specs_of(const json& body) {
+  const auto list = body.is_object() ? body.find("discs") : body.end();
+  if (!body.is_object() || list == body.end() || !list->is_array() || body.size() != 1)
+    return Failure{problem(Problem::bad_json, "an import is {\"discs\": [{...}, ...]}")};
+  std::vector<catalogue::DiscSpec> specs;
+  specs.reserve(list->size());
+  for (std::size_t i = 0; i < list->size(); ++i) {
+    auto spec = catalogue::spec_from_json((*list)[i]);
+    if (!spec)
+      return Failure{
+          problem(Problem::bad_disc, fmt::format("disc {} of the list is refused, and nothing was "
+                                                 "attached: {}",
+                                                 i + 1, spec.error()))};
+    specs.push_back(*spec);
+  }
+  return specs;
+}
+
+}  // namespace
+
+Api::Api(Agent& agent, Options options) : agent_(agent), options_(std::move(options)) {}
+
+void Api::stop() noexcept {
+  stopping_ = true;
+  agent_.bell().ring();
+}
+
+std::size_t Api::body_max(const std::string& method, const std::string& path) noexcept {
+  return method == "POST" && path == "/v1/import" ? import_body_max : disc_body_max;
+}
+
+HttpResponse Api::on_request(const HttpRequest& request) noexcept {
+  try {
+    return route(request);
+  } catch (const std::bad_alloc&) {
+    return {.status = http_status(Problem::out_of_memory),
+            .body = R"({"type": "urn:headstart:out-of-memory", "status": 503})"};
+  } catch (const std::exception& error) {
+    return problem(Problem::bad_request, error.what());
+  }
+}
+
+HttpResponse Api::route(const HttpRequest& request) {
+  const auto& [method, path] = std::tie(request.method, request.path);
+  if (method == "GET" || method == "HEAD") return get(request);
+  const auto name = rest(path, discs_path);
+  if (method == "PUT" && name) return attach(request, *name);
+  if (method == "DELETE" && name) return detach(request, *name);
+  if (method == "POST" && path == "/v1/import") return import(request);
+
+  if (is_known(path))
+    return problem(Problem::method_not_allowed,
+                   fmt::format("{} does not take {}; see API.md", path, method.substr(0, 20)));
+  return no_route(path);
+}
+
+HttpResponse Api::get(const HttpRequest& request) {
+  const std::string& path = request.path;
+  if (path == "/v1/status") return status();
+  if (path == "/v1/neighbours") return neighbours(request);
+  if (path == "/v1/latency") return latency("");
+  if (path == "/v1/discs") {
+    json list = json::array();
+    for (const DiscStatus& disc : agent_.discs()) list.push_back(shown(disc));
+    return answer(200, {{"discs", std::move(list)}});
+  }
+  if (const auto name = rest(path, discs_path)) return one_disc(request, *name);
+  if (const auto name = rest(path, latency_path)) return latency(*name);
+  if (const auto id = rest(path, imports_path)) return one_import(request, *id);
+  return no_route(path);
+}
+
+HttpResponse Api::one_disc(const HttpRequest& request, const std::string& name) {
+  wait(request, [&] {
+    const auto disc = agent_.disc(name);
+    return !disc || is_settled(disc->state);
+  });
+  const auto disc = agent_.disc(name);
+  return disc ? answer(200, shown(*disc)) : no_disc(name);
+}
+
+HttpResponse Api::attach(const HttpRequest& request, const std::string& name) {
+  auto body = parse(request.body);
+  if (!body) return body.error();
+  json object = *body;
+  if (object.is_object() && object.value("name", json(name)) != name)
+    return problem(Problem::bad_disc,
+                   fmt::format("the path names disc {} and the body another; leave \"name\" out",
+                               name.substr(0, 80)));
+  if (object.is_object()) object["name"] = name;
+  const auto spec = catalogue::spec_from_json(object);
+  if (!spec) return problem(Problem::bad_disc, spec.error());
+  if (const auto refusal = agent_.attach(*spec)) return answer(*refusal);
+  wait(request, [&] {
+    const auto disc = agent_.disc(name);
+    return !disc || is_settled(disc->state);
+  });
+  const auto disc = agent_.disc(name);
+  if (!disc) return no_disc(name);
+  return answer(is_settled(disc->state) ? 200 : 202, shown(*disc));
+}
+
+HttpResponse Api::detach(const HttpRequest& request, const std::string& name) {
+  if (const auto refusal = agent_.detach(name)) return answer(*refusal);
+  wait(request, [&] { return !agent_.disc(name).has_value(); });
+  const bool gone = !agent_.disc(name).has_value();
+  return answer(gone ? 200 : 202, {{"name", name}, {"state", gone ? "gone" : "detaching"}});
+}
+
+HttpResponse Api::import(const HttpRequest& request) {
+  const auto body = parse(request.body);
+  if (!body) return body.error();
+  const auto specs = specs_of(*body);
+  if (!specs) return specs.error();
+  const auto import = agent_.import(*specs);
+  return import ? answer(202, to_json(*import)) : answer(import.error());
+}
+
+HttpResponse Api::one_import(const HttpRequest& request, const std::string& id) {
+  const auto wanted = number<std::uint64_t>(id);
+  auto import = wanted ? agent_.import_status(*wanted) : std::nullopt;
+  if (import && !import->settled) {
+    wait(request, [&] {
+      const auto now = agent_.import_status(*wanted);
+      return !now || now->settled;
+    });
+    import = agent_.import_status(*wanted);
+  }
+  if (import) return answer(200, to_json(*import));
+  return problem(Problem::no_such_import,
+                 fmt::format("there is no import {}, or it was long ago; GET /v1/discs tells how "
+                             "discs fare",
+                             id.substr(0, 20)));
+}
+
+HttpResponse Api::status() const {
+  json object = to_json(agent_.status());
+  object["version"] = options_.version;
+  object["uptime_s"] = std::chrono::duration<double>(Clock::now() - began_).count();
+  object["run_dir"] = options_.run_dir.native();
+  object["neighbours"] = to_json(agent_.neighbours(false), false);
+  return answer(200, object);
+}
+
+HttpResponse Api::latency(const std::string& name) const {
+  if (name.empty()) return answer(200, to_json(agent_.latency()));
+  const auto latency = agent_.latency(name);
+  if (!latency) return no_disc(name);
+  json object = to_json(*latency);
+  object["name"] = name;
+  return answer(200, object);
+}
+
+HttpResponse Api::neighbours(const HttpRequest& request) const {
+  const std::string* entries = query(request, "entries");
+  const bool with_entries = entries == nullptr || *entries != "false";
+  return answer(200, to_json(agent_.neighbours(with_entries), with_entries));
+}
+
+json Api::shown(const DiscStatus& disc) const {
+  return to_json(disc, options_.run_dir);
+}
+
+template <class Settled>
+void Api::wait(const HttpRequest& request, Settled settled) {
+  // So often at most is looked again: every change of any disc rings.
+  constexpr std::chrono::milliseconds pause{20};
+  const std::string* text = query(request, "wait");
+  const auto asked = text != nullptr ? number<unsigned>(*text) : std::nullopt;
+  if (!asked || *asked == 0) return;
+  const auto until = Clock::now() + std::min(std::chrono::seconds(*asked), api_wait_max);
+  if (waiters_.fetch_add(1) < api_waiters_max) {
+    for (;;) {
+      const std::uint64_t seen = agent_.bell().rung();
+      if (stopping_ || settled() || !agent_.bell().wait(seen, until)) break;
+      std::this_thread::sleep_for(pause);
+    }
+  }
+  waiters_.fetch_sub(1);
+}
+
+}  // namespace head::control

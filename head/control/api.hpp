@@ -1,0 +1,64 @@
+// The API: what each path and method does, as API.md documents it. Knows HTTP only as values; a
+// handler never throws and never answers "internal error".
+#pragma once
+
+#include "head/control/agent.hpp"
+#include "head/control/http.hpp"
+
+#include <nlohmann/json_fwd.hpp>
+
+#include <atomic>
+#include <chrono>
+#include <filesystem>
+#include <string>
+
+namespace head::control {
+
+inline constexpr std::size_t disc_body_max = 64 * 1024;
+inline constexpr std::size_t import_body_max = 8 * 1024 * 1024;
+inline constexpr unsigned api_threads = 16;
+inline constexpr unsigned api_waiters_max = 12;  // Then the rest still get quick answers.
+inline constexpr std::chrono::seconds api_wait_max{60};
+
+class Api final : public HttpHandler {
+ public:
+  struct Options {
+    std::filesystem::path run_dir;
+    std::string version;
+    bool neighbours = true;  // Kept, not only looked at.
+  };
+
+  // `agent` outlives it.
+  Api(Agent& agent, Options options);
+
+  // Ends every wait with what is known then; none begins any more.
+  void stop() noexcept;
+
+  HttpResponse on_request(const HttpRequest& request) noexcept override;
+  std::size_t body_max(const std::string& method, const std::string& path) noexcept override;
+
+ private:
+  HttpResponse route(const HttpRequest& request);
+  HttpResponse get(const HttpRequest& request);
+  HttpResponse one_disc(const HttpRequest& request, const std::string& name);
+  HttpResponse attach(const HttpRequest& request, const std::string& name);
+  HttpResponse detach(const HttpRequest& request, const std::string& name);
+  HttpResponse import(const HttpRequest& request);
+  HttpResponse one_import(const HttpRequest& request, const std::string& id);
+  HttpResponse status() const;
+  HttpResponse latency(const std::string& name) const;
+  HttpResponse neighbours(const HttpRequest& request) const;
+
+  nlohmann::json shown(const DiscStatus& disc) const;
+  // Until `settled` holds, the time that `request` gives is over, or too many wait already.
+  template <class Settled>
+  void wait(const HttpRequest& request, Settled settled);
+
+  Agent& agent_;
+  const Options options_;
+  const std::chrono::steady_clock::time_point began_ = std::chrono::steady_clock::now();
+  std::atomic<bool> stopping_{false};
+  std::atomic<unsigned> waiters_{0};
+};
+
+}  // namespace head::control

@@ -1,0 +1,133 @@
+#include "head/control/api_json.hpp"
+
+#include "head/nbd/volume.hpp"
+
+#include <nlohmann/json.hpp>
+
+#include <chrono>
+#include <utility>
+
+namespace head::control {
+
+namespace {
+
+using nlohmann::json;
+
+double seconds(std::uint64_t ns) {
+  return static_cast<double>(ns) / 1e9;
+}
+
+double seconds_since(std::int64_t steady_ns) {
+  const auto now = std::chrono::steady_clock::now().time_since_epoch();
+  const auto ns = std::chrono::duration_cast<std::chrono::nanoseconds>(now).count() - steady_ns;
+  return static_cast<double>(ns) / 1e9;
+}
+
+constexpr std::pair<std::uint16_t, const char*> flag_names[] = {
+    {nbd::transmission_flag::read_only, "read_only"},
+    {nbd::transmission_flag::send_flush, "flush"},
+    {nbd::transmission_flag::send_fua, "fua"},
+    {nbd::transmission_flag::rotational, "rotational"},
+    {nbd::transmission_flag::send_trim, "trim"},
+    {nbd::transmission_flag::send_write_zeroes, "write_zeroes"},
+    {nbd::transmission_flag::send_df, "df"},
+    {nbd::transmission_flag::can_multi_conn, "multi_conn"},
+    {nbd::transmission_flag::send_cache, "cache"},
+    {nbd::transmission_flag::send_fast_zero, "fast_zero"},
+};
+
+json names_of(std::uint16_t flags) {
+  json names = json::array();
+  for (const auto& [flag, name] : flag_names)
+    if ((flags & flag) != 0) names.push_back(name);
+  return names;
+}
+
+json to_json(const std::array<stats::StallSnapshot, stats::causes>& stalls) {
+  json object = json::object();
+  for (std::size_t i = 0; i < stats::causes; ++i)
+    object[std::string(to_string(static_cast<stats::Cause>(i)))] = {
+        {"count", stalls[i].count}, {"seconds", seconds(stalls[i].time_ns)}};
+  return object;
+}
+
+json to_json(const StateCounts& counts) {
+  json object = json::object();
+  for (std::size_t i = 0; i < states; ++i)
+    object[std::string(to_string(static_cast<State>(i)))] = counts[i];
+  return object;
+}
+
+json counts_of(const stats::OperationSnapshot& operation) {
+  return {
+      {"requests", operation.requests}, {"bytes", operation.bytes}, {"errors", operation.errors}};
+}
+
+}  // namespace
+
+json to_json(const DiscStatus& disc, const std::filesystem::path& run_dir) {
+  json object = catalogue::to_json(*disc.spec);
+  const stats::DiscSnapshot& now = disc.stats;
+  object["state"] = to_string(disc.state);
+  if (now.state_since_ns != 0) object["state_s"] = seconds_since(now.state_since_ns);
+  if (!disc.problem.empty()) object["problem"] = disc.problem;
+  if (!now.last_problem.empty()) object["last_problem"] = now.last_problem;
+  if (!disc.dev.empty()) object["via"] = disc.dev;
+  if (disc.thread) object["thread"] = *disc.thread;
+  object["socket"] = (run_dir / "discs" / disc.spec->name / "nbd.sock").native();
+  object["size"] = now.size;
+  object["flags"] = names_of(now.flags);
+  object["guests"] = now.guests;
+  object["connected"] = now.connections;
+  object["reconnects"] = now.reconnects;
+  object["in_flight"] = now.in_flight;
+  json& operations = object["operations"] = json::object();
+  for (std::size_t i = 0; i < stats::operations; ++i)
+    if (now.by_operation[i].requests != 0)
+      operations[std::string(to_string(static_cast<stats::Operation>(i)))] =
+          counts_of(now.by_operation[i]);
+  object["stalls"] = to_json(now.stalls);
+  return object;
+}
+
+json to_json(const ImportStatus& import) {
+  return {{"id", import.id},
+          {"total", import.total},
+          {"unchanged", import.unchanged},
+          {"by_state", to_json(import.by_state)},
+          {"settled", import.settled}};
+}
+
+json to_json(const AgentStatus& status) {
+  return {{"discs", status.discs},
+          {"discs_max", status.discs_max},
+          {"data_threads", status.threads},
+          {"by_state", to_json(status.by_state)},
+          {"stalls", to_json(status.stalls)},
+          {"reconnects", status.reconnects},
+          {"guests", status.guests}};
+}
+
+json to_json(const LatencyStatus& latency) {
+  json operations = json::object();
+  for (std::size_t i = 0; i < stats::operations; ++i) {
+    const stats::OperationSnapshot& operation = latency.by_operation[i];
+    if (operation.requests == 0) continue;
+    json one = counts_of(operation);
+    const stats::HistogramSnapshot& times = operation.latency;
+    one["mean_s"] = seconds(times.mean_ns());
+    one["p50_s"] = seconds(times.quantile_ns(0.5));
+    one["p90_s"] = seconds(times.quantile_ns(0.9));
+    one["p99_s"] = seconds(times.quantile_ns(0.99));
+    one["p999_s"] = seconds(times.quantile_ns(0.999));
+    one["max_s"] = seconds(times.max_ns);
+    operations[std::string(to_string(static_cast<stats::Operation>(i)))] = std::move(one);
+  }
+  return {{"operations", std::move(operations)}, {"stalls", to_json(latency.stalls)}};
+}
+
+std::string to_body(const json& object) {
+  return object.dump(-1, ' ', false, json::error_handler_t::replace) + "\n";
+}
+
+}  // namespace head::control

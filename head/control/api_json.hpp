@@ -1,0 +1,23 @@
+// The API's values as JSON: what API.md calls a disc, a status, a latency and a neighbour table.
+// Times are seconds, sizes bytes. Internal to the API.
+#pragma once
+
+#include "head/control/disc_status.hpp"
+#include "head/neigh/snapshot.hpp"
+
+#include <nlohmann/json_fwd.hpp>
+
+#include <filesystem>
+
+namespace head::control {
+
+nlohmann::json to_json(const DiscStatus& disc, const std::filesystem::path& run_dir);
+nlohmann::json to_json(const ImportStatus& import);
+nlohmann::json to_json(const AgentStatus& status);
+nlohmann::json to_json(const LatencyStatus& latency);
+nlohmann::json to_json(const neigh::Snapshot& snapshot, bool with_entries);
+
+// As text, with a line feed. Never throws for what is in it: bytes that are not UTF-8 are replaced.
+std::string to_body(const nlohmann::json& json);
+
+}  // namespace head::control

@@ -1,0 +1,106 @@
+// The neighbour table as JSON.
+#include "head/control/api_json.hpp"
+#include "netlink/format.hpp"
+
+#include <nlohmann/json.hpp>
+
+#include <algorithm>
+#include <array>
+#include <net/if.h>
+
+namespace head::control {
+
+namespace {
+
+using nlohmann::json;
+
+json to_json(const netlink::TableLimits& limits) {
+  return {{"gc_thresh1", limits.thresh1},
+          {"gc_thresh2", limits.thresh2},
+          {"gc_thresh3", limits.thresh3}};
+}
+
+json table_of(const neigh::TableStatus& status) {
+  json object = {{"limits", to_json(status.table.limits)},
+                 {"wanted", to_json(status.wanted)},
+                 {"original", to_json(status.original)},
+                 {"entries", status.table.entries},
+                 {"forced_collections", status.table.forced_gc_runs},
+                 {"overflows", status.table.table_fulls},
+                 {"failed_resolutions", status.table.resolutions_failed}};
+  if (!status.problem.empty()) object["problem"] = status.problem;
+  return object;
+}
+
+json counters_of(const neigh::Counters& counters) {
+  return {{"installed", counters.installed},
+          {"repaired", counters.repaired},
+          {"removed", counters.removed},
+          {"resolutions", counters.resolutions},
+          {"conflicts", counters.conflicts},
+          {"failures", counters.failures},
+          {"errors", counters.errors},
+          {"notifications_lost", counters.notifications_lost},
+          {"reconciliations", counters.reconciliations},
+          {"reconciled", counters.reconciled},
+          {"looks", counters.looks},
+          {"looks_bad", counters.looks_bad},
+          {"looks_dropped", counters.looks_dropped},
+          {"raises", counters.raises}};
+}
+
+std::string device_name(const neigh::Snapshot& snapshot, int ifindex) {
+  for (const auto& device : snapshot.devices)
+    if (device.ifindex == ifindex) return device.name;
+  std::array<char, IF_NAMESIZE> name{};
+  if (::if_indextoname(static_cast<unsigned>(ifindex), name.data()) != nullptr) return name.data();
+  return std::to_string(ifindex);
+}
+
+json entry_of(const neigh::Snapshot& snapshot, const neigh::EntryStatus& entry) {
+  const netlink::Neighbour& kernel = entry.kernel;
+  json object = {{"address", netlink::to_string(kernel.key.address)},
+                 {"dev", device_name(snapshot, kernel.key.ifindex)},
+                 {"state", kernel.state == 0 ? "ABSENT" : netlink::nud_name(kernel.state)},
+                 {"owner", netlink::owner_name(kernel)},
+                 {"marks", netlink::marks(kernel)},
+                 {"confirmed_s", kernel.confirmed_ms / 1e3},
+                 {"used_s", kernel.used_ms / 1e3},
+                 {"updated_s", kernel.updated_ms / 1e3},
+                 {"learned", entry.learned},
+                 {"conflicts", entry.conflicts},
+                 {"repairs", entry.repairs},
+                 {"discs", entry.discs}};
+  if (kernel.lladdr) object["lladdr"] = netlink::to_string(*kernel.lladdr);
+  if (entry.binding) object["binding"] = netlink::to_string(*entry.binding);
+  return object;
+}
+
+}  // namespace
+
+json to_json(const neigh::Snapshot& snapshot, bool with_entries) {
+  json object = {{"enabled", snapshot.enabled},
+                 {"table", table_of(snapshot.table)},
+                 {"counters", counters_of(snapshot.counters)},
+                 {"discs",
+                  {{"held", snapshot.held},
+                   {"waiting", snapshot.waiting},
+                   {"foreign", snapshot.foreign},
+                   {"local", snapshot.local},
+                   {"refused", snapshot.refused}}},
+                 {"capabilities",
+                  {{"protocol", snapshot.capabilities.protocol},
+                   {"ext_learned", snapshot.capabilities.ext_learned},
+                   {"validated", snapshot.capabilities.validated}}}};
+  json& devices = object["devices"] = json::array();
+  for (const auto& device : snapshot.devices) {
+    devices.push_back({{"ifindex", device.ifindex}, {"name", device.name}});
+    if (!device.problem.empty()) devices.back()["problem"] = device.problem;
+  }
+  if (!with_entries) return object;
+  json& entries = object["entries"] = json::array();
+  for (const auto& entry : snapshot.entries) entries.push_back(entry_of(snapshot, entry));
+  return object;
+}
+
+}  // namespace head::control

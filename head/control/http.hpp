@@ -1,0 +1,61 @@
+// A request and its answer as values, and the problems an answer can tell (RFC 9457).
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+namespace head::control {
+
+struct HttpRequest {
+  std::string method;
+  std::string path;  // Decoded, without the query.
+  std::vector<std::pair<std::string, std::string>> query;
+  std::string body;
+};
+
+struct HttpResponse {
+  int status = 200;
+  std::string body;
+  std::string content_type = "application/json";
+};
+
+// Each has a `type` that never changes, "urn:headstart:no-such-disc" say, and an HTTP status.
+enum class Problem : std::uint8_t {
+  bad_request,
+  bad_json,
+  bad_disc,
+  no_such_route,
+  no_such_disc,
+  no_such_import,
+  method_not_allowed,
+  disc_exists,
+  disc_detaching,
+  length_required,
+  too_large,
+  unsupported_encoding,
+  too_many_discs,
+  not_stored,
+  out_of_memory,
+};
+
+// `detail` is one sentence that names the thing and the way out.
+HttpResponse problem(Problem kind, std::string_view detail);
+int http_status(Problem kind) noexcept;
+
+class HttpHandler {
+ public:
+  // On one of the server's threads.
+  virtual HttpResponse on_request(const HttpRequest& request) noexcept = 0;
+  // The largest body that such a request may have, in bytes.
+  virtual std::size_t body_max(const std::string& method, const std::string& path) noexcept = 0;
+
+ protected:
+  ~HttpHandler() = default;
+};
+
+}  // namespace head::control

@@ -1,0 +1,92 @@
+#include "head/control/http_connection.hpp"
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+#include <poll.h>
+#include <sys/socket.h>
+
+namespace head::control {
+
+namespace {
+
+using namespace std::chrono_literals;
+
+constexpr auto idle_max = 15s;
+constexpr auto request_max = 30s;  // From a request's first byte to its last.
+constexpr auto write_max = 30s;    // Without any progress.
+constexpr auto drain_max = 5s;
+
+}  // namespace
+
+bool HttpConnection::wait_for_request() {
+  if (begin_ == end_ && !fill(Clock::now() + idle_max)) return false;
+  deadline_ = Clock::now() + request_max;
+  allowance_ = headers_max;
+  keep_ = false;
+  return true;
+}
+
+void HttpConnection::drain() {
+  ::shutdown(socket_.fd(), SHUT_WR);
+  const auto until = Clock::now() + drain_max;
+  do begin_ = end_ = 0;
+  while (fill(until));
+}
+
+bool HttpConnection::is_readable() const {
+  return begin_ != end_ || wait(POLLIN, Clock::now());
+}
+
+ssize_t HttpConnection::read(char* into, std::size_t size) {
+  if (allowance_ == 0) return -1;
+  if (begin_ == end_ && !fill(deadline_)) return -1;
+  const std::size_t taken = std::min({size, end_ - begin_, allowance_});
+  std::memcpy(into, buffer_.data() + begin_, taken);
+  begin_ += taken;
+  allowance_ -= taken;
+  return static_cast<ssize_t>(taken);
+}
+
+ssize_t HttpConnection::write(const char* from, std::size_t size) {
+  for (;;) {
+    const ssize_t sent = ::send(socket_.fd(), from, size, MSG_NOSIGNAL | MSG_DONTWAIT);
+    if (sent >= 0) return sent;
+    if (errno == EINTR) continue;
+    if (errno != EAGAIN || !wait(POLLOUT, Clock::now() + write_max)) return -1;
+  }
+}
+
+void HttpConnection::get_remote_ip_and_port(std::string& ip, int& port) const {
+  ip.clear();
+  port = 0;
+}
+
+void HttpConnection::get_local_ip_and_port(std::string& ip, int& port) const {
+  ip.clear();
+  port = 0;
+}
+
+bool HttpConnection::fill(Clock::time_point until) {
+  for (;;) {
+    const ssize_t got = ::recv(socket_.fd(), buffer_.data(), buffer_.size(), MSG_DONTWAIT);
+    if (got > 0) {
+      begin_ = 0;
+      end_ = static_cast<std::size_t>(got);
+      return true;
+    }
+    if (got == 0) return false;
+    if (errno == EINTR) continue;
+    if (errno != EAGAIN || !wait(POLLIN, until)) return false;
+  }
+}
+
+bool HttpConnection::wait(short events, Clock::time_point until) const {
+  const auto left = std::chrono::ceil<std::chrono::milliseconds>(until - Clock::now()).count();
+  std::array<pollfd, 2> fds = {pollfd{socket_.fd(), events, 0}, pollfd{stop_, POLLIN, 0}};
+  const int ready = ::poll(fds.data(), fds.size(), static_cast<int>(std::max<long>(left, 0)));
+  if (ready < 0) return errno == EINTR;  // The caller tries, and waits again.
+  return ready > 0 && fds[1].revents == 0;
+}
+
+}  // namespace head::control

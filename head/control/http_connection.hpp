@@ -1,0 +1,60 @@
+// One client's connection as cpp-httplib's parser sees it: bytes in, bytes out, each request
+// bounded in size and time. Internal to the HTTP server.
+#pragma once
+
+#include "iouring/unique_fd.hpp"
+
+#include <httplib.h>
+
+#include <array>
+#include <chrono>
+#include <cstddef>
+#include <string>
+
+namespace head::control {
+
+class HttpConnection final : public httplib::Stream {
+ public:
+  static constexpr std::size_t headers_max = 16 * 1024;  // Of one request, its first line included.
+
+  // `stop`: an eventfd; readable ends every wait.
+  HttpConnection(iouring::UniqueFd socket, int stop) : socket_(std::move(socket)), stop_(stop) {}
+
+  // Waits for the first byte of a request; false when the client is gone or idle for too long.
+  bool wait_for_request();
+  // The headers are accepted: the request may go on for `bytes` more.
+  void expect_body(std::size_t bytes) noexcept { allowance_ = bytes; }
+  // The request was read whole: what follows is the next one. Said of none, it ends after the
+  // answer, because nobody knows where the next request would begin.
+  void keep() noexcept { keep_ = true; }
+  bool keeps() const noexcept { return keep_; }
+  // Lets the client finish sending, so that it sees the answer rather than a reset.
+  void drain();
+
+  bool is_readable() const override;
+  bool is_writable() const override { return true; }
+  ssize_t read(char* into, std::size_t size) override;
+  ssize_t write(const char* from, std::size_t size) override;
+  void get_remote_ip_and_port(std::string& ip, int& port) const override;
+  void get_local_ip_and_port(std::string& ip, int& port) const override;
+  // httplib refuses descriptors that select(2) cannot take, and a head has many descriptors. It
+  // uses the number for nothing else.
+  socket_t socket() const override { return 0; }
+
+ private:
+  using Clock = std::chrono::steady_clock;
+
+  bool wait(short events, Clock::time_point until) const;
+  bool fill(Clock::time_point until);
+
+  iouring::UniqueFd socket_;
+  const int stop_;
+  Clock::time_point deadline_{};
+  std::size_t allowance_ = 0;
+  bool keep_ = false;
+  std::array<char, 16 * 1024> buffer_;
+  std::size_t begin_ = 0;
+  std::size_t end_ = 0;
+};
+
+}  // namespace head::control

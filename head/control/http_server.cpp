@@ -1,0 +1,177 @@
+#include "head/control/http_server.hpp"
+
+#include "head/base/log.hpp"
+#include "head/control/http_connection.hpp"
+
+#include <fmt/format.h>
+#include <httplib.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <charconv>
+#include <optional>
+#include <poll.h>
+#include <sys/eventfd.h>
+#include <sys/socket.h>
+#include <system_error>
+
+namespace head::control {
+
+namespace {
+
+using iouring::adopt;
+using iouring::UniqueFd;
+
+constexpr std::size_t path_max = 256;  // httplib matches paths by a regular expression, recursing.
+
+void put(HttpResponse&& from, httplib::Response& into) {
+  into.status = from.status;
+  into.set_content(from.body, from.content_type);
+}
+
+bool has_body(const std::string& method) {
+  return method == "PUT" || method == "POST" || method == "PATCH";
+}
+
+// The one Content-Length, in bytes.
+std::optional<std::size_t> length_of(const httplib::Request& request) {
+  if (request.get_header_value_count("Content-Length") != 1) return std::nullopt;
+  const std::string text = request.get_header_value("Content-Length");
+  std::size_t length = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), length);
+  if (error != std::errc() || end != text.data() + text.size()) return std::nullopt;
+  return length;
+}
+
+}  // namespace
+
+// cpp-httplib without its sockets: 0.11 knows only TCP.
+class HttpServer::Protocol final : private httplib::Server {
+ public:
+  explicit Protocol(HttpHandler& handler) : handler_(handler) {
+    set_pre_routing_handler([this](const httplib::Request& request, httplib::Response& response) {
+      return before_body(request, response) ? HandlerResponse::Handled : HandlerResponse::Unhandled;
+    });
+    const auto handle = [this](const httplib::Request& request, httplib::Response& response) {
+      answer(request, response);
+    };
+    Put(".*", handle).Post(".*", handle).Patch(".*", handle);
+    set_error_handler(HandlerWithResponse([](const httplib::Request&, httplib::Response& response) {
+      if (response.body.empty())
+        put(problem(Problem::bad_request, "this is not a request as HTTP/1.1 has it"), response);
+      return HandlerResponse::Handled;
+    }));
+    set_exception_handler(
+        [](const httplib::Request&, httplib::Response& response, const std::exception_ptr&) {
+          put(problem(Problem::out_of_memory, "the request was not carried out; try it again"),
+              response);
+        });
+  }
+
+  // One request; false when the connection is to end.
+  bool serve(HttpConnection& connection) {
+    bool closed = false;
+    current_ = &connection;
+    const bool served = process(*this, connection, closed, [](httplib::Request& request) {
+      // Every body is JSON, whatever it is called: nothing is to be made of forms. Nor of ranges.
+      request.headers.erase("Content-Type");
+      request.ranges.clear();
+    });
+    if (!connection.keeps()) connection.drain();
+    return served && !closed && connection.keeps();
+  }
+
+ private:
+  // httplib 0.12 and later also want addresses, which Unix sockets have not.
+  template <class Self, class Setup>
+  static bool process(Self& self, HttpConnection& connection, bool& closed, Setup setup) {
+    if constexpr (requires { self.process_request(connection, false, closed, setup); })
+      return self.process_request(connection, false, closed, setup);
+    else
+      return self.process_request(connection, "", 0, "", 0, false, closed, setup);
+  }
+
+  // True when the request is answered without its body, or has none.
+  bool before_body(const httplib::Request& request, httplib::Response& response) {
+    const auto refuse = [&](Problem kind, std::string_view detail) {
+      response.set_header("Connection", "close");
+      put(problem(kind, detail), response);
+      return true;
+    };
+    if (request.path.size() > path_max)
+      return refuse(Problem::no_such_route, "no path is that long; see head/control/API.md");
+    if (request.has_header("Transfer-Encoding"))
+      return refuse(Problem::length_required,
+                    "a body's length must be given as Content-Length; chunks are not taken");
+    if (request.has_header("Content-Encoding"))
+      return refuse(Problem::unsupported_encoding,
+                    "bodies are taken as they are; send it without Content-Encoding");
+    const auto length = length_of(request);
+    if (!has_body(request.method)) {
+      if (request.has_header("Content-Length") && length != std::size_t{0})
+        return refuse(Problem::bad_request,
+                      fmt::format("{} takes no body; send it without one", request.method));
+      answer(request, response);
+      return true;
+    }
+    if (!length)
+      return refuse(Problem::length_required, "a body's length must be given as Content-Length");
+    const std::size_t most = handler_.body_max(request.method, request.path);
+    if (*length > most)
+      return refuse(Problem::too_large,
+                    fmt::format("the body has {} bytes and {} takes {} at most; send it in parts",
+                                *length, request.path, most));
+    current_->expect_body(*length);
+    return false;
+  }
+
+  void answer(const httplib::Request& from, httplib::Response& into) {
+    HttpRequest request{.method = from.method, .path = from.path, .query = {}, .body = from.body};
+    for (const auto& [name, value] : from.params) request.query.emplace_back(name, value);
+    put(handler_.on_request(request), into);
+    current_->keep();
+  }
+
+  HttpHandler& handler_;
+  static inline thread_local HttpConnection* current_ = nullptr;
+};
+
+HttpServer::HttpServer(UniqueFd listener, HttpHandler& handler, unsigned threads)
+    : listener_(std::move(listener)),
+      stop_(adopt, ::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)),
+      protocol_(std::make_unique<Protocol>(handler)) {
+  if (!stop_) throw std::system_error(errno, std::generic_category(), "cannot make an eventfd");
+  for (unsigned i = 0; i < threads; ++i) threads_.emplace_back([this] { serve(); });
+}
+
+HttpServer::~HttpServer() {
+  ::eventfd_write(stop_.fd(), 1);
+  threads_.clear();
+}
+
+void HttpServer::serve() {
+  std::array<pollfd, 2> fds = {pollfd{listener_.fd(), POLLIN, 0}, pollfd{stop_.fd(), POLLIN, 0}};
+  for (;;) {
+    if (::poll(fds.data(), fds.size(), -1) < 0 && errno != EINTR) return;
+    if (fds[1].revents != 0) return;
+    UniqueFd socket(adopt, ::accept4(listener_.fd(), nullptr, nullptr, SOCK_CLOEXEC));
+    if (!socket) {
+      // Another thread was quicker, or descriptors have run out: then wait for some to come back.
+      if (errno == EMFILE || errno == ENFILE || errno == ENOMEM) ::poll(&fds[1], 1, 100);
+      continue;
+    }
+    try {
+      const auto connection = std::make_unique<HttpConnection>(std::move(socket), stop_.fd());
+      while (connection->wait_for_request() && protocol_->serve(*connection)) {
+      }
+    } catch (const std::exception& error) {
+      static log::RateLimit limit;
+      if (const auto pass = limit.pass(std::chrono::steady_clock::now()))
+        log::warning("an API connection ended early: {} ({} more like it)", error.what(),
+                     pass->held);
+    }
+  }
+}
+
+}  // namespace head::control
