@@ -103,11 +103,7 @@ Result<std::vector<catalogue::DiscSpec>, HttpResponse> specs_of(const json& body
   specs.reserve(list->size());
   for (std::size_t i = 0; i < list->size(); ++i) {
     auto spec = catalogue::spec_from_json((*list)[i]);
-    if (!spec)
-      return Failure{
-          problem(Problem::bad_disc, fmt::format("disc {} of the list is refused, and nothing was "
-                                                 "attached: {}",
-                                                 i + 1, spec.error()))};
+    if (!spec) return Failure{problem(Problem::bad_disc, spec.error(), i)};
     specs.push_back(*spec);
   }
   return specs;
@@ -205,6 +201,8 @@ HttpResponse Api::detach(const HttpRequest& request, const std::string& name) {
 }
 
 HttpResponse Api::import(const HttpRequest& request) {
+  // One after the other: what a parser makes of a list is many times as large as its text.
+  const std::lock_guard lock(importing_);
   const auto body = parse(request.body);
   if (!body) return body.error();
   const auto specs = specs_of(*body);

@@ -10,6 +10,7 @@
 #include <atomic>
 #include <chrono>
 #include <filesystem>
+#include <mutex>
 #include <string>
 
 namespace head::control {
@@ -57,6 +58,7 @@ class Api final : public HttpHandler {
   Agent& agent_;
   const Options options_;
   const std::chrono::steady_clock::time_point began_ = std::chrono::steady_clock::now();
+  std::mutex importing_;
   std::atomic<bool> stopping_{false};
   std::atomic<unsigned> waiters_{0};
 };

@@ -43,12 +43,14 @@ json names_of(std::uint16_t flags) {
   return names;
 }
 
-json to_json(const std::array<stats::StallSnapshot, stats::causes>& stalls) {
-  json object = json::object();
-  for (std::size_t i = 0; i < stats::causes; ++i)
-    object[std::string(to_string(static_cast<stats::Cause>(i)))] = {
-        {"count", stalls[i].count}, {"seconds", seconds(stalls[i].time_ns)}};
-  return object;
+void add_stalls(json& object, const std::array<stats::StallSnapshot, stats::causes>& stalls) {
+  json& counts = object["stalls"] = json::object();
+  json& times = object["stall_seconds"] = json::object();
+  for (std::size_t i = 0; i < stats::causes; ++i) {
+    const std::string cause(to_string(static_cast<stats::Cause>(i)));
+    counts[cause] = stalls[i].count;
+    times[cause] = seconds(stalls[i].time_ns);
+  }
 }
 
 json to_json(const StateCounts& counts) {
@@ -86,7 +88,7 @@ json to_json(const DiscStatus& disc, const std::filesystem::path& run_dir) {
     if (now.by_operation[i].requests != 0)
       operations[std::string(to_string(static_cast<stats::Operation>(i)))] =
           counts_of(now.by_operation[i]);
-  object["stalls"] = to_json(now.stalls);
+  add_stalls(object, now.stalls);
   return object;
 }
 
@@ -99,13 +101,11 @@ json to_json(const ImportStatus& import) {
 }
 
 json to_json(const AgentStatus& status) {
-  return {{"discs", status.discs},
-          {"discs_max", status.discs_max},
-          {"data_threads", status.threads},
-          {"by_state", to_json(status.by_state)},
-          {"stalls", to_json(status.stalls)},
-          {"reconnects", status.reconnects},
-          {"guests", status.guests}};
+  json object = {{"discs", status.discs},           {"discs_max", status.discs_max},
+                 {"data_threads", status.threads},  {"by_state", to_json(status.by_state)},
+                 {"reconnects", status.reconnects}, {"guests", status.guests}};
+  add_stalls(object, status.stalls);
+  return object;
 }
 
 json to_json(const LatencyStatus& latency) {
@@ -123,7 +123,9 @@ json to_json(const LatencyStatus& latency) {
     one["max_s"] = seconds(times.max_ns);
     operations[std::string(to_string(static_cast<stats::Operation>(i)))] = std::move(one);
   }
-  return {{"operations", std::move(operations)}, {"stalls", to_json(latency.stalls)}};
+  json object = {{"operations", std::move(operations)}};
+  add_stalls(object, latency.stalls);
+  return object;
 }
 
 std::string to_body(const json& object) {

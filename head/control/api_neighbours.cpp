@@ -79,19 +79,16 @@ json entry_of(const neigh::Snapshot& snapshot, const neigh::EntryStatus& entry) 
 }  // namespace
 
 json to_json(const neigh::Snapshot& snapshot, bool with_entries) {
-  json object = {{"enabled", snapshot.enabled},
-                 {"table", table_of(snapshot.table)},
-                 {"counters", counters_of(snapshot.counters)},
-                 {"discs",
-                  {{"held", snapshot.held},
-                   {"waiting", snapshot.waiting},
-                   {"foreign", snapshot.foreign},
-                   {"local", snapshot.local},
-                   {"refused", snapshot.refused}}},
-                 {"capabilities",
-                  {{"protocol", snapshot.capabilities.protocol},
-                   {"ext_learned", snapshot.capabilities.ext_learned},
-                   {"validated", snapshot.capabilities.validated}}}};
+  json object = {
+      {"enabled", snapshot.enabled},
+      {"table", table_of(snapshot.table)},
+      {"counters", counters_of(snapshot.counters)},
+      {"discs",
+       {{"held", snapshot.held}, {"unready", snapshot.unready}, {"others", snapshot.others}}},
+      {"capabilities",
+       {{"protocol", snapshot.capabilities.protocol},
+        {"ext_learned", snapshot.capabilities.ext_learned},
+        {"validated", snapshot.capabilities.validated}}}};
   json& devices = object["devices"] = json::array();
   for (const auto& device : snapshot.devices) {
     devices.push_back({{"ifindex", device.ifindex}, {"name", device.name}});

@@ -44,7 +44,9 @@ enum class Problem : std::uint8_t {
 };
 
 // `detail` is one sentence that names the thing and the way out.
-HttpResponse problem(Problem kind, std::string_view detail);
+// `index`: which element of the list in the body is meant, where one is.
+HttpResponse problem(Problem kind, std::string_view detail,
+                     std::optional<std::size_t> index = std::nullopt);
 int http_status(Problem kind) noexcept;
 
 class HttpHandler {

@@ -57,16 +57,6 @@ ssize_t HttpConnection::write(const char* from, std::size_t size) {
   }
 }
 
-void HttpConnection::get_remote_ip_and_port(std::string& ip, int& port) const {
-  ip.clear();
-  port = 0;
-}
-
-void HttpConnection::get_local_ip_and_port(std::string& ip, int& port) const {
-  ip.clear();
-  port = 0;
-}
-
 bool HttpConnection::fill(Clock::time_point until) {
   for (;;) {
     const ssize_t got = ::recv(socket_.fd(), buffer_.data(), buffer_.size(), MSG_DONTWAIT);

@@ -1,19 +1,18 @@
-// One client's connection as cpp-httplib's parser sees it: bytes in, bytes out, each request
-// bounded in size and time. Internal to the HTTP server.
+// One client's connection: bytes in, bytes out, each request bounded in size and time. Internal to
+// the HTTP server.
 #pragma once
 
 #include "iouring/unique_fd.hpp"
 
-#include <httplib.h>
-
 #include <array>
 #include <chrono>
 #include <cstddef>
-#include <string>
+#include <sys/types.h>
+#include <utility>
 
 namespace head::control {
 
-class HttpConnection final : public httplib::Stream {
+class HttpConnection {
  public:
   static constexpr std::size_t headers_max = 16 * 1024;  // Of one request, its first line included.
 
@@ -31,15 +30,10 @@ class HttpConnection final : public httplib::Stream {
   // Lets the client finish sending, so that it sees the answer rather than a reset.
   void drain();
 
-  bool is_readable() const override;
-  bool is_writable() const override { return true; }
-  ssize_t read(char* into, std::size_t size) override;
-  ssize_t write(const char* from, std::size_t size) override;
-  void get_remote_ip_and_port(std::string& ip, int& port) const override;
-  void get_local_ip_and_port(std::string& ip, int& port) const override;
-  // httplib refuses descriptors that select(2) cannot take, and a head has many descriptors. It
-  // uses the number for nothing else.
-  socket_t socket() const override { return 0; }
+  bool is_readable() const;
+  // -1 when the request has had its bytes or its time, or the client or the server is ending.
+  ssize_t read(char* into, std::size_t size);
+  ssize_t write(const char* from, std::size_t size);
 
  private:
   using Clock = std::chrono::steady_clock;

@@ -25,6 +25,33 @@ using iouring::UniqueFd;
 
 constexpr std::size_t path_max = 256;  // httplib matches paths by a regular expression, recursing.
 
+// A connection as httplib's parser wants it.
+class Stream final : public httplib::Stream {
+ public:
+  explicit Stream(HttpConnection& connection) : connection_(connection) {}
+
+  bool is_readable() const override { return connection_.is_readable(); }
+  bool is_writable() const override { return true; }
+  ssize_t read(char* into, std::size_t size) override { return connection_.read(into, size); }
+  ssize_t write(const char* from, std::size_t size) override {
+    return connection_.write(from, size);
+  }
+  void get_remote_ip_and_port(std::string& ip, int& port) const override {
+    ip.clear();
+    port = 0;
+  }
+  void get_local_ip_and_port(std::string& ip, int& port) const override {
+    ip.clear();
+    port = 0;
+  }
+  // httplib refuses descriptors that select(2) cannot take, and a head has many descriptors. It
+  // uses the number for nothing else.
+  socket_t socket() const override { return 0; }
+
+ private:
+  HttpConnection& connection_;
+};
+
 void put(HttpResponse&& from, httplib::Response& into) {
   into.status = from.status;
   into.set_content(from.body, from.content_type);
@@ -73,7 +100,8 @@ class HttpServer::Protocol final : private httplib::Server {
   bool serve(HttpConnection& connection) {
     bool closed = false;
     current_ = &connection;
-    const bool served = process(*this, connection, closed, [](httplib::Request& request) {
+    Stream stream(connection);
+    const bool served = process(*this, stream, closed, [](httplib::Request& request) {
       // Every body is JSON, whatever it is called: nothing is to be made of forms. Nor of ranges.
       request.headers.erase("Content-Type");
       request.ranges.clear();
@@ -85,11 +113,11 @@ class HttpServer::Protocol final : private httplib::Server {
  private:
   // httplib 0.12 and later also want addresses, which Unix sockets have not.
   template <class Self, class Setup>
-  static bool process(Self& self, HttpConnection& connection, bool& closed, Setup setup) {
-    if constexpr (requires { self.process_request(connection, false, closed, setup); })
-      return self.process_request(connection, false, closed, setup);
+  static bool process(Self& self, Stream& stream, bool& closed, Setup setup) {
+    if constexpr (requires { self.process_request(stream, false, closed, setup); })
+      return self.process_request(stream, false, closed, setup);
     else
-      return self.process_request(connection, "", 0, "", 0, false, closed, setup);
+      return self.process_request(stream, "", 0, "", 0, false, closed, setup);
   }
 
   // True when the request is answered without its body, or has none.

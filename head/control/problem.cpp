@@ -38,10 +38,11 @@ int http_status(Problem kind) noexcept {
   return kinds[static_cast<std::size_t>(kind)].status;
 }
 
-HttpResponse problem(Problem kind, std::string_view detail) {
+HttpResponse problem(Problem kind, std::string_view detail, std::optional<std::size_t> index) {
   const Kind& of = kinds[static_cast<std::size_t>(kind)];
-  const nlohmann::json body = {
+  nlohmann::json body = {
       {"type", of.type}, {"title", of.title}, {"status", of.status}, {"detail", detail}};
+  if (index) body["index"] = *index;
   // A caller's bytes may be repeated in a sentence; what is not UTF-8 in them is replaced.
   return {.status = of.status,
           .body = body.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace) + "\n",
