@@ -118,8 +118,8 @@ void Connection::submit(Request& request) noexcept {
   header.cookie = cookie;
   header.offset = request.offset;
   header.length = request.length;
-  request.set(header,
-              request.command == Command::write ? request.memory : std::span<const iovec>());
+  request.outgoing_.set(
+      header, request.command == Command::write ? request.memory : std::span<const iovec>());
   writer_.queue(request.outgoing_);
 }
 
