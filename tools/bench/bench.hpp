@@ -26,6 +26,7 @@ struct Common {
 void add_nbd(CLI::App& app, const Common& common);
 void add_discs(CLI::App& app, const Common& common);
 void add_load(CLI::App& app, const Common& common);
+void add_neigh(CLI::App& app, const Common& common);
 
 // One line on standard error.
 void progress(const std::string& line);

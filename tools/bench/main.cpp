@@ -25,6 +25,7 @@ int main(int argc, char* argv[]) {
   bench::add_nbd(app, common);
   bench::add_discs(app, common);
   bench::add_load(app, common);
+  bench::add_neigh(app, common);
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {

@@ -1,0 +1,134 @@
+// The limits of the neighbour table are the whole kernel's: these tests take turns by a lock on a
+// file, and put back what they found. They need the initial network namespace.
+#include "head/neigh/keeper.hpp"
+#include "netlink/format.hpp"
+#include "netlink/thresholds.hpp"
+#include "scratch_namespace.hpp"
+
+#include <catch2/catch.hpp>
+
+#include <atomic>
+#include <sys/file.h>
+
+using namespace head::neigh;
+using namespace netlink;
+using namespace std::chrono_literals;
+using scratch::eventually;
+
+namespace {
+
+// Holds the lock, and the limits as they were.
+class Turn {
+ public:
+  Turn()
+      : lock_(::open("/run/lock/headstart-neighbour-limits", O_CREAT | O_RDWR | O_CLOEXEC, 0600)) {
+    // Only the initial namespace has this file.
+    if (lock_ < 0 || ::access("/proc/sys/net/ipv6/neigh/default/gc_thresh3", W_OK) != 0) {
+      problem_ = "this is not the initial network namespace, or not root";
+      return;
+    }
+    ::flock(lock_, LOCK_EX);
+    TableState state;
+    if (const auto error = read_table(socket_, state)) problem_ = error.message();
+    before_ = state.limits;
+  }
+  Turn(const Turn&) = delete;
+  Turn& operator=(const Turn&) = delete;
+  ~Turn() {
+    if (problem_.empty()) write_limits(socket_, before_);
+    ::close(lock_);
+  }
+
+  bool skipped() const {
+    if (!problem_.empty()) WARN("skipped: " << problem_);
+    return !problem_.empty();
+  }
+  TableLimits limits() {
+    TableState state;
+    REQUIRE(!read_table(socket_, state));
+    return state.limits;
+  }
+  void set(const TableLimits& limits) { REQUIRE(!write_limits(socket_, limits)); }
+
+ private:
+  int lock_;
+  Socket socket_;
+  TableLimits before_;
+  std::string problem_;
+};
+
+std::vector<Want> discs(unsigned count) {
+  std::vector<Want> made;
+  for (unsigned i = 0; i < count; ++i) {
+    Want want{.disc = "disc" + std::to_string(i),
+              .address = *parse_ip6("2001:db8::1:0:0"),
+              .lladdr = Mac{2, 0, 0, 0, 0, 1},
+              .dev = "",
+              .stats = nullptr};
+    want.address[14] = static_cast<std::uint8_t>(i >> 8);
+    want.address[15] = static_cast<std::uint8_t>(i);
+    made.push_back(want);
+  }
+  return made;
+}
+
+}  // namespace
+
+TEST_CASE("the limits of the table are written and read back", "[netlink][kernel]") {
+  Turn turn;
+  if (turn.skipped()) return;
+  const TableLimits before = turn.limits();
+  // libnl 3.7 could not do the third.
+  const TableLimits wanted{before.thresh1 + 1, before.thresh2 + 2, before.thresh3 + 3};
+  turn.set(wanted);
+  CHECK(turn.limits() == wanted);
+}
+
+TEST_CASE("the keeper raises the limits from another namespace, and raises them again",
+          "[neigh][kernel]") {
+  Turn turn;
+  if (turn.skipped()) return;
+  const TableLimits usual{128, 512, 1024};
+  turn.set(usual);
+  scratch::with_veth([&](int) {
+    Options options;
+    options.table_netns = "/proc/" + std::to_string(::getpid()) + "/ns/net";
+    options.recheck_limits = 100ms;
+    std::atomic<unsigned> ready{0};
+    Keeper keeper(options);
+    keeper.want(discs(2000), [&](const std::string&, const BindingStatus&) { ++ready; });
+    REQUIRE(eventually([&] { return ready == 2000; }));
+    const TableLimits raised = turn.limits();
+    CHECK(raised.thresh1 >= 4128);
+    CHECK(raised.thresh2 >= 5640);
+    CHECK(raised.thresh3 >= 11280);
+    const TableStatus status = keeper.snapshot(false).table;
+    CHECK(status.problem == "");
+    CHECK(status.original == usual);
+    CHECK(status.wanted == raised);
+
+    turn.set(usual);  // As `sysctl --system` would.
+    CHECK(eventually([&] { return turn.limits().thresh3 >= 11280; }));
+    CHECK(keeper.snapshot(false).counters.raises >= 2);
+  });
+  CHECK(turn.limits().thresh3 >= 11280);  // They stay: the entries do, too.
+}
+
+TEST_CASE("a keeper that keeps nothing leaves the limits alone", "[neigh][kernel]") {
+  Turn turn;
+  if (turn.skipped()) return;
+  const TableLimits before = turn.limits();
+  scratch::with_veth([&](int) {
+    Options options;
+    options.enabled = false;
+    options.table_netns = "/proc/" + std::to_string(::getpid()) + "/ns/net";
+    options.recheck_limits = 10ms;
+    std::atomic<unsigned> ready{0};
+    Keeper keeper(options);
+    keeper.want(discs(2000), [&](const std::string&, const BindingStatus& status) {
+      ready += status.state == BindingState::off;
+    });
+    REQUIRE(eventually([&] { return ready == 2000; }));
+  });
+  CHECK(turn.limits() == before);
+}
