@@ -10,7 +10,7 @@ build_packages=(
   libcpp-httplib-dev catch2
 )
 test_packages=(
-  clang clang-format shellcheck
+  clang libclang-rt-dev clang-format shellcheck
   nbdkit libnbd-bin nbd-server qemu-utils qemu-system-x86 fio fuse3 curl
   iproute2 nftables procps busybox-static cpio
 )
