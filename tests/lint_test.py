@@ -25,7 +25,7 @@ ARROWS = {
     "head/limit/": ("head/base/", "iouring/timer.hpp"),
     "head/stats/": ("head/base/", "iouring/timer.hpp"),
     "head/disc/": DATA,
-    "head/export/": DATA,
+    "head/export/": DATA + ("iouring/socket.hpp",),
     "head/vhost/": DATA,
     "head/neigh/": ("netlink/", "head/stats/", "head/base/", "iouring/unique_fd.hpp"),
     "head/catalogue/": ("head/nbd/uri.hpp", "netlink/neighbour.hpp", "netlink/format.hpp",

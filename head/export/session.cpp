@@ -1,0 +1,277 @@
+#include "head/export/session.hpp"
+
+#include "head/export/slot.hpp"
+
+#include <cassert>
+#include <new>
+#include <utility>
+
+namespace head::exports {
+
+using nbd::Command;
+
+Session::Session(const Service& service, Owner& owner, iouring::Socket socket) noexcept
+    : service_(service),
+      owner_(owner),
+      socket_(socket),
+      reader_(service.io, *this),
+      writer_(service.io, *this) {}
+
+Session::~Session() {
+  assert(over() && in_flight_ == 0);
+}
+
+void Session::start() {
+  greeting_ = std::make_unique<Greeting>(service_.name, service_.volume);
+  writer_.start(socket_);
+  apply(greeting_->handshake.start());
+}
+
+// ---- Handshake ----------------------------------------------------------------------------------
+
+void Session::on_info() noexcept {
+  if (state_ != State::handshake || !greeting_->waits) return;
+  apply(greeting_->handshake.resume());
+}
+
+void Session::negotiate(std::span<const std::byte> bytes) noexcept {
+  apply(greeting_->handshake.step(bytes));
+}
+
+void Session::apply(ServerHandshake::Step step) noexcept {
+  using What = ServerHandshake::Step::What;
+  Greeting& greeting = *greeting_;
+  const bool waited = std::exchange(greeting.waits, false);
+  greeting.body.clear();
+  switch (step.what) {
+    case What::need:
+      waited ? greeting.split_next(step.expect) : expect(step.expect);
+      break;
+    case What::skip:
+      reader_.expect_nothing(step.expect);
+      break;
+    case What::wait:
+      greeting.waits = true;
+      reader_.expect_header(1);
+      break;
+    case What::transmit:
+      state_ = State::transmission;
+      terms_ = greeting.handshake.terms();
+      waited ? greeting.split_next(sizeof(nbd::wire::Request)) : expect(sizeof(nbd::wire::Request));
+      break;
+    case What::close:
+      state_ = State::leaving;
+      break;
+  }
+  if (step.send.empty()) {
+    if (step.what == What::close) end();
+    return;
+  }
+  greeting.send(step.send);
+  writer_.queue(greeting.item);
+  // Nothing more is read until it is sent: it lives in the handshake until the next step.
+  if (greeting.listening && !waited) reader_.pause();
+}
+
+void Session::expect(std::size_t size) noexcept {
+  if (size <= nbd::Reader::header_max) return reader_.expect_header(size);
+  Greeting& greeting = *greeting_;
+  greeting.body.resize(size);
+  greeting.into = {.iov_base = greeting.body.data(), .iov_len = size};
+  reader_.expect_payload({&greeting.into, 1}, 0, size);
+}
+
+void Session::on_greeting_sent() noexcept {
+  greeting_->sending = false;
+  if (state_ == State::leaving) return end();
+  const bool listening = std::exchange(greeting_->listening, true);
+  if (state_ == State::transmission && !greeting_->split) greeting_.reset();
+  listening ? reader_.resume() : reader_.start(socket_);
+}
+
+// ---- The stream ---------------------------------------------------------------------------------
+
+void Session::on_header(std::span<const std::byte> header) noexcept {
+  if (greeting_ != nullptr) {
+    if (greeting_->waits) return end();  // It was to wait for an answer.
+    if (greeting_->split) {
+      header = greeting_->join(header);
+      if (header.empty()) {
+        reader_.expect_header(greeting_->missing());
+        if (greeting_->sending) reader_.pause();
+        return;
+      }
+    }
+  }
+  state_ == State::transmission ? on_request(header) : negotiate(header);
+}
+
+void Session::on_payload() noexcept {
+  if (state_ == State::handshake) return negotiate(greeting_->body);
+
+  Slot& slot = *std::exchange(receiving_, nullptr);
+  reader_.expect_header(sizeof(nbd::wire::Request));
+  verdict_.error != 0 ? answer(slot, verdict_.error, verdict_.message) : submit(slot);
+  if (must_stall()) reader_.pause();
+  stalled_ = must_stall();
+}
+
+void Session::on_end(int) noexcept {
+  end();
+}
+
+void Session::on_request(std::span<const std::byte> bytes) noexcept {
+  const auto request = nbd::decode_request(bytes.first<sizeof(nbd::wire::Request)>());
+  if (!request) return end();
+  if (request->type == static_cast<std::uint16_t>(Command::disconnect)) return leave();
+
+  header_ = *request;
+  verdict_ = validate(header_, terms_, service_.volume.info()->size);
+  const std::uint32_t payload = payload_of(header_, verdict_);
+  PayloadPool::Lease lease;
+  if (!service_.memory.take(payload, lease)) {
+    reader_.pause();
+    waits_for_memory_ = true;
+    return service_.memory.wait(*this, payload);
+  }
+  admit(lease);
+  stalled_ = receiving_ == nullptr && must_stall();
+  if (stalled_) reader_.pause();
+}
+
+void Session::on_memory(const PayloadPool::Lease& lease) noexcept {
+  waits_for_memory_ = false;
+  admit(lease);
+  stalled_ = receiving_ == nullptr && must_stall();
+  if (!stalled_) reader_.resume();
+}
+
+// ---- A request ----------------------------------------------------------------------------------
+
+std::uint32_t Session::payload_of(const nbd::RequestHeader& request, Verdict verdict) noexcept {
+  if (verdict.error != 0) return 0;
+  const auto command = static_cast<Command>(request.type);
+  if (command == Command::read || command == Command::write) return request.length;
+  return command == Command::block_status ? PayloadPool::block_size : 0;
+}
+
+void Session::admit(const PayloadPool::Lease& lease) noexcept {
+  static_assert(sizeof(Slot) <= PayloadPool::cell_room);
+  Slot& slot = *new (lease.cell) Slot(*this, lease);
+  slot.next = slots_;
+  if (slots_ != nullptr) slots_->previous = &slot;
+  slots_ = &slot;
+  ++in_flight_;
+  auto& counter = service_.stats.in_flight;
+  counter.store(counter.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
+
+  slot.cookie = header_.cookie;
+  slot.command = static_cast<Command>(header_.type);
+  slot.offset = header_.offset;
+  slot.length = header_.length;
+  slot.arrived = service_.io.now();
+  slot.flags = flags_for_volume(slot.command, header_.flags);
+
+  if (slot.command == Command::write) {
+    receiving_ = &slot;
+    if (verdict_.error != 0) return reader_.expect_nothing(header_.length);
+    return reader_.expect_payload(lease.parts, 0, header_.length);
+  }
+  reader_.expect_header(sizeof(nbd::wire::Request));
+  verdict_.error != 0 ? answer(slot, verdict_.error, verdict_.message) : submit(slot);
+}
+
+// Of the guest's flags, those that change what the volume does. FUA means nothing where nothing is
+// written, and DF nothing to a volume.
+std::uint16_t Session::flags_for_volume(Command command, std::uint16_t flags) noexcept {
+  namespace flag = nbd::command_flag;
+  switch (command) {
+    case Command::write:
+    case Command::trim:
+      return flags & flag::fua;
+    case Command::write_zeroes:
+      return flags & (flag::fua | flag::no_hole | flag::fast_zero);
+    case Command::block_status:
+      return flags & flag::req_one;
+    default:
+      return 0;
+  }
+}
+
+void Session::submit(Slot& slot) noexcept {
+  if (slot.command == Command::read || slot.command == Command::write)
+    slot.memory = slot.lease.parts;
+  if (slot.command == Command::block_status) {
+    const bool one = (slot.flags & nbd::command_flag::req_one) != 0;
+    auto* extents = static_cast<nbd::Extent*>(slot.lease.parts[0].iov_base);
+    slot.extents = {extents, one ? 1 : PayloadPool::block_size / sizeof(nbd::Extent)};
+  }
+  ++at_volume_;
+  service_.volume.submit(slot);
+}
+
+void Session::on_answer(Slot& slot, int error) noexcept {
+  --at_volume_;
+  if (state_ == State::ending) {
+    release(slot);
+    return finish_if_drained();
+  }
+  answer(slot, error, nullptr);
+}
+
+void Session::on_sent(nbd::Writer::Item& item) noexcept {
+  if (greeting_ != nullptr && &item == &greeting_->item) return on_greeting_sent();
+  release(static_cast<Slot&>(item));
+  if (state_ == State::leaving) {
+    if (in_flight_ == 0) end();
+  } else if (state_ == State::transmission && stalled_ && !must_stall()) {
+    stalled_ = false;
+    reader_.resume();
+  }
+}
+
+void Session::release(Slot& slot) noexcept {
+  (slot.previous == nullptr ? slots_ : slot.previous->next) = slot.next;
+  if (slot.next != nullptr) slot.next->previous = slot.previous;
+  --in_flight_;
+  auto& counter = service_.stats.in_flight;
+  counter.store(counter.load(std::memory_order_relaxed) - 1, std::memory_order_relaxed);
+
+  const PayloadPool::Lease lease = slot.lease;
+  slot.~Slot();
+  service_.memory.give_back(lease);  // Who waits for it may be served now; this session as well.
+}
+
+bool Session::must_stall() const noexcept {
+  return in_flight_ >= in_flight_max;
+}
+
+// ---- The end ------------------------------------------------------------------------------------
+
+void Session::leave() noexcept {
+  state_ = State::leaving;
+  reader_.pause();
+  if (in_flight_ == 0) end();
+}
+
+void Session::end() noexcept {
+  if (state_ == State::ending || state_ == State::over) return;
+  state_ = State::ending;
+  if (std::exchange(waits_for_memory_, false)) service_.memory.give_up(*this);
+  reader_.stop();
+  writer_.stop();
+  service_.io.shutdown(socket_);
+  finish_if_drained();
+}
+
+void Session::finish_if_drained() noexcept {
+  if (state_ != State::ending || reader_.pending() || writer_.pending() || at_volume_ != 0) return;
+  state_ = State::over;
+  writer_.clear();
+  receiving_ = nullptr;
+  while (slots_ != nullptr) release(*slots_);
+  service_.io.close(socket_, false);
+  owner_.on_session_over(*this);
+}
+
+}  // namespace head::exports

@@ -1,0 +1,126 @@
+// One guest's connection: handshake, then requests, each answered exactly once.
+//
+//   on_header ► validate ► memory ─┬─ (write: on_payload) ─► Volume::submit … on_done ► send ►
+//   freed
+//                 (no memory: wait)└─ refused: (drain) ─────────────────────────────► send ► freed
+//
+// Back-pressure: a session reads no further request while 64 of its own are not answered yet, the
+// answer counted as given only when the kernel has taken it, or while its disc has no memory. A
+// guest that breaks the protocol, or that leaves, ends its own session and nothing else.
+#pragma once
+
+#include "head/export/payload_pool.hpp"
+#include "head/export/server_handshake.hpp"
+#include "head/export/validate.hpp"
+#include "head/nbd/reader.hpp"
+#include "head/nbd/volume.hpp"
+#include "head/nbd/writer.hpp"
+#include "head/stats/disc_stats.hpp"
+#include "iouring/io.hpp"
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string_view>
+
+namespace head::exports {
+
+// What all sessions of a disc share.
+struct Service {
+  iouring::Io& io;
+  std::string_view name;
+  nbd::Volume& volume;
+  stats::DiscStats& stats;
+  PayloadPool::Account& memory;
+};
+
+class Session final : nbd::Reader::Owner, nbd::Writer::Owner, PayloadPool::Waiter {
+ public:
+  static constexpr unsigned in_flight_max = 64;
+
+  class Owner {
+   public:
+    // Nothing of it is pending any more and its socket is closed. It may be destroyed, but not from
+    // inside this call.
+    virtual void on_session_over(Session& session) noexcept = 0;
+
+   protected:
+    ~Owner() = default;
+  };
+
+  // Takes the socket over. `service` and `owner` must outlive the session.
+  Session(const Service& service, Owner& owner, iouring::Socket socket) noexcept;
+  Session(const Session&) = delete;
+  Session& operator=(const Session&) = delete;
+  ~Session();
+
+  void start();
+  // The volume has become known.
+  void on_info() noexcept;
+  // Hangs up; requests that the volume has are waited for. on_session_over() follows, perhaps from
+  // inside this call.
+  void end() noexcept;
+  bool over() const noexcept { return state_ == State::over; }
+
+ private:
+  enum class State : std::uint8_t {
+    handshake,
+    transmission,
+    leaving,  // Reads nothing more; ends when the last answer is sent.
+    ending,   // Hung up; drains.
+    over,
+  };
+
+  struct Slot;
+  struct Greeting;
+
+  void on_header(std::span<const std::byte> header) noexcept override;
+  void on_payload() noexcept override;
+  void on_end(int error) noexcept override;
+  void on_reader_drained() noexcept override { finish_if_drained(); }
+  void on_sent(nbd::Writer::Item& item) noexcept override;
+  void on_send_failed(int) noexcept override { end(); }
+  void on_writer_drained() noexcept override { finish_if_drained(); }
+  void on_memory(const PayloadPool::Lease& lease) noexcept override;
+
+  void negotiate(std::span<const std::byte> bytes) noexcept;
+  void apply(ServerHandshake::Step step) noexcept;
+  void expect(std::size_t size) noexcept;
+  void on_greeting_sent() noexcept;
+
+  static std::uint32_t payload_of(const nbd::RequestHeader& request, Verdict verdict) noexcept;
+  static std::uint16_t flags_for_volume(nbd::Command command, std::uint16_t flags) noexcept;
+
+  void on_request(std::span<const std::byte> header) noexcept;
+  void admit(const PayloadPool::Lease& lease) noexcept;
+  void submit(Slot& slot) noexcept;
+  void on_answer(Slot& slot, int error) noexcept;
+  void answer(Slot& slot, int error, const char* message) noexcept;
+  void release(Slot& slot) noexcept;
+  bool must_stall() const noexcept;
+
+  void leave() noexcept;
+  void finish_if_drained() noexcept;
+
+  Service service_;
+  Owner& owner_;
+  iouring::Socket socket_;
+  State state_ = State::handshake;
+  nbd::Reader reader_;
+  nbd::Writer writer_;
+
+  std::unique_ptr<Greeting> greeting_;  // Gone when the handshake is.
+  Terms terms_;
+
+  nbd::RequestHeader header_;  // Of the request that is being admitted.
+  Verdict verdict_;
+  Slot* receiving_ = nullptr;  // Whose payload is arriving, or being dropped.
+  Slot* slots_ = nullptr;      // All of this session's.
+  unsigned in_flight_ = 0;     // Those.
+  unsigned at_volume_ = 0;     // Of those, submitted and not answered.
+  bool stalled_ = false;       // Paused because of in_flight_max.
+  bool waits_for_memory_ = false;
+};
+
+}  // namespace head::exports
