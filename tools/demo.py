@@ -109,8 +109,7 @@ def measure(network, name, *options):
     after = table_statistics()
     load["connected_at_start"] = ready
     load["attach_seconds"] = took
-    stalls = headd.ask("status")["stalls"]
-    load["by_cause"] = {cause: told["count"] for cause, told in stalls.items()}
+    load["by_cause"] = headd.ask("status")["stalls"]
     load["table"] = {key: after[key] - before[key] for key in ("table_fulls", "forced_gc_runs")}
     load["table"]["entries"] = after["entries"]
     load["limits"] = limits()
