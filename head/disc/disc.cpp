@@ -132,12 +132,14 @@ void Disc::on_closed(Link& link, const std::string& problem,
 }
 
 void Disc::close() noexcept {
-  assert(outstanding_ == 0);
   closing_ = true;
   tell(stats::DiscState::detaching);
   for (Link& link : links_) {
     io_.disarm(link.retry_);
-    link.connection.leave();
+    if (link.connection.in_flight() == 0)
+      link.connection.leave();
+    else
+      link.connection.fail("the disc is detached");
   }
   finish_closing();
 }

@@ -57,7 +57,8 @@ class Disc final : public nbd::Volume, Reshape::Owner {
 
   void open();
   void submit(nbd::Request& request) noexcept override;
-  // Nothing is outstanding. Ends in on_disc_closed(), never inside the call.
+  // For good. What is outstanding is answered with ESHUTDOWN once the kernel has let go of it.
+  // Ends in on_disc_closed(), never inside the call.
   void close() noexcept;
 
  private:
@@ -104,8 +105,10 @@ class Disc final : public nbd::Volume, Reshape::Owner {
   nbd::Connection* free_connection() noexcept;
   bool is_piece(const nbd::Request& request) const noexcept;
   void complete(nbd::Request& request, int error) noexcept;
+  void answer_later(nbd::Request& request) noexcept;
   void on_nothing_to_do(iouring::Result result) noexcept;
   void finish_closing() noexcept;
+  void abandon_all() noexcept;
 
   void send_piece(Reshape& reshape) noexcept override;
   bool may_change(const Reshape& reshape, Range block) noexcept override;

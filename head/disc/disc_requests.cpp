@@ -3,17 +3,19 @@
 
 #include <algorithm>
 #include <cassert>
+#include <cerrno>
 
 namespace head::disc {
 
 void Disc::submit(nbd::Request& request) noexcept {
-  assert(known_ && !closing_);
+  assert(known_);
   if (outstanding_++ == 0) {
     last_progress_ = io_.now();
     if (!watched_) patience_.watch(*this);
     watched_ = true;
   }
   stats_->in_flight.store(outstanding_, std::memory_order_relaxed);
+  if (closing_) return answer_later(request);
   // Changes start in the order in which they came, once one of them has had to wait.
   const bool behind = !held_.empty() && changes(request.command);
   if (behind || must_wait(request)) return held_.push(request);
@@ -35,11 +37,7 @@ void Disc::start(nbd::Request& request) noexcept {
 }
 
 void Disc::start_reshaped(nbd::Request& request) noexcept {
-  if (!next_piece(request, 0, tail_)) {  // A TRIM of less than a block.
-    nothing_to_do_.push(request);
-    if (!answer_nothing_.pending()) io_.defer(answer_nothing_);
-    return;
-  }
+  if (!next_piece(request, 0, tail_)) return answer_later(request);  // A TRIM within one block.
   const std::uint64_t block = tail_.block_minimum;
   const Range range = range_of(request);
   if (changes(request.command) && request.command != nbd::Command::trim) {
@@ -100,8 +98,26 @@ void Disc::complete(nbd::Request& request, int error) noexcept {
   request.on_done(error);  // Last: it may be submitted again.
 }
 
+void Disc::answer_later(nbd::Request& request) noexcept {
+  nothing_to_do_.push(request);
+  if (!answer_nothing_.pending()) io_.defer(answer_nothing_);
+}
+
 void Disc::on_nothing_to_do(iouring::Result) noexcept {
-  while (nbd::Request* request = nothing_to_do_.pop()) complete(*request, 0);
+  while (nbd::Request* request = nothing_to_do_.pop()) complete(*request, closing_ ? ESHUTDOWN : 0);
+}
+
+// No connection is left, and none will come.
+void Disc::abandon_all() noexcept {
+  while (outstanding_ != 0) {
+    if (nbd::Request* request = waiting_.pop()) {
+      on_answer(*request, ESHUTDOWN);
+    } else if (nbd::Request* held = held_.pop()) {
+      complete(*held, ESHUTDOWN);
+    } else {
+      break;
+    }
+  }
 }
 
 void Disc::send_piece(Reshape& reshape) noexcept {

@@ -1,0 +1,278 @@
+#include "tests/sim/nbd_server.hpp"
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+#include <string>
+
+namespace sim {
+
+using head::be16;
+using head::be32;
+using head::be64;
+using head::nbd::Command;
+namespace wire = head::nbd::wire;
+namespace command_flag = head::nbd::command_flag;
+
+namespace {
+
+template <class T>
+void put(Bytes& to, const T& value) {
+  const auto bytes = wire::bytes_of(value);
+  to.insert(to.end(), bytes.begin(), bytes.end());
+}
+
+void drop(Bytes& from, std::size_t size) {
+  from.erase(from.begin(), from.begin() + static_cast<std::ptrdiff_t>(size));
+}
+
+void option_reply(Bytes& to, std::uint32_t option, wire::OptionReplyType type,
+                  const Bytes& body = {}) {
+  wire::OptionReply head;
+  head.option = option;
+  head.type = static_cast<std::uint32_t>(type);
+  head.length = static_cast<std::uint32_t>(body.size());
+  put(to, head);
+  to.insert(to.end(), body.begin(), body.end());
+}
+
+}  // namespace
+
+bool NbdServer::on_bytes(Bytes& from_us, Bytes& to_us) {
+  if (phase_ == Phase::over) return false;
+  if (phase_ != Phase::transmission && !negotiate(from_us, to_us)) return false;
+  if (phase_ != Phase::transmission) return true;
+  collect(from_us);
+  while (!asked_.empty()) {
+    const std::size_t which =
+        chance(state_.options.shuffle)
+            ? std::uniform_int_distribution<std::size_t>(0, asked_.size() - 1)(random_)
+            : 0;
+    const Asked asked = asked_[which];
+    asked_.erase(asked_.begin() + static_cast<std::ptrdiff_t>(which));
+    cookies_.erase(asked.header.cookie);
+    if (asked.header.type == static_cast<std::uint16_t>(Command::disconnect)) {
+      phase_ = Phase::over;
+      return false;
+    }
+    answer(asked, to_us);
+  }
+  return true;
+}
+
+bool NbdServer::negotiate(Bytes& from_us, Bytes& to_us) {
+  if (phase_ == Phase::fresh) {
+    ++state_.connections;
+    wire::NewstyleHello hello;
+    hello.flags = std::uint16_t{3};
+    put(to_us, hello);
+    phase_ = Phase::flags;
+  }
+  if (phase_ == Phase::flags && from_us.size() >= 4) {
+    drop(from_us, 4);
+    phase_ = Phase::options;
+  }
+  while (phase_ == Phase::options && from_us.size() >= sizeof(wire::OptionRequest)) {
+    const auto head = wire::load<wire::OptionRequest>(from_us);
+    const std::size_t whole = sizeof head + head.length;
+    if (from_us.size() < whole) break;
+    const Bytes body(from_us.begin() + sizeof head,
+                     from_us.begin() + static_cast<std::ptrdiff_t>(whole));
+    drop(from_us, whole);
+    if (!option(head.option, body, to_us)) return false;
+  }
+  return true;
+}
+
+bool NbdServer::option(std::uint32_t number, const Bytes& body, Bytes& to_us) {
+  using Reply = wire::OptionReplyType;
+  switch (static_cast<wire::Option>(number)) {
+    case wire::Option::structured_reply:
+      structured_ = state_.options.structured;
+      option_reply(to_us, number, structured_ ? Reply::ack : Reply::err_unsup);
+      return true;
+    case wire::Option::set_meta_context: {
+      Bytes context;
+      put(context, be32(7u));
+      for (const char c : std::string("base:allocation")) context.push_back(std::byte(c));
+      option_reply(to_us, number, Reply::meta_context, context);
+      option_reply(to_us, number, Reply::ack);
+      context_ = true;
+      return true;
+    }
+    case wire::Option::go: {
+      Bytes info;
+      wire::InfoExport what;
+      what.size = state_.data.size();
+      what.flags = state_.options.flags;
+      put(info, what);
+      option_reply(to_us, number, Reply::info, info);
+      if (state_.options.block_minimum != 0) {
+        wire::InfoBlockSize sizes;
+        sizes.minimum = state_.options.block_minimum;
+        sizes.preferred = std::max(4096u, state_.options.block_minimum);
+        sizes.payload_maximum = state_.options.payload_maximum;
+        Bytes block_info;
+        put(block_info, sizes);
+        option_reply(to_us, number, Reply::info, block_info);
+      }
+      option_reply(to_us, number, Reply::ack);
+      phase_ = Phase::transmission;
+      return true;
+    }
+    case wire::Option::abort:
+      option_reply(to_us, number, Reply::ack);
+      return false;
+    default:
+      option_reply(to_us, number, Reply::err_unsup);
+      return true;
+  }
+  (void)body;
+}
+
+void NbdServer::collect(Bytes& from_us) {
+  while (from_us.size() >= sizeof(wire::Request)) {
+    const auto header = head::nbd::decode_request(
+        std::span<const std::byte, sizeof(wire::Request)>(from_us.data(), sizeof(wire::Request)));
+    if (!header) {
+      state_.complaints.push_back("bad request magic");
+      return;
+    }
+    const bool write = header->type == static_cast<std::uint16_t>(Command::write);
+    const std::size_t whole = sizeof(wire::Request) + (write ? header->length : 0);
+    if (from_us.size() < whole) return;
+    Asked asked{.header = *header, .payload = {}};
+    asked.payload.assign(from_us.begin() + sizeof(wire::Request),
+                         from_us.begin() + static_cast<std::ptrdiff_t>(whole));
+    drop(from_us, whole);
+    check(asked);
+    asked_.push_back(std::move(asked));
+  }
+}
+
+void NbdServer::check(const Asked& asked) {
+  const auto& header = asked.header;
+  const auto complain = [&](const std::string& what) {
+    state_.complaints.push_back(what + " at " + std::to_string(header.offset) + "+" +
+                                std::to_string(header.length));
+  };
+  if (!cookies_.insert(header.cookie).second) complain("a cookie twice");
+  const auto command = static_cast<Command>(header.type);
+  if (command == Command::flush || command == Command::disconnect) {
+    if (header.offset != 0 || header.length != 0) complain("a flush of a range");
+    return;
+  }
+  const std::uint64_t block =
+      std::max(1u, state_.options.block_minimum == 0 ? 512u : state_.options.block_minimum);
+  if (header.length == 0) complain("nothing asked");
+  if (!head::nbd::inside(header.offset, header.length, 0, state_.data.size()))
+    complain("beyond the end");
+  if (header.offset % block != 0 || header.length % block != 0) complain("unaligned");
+  const bool payload = command == Command::read || command == Command::write;
+  if (payload && header.length > state_.options.payload_maximum) complain("too long");
+}
+
+void NbdServer::apply(const Asked& asked) {
+  const auto& header = asked.header;
+  const auto from = state_.data.begin() + static_cast<std::ptrdiff_t>(header.offset);
+  switch (static_cast<Command>(header.type)) {
+    case Command::write:
+      ++state_.writes;
+      std::copy(asked.payload.begin(), asked.payload.end(), from);
+      break;
+    case Command::write_zeroes:
+      std::fill_n(from, header.length, std::byte{0});
+      break;
+    case Command::flush:
+      ++state_.flushes;
+      break;
+    default:
+      break;  // TRIM keeps what is there, as it may.
+  }
+}
+
+void NbdServer::answer(const Asked& asked, Bytes& to_us) {
+  if (!state_.complaints.empty()) return reply(asked, EINVAL, to_us);
+  if (chance(state_.options.shutdown)) return reply(asked, ESHUTDOWN, to_us);
+  const auto command = static_cast<Command>(asked.header.type);
+  if (command == Command::read) return answer_read(asked, to_us);
+  if (command != Command::block_status) {
+    apply(asked);
+    return reply(asked, 0, to_us);
+  }
+  wire::StructuredReply chunk;
+  chunk.flags = wire::reply_flag_done;
+  chunk.type = static_cast<std::uint16_t>(wire::Chunk::block_status);
+  chunk.cookie = asked.header.cookie;
+  chunk.length = std::uint32_t{4 + 8};
+  put(to_us, chunk);
+  put(to_us, be32(7u));
+  wire::BlockDescriptor extent;
+  extent.length = asked.header.length;
+  put(to_us, extent);
+}
+
+void NbdServer::reply(const Asked& asked, std::uint32_t error, Bytes& to_us) const {
+  const bool read = asked.header.type == static_cast<std::uint16_t>(Command::read);
+  if (!structured_ || !read || error == 0) {
+    if (!(structured_ && read)) {
+      wire::SimpleReply simple;
+      simple.error = error;
+      simple.cookie = asked.header.cookie;
+      return put(to_us, simple);
+    }
+  }
+  wire::StructuredReply chunk;
+  chunk.flags = wire::reply_flag_done;
+  chunk.type = static_cast<std::uint16_t>(wire::Chunk::error);
+  chunk.cookie = asked.header.cookie;
+  chunk.length = std::uint32_t{6 + 4};
+  put(to_us, chunk);
+  put(to_us, be32(error));
+  put(to_us, be16(std::uint16_t{4}));
+  put(to_us, be32(0x6f6f7073u));
+}
+
+void NbdServer::answer_read(const Asked& asked, Bytes& to_us) {
+  const auto& header = asked.header;
+  ++state_.reads;
+  const auto* data = state_.data.data() + header.offset;
+  if (!structured_) {
+    wire::SimpleReply simple;
+    simple.cookie = header.cookie;
+    put(to_us, simple);
+    to_us.insert(to_us.end(), data, data + header.length);
+    return;
+  }
+  // Cut into stretches; zeroes may be holes; any order, unless DF forbids it.
+  std::vector<std::pair<std::uint32_t, std::uint32_t>> stretches;
+  const bool whole = (header.flags & command_flag::df) != 0;
+  for (std::uint32_t from = 0; from < header.length;) {
+    const std::uint32_t left = header.length - from;
+    const std::uint32_t size = whole || chance(0.6)
+                                   ? left
+                                   : std::uniform_int_distribution<std::uint32_t>(1, left)(random_);
+    stretches.emplace_back(from, size);
+    from += size;
+  }
+  if (chance(0.5)) std::shuffle(stretches.begin(), stretches.end(), random_);
+  for (std::size_t i = 0; i < stretches.size(); ++i) {
+    const auto [from, size] = stretches[i];
+    const bool hole = std::all_of(data + from, data + from + size,
+                                  [](std::byte byte) { return byte == std::byte{0}; });
+    wire::StructuredReply chunk;
+    chunk.flags = i + 1 == stretches.size() ? wire::reply_flag_done : std::uint16_t{0};
+    chunk.type =
+        static_cast<std::uint16_t>(hole ? wire::Chunk::offset_hole : wire::Chunk::offset_data);
+    chunk.cookie = header.cookie;
+    chunk.length = hole ? 12 : 8 + size;
+    put(to_us, chunk);
+    put(to_us, be64(header.offset + from));
+    if (hole)
+      put(to_us, be32(size));
+    else
+      to_us.insert(to_us.end(), data + from, data + from + size);
+  }
+}
+
+}  // namespace sim

@@ -1,0 +1,65 @@
+// A simulated tail: fixed newstyle, a store that outlives its connections, and every freedom that
+// the protocol gives a server: replies in any order, reads in chunks in any order, holes.
+#pragma once
+
+#include "head/nbd/wire.hpp"
+#include "tests/sim/sim_io.hpp"
+
+#include <random>
+#include <set>
+#include <vector>
+
+namespace sim {
+
+struct TailOptions {
+  std::uint16_t flags = 0x0d6d;     // FLUSH FUA TRIM WRITE_ZEROES DF MULTI_CONN CACHE FAST_ZERO.
+  std::uint32_t block_minimum = 0;  // 0: says nothing of block sizes.
+  std::uint32_t payload_maximum = 32u << 20;
+  bool structured = true;
+  double shuffle = 0.3;   // Answers a request out of turn.
+  double shutdown = 0.0;  // Answers ESHUTDOWN, and means it.
+};
+
+// What a tail keeps, and what it saw.
+struct TailState {
+  explicit TailState(std::size_t size) : data(size) {}
+
+  Bytes data;
+  TailOptions options;
+  std::uint64_t connections = 0;
+  std::uint64_t reads = 0, writes = 0, flushes = 0;
+  std::vector<std::string> complaints;  // Requests that no client may send.
+};
+
+class NbdServer final : public Peer {
+ public:
+  NbdServer(TailState& state, std::uint64_t seed) : state_(state), random_(seed) {}
+
+  bool on_bytes(Bytes& from_us, Bytes& to_us) override;
+
+ private:
+  struct Asked {
+    head::nbd::RequestHeader header;
+    Bytes payload;
+  };
+
+  bool negotiate(Bytes& from_us, Bytes& to_us);
+  bool option(std::uint32_t number, const Bytes& body, Bytes& to_us);
+  void collect(Bytes& from_us);
+  void answer(const Asked& asked, Bytes& to_us);
+  void answer_read(const Asked& asked, Bytes& to_us);
+  void check(const Asked& asked);
+  void apply(const Asked& asked);
+  void reply(const Asked& asked, std::uint32_t error, Bytes& to_us) const;
+  bool chance(double p) { return p > 0 && std::bernoulli_distribution(p)(random_); }
+
+  TailState& state_;
+  std::mt19937_64 random_;
+  enum class Phase { fresh, flags, options, transmission, over } phase_ = Phase::fresh;
+  bool structured_ = false;
+  bool context_ = false;
+  std::vector<Asked> asked_;
+  std::set<std::uint64_t> cookies_;
+};
+
+}  // namespace sim

@@ -1,0 +1,112 @@
+#include "tests/sim/sim_io.hpp"
+
+#include <algorithm>
+#include <cstring>
+
+namespace sim {
+
+bool SimIo::step() {
+  now_ += std::chrono::microseconds(1);
+  timers_.fire(now_);
+  // Deferred handlers run before anything from outside, in order.
+  const auto deferred = std::find_if(pending_.begin(), pending_.end(),
+                                     [](const Pending& op) { return op.kind == Kind::deferred; });
+  if (deferred != pending_.end()) {
+    iouring::Completion& completion = *deferred->completion;
+    pending_.erase(deferred);
+    finish(completion, {});
+    return true;
+  }
+  std::vector<std::size_t> order(pending_.size());
+  for (std::size_t i = 0; i < order.size(); ++i) order[i] = i;
+  std::shuffle(order.begin(), order.end(), random_);
+  for (const std::size_t i : order) {
+    const Pending op = pending_[i];
+    if (!op.cancelled && chance(faults.stall)) continue;
+    const auto result = op.cancelled ? iouring::Result{.res = -ECANCELED} : perform(op);
+    if (!result) continue;
+    pending_.erase(pending_.begin() + static_cast<std::ptrdiff_t>(i));
+    finish(*op.completion, *result);
+    return true;
+  }
+  // Was it only luck that nothing happened?
+  return std::any_of(pending_.begin(), pending_.end(), [this](const Pending& op) {
+    if (op.kind == Kind::accept) return false;
+    if (op.kind != Kind::recv && op.kind != Kind::recv_pooled) return true;
+    const Socket& socket = sockets_.at(op.socket);
+    return op.cancelled || socket.shut || socket.broken || socket.hung_up || !socket.to_us.empty();
+  });
+}
+
+bool SimIo::step_or_wait() {
+  if (step()) return true;
+  const auto next = timers_.earliest();
+  if (!next) return false;
+  now_ = std::max(now_, *next);
+  timers_.fire(now_);
+  return true;
+}
+
+std::optional<iouring::Result> SimIo::perform(const Pending& op) {
+  if (op.kind == Kind::accept) return std::nullopt;
+  Socket& socket = sockets_.at(op.socket);
+  if (op.kind == Kind::connect) {
+    if (chance(faults.refuse)) return iouring::Result{.res = -ECONNREFUSED};
+    socket.peer = make_peer_();
+    socket.hung_up = !socket.peer->on_bytes(socket.from_us, socket.to_us);
+    return iouring::Result{.res = 0};
+  }
+  if (!socket.shut && chance(faults.reset)) {
+    socket.broken = true;
+    socket.to_us.clear();
+    return iouring::Result{.res = -ECONNRESET};
+  }
+  if (op.kind == Kind::send) return perform_send(op, socket);
+  return perform_recv(op, socket);
+}
+
+std::optional<iouring::Result> SimIo::perform_recv(const Pending& op, Socket& socket) {
+  if (socket.shut) return iouring::Result{.res = 0};
+  if (socket.broken) return iouring::Result{.res = -ECONNRESET};
+  if (socket.to_us.empty()) {
+    if (socket.hung_up) return iouring::Result{.res = 0};
+    return std::nullopt;
+  }
+  if (op.kind == Kind::recv_pooled) {
+    const std::size_t size = some_of(std::min(op.at_most, socket.to_us.size()));
+    lent_.assign(socket.to_us.begin(), socket.to_us.begin() + static_cast<std::ptrdiff_t>(size));
+    socket.to_us.erase(socket.to_us.begin(),
+                       socket.to_us.begin() + static_cast<std::ptrdiff_t>(size));
+    return iouring::Result{
+        .res = static_cast<int>(size), .bytes = lent_, .more_waiting = !socket.to_us.empty()};
+  }
+  std::size_t room = 0;
+  for (std::size_t i = 0; i < op.message->msg_iovlen; ++i) room += op.message->msg_iov[i].iov_len;
+  const std::size_t size = some_of(std::min(room, socket.to_us.size()));
+  std::size_t copied = 0;
+  for (std::size_t i = 0; copied < size; ++i) {
+    const iovec& part = op.message->msg_iov[i];
+    const std::size_t here = std::min(part.iov_len, size - copied);
+    std::memcpy(part.iov_base, socket.to_us.data() + copied, here);
+    copied += here;
+  }
+  socket.to_us.erase(socket.to_us.begin(),
+                     socket.to_us.begin() + static_cast<std::ptrdiff_t>(size));
+  return iouring::Result{.res = static_cast<int>(size)};
+}
+
+iouring::Result SimIo::perform_send(const Pending& op, Socket& socket) {
+  if (socket.shut || socket.broken || socket.hung_up) return {.res = -EPIPE};
+  Bytes all(op.from.begin(), op.from.end());
+  for (std::size_t i = 0; op.message != nullptr && i < op.message->msg_iovlen; ++i) {
+    const auto* base = static_cast<const std::byte*>(op.message->msg_iov[i].iov_base);
+    all.insert(all.end(), base, base + op.message->msg_iov[i].iov_len);
+  }
+  const std::size_t size = some_of(all.size());
+  socket.from_us.insert(socket.from_us.end(), all.begin(),
+                        all.begin() + static_cast<std::ptrdiff_t>(size));
+  socket.hung_up = !socket.peer->on_bytes(socket.from_us, socket.to_us);
+  return {.res = static_cast<int>(size)};
+}
+
+}  // namespace sim

@@ -1,0 +1,166 @@
+// A world with no kernel: sockets, remote ends, time, and one seed. The same seed replays the same
+// run. The production code of connections, discs and sessions runs on it unchanged, while the world
+// does to it what networks do: short transfers, delays, resets, refusals, in any order.
+#pragma once
+
+#include "iouring/io.hpp"
+
+#include <cerrno>
+#include <deque>
+#include <functional>
+#include <map>
+#include <memory>
+#include <optional>
+#include <random>
+#include <vector>
+
+namespace sim {
+
+using Bytes = std::vector<std::byte>;
+
+// How likely things go wrong, per operation.
+struct Faults {
+  double partial = 0.5;  // Moves only some of its bytes.
+  double reset = 0.0;    // The connection breaks.
+  double refuse = 0.0;   // A connect fails.
+  double stall = 0.3;    // Nothing happens to this operation in this step.
+};
+
+// The other end of a socket.
+class Peer {
+ public:
+  virtual ~Peer() = default;
+  // Bytes have come from us; it may append to `to_us`. False: it hangs up, once `to_us` is read.
+  virtual bool on_bytes(Bytes& from_us, Bytes& to_us) = 0;
+};
+
+class SimIo final : public iouring::Io {
+ public:
+  using MakePeer = std::function<std::unique_ptr<Peer>()>;
+
+  SimIo(std::uint64_t seed, Faults with, MakePeer make_peer)
+      : faults(with), random_(seed), make_peer_(std::move(make_peer)) {}
+
+  Faults faults;
+
+  // A socket whose other end is `peer`, connected already.
+  iouring::Socket connected(std::unique_ptr<Peer> peer) {
+    const iouring::Socket socket = open_tcp({});
+    sockets_.at(socket.index).peer = std::move(peer);
+    return socket;
+  }
+
+  iouring::Socket open_tcp(const iouring::TcpOptions&) override {
+    const int index = next_socket_++;
+    sockets_[index];
+    return {.index = index, .direct = true};
+  }
+  iouring::Socket adopt(iouring::UniqueFd fd) override {
+    return {.index = fd.release(), .direct = false};
+  }
+  void connect(iouring::Completion& completion, iouring::Socket socket,
+               const sockaddr_in6&) override {
+    start({.completion = &completion, .kind = Kind::connect, .socket = socket.index});
+  }
+  void accept(iouring::Completion& completion, iouring::Socket socket) override {
+    start({.completion = &completion, .kind = Kind::accept, .socket = socket.index});
+  }
+  void recv(iouring::Completion& completion, iouring::Socket socket, const msghdr& into) override {
+    start(
+        {.completion = &completion, .kind = Kind::recv, .socket = socket.index, .message = &into});
+  }
+  void recv_pooled(iouring::Completion& completion, iouring::Socket socket, std::size_t at_most,
+                   bool) override {
+    start({.completion = &completion,
+           .kind = Kind::recv_pooled,
+           .socket = socket.index,
+           .at_most = at_most == 0 ? 4096 : at_most});
+  }
+  void send(iouring::Completion& completion, iouring::Socket socket,
+            std::span<const std::byte> from) override {
+    start({.completion = &completion, .kind = Kind::send, .socket = socket.index, .from = from});
+  }
+  void send(iouring::Completion& completion, iouring::Socket socket, const msghdr& from) override {
+    start(
+        {.completion = &completion, .kind = Kind::send, .socket = socket.index, .message = &from});
+  }
+  void cancel(iouring::Completion& completion) noexcept override {
+    for (Pending& op : pending_)
+      if (op.completion == &completion) op.cancelled = true;
+  }
+  void shutdown(iouring::Socket socket) noexcept override { sockets_.at(socket.index).shut = true; }
+  void close(iouring::Socket socket, bool) noexcept override {
+    for (const Pending& op : pending_)
+      if (op.socket == socket.index && op.kind != Kind::deferred) std::abort();  // Not drained.
+    sockets_.erase(socket.index);
+  }
+  void quick_ack(iouring::Socket) noexcept override { ++quick_acks; }
+  void defer(iouring::Completion& completion) override {
+    start({.completion = &completion, .kind = Kind::deferred});
+  }
+  void arm(iouring::Timer& timer, iouring::Instant deadline) override {
+    timers_.arm(timer, deadline);
+  }
+  void disarm(iouring::Timer& timer) noexcept override { timers_.disarm(timer); }
+  iouring::Instant now() const noexcept override { return now_; }
+
+  // Lets one thing happen. False when nothing can any more, short of a timer.
+  bool step();
+  // The same, but jumps to the next timer when nothing else can happen. False: the world is still.
+  bool step_or_wait();
+
+  void advance(iouring::Duration time) {
+    now_ += time;
+    timers_.fire(now_);
+  }
+
+  bool chance(double p) { return p > 0 && std::bernoulli_distribution(p)(random_); }
+  std::size_t pick(std::size_t below) {
+    return std::uniform_int_distribution<std::size_t>(0, below - 1)(random_);
+  }
+  std::mt19937_64& random() { return random_; }
+  std::size_t sockets_open() const { return sockets_.size(); }
+
+  std::uint64_t quick_acks = 0;
+
+ private:
+  enum class Kind { connect, accept, recv, recv_pooled, send, deferred };
+  struct Pending {
+    iouring::Completion* completion;
+    Kind kind;
+    int socket = -1;
+    const msghdr* message = nullptr;
+    std::span<const std::byte> from{};
+    std::size_t at_most = 0;
+    bool cancelled = false;
+  };
+  struct Socket {
+    std::unique_ptr<Peer> peer;
+    Bytes from_us, to_us;
+    bool hung_up = false;  // The peer will send no more.
+    bool shut = false;     // We closed both ways.
+    bool broken = false;
+  };
+
+  void start(Pending op) {
+    begin(*op.completion);
+    pending_.push_back(op);
+  }
+  std::optional<iouring::Result> perform(const Pending& op);
+  std::optional<iouring::Result> perform_recv(const Pending& op, Socket& socket);
+  iouring::Result perform_send(const Pending& op, Socket& socket);
+  std::size_t some_of(std::size_t bytes) {
+    return bytes > 1 && chance(faults.partial) ? 1 + pick(bytes) : bytes;
+  }
+
+  std::mt19937_64 random_;
+  MakePeer make_peer_;
+  iouring::Timers timers_;
+  iouring::Instant now_{std::chrono::hours(1)};
+  int next_socket_ = 1'000'000;
+  std::map<int, Socket> sockets_;
+  std::vector<Pending> pending_;
+  Bytes lent_;
+};
+
+}  // namespace sim
