@@ -152,6 +152,7 @@ void Disc::finish_closing() noexcept {
 }
 
 void Disc::on_drained(iouring::Result) noexcept {
+  abandon_all();
   owner_.on_disc_closed(*this);
 }
 
