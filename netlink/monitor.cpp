@@ -14,8 +14,6 @@ namespace netlink {
 
 namespace {
 
-// A notification takes about 832 bytes of it: room for some 80,000.
-constexpr int buffer_bytes = 64 * 1024 * 1024;
 constexpr std::size_t changes_max = 4096;
 constexpr std::size_t receive_bytes = 32 * 1024;
 
@@ -40,7 +38,7 @@ void note(const MessageView& message, Changes& changes) {
 
 }  // namespace
 
-Monitor::Monitor(std::uint32_t except_port) : in_(receive_bytes) {
+Monitor::Monitor(std::uint32_t except_port, int buffer_bytes) : in_(receive_bytes) {
   socket_.set_receive_buffer(buffer_bytes);
   filter(except_port);
   socket_.join(RTNLGRP_NEIGH);
@@ -75,7 +73,10 @@ Changes Monitor::read() {
   while (changes.neighbours.size() + changes.links.size() < changes_max) {
     const ssize_t got = ::recv(fd(), in_.data(), in_.size(), MSG_DONTWAIT | MSG_TRUNC);
     if (got < 0 && errno == EINTR) continue;
-    if (got < 0 && errno != ENOBUFS) break;
+    if (got < 0 && errno != ENOBUFS) {
+      changes.drained = true;
+      break;
+    }
     if (got < 0 || static_cast<std::size_t>(got) > in_.size()) {
       changes.lost = true;
       continue;

@@ -28,16 +28,22 @@ struct Changes {
   std::vector<NeighbourChange> neighbours;
   std::vector<LinkChange> links;
   bool addresses = false;  // An address of this host came or went.
-  bool lost = false;       // Notifications were dropped: dump, and compare.
+  // Notifications were dropped. More may be, silently, until everything has been read (the kernel
+  // calls the socket congested until then): read until `drained`, then dump, and compare.
+  bool lost = false;
+  bool drained = false;  // There was nothing more to read.
 
   bool empty() const noexcept { return neighbours.empty() && links.empty() && !addresses && !lost; }
 };
 
 class Monitor {
  public:
+  // A notification takes about 832 bytes of it: room for some 80,000.
+  static constexpr int default_buffer_bytes = 64 * 1024 * 1024;
+
   // Leaves out neighbour changes caused by the socket with that port; 0 leaves out none. Throws
   // std::system_error.
-  explicit Monitor(std::uint32_t except_port = 0);
+  explicit Monitor(std::uint32_t except_port = 0, int buffer_bytes = default_buffer_bytes);
 
   int fd() const noexcept { return socket_.fd(); }
 

@@ -8,6 +8,7 @@
 
 #include "head/neigh/snapshot.hpp"
 #include "head/neigh/want.hpp"
+#include "netlink/monitor.hpp"
 
 #include <chrono>
 #include <cstdint>
@@ -30,6 +31,7 @@ struct Options {
   std::uint32_t resolutions_burst = 100;
   std::uint32_t repairs_per_second = 50'000;
   std::uint32_t repairs_burst = 200'000;
+  int monitor_bytes = netlink::Monitor::default_buffer_bytes;  // For the kernel's notifications.
   std::uint32_t table_max = 4u << 20;  // gc_thresh3 is never raised above this by us.
 };
 

@@ -31,7 +31,7 @@ Instant clock_now() {
 Keeper::Work::Work(Options options)
     : options_(std::move(options)),
       capabilities_(options_.enabled ? netlink::probe_capabilities() : netlink::Capabilities()),
-      monitor_(table_.socket().port()),
+      monitor_(table_.socket().port(), options_.monitor_bytes),
       places_(table_.socket()),
       limits_(options_.enabled ? options_.table_netns : std::string(), options_.table_max),
       ledger_({.coalesce = options_.coalesce,
@@ -188,6 +188,11 @@ void Keeper::Work::on_changes(Instant now) {
   for (const netlink::NeighbourChange& change : changes.neighbours) on_neighbour(change, now);
   if (changes.lost) {
     ++notifications_lost_;
+    resync_ = true;
+  }
+  if (resync_ && changes.drained) {
+    resync_ = false;
+    places_.refresh();
     reconcile_at_ = now;
   }
   if (moved) {

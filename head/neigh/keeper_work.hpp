@@ -105,6 +105,7 @@ class Keeper::Work {
   std::set<netlink::NeighbourKey> leftovers_;  // Of a former run; nobody wanted them yet.
   std::vector<Report> reports_;
   Instant reconcile_at_, limits_at_, place_at_, orphans_at_;
+  bool resync_ = false;  // Notifications were lost, and there are more to read.
   std::uint64_t notifications_lost_ = 0, raises_ = 0, looks_ = 0, looks_bad_ = 0;
 
   std::mutex inbox_lock_;
