@@ -151,9 +151,9 @@ std::optional<Refusal> Agent::check(const DiscSpec& spec, bool& fresh) const {
   if (fresh) return std::nullopt;
   if (at->second.going)
     return Refusal{Refusal::Why::detaching,
-                   fmt::format("disc {} is being detached; wait for that with `headctl detach {} "
-                               "--wait`, then attach it again",
-                               spec.name, spec.name)};
+                   fmt::format("disc {} is being detached; attach it again once `headctl discs` "
+                               "lists it no longer",
+                               spec.name)};
   if (*at->second.spec != spec)
     return Refusal{
         Refusal::Why::exists,

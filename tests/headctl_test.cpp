@@ -1,0 +1,157 @@
+// The real headctl against the real API server over an agent with fakes.
+#include "control_fakes.hpp"
+#include "head/control/api_server.hpp"
+
+#include <nlohmann/json.hpp>
+
+#include <cstdio>
+#include <fstream>
+#include <sstream>
+#include <sys/wait.h>
+
+using namespace head;
+using nlohmann::json;
+using test::Head;
+using namespace std::chrono_literals;
+
+namespace {
+
+struct Outcome {
+  int status = -1;
+  std::string out, err;
+};
+
+struct Daemon : Head {
+  Daemon() : Head(2, 1000) {
+    server = std::make_unique<control::ApiServer>(
+        *agent, control::Api::Options{.run_dir = folder.path, .version = "test"},
+        control::Config::Socket{.mode = 0600, .group = ""});
+  }
+
+  // As a shell would; the arguments of these tests need no quoting but what they bring.
+  Outcome headctl(const std::string& arguments) const {
+    const auto err = folder.path / "stderr";
+    const std::string command =
+        fmt::format("{} --api {} {} 2>{}", HEADCTL, (folder.path / "api.sock").native(), arguments,
+                    err.native());
+    Outcome outcome;
+    std::FILE* pipe = ::popen(command.c_str(), "r");
+    REQUIRE(pipe != nullptr);
+    char piece[4096];
+    while (const std::size_t got = std::fread(piece, 1, sizeof piece, pipe))
+      outcome.out.append(piece, got);
+    const int status = ::pclose(pipe);
+    REQUIRE(WIFEXITED(status));
+    outcome.status = WEXITSTATUS(status);
+    std::ostringstream text;
+    text << std::ifstream(err).rdbuf();
+    outcome.err = text.str();
+    return outcome;
+  }
+
+  std::string file(const std::string& name, std::string_view text) const {
+    std::ofstream(folder.path / name) << text;
+    return folder.path / name;
+  }
+
+  std::unique_ptr<control::ApiServer> server;
+};
+
+}  // namespace
+
+TEST_CASE("headctl attaches, shows and detaches", "[headctl]") {
+  Daemon daemon;
+  const Outcome attached =
+      daemon.headctl("attach web1 nbd://[fd00::1]/web1 --lladdr 52:54:00:12:34:56 --wait");
+  CAPTURE(attached.err);
+  REQUIRE(attached.status == 0);
+  CHECK(attached.out.find("web1 is ready") == 0);
+  CHECK(daemon.agent->disc("web1")->spec->lladdr.has_value());
+
+  CHECK(daemon.headctl("discs").out.find("web1") != std::string::npos);
+  CHECK(daemon.headctl("discs web1").out.find("state") != std::string::npos);
+  CHECK(json::parse(daemon.headctl("discs --json").out)["discs"][0]["name"] == "web1");
+  CHECK(json::parse(daemon.headctl("discs web1 --json").out)["state"] == "ready");
+  CHECK(daemon.headctl("neigh").out.find("web1") != std::string::npos);
+  CHECK(json::parse(daemon.headctl("neigh --json").out)["source"] == "headd");
+  CHECK(json::parse(daemon.headctl("status --json").out)["discs"] == 1);
+  CHECK(daemon.headctl("status").out.find("1 ready") != std::string::npos);
+
+  auto* const thread = daemon.threads[daemon.threads[0]->size() == 1 ? 0 : 1];
+  thread->stats("web1")->record(stats::Operation::read, 4096, 0, 1ms);
+  CHECK(daemon.headctl("latency web1").out.find("read") != std::string::npos);
+  CHECK(json::parse(daemon.headctl("latency --json").out)["operations"]["read"]["requests"] == 1);
+
+  CHECK(daemon.headctl("detach web1").out == "web1 is detached\n");
+  CHECK(daemon.agent->discs().empty());
+}
+
+TEST_CASE("headctl imports a list and names what is wrong with it", "[headctl]") {
+  Daemon daemon;
+  std::string lines;
+  for (int i = 0; i < 500; ++i) lines += fmt::format("d{} nbd://[fd00::1]/d{}\n", i, i);
+  const Outcome imported = daemon.headctl("import --wait " + daemon.file("list", lines));
+  CAPTURE(imported.err);
+  CHECK(imported.status == 0);
+  CHECK(imported.out == "500 discs, 500 ready\n");
+  CHECK(daemon.agent->discs().size() == 500);
+
+  const std::string bad = daemon.file("bad", "new nbd://[fd00::1]/\n\nworse nbd://nowhere/\n");
+  const Outcome refused = daemon.headctl("import " + bad);
+  CHECK(refused.status == 3);
+  CHECK(refused.err.find(bad + ":3: disc worse: ") != std::string::npos);
+  CHECK(daemon.agent->discs().size() == 500);
+}
+
+TEST_CASE("headctl fails with a status of its kind and one line", "[headctl]") {
+  Daemon daemon;
+  REQUIRE(daemon.headctl("attach a nbd://[fd00::1]/ --wait").status == 0);
+  daemon.threads[0]->fail_with("cannot bind");
+  daemon.threads[1]->fail_with("cannot bind");
+  const auto check = [&](const std::string& arguments, int status) {
+    const Outcome outcome = daemon.headctl(arguments);
+    CAPTURE(arguments, outcome.out, outcome.err);
+    CHECK(outcome.status == status);
+    if (status == 8) return;
+    CHECK(std::count(outcome.err.begin(), outcome.err.end(), '\n') == 1);
+    CHECK(outcome.err.find("headctl: ") == 0);
+  };
+  check("", 2);
+  check("frobnicate", 2);
+  check("attach a", 2);
+  check("attach ../up nbd://[fd00::1]/", 3);
+  check("attach '?wait=1' nbd://[fd00::1]/", 3);
+  check("attach '' nbd://[fd00::1]/", 3);
+  check("attach b nbds://[fd00::1]/", 3);
+  check("attach b nbd://[fd00::1]/ --connections 99", 3);
+  check("attach b \"$(printf 'nbd://[fd00::1]/\\377')\"", 3);
+  check("import /nonexistent", 3);
+  check("detach nobody", 4);
+  check("discs nobody", 4);
+  check("latency nobody", 4);
+  check("attach a nbd://[fd00::2]/", 5);
+  check("--api /nonexistent/api.sock discs", 6);
+  check("attach b nbd://[fd00::1]/ --wait", 8);
+}
+
+TEST_CASE("headctl neigh reads the kernel where there is no headd", "[headctl]") {
+  Daemon daemon;
+  daemon.server.reset();
+  const Outcome outcome = daemon.headctl("neigh --json");
+  CAPTURE(outcome.err);
+  CHECK(outcome.status == 0);
+  const json answer = json::parse(outcome.out);
+  CHECK(answer["source"] == "kernel");
+  CHECK(answer["table"]["limits"]["gc_thresh3"].get<int>() > 0);
+  CHECK(daemon.headctl("neigh").out.find("ADDRESS") == 0);
+}
+
+TEST_CASE("headctl explains itself", "[headctl]") {
+  Daemon daemon;
+  const Outcome help = daemon.headctl("--help");
+  CHECK(help.status == 0);
+  for (const char* word :
+       {"attach", "detach", "import", "discs", "neigh", "latency", "status", "Exit status"})
+    CHECK(help.out.find(word) != std::string::npos);
+  CHECK(daemon.headctl("import --help").out.find("TOML") != std::string::npos);
+}

@@ -1,0 +1,129 @@
+#include "tools/headctl/client.hpp"
+
+#include <fmt/format.h>
+#include <httplib.h>
+#include <nlohmann/json.hpp>
+
+#include <cerrno>
+#include <cstring>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+#include <utility>
+
+namespace headctl {
+
+namespace {
+
+using nlohmann::json;
+
+// Longer than the daemon lets anybody wait.
+constexpr time_t answer_seconds_max = 120;
+
+Exit exit_of(const std::string& type) {
+  const auto is = [&](const char* name) { return type == std::string("urn:headstart:") + name; };
+  if (is("bad-disc") || is("bad-json") || is("too-large")) return Exit::invalid;
+  if (is("no-such-disc")) return Exit::missing;
+  if (is("disc-exists") || is("disc-detaching")) return Exit::conflict;
+  if (is("too-many-discs") || is("not-stored") || is("out-of-memory")) return Exit::refused;
+  return Exit::unexpected;
+}
+
+std::string text_of(const json& body) {
+  try {
+    return body.dump();
+  } catch (const json::type_error&) {
+    throw Failure(Exit::invalid, "names and URIs are written in UTF-8, and this is not");
+  }
+}
+
+}  // namespace
+
+// cpp-httplib's client, connected to a Unix socket: 0.11 knows only TCP.
+class Client::Http final : public httplib::ClientImpl {
+ public:
+  explicit Http(std::string path) : ClientImpl("head", 80), path_(std::move(path)) {
+    set_keep_alive(true);
+    set_read_timeout(answer_seconds_max, 0);
+    set_write_timeout(answer_seconds_max, 0);
+    set_url_encode(false);
+  }
+
+  json answer(const httplib::Result& result) const {
+    if (!result)
+      throw Failure(
+          Exit::unreachable,
+          fmt::format("cannot reach headd at {}: {}; is it running? --api PATH names "
+                      "another socket",
+                      path_, error_ != 0 ? std::strerror(error_) : "it ended the connection"));
+    json body = json::parse(result->body, nullptr, false);
+    if (body.is_discarded())
+      throw Failure(Exit::unexpected,
+                    fmt::format("what answers at {} is not headd: its answer is not JSON", path_));
+    if (result->status < 400) return body;
+    std::optional<std::size_t> index;
+    if (body.contains("index")) index = body["index"].get<std::size_t>();
+    throw Refused(exit_of(body.value("type", "")), body.value("detail", "headd gave no reason"),
+                  index);
+  }
+
+ private:
+  bool create_and_connect_socket(Socket& socket, httplib::Error& error) override {
+    sockaddr_un address{};
+    address.sun_family = AF_UNIX;
+    error = httplib::Error::Connection;
+    if (path_.size() >= sizeof address.sun_path) return fail(ENAMETOOLONG);
+    std::memcpy(address.sun_path, path_.c_str(), path_.size());
+    const int fd = ::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    if (fd < 0) return fail(errno);
+    if (::connect(fd, reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0) {
+      const int why = errno;
+      ::close(fd);
+      return fail(why);
+    }
+    error_ = 0;
+    socket.sock = fd;
+    error = httplib::Error::Success;
+    return true;
+  }
+
+  bool fail(int error) {
+    error_ = error;
+    return false;
+  }
+
+  const std::string path_;
+  int error_ = 0;
+};
+
+std::string disc_path(const std::string& name) {
+  if (name.empty()) throw Failure(Exit::invalid, "a disc's name cannot be empty");
+  std::string path = "/v1/discs/";
+  for (const char c : name) {
+    const bool plain = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
+                       c == '.' || c == '_' || c == '-';
+    path += plain ? std::string(1, c) : fmt::format("%{:02X}", static_cast<unsigned char>(c));
+  }
+  return path;
+}
+
+Client::Client(std::string socket_path) : http_(std::make_unique<Http>(std::move(socket_path))) {}
+Client::~Client() = default;
+
+json Client::get(const std::string& path) {
+  return http_->answer(http_->Get(path));
+}
+
+json Client::put(const std::string& path, const json& body) {
+  return http_->answer(http_->Put(path, text_of(body), "application/json"));
+}
+
+json Client::post(const std::string& path, const json& body) {
+  return http_->answer(http_->Post(path, text_of(body), "application/json"));
+}
+
+json Client::remove(const std::string& path) {
+  return http_->answer(http_->Delete(path));
+}
+
+}  // namespace headctl

@@ -1,0 +1,40 @@
+// headd's API, over its Unix socket. Every call gives the answer's JSON or throws Failure, whose
+// sentence is the daemon's own where it said one.
+#pragma once
+
+#include "tools/headctl/failure.hpp"
+
+#include <nlohmann/json_fwd.hpp>
+
+#include <memory>
+#include <optional>
+#include <string>
+
+namespace headctl {
+
+// A refusal by the daemon; `index` as API.md has it.
+struct Refused : Failure {
+  Refused(Exit how, const std::string& sentence, std::optional<std::size_t> which)
+      : Failure(how, sentence), index(which) {}
+  std::optional<std::size_t> index;
+};
+
+// "/v1/discs/NAME", whatever was typed as a name. Throws when it is empty.
+std::string disc_path(const std::string& name);
+
+class Client {
+ public:
+  explicit Client(std::string socket_path);
+  ~Client();
+
+  nlohmann::json get(const std::string& path);
+  nlohmann::json put(const std::string& path, const nlohmann::json& body);
+  nlohmann::json post(const std::string& path, const nlohmann::json& body);
+  nlohmann::json remove(const std::string& path);
+
+ private:
+  class Http;
+  std::unique_ptr<Http> http_;
+};
+
+}  // namespace headctl

@@ -1,0 +1,190 @@
+// attach, detach, discs: one disc at a time, and the list of them.
+#include "tools/headctl/command.hpp"
+#include "tools/headctl/text.hpp"
+
+#include <CLI/CLI.hpp>
+#include <fmt/format.h>
+#include <nlohmann/json.hpp>
+
+#include <cstdlib>
+#include <memory>
+#include <vector>
+
+namespace headctl {
+
+namespace {
+
+using nlohmann::json;
+
+constexpr const char* wait_long = "?wait=30";
+
+bool is_settled(const std::string& state) {
+  return state == "ready" || state == "held" || state == "failed" || state == "detaching";
+}
+
+std::string said(const json& disc) {
+  std::string text = fmt::format("{} is {}", disc.value("name", ""), disc.value("state", ""));
+  const std::string problem = disc.value("problem", "");
+  return problem.empty() ? text : text + ": " + problem;
+}
+
+// Asks until there is nothing more to wait for; tells a terminal what it waits for.
+json await_disc(Client& client, json disc) {
+  const std::string name = disc.value("name", "");
+  std::string told;
+  while (!is_settled(disc.value("state", ""))) {
+    if (on_terminal() && said(disc) != told) note(told = said(disc));
+    disc = client.get(disc_path(name) + wait_long);
+  }
+  return disc;
+}
+
+struct AttachOptions {
+  std::string name, uri, lladdr, dev;
+  bool read_only = false;
+  bool wait = false;
+  int connections = 1;
+};
+
+Exit attach(const Context& context, const AttachOptions& options) {
+  json body = {{"name", options.name},
+               {"uri", options.uri},
+               {"read_only", options.read_only},
+               {"connections", options.connections}};
+  if (!options.lladdr.empty()) body["lladdr"] = options.lladdr;
+  if (!options.dev.empty()) body["dev"] = options.dev;
+  Client client = context.client();
+  json disc = client.put(disc_path(options.name), body);
+  if (options.wait) disc = await_disc(client, std::move(disc));
+  if (context.json)
+    print(disc);
+  else
+    print(fmt::format("{}; guests connect to {}\n", said(disc), disc.value("socket", "")));
+  const std::string state = disc.value("state", "");
+  return options.wait && state != "ready" ? Exit::not_ready : Exit::done;
+}
+
+Exit detach(const Context& context, const std::vector<std::string>& names, bool wait) {
+  Client client = context.client();
+  json answers = json::array();
+  for (const std::string& name : names) {
+    json answer = client.remove(disc_path(name) + (wait ? wait_long : ""));
+    while (wait && answer.value("state", "") != "gone") {
+      if (on_terminal()) note(name + " still has requests under way");
+      try {
+        answer = client.remove(disc_path(name) + wait_long);
+      } catch (const Refused& refused) {
+        if (refused.status != Exit::missing) throw;
+        answer["state"] = "gone";
+      }
+    }
+    if (!context.json) print(fmt::format("{} is {}\n", name, wait ? "detached" : "being detached"));
+    answers.push_back(std::move(answer));
+  }
+  if (context.json) print(answers);
+  return Exit::done;
+}
+
+std::uint64_t stalls_of(const json& disc) {
+  std::uint64_t sum = 0;
+  for (const auto& [cause, count] : disc["stalls"].items()) sum += count.get<std::uint64_t>();
+  return sum;
+}
+
+std::string requests_of(const json& disc, const char* operation) {
+  const json& operations = disc["operations"];
+  if (!operations.contains(operation)) return "0";
+  return operations[operation]["requests"].dump();
+}
+
+void print_list(const json& discs) {
+  Table table({{"NAME"},
+               {"STATE"},
+               {"SIZE", true},
+               {"TAIL"},
+               {"VIA"},
+               {"GUESTS", true},
+               {"READS", true},
+               {"WRITES", true},
+               {"STALLS", true},
+               {"PROBLEM"}});
+  for (const json& disc : discs) {
+    const auto size = disc.value("size", std::uint64_t{0});
+    table.add({disc.value("name", ""), disc.value("state", ""), size == 0 ? "" : human_bytes(size),
+               disc.value("uri", ""), disc.value("via", ""), disc["guests"].dump(),
+               requests_of(disc, "read"), requests_of(disc, "write"),
+               std::to_string(stalls_of(disc)), disc.value("problem", "")});
+  }
+  print(table.text());
+}
+
+std::string joined(const json& list) {
+  std::string text;
+  for (const json& word : list) text += (text.empty() ? "" : " ") + word.get<std::string>();
+  return text;
+}
+
+void print_one(const json& disc) {
+  Sheet sheet;
+  for (const char* key :
+       {"name", "state", "problem", "last_problem", "uri", "lladdr", "dev", "via", "socket"})
+    sheet.add(key, disc.value(key, ""));
+  if (disc.contains("state_s")) sheet.add("state since", human_age(disc["state_s"]));
+  sheet.add("size", human_bytes(disc["size"]));
+  sheet.add("tail offers", joined(disc["flags"]));
+  sheet.add("read only", disc["read_only"] ? "yes" : "");
+  for (const char* key : {"guests", "connected", "in_flight", "reconnects"})
+    sheet.add(key, disc[key].dump());
+  for (const auto& [operation, counts] : disc["operations"].items())
+    sheet.add(operation, fmt::format("{} requests, {}, {} errors", counts["requests"].dump(),
+                                     human_bytes(counts["bytes"]), counts["errors"].dump()));
+  for (const auto& [cause, count] : disc["stalls"].items())
+    sheet.add("stalls, " + cause,
+              fmt::format("{}, {} together", count.dump(),
+                          human_time(disc["stall_seconds"][cause].get<double>())));
+  print(sheet.text());
+}
+
+}  // namespace
+
+void add_attach(CLI::App& app, Context& context) {
+  const auto options = std::make_shared<AttachOptions>();
+  CLI::App* command = add_command(app, context, "attach", "Attaches a disc",
+                                  [&context, options] { return attach(context, *options); });
+  command->add_option("NAME", options->name, "What it is to be called")->required();
+  command->add_option("URI", options->uri, "Where it is: nbd://[ADDRESS]:PORT/EXPORT")->required();
+  command->add_option("--lladdr", options->lladdr, "The link-layer address of the tail, if known");
+  command->add_option("--dev", options->dev, "The interface; by default as the route says");
+  command->add_flag("--read-only", options->read_only, "Guests cannot write");
+  command->add_option("--connections", options->connections, "To the tail, if that allows many")
+      ->capture_default_str();
+  command->add_flag("--wait", options->wait, "Until it is ready, or has failed");
+}
+
+void add_detach(CLI::App& app, Context& context) {
+  const auto names = std::make_shared<std::vector<std::string>>();
+  const auto hurry = std::make_shared<bool>(false);
+  CLI::App* command =
+      add_command(app, context, "detach", "Detaches discs, and waits until they are gone",
+                  [&context, names, hurry] { return detach(context, *names, !*hurry); });
+  command->add_option("NAME", *names, "Which")->required();
+  command->add_flag("--no-wait", *hurry, "Only until it is accepted");
+}
+
+void add_discs(CLI::App& app, Context& context) {
+  const auto name = std::make_shared<std::string>();
+  CLI::App* command = add_command(app, context, "discs", "Lists discs, or shows one", [&, name] {
+    const std::string path = name->empty() ? "/v1/discs" : disc_path(*name);
+    const json answer = context.client().get(path);
+    if (context.json)
+      print(answer);
+    else if (name->empty())
+      print_list(answer["discs"]);
+    else
+      print_one(answer);
+    return Exit::done;
+  });
+  command->add_option("NAME", *name, "Only this one, with all there is to know");
+}
+
+}  // namespace headctl

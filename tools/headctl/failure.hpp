@@ -1,0 +1,40 @@
+// How headctl ends: one sentence on standard error, and a status of its own for each kind of
+// failure, so that scripts need not read sentences.
+#pragma once
+
+#include <stdexcept>
+#include <string>
+
+namespace headctl {
+
+enum class Exit : int {
+  done = 0,
+  unexpected = 1,   // An answer that is not as documented.
+  usage = 2,        // The command line.
+  invalid = 3,      // What was asked for cannot be: a URI, a name, a list.
+  missing = 4,      // There is no such disc.
+  conflict = 5,     // The name is taken, or the disc is being detached.
+  unreachable = 6,  // headd does not answer.
+  refused = 7,      // The head cannot: full, or its state directory cannot be written.
+  not_ready = 8,    // Waited for, and it failed or needs an operator.
+};
+
+// Shown at the end of --help.
+inline constexpr const char* exit_statuses =
+    "Exit status:\n"
+    "  0  done\n"
+    "  1  headd's answer could not be understood\n"
+    "  2  the command line is wrong\n"
+    "  3  what was asked for is invalid: a name, a URI, a file\n"
+    "  4  there is no such disc\n"
+    "  5  the name is taken with other settings, or the disc is being detached\n"
+    "  6  headd cannot be reached\n"
+    "  7  the head cannot: it is full, or its state directory cannot be written\n"
+    "  8  a disc that was waited for failed, or needs an operator";
+
+struct Failure : std::runtime_error {
+  Failure(Exit how, const std::string& sentence) : std::runtime_error(sentence), status(how) {}
+  Exit status;
+};
+
+}  // namespace headctl

@@ -1,0 +1,101 @@
+// import: many discs at once.
+#include "tools/headctl/command.hpp"
+#include "tools/headctl/import_file.hpp"
+#include "tools/headctl/text.hpp"
+
+#include <CLI/CLI.hpp>
+#include <fmt/format.h>
+#include <nlohmann/json.hpp>
+
+#include <cstdio>
+#include <memory>
+
+namespace headctl {
+
+namespace {
+
+using nlohmann::json;
+
+struct ImportOptions {
+  std::string file;
+  bool wait = false;
+};
+
+std::size_t count(const json& import, const char* state) {
+  return import["by_state"].value(state, std::size_t{0});
+}
+
+std::string summary(const json& import) {
+  std::string text = fmt::format("{} discs", import["total"].dump());
+  if (import["unchanged"] != 0)
+    text += fmt::format(", {} attached before", import["unchanged"].dump());
+  for (const char* state : {"ready", "pending", "resolving", "connecting", "reconnecting", "held",
+                            "failed", "detaching"})
+    if (const std::size_t n = count(import, state); n != 0)
+      text += fmt::format(", {} {}", n, state);
+  return text;
+}
+
+// On a terminal: one line that is written over.
+void show_progress(const json& import, bool last) {
+  if (!on_terminal()) return;
+  constexpr std::size_t bar_width = 40;
+  const auto total = import["total"].get<std::size_t>();
+  const std::size_t done = import["unchanged"].get<std::size_t>() + count(import, "ready");
+  const std::size_t filled = total == 0 ? bar_width : bar_width * done / total;
+  const std::string bar = std::string(filled, '#') + std::string(bar_width - filled, '.');
+  std::fprintf(stderr, "\r[%s] %s \033[K%s", bar.c_str(), summary(import).c_str(),
+               last ? "\n" : "");
+  std::fflush(stderr);
+}
+
+json send(Client& client, const ImportOptions& options, ImportList list) {
+  try {
+    return client.post("/v1/import", {{"discs", std::move(*list.discs)}});
+  } catch (const Refused& refused) {
+    std::string where = options.file;
+    if (refused.index && *refused.index < list.lines.size()) {
+      const std::size_t line = list.lines[*refused.index];
+      where += line != 0 ? fmt::format(":{}", line)
+                         : fmt::format(": disc {} of the list", *refused.index + 1);
+    }
+    throw Failure(refused.status,
+                  fmt::format("{}: {}; nothing was attached", where, refused.what()));
+  }
+}
+
+Exit import(const Context& context, const ImportOptions& options) {
+  Client client = context.client();
+  json answer = send(client, options, read_import(options.file));
+  if (options.wait) {
+    const std::string path = fmt::format("/v1/imports/{}", answer["id"].dump());
+    while (!answer["settled"].get<bool>()) {
+      show_progress(answer, false);
+      answer = client.get(path + "?wait=1");
+    }
+    show_progress(answer, true);
+  }
+  if (context.json)
+    print(answer);
+  else
+    print(summary(answer) + "\n");
+  const bool bad = count(answer, "failed") + count(answer, "held") != 0;
+  return options.wait && bad ? Exit::not_ready : Exit::done;
+}
+
+}  // namespace
+
+void add_import(CLI::App& app, Context& context) {
+  const auto options = std::make_shared<ImportOptions>();
+  CLI::App* command =
+      add_command(app, context, "import", "Attaches all the discs of a list, or none of them",
+                  [&context, options] { return import(context, *options); });
+  command
+      ->add_option("FILE", options->file,
+                   "The list: JSON, TOML ([[disc]]) or lines of NAME URI [lladdr=MAC] "
+                   "[dev=INTERFACE] [read_only=true] [connections=N]; - for standard input")
+      ->required();
+  command->add_flag("--wait", options->wait, "Until every disc is ready, or has failed");
+}
+
+}  // namespace headctl

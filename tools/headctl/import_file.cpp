@@ -1,0 +1,144 @@
+#include "tools/headctl/import_file.hpp"
+
+#include "tools/headctl/failure.hpp"
+
+#include <fmt/format.h>
+#include <nlohmann/json.hpp>
+#include <toml++/toml.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <charconv>
+#include <cstring>
+#include <filesystem>
+#include <fstream>
+#include <iostream>
+#include <iterator>
+#include <sstream>
+
+namespace headctl {
+
+namespace {
+
+using nlohmann::json;
+
+[[noreturn]] void refuse(const std::string& file, std::size_t line, std::string_view why) {
+  throw Failure(Exit::invalid, fmt::format("{}:{}: {}", file, line, why));
+}
+
+std::size_t line_of(std::string_view text, std::size_t byte) {
+  const auto end = text.begin() + static_cast<std::ptrdiff_t>(std::min(byte, text.size()));
+  return 1 + static_cast<std::size_t>(std::count(text.begin(), end, '\n'));
+}
+
+ImportList from_json(const std::string& file, std::string_view text) {
+  json document;
+  try {
+    document = json::parse(text);
+  } catch (const json::parse_error& error) {
+    refuse(file, line_of(text, error.byte), "this is not JSON");
+  }
+  if (document.is_object() && document.contains("discs")) document = json(document["discs"]);
+  if (!document.is_array())
+    refuse(file, 1, "a list of discs is [{...}, ...] or {\"discs\": [{...}, ...]}");
+  ImportList list;
+  list.lines.resize(document.size());
+  *list.discs = std::move(document);
+  return list;
+}
+
+json to_json(const toml::node& node) {
+  if (const auto* text = node.as_string()) return text->get();
+  if (const auto* number = node.as_integer()) return number->get();
+  if (const auto* truth = node.as_boolean()) return truth->get();
+  // Something that no disc has; headd will say so.
+  return json::object();
+}
+
+ImportList from_toml(const std::string& file, const std::string& text) {
+  toml::table document;
+  try {
+    document = toml::parse(text);
+  } catch (const toml::parse_error& error) {
+    refuse(file, error.source().begin.line, error.description());
+  }
+  const toml::array* discs = document["disc"].as_array();
+  if (discs == nullptr || document.size() != 1)
+    refuse(file, 1, "a list of discs in TOML is [[disc]] tables and nothing else");
+  ImportList list;
+  for (const toml::node& node : *discs) {
+    const std::size_t line = node.source().begin.line;
+    const toml::table* table = node.as_table();
+    if (table == nullptr) refuse(file, line, "a disc is a [[disc]] table");
+    json disc = json::object();
+    for (const auto& [key, value] : *table) disc[std::string(key.str())] = to_json(value);
+    list.discs->push_back(std::move(disc));
+    list.lines.push_back(line);
+  }
+  return list;
+}
+
+json value_of(const std::string& key, const std::string& text) {
+  if (text == "true" || text == "false") return text == "true";
+  unsigned number = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
+  if (key == "connections" && error == std::errc() && end == text.data() + text.size())
+    return number;
+  return text;
+}
+
+ImportList from_lines(const std::string& file, const std::string& text) {
+  ImportList list;
+  std::istringstream lines(text);
+  std::string line;
+  for (std::size_t number = 1; std::getline(lines, line); ++number) {
+    std::istringstream words(line.substr(0, line.find('#')));
+    std::string name, uri, word;
+    if (!(words >> name)) continue;
+    if (!(words >> uri)) refuse(file, number, "a line is NAME URI [lladdr=MAC] [dev=INTERFACE]");
+    json disc = {{"name", name}, {"uri", uri}};
+    while (words >> word) {
+      const std::size_t equals = word.find('=');
+      if (equals == std::string::npos)
+        refuse(file, number, fmt::format("{} is not KEY=VALUE, dev=eth0 say", word));
+      const std::string key = word.substr(0, equals);
+      disc[key] = value_of(key, word.substr(equals + 1));
+    }
+    list.discs->push_back(std::move(disc));
+    list.lines.push_back(number);
+  }
+  return list;
+}
+
+}  // namespace
+
+ImportList::ImportList() : discs(std::make_shared<json>(json::array())) {}
+
+ImportList parse_import(const std::string& file, std::string_view text) {
+  const std::string ending = std::filesystem::path(file).extension();
+  const std::size_t begin = text.find_first_not_of(" \t\r\n");
+  const std::string_view first = begin == std::string_view::npos ? "" : text.substr(begin, 2);
+  if (ending == ".toml" || (ending != ".json" && first == "[["))
+    return from_toml(file, std::string(text));
+  if (ending == ".json" || first.substr(0, 1) == "{" || first.substr(0, 1) == "[")
+    return from_json(file, text);
+  return from_lines(file, std::string(text));
+}
+
+ImportList read_import(const std::string& file) {
+  std::ostringstream text;
+  if (file == "-") {
+    text << std::cin.rdbuf();
+    return parse_import("standard input", text.str());
+  }
+  std::error_code ignored;
+  const bool folder = std::filesystem::is_directory(file, ignored);
+  const std::ifstream stream(file, std::ios::binary);
+  if (!stream || folder)
+    throw Failure(Exit::invalid, fmt::format("cannot read {}: {}; name a file that lists discs",
+                                             file, std::strerror(folder ? EISDIR : errno)));
+  text << stream.rdbuf();
+  return parse_import(file, text.str());
+}
+
+}  // namespace headctl

@@ -1,0 +1,115 @@
+// status and latency: the head as a whole, and what guests saw.
+#include "tools/headctl/command.hpp"
+#include "tools/headctl/text.hpp"
+
+#include <CLI/CLI.hpp>
+#include <fmt/format.h>
+#include <nlohmann/json.hpp>
+
+#include <memory>
+
+namespace headctl {
+
+namespace {
+
+using nlohmann::json;
+
+std::string stalls_text(const json& object) {
+  std::string text;
+  for (const auto& [cause, count] : object["stalls"].items())
+    text += fmt::format("{}{} {} ({})", text.empty() ? "" : ", ", cause, count.dump(),
+                        human_time(object["stall_seconds"][cause].get<double>()));
+  return text;
+}
+
+std::string states_text(const json& by_state) {
+  std::string text;
+  for (const char* state : {"ready", "reconnecting", "held", "failed", "connecting", "resolving",
+                            "pending", "detaching"})
+    if (const auto n = by_state.value(state, std::size_t{0}); n != 0)
+      text += fmt::format("{}{} {}", text.empty() ? "" : ", ", n, state);
+  return text;
+}
+
+std::string limits_text(const json& limits) {
+  return fmt::format("{}/{}/{}", limits["gc_thresh1"].dump(), limits["gc_thresh2"].dump(),
+                     limits["gc_thresh3"].dump());
+}
+
+Exit status(const Context& context) {
+  const json answer = context.client().get("/v1/status");
+  if (context.json) {
+    print(answer);
+    return Exit::done;
+  }
+  const json& neighbours = answer["neighbours"];
+  const json& table = neighbours["table"];
+  Sheet sheet;
+  sheet.add("headd",
+            fmt::format("{}, up {}", answer.value("version", ""), human_age(answer["uptime_s"])));
+  sheet.add("discs",
+            fmt::format("{} of at most {}", answer["discs"].dump(), answer["discs_max"].dump()));
+  sheet.add("states", states_text(answer["by_state"]));
+  sheet.add("data threads", answer["data_threads"].dump());
+  sheet.add("guests", answer["guests"].dump());
+  sheet.add("reconnects", answer["reconnects"].dump());
+  sheet.add("stalls", stalls_text(answer));
+  sheet.add("neighbours",
+            neighbours["enabled"].get<bool>()
+                ? fmt::format("{} held, {} not ready", neighbours["discs"]["held"].dump(),
+                              neighbours["discs"]["unready"].dump())
+                : "left to the kernel (--no-neigh)");
+  sheet.add("neighbour table",
+            fmt::format("{} entries, limits {}, overflows {}, forced collections {}",
+                        table["entries"].dump(), limits_text(table["limits"]),
+                        table["overflows"].dump(), table["forced_collections"].dump()));
+  sheet.add("problem", table.value("problem", ""));
+  print(sheet.text());
+  return Exit::done;
+}
+
+Exit latency(const Context& context, const std::string& name) {
+  const std::string path =
+      name.empty() ? "/v1/latency" : "/v1/latency/" + disc_path(name).substr(10);
+  const json answer = context.client().get(path);
+  if (context.json) {
+    print(answer);
+    return Exit::done;
+  }
+  Table table({{"OPERATION"},
+               {"REQUESTS", true},
+               {"BYTES", true},
+               {"ERRORS", true},
+               {"MEAN", true},
+               {"P50", true},
+               {"P90", true},
+               {"P99", true},
+               {"P99.9", true},
+               {"LONGEST", true}});
+  for (const auto& [operation, of] : answer["operations"].items()) {
+    std::vector<std::string> row = {operation, of["requests"].dump(), human_bytes(of["bytes"]),
+                                    of["errors"].dump()};
+    for (const char* key : {"mean_s", "p50_s", "p90_s", "p99_s", "p999_s", "max_s"})
+      row.push_back(human_time(of[key]));
+    table.add(std::move(row));
+  }
+  print(table.text());
+  print("stalls: " + stalls_text(answer) + "\n");
+  return Exit::done;
+}
+
+}  // namespace
+
+void add_status(CLI::App& app, Context& context) {
+  add_command(app, context, "status", "The head as a whole",
+              [&context] { return status(context); });
+}
+
+void add_latency(CLI::App& app, Context& context) {
+  const auto name = std::make_shared<std::string>();
+  CLI::App* command = add_command(app, context, "latency", "How long guests waited",
+                                  [&context, name] { return latency(context, *name); });
+  command->add_option("NAME", *name, "Of this disc only");
+}
+
+}  // namespace headctl
