@@ -55,6 +55,7 @@ Ring::Ring(const Options& options)
 Ring::~Ring() {
   // Closing the ring cancels the read of the eventfd, the one operation that we own; every other
   // owner has drained before.
+  closing_ = true;
   cancel(wake_);
   while (wake_.pending()) {
     wake();
@@ -283,6 +284,7 @@ void Ring::wake() noexcept {
 }
 
 void Ring::on_wake(Result) noexcept {
+  if (closing_) return;
   io_uring_sqe& sqe = next_sqe();
   io_uring_prep_read(&sqe, wake_fd_.fd(), &wake_count_, sizeof wake_count_, 0);
   start(wake_, sqe);

@@ -97,6 +97,7 @@ class Ring final : public Loop {
 
   UniqueFd wake_fd_;
   std::uint64_t wake_count_ = 0;
+  bool closing_ = false;
   Op<&Ring::on_wake> wake_{*this};
 };
 
