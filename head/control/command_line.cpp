@@ -1,0 +1,90 @@
+#include "head/control/command_line.hpp"
+
+#include <CLI/CLI.hpp>
+#include <fmt/format.h>
+
+#include <filesystem>
+
+namespace head::control {
+
+namespace {
+
+constexpr const char* default_file = "/etc/head/head.toml";
+
+constexpr const char* footer =
+    "Exit status:\n"
+    "  0  it was told to end\n"
+    "  1  it could not begin, or not go on\n"
+    "  2  the command line is wrong\n"
+    "  3  the configuration is wrong";
+
+struct Flags {
+  std::string config, state_dir, run_dir, table_netns, log_level;
+  bool no_neigh = false;
+  bool check = false;
+};
+
+void declare(CLI::App& app, Flags& flags) {
+  app.set_version_flag("--version", HEAD_VERSION);
+  app.footer(footer);
+  app.add_option("--config", flags.config,
+                 fmt::format("The configuration, instead of {}", default_file));
+  app.add_option("--state-dir", flags.state_dir, "Where attached discs are kept");
+  app.add_option("--run-dir", flags.run_dir, "Where the sockets are");
+  app.add_option("--table-netns", flags.table_netns,
+                 "The network namespace that can write the neighbour table's limits, "
+                 "/proc/1/ns/net say");
+  app.add_option("--log-level", flags.log_level, "debug, info, warning or error");
+  app.add_flag("--no-neigh", flags.no_neigh, "Leave the neighbour table to the kernel");
+  app.add_flag("--check-config", flags.check, "Only say whether the configuration is right");
+}
+
+// False when the level is none.
+bool apply(const Flags& flags, Config& config) {
+  const auto absolute = [](const std::string& path) {
+    return std::filesystem::absolute(path).lexically_normal();
+  };
+  if (!flags.state_dir.empty()) config.paths.state_dir = absolute(flags.state_dir);
+  if (!flags.run_dir.empty()) config.paths.run_dir = absolute(flags.run_dir);
+  if (!flags.table_netns.empty()) config.neighbours.table_netns = absolute(flags.table_netns);
+  if (flags.no_neigh) config.neighbours.enabled = false;
+  if (flags.log_level.empty()) return true;
+  const auto level = log::parse_level(flags.log_level);
+  if (level) config.log_level = *level;
+  return level.has_value();
+}
+
+}  // namespace
+
+Result<Invocation, Ending> parse_command_line(int argc, const char* const* argv) {
+  CLI::App app("Serves remote discs to the guests of this machine.", "headd");
+  Flags flags;
+  declare(app, flags);
+  const auto usage = [](std::string_view why) {
+    return Failure{Ending{.status = exit_usage,
+                          .well = false,
+                          .text = fmt::format("headd: {}; see headd --help\n", why)}};
+  };
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::CallForHelp&) {
+    return Failure{Ending{.status = 0, .well = true, .text = app.help()}};
+  } catch (const CLI::CallForVersion&) {
+    return Failure{Ending{.status = 0, .well = true, .text = HEAD_VERSION "\n"}};
+  } catch (const CLI::ParseError& error) {
+    return usage(error.what());
+  }
+
+  const bool named = !flags.config.empty();
+  const auto config = load_config(named ? flags.config : default_file, named);
+  if (!config)
+    return Failure{Ending{.status = exit_invalid,
+                          .well = false,
+                          .text = fmt::format("headd: {}\n", config.error().sentence)}};
+  Invocation invocation{.config = *config, .check_only = flags.check};
+  if (!apply(flags, invocation.config))
+    return usage("--log-level is debug, info, warning or error");
+  return invocation;
+}
+
+}  // namespace head::control

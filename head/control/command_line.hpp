@@ -1,0 +1,30 @@
+// headd's command line: where the configuration is, and what is said in its place. What it gives is
+// the configuration that holds, the file's with the flags over it.
+#pragma once
+
+#include "head/base/result.hpp"
+#include "head/control/config.hpp"
+
+#include <string>
+
+namespace head::control {
+
+struct Invocation {
+  Config config;
+  bool check_only = false;  // --check-config: say whether it is right, and end.
+};
+
+// The process is to end at once: with this status, having said this.
+struct Ending {
+  int status = 0;
+  bool well = true;  // To standard output, otherwise to standard error.
+  std::string text;
+};
+
+// Exit statuses of headd, as of headctl: 0 when it was told to end, 1 when it could not begin or go
+// on, 2 for a wrong command line, 3 for a wrong configuration.
+inline constexpr int exit_failed = 1, exit_usage = 2, exit_invalid = 3;
+
+Result<Invocation, Ending> parse_command_line(int argc, const char* const* argv);
+
+}  // namespace head::control
