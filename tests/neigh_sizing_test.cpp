@@ -113,6 +113,11 @@ TEST_CASE("an interface is only made better for discs", "[neigh]") {
   CHECK(set.evict_nocarrier == false);
   CHECK(set.base_reachable_ms == 30'000);
   CHECK(suited(set) == set);
+  CHECK(put_back(now, set) == now);
+  netlink::DeviceSettings changed = set;
+  changed.retrans_ms = 250;
+  CHECK(put_back(now, changed).retrans_ms == 250);
+  CHECK(put_back(now, changed).delay_first_probe_ms == 5000);
   now.delay_first_probe_ms = 500;
   now.evict_nocarrier.reset();
   CHECK(suited(now).delay_first_probe_ms == 500);

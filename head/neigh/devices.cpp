@@ -55,21 +55,26 @@ void Devices::rename(int ifindex, const std::string& name) {
   if (const auto found = devices_.find(ifindex); found != devices_.end()) found->second.name = name;
 }
 
+netlink::DeviceSettings put_back(const netlink::DeviceSettings& before,
+                                 const netlink::DeviceSettings& now) noexcept {
+  const netlink::DeviceSettings set = suited(before);
+  netlink::DeviceSettings back = now;
+  const auto member = [&](auto which) {
+    if (now.*which == set.*which) back.*which = before.*which;
+  };
+  member(&netlink::DeviceSettings::delay_first_probe_ms);
+  member(&netlink::DeviceSettings::retrans_ms);
+  member(&netlink::DeviceSettings::ucast_solicit);
+  member(&netlink::DeviceSettings::mcast_resolicit);
+  member(&netlink::DeviceSettings::evict_nocarrier);
+  return back;
+}
+
 void Devices::restore(netlink::Socket& socket) {
   for (auto& [ifindex, device] : devices_) {
     if (netlink::read_settings(socket, ifindex, device.name, device.now)) continue;
-    // Only what is as we left it: somebody may have set it otherwise since.
-    netlink::DeviceSettings back = device.now;
-    const netlink::DeviceSettings ours = suited(device.before);
-    const auto put_back = [&](auto member) {
-      if (device.now.*member == ours.*member) back.*member = device.before.*member;
-    };
-    put_back(&netlink::DeviceSettings::delay_first_probe_ms);
-    put_back(&netlink::DeviceSettings::retrans_ms);
-    put_back(&netlink::DeviceSettings::ucast_solicit);
-    put_back(&netlink::DeviceSettings::mcast_resolicit);
-    put_back(&netlink::DeviceSettings::evict_nocarrier);
-    netlink::write_settings(socket, ifindex, device.name, device.now, back);
+    netlink::write_settings(socket, ifindex, device.name, device.now,
+                            put_back(device.before, device.now));
   }
   devices_.clear();
 }

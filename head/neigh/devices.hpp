@@ -16,6 +16,11 @@ namespace head::neigh {
 // are better already stay.
 netlink::DeviceSettings suited(const netlink::DeviceSettings& now) noexcept;
 
+// What to leave behind: the settings as they were `before`, except what somebody else has changed
+// since it was made to suit.
+netlink::DeviceSettings put_back(const netlink::DeviceSettings& before,
+                                 const netlink::DeviceSettings& now) noexcept;
+
 class Devices {
  public:
   // Sets an interface that has not been seen yet.
