@@ -82,6 +82,19 @@ TEST_CASE("an entry that is there already is adopted without a write", "[neigh]"
   CHECK(book.due(start).empty());
 }
 
+TEST_CASE("entries are validated until that is forgone", "[neigh]") {
+  Ledger::Tuning tuning;
+  tuning.validated = true;
+  Ledger book(tuning);
+  book.add(key(1), mac(1));
+  book.observe(key(1), nullptr, start);
+  CHECK(book.due(start).write.at(0).validated);
+  book.forgo_validated();
+  book.add(key(2), mac(2));
+  book.observe(key(2), nullptr, start);
+  CHECK(!book.due(start).write.at(0).validated);
+}
+
 TEST_CASE("what breaks an entry is repaired after the coalescing time", "[neigh]") {
   Ledger book = holding(1, 1);
   book.observe(key(1), nullptr, start + 1s);

@@ -16,19 +16,20 @@ netlink::DeviceSettings suited(const netlink::DeviceSettings& now) noexcept {
   return better;
 }
 
-void Devices::prepare(netlink::Socket& socket, int ifindex, const std::string& name) {
+bool Devices::prepare(netlink::Socket& socket, int ifindex, const std::string& name) {
   const auto [found, added] = devices_.try_emplace(ifindex);
-  if (!added) return;
   DeviceStatus& device = found->second;
+  if (!added) return device.now.mcast_resolicit >= 1;
   device.ifindex = ifindex;
   device.name = name;
   if (const auto error = netlink::read_settings(socket, ifindex, name, device.before)) {
     devices_.erase(found);
-    return log::warning("{}: its neighbour discovery settings cannot be read: {}", name,
-                        error.message());
+    log::warning("{}: its neighbour discovery settings cannot be read: {}", name, error.message());
+    return false;
   }
   device.now = device.before;
   apply(socket, device);
+  return device.now.mcast_resolicit >= 1;
 }
 
 void Devices::recheck(netlink::Socket& socket) {

@@ -23,8 +23,9 @@ netlink::DeviceSettings put_back(const netlink::DeviceSettings& before,
 
 class Devices {
  public:
-  // Sets an interface that has not been seen yet.
-  void prepare(netlink::Socket& socket, int ifindex, const std::string& name);
+  // Sets an interface that has not been seen yet. True when it asks by multicast again, without
+  // which an NTF_EXT_VALIDATED entry keeps a wrong binding for ever.
+  bool prepare(netlink::Socket& socket, int ifindex, const std::string& name);
   // Looks whether they are still as set, and sets them again.
   void recheck(netlink::Socket& socket);
   // The interface does not exist any more.

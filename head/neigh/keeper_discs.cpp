@@ -81,7 +81,7 @@ void Keeper::Work::settle_in(Disc& disc, BindingStatus placed, std::vector<Neigh
     disc.placed.state = BindingState::off;
     return;
   }
-  devices_.prepare(table_.socket(), key.ifindex, disc.placed.dev);
+  if (!devices_.prepare(table_.socket(), key.ifindex, disc.placed.dev)) ledger_.forgo_validated();
   leftovers_.erase(key);
   // A gateway's link-layer address is not the disc's.
   const auto lladdr = disc.placed.on_link ? disc.want.lladdr : std::nullopt;

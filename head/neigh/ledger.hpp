@@ -80,6 +80,9 @@ class Ledger {
   // One more disc needs this neighbour. True when it is new: the caller tells with observe() what
   // the kernel has. A link-layer address given for a hold that has none is taken.
   bool add(const netlink::NeighbourKey& key, const std::optional<netlink::Mac>& lladdr);
+  // From now on entries are written without NTF_EXT_VALIDATED.
+  void forgo_validated() noexcept { tuning_.validated = false; }
+
   // The caller knows better now than it did, and than the wire.
   void rebind(const netlink::NeighbourKey& key, const netlink::Mac& lladdr, Instant now);
   // One disc less; the last one has the entry removed, unless it is somebody else's.
