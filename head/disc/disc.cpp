@@ -132,6 +132,7 @@ void Disc::on_closed(Link& link, const std::string& problem,
 }
 
 void Disc::close() noexcept {
+  if (closing_) return;
   closing_ = true;
   tell(stats::DiscState::detaching);
   for (Link& link : links_) {

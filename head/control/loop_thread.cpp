@@ -1,0 +1,220 @@
+#include "head/control/loop_thread.hpp"
+
+#include "head/disc/disc.hpp"
+#include "head/export/export.hpp"
+
+#include <net/if.h>
+
+#include <algorithm>
+#include <future>
+#include <mutex>
+#include <system_error>
+#include <thread>
+#include <unordered_map>
+#include <utility>
+#include <vector>
+
+namespace head::control {
+namespace {
+
+// The interface that a zone names; 0 where there is none.
+std::uint32_t scope_of(const std::string& zone) noexcept {
+  if (zone.empty()) return 0;
+  if (const unsigned index = if_nametoindex(zone.c_str())) return index;
+  return static_cast<std::uint32_t>(std::strtoul(zone.c_str(), nullptr, 10));
+}
+
+sockaddr_in6 address_of(const catalogue::DiscSpec& spec) noexcept {
+  sockaddr_in6 address{};
+  address.sin6_family = AF_INET6;
+  address.sin6_port = htons(spec.uri.port);
+  std::copy(spec.uri.address.begin(), spec.uri.address.end(), address.sin6_addr.s6_addr);
+  const bool link_local = IN6_IS_ADDR_LINKLOCAL(&address.sin6_addr);
+  if (link_local) address.sin6_scope_id = scope_of(spec.uri.zone.empty() ? spec.dev : spec.uri.zone);
+  return address;
+}
+
+// A disc and how its guests reach it; gone when both have drained.
+class Served final : disc::Disc::Owner, exports::Export::Owner {
+ public:
+  struct Context {
+    iouring::Io& io;
+    disc::Patience& patience;
+    exports::PayloadPool& pool;
+    const LoopThreadOptions& options;
+  };
+
+  Served(const Context& context, const catalogue::DiscSpec& spec,
+         std::shared_ptr<stats::DiscStats> stats, iouring::UniqueFd listener)
+      : disc_(context.io, *this, context.patience,
+              {.name = spec.name,
+               .tail = address_of(spec),
+               .export_name = spec.uri.export_name,
+               .read_only = spec.read_only,
+               .connections = spec.connections},
+              context.options.connection, stats),
+        export_(context.io,
+                {.name = spec.name, .stall_threshold = context.options.stall_threshold}, disc_,
+                *stats, context.pool, std::move(listener), *this) {
+    disc_.open();
+  }
+
+  // `gone` destroys this.
+  void close(std::function<void()> gone) {
+    if (gone_) return;
+    gone_ = std::move(gone);
+    export_.close();
+    disc_.close();
+  }
+
+ private:
+  void on_disc_closed(disc::Disc&) noexcept override {
+    disc_open_ = false;
+    finish();
+  }
+  void on_export_closed(exports::Export&) noexcept override {
+    export_open_ = false;
+    finish();
+  }
+  void finish() noexcept {
+    if (disc_open_ || export_open_) return;
+    const auto gone = std::move(gone_);
+    gone();  // Last: we are no more.
+  }
+
+  disc::Disc disc_;
+  exports::Export export_;
+  bool disc_open_ = true;
+  bool export_open_ = true;
+  std::function<void()> gone_;
+};
+
+}  // namespace
+
+class LoopThread::Work final : disc::Patience::Owner {
+ public:
+  explicit Work(LoopThreadOptions options) : options_(std::move(options)) {
+    std::promise<void> started;
+    auto outcome = started.get_future();
+    thread_ = std::thread([this, &started] { run(started); });
+    try {
+      outcome.get();
+    } catch (...) {
+      thread_.join();
+      throw;
+    }
+  }
+  Work(const Work&) = delete;
+  Work& operator=(const Work&) = delete;
+
+  ~Work() {
+    post([this] { stop(); });
+    thread_.join();
+  }
+
+  const LoopThreadOptions& options() const noexcept { return options_; }
+
+  // Runs `command` on the thread.
+  void post(std::function<void()> command) {
+    {
+      const std::lock_guard hold(lock_);
+      commands_.push_back(std::move(command));
+    }
+    loop_->wake();
+  }
+
+  void attach(const catalogue::DiscSpec& spec, std::shared_ptr<stats::DiscStats> stats,
+              iouring::UniqueFd listener) {
+    served_[spec.name] = std::make_unique<Served>(
+        Served::Context{.io = *loop_, .patience = *patience_, .pool = *pool_, .options = options_},
+        spec, std::move(stats), std::move(listener));
+  }
+
+  void detach(const std::string& name, std::function<void()> done) {
+    const auto found = served_.find(name);
+    if (found == served_.end()) return done();
+    found->second->close([this, name, done = std::move(done)] {
+      exports::remove_listener(options_.run_dir, name);
+      const auto keep = std::move(served_[name]);
+      served_.erase(name);
+      done();
+    });
+  }
+
+ private:
+  void run(std::promise<void>& started) {
+    try {
+      loop_ = options_.make_loop();
+      pool_ = std::make_unique<exports::PayloadPool>(options_.payload_memory);
+      patience_ = std::make_unique<disc::Patience>(*loop_, *this);
+    } catch (...) {
+      loop_.reset();
+      return started.set_exception(std::current_exception());
+    }
+    started.set_value();
+    while (!stopping_ || !served_.empty()) {
+      loop_->run_once();
+      obey();
+    }
+    patience_.reset();
+    pool_.reset();
+    loop_.reset();
+  }
+
+  void obey() {
+    std::vector<std::function<void()>> commands;
+    {
+      const std::lock_guard hold(lock_);
+      commands.swap(commands_);
+    }
+    for (const auto& command : commands) command();
+  }
+
+  void stop() {
+    stopping_ = true;
+    std::vector<std::string> names;
+    for (const auto& [name, served] : served_) names.push_back(name);
+    for (const std::string& name : names) detach(name, [] {});
+  }
+
+  void on_waiting(disc::Disc& disc) noexcept override { options_.look(disc.stats()); }
+
+  const LoopThreadOptions options_;
+  std::unique_ptr<iouring::Loop> loop_;
+  std::unique_ptr<exports::PayloadPool> pool_;
+  std::unique_ptr<disc::Patience> patience_;
+  std::unordered_map<std::string, std::unique_ptr<Served>> served_;
+  bool stopping_ = false;
+
+  std::mutex lock_;  // Of `commands_`; held for a move.
+  std::vector<std::function<void()>> commands_;
+  std::thread thread_;
+};
+
+LoopThread::LoopThread(LoopThreadOptions options)
+    : work_(std::make_unique<Work>(std::move(options))) {}
+
+LoopThread::~LoopThread() = default;
+
+void LoopThread::attach(const catalogue::DiscSpec& spec, std::shared_ptr<stats::DiscStats> stats,
+                        std::function<void(std::string problem)> done) {
+  auto listener = std::make_shared<iouring::UniqueFd>();
+  try {
+    const auto& options = work_->options();
+    *listener = exports::open_listener(options.run_dir, spec.name, options.access);
+  } catch (const std::system_error& error) {
+    return work_->post([done = std::move(done), problem = std::string(error.what())] {
+      done(problem);
+    });
+  }
+  work_->post([this, spec, stats = std::move(stats), listener, done = std::move(done)] {
+    work_->attach(spec, stats, std::move(*listener));
+    done("");
+  });
+}
+
+void LoopThread::detach(const std::string& name, std::function<void()> done) {
+  work_->post([this, name, done = std::move(done)] { work_->detach(name, done); });
+}
+
+}  // namespace head::control

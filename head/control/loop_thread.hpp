@@ -1,0 +1,44 @@
+// The data thread that runs: a thread, its loop, its memory for payloads, and the discs on it.
+#pragma once
+
+#include "head/control/data_thread.hpp"
+#include "head/export/listener.hpp"
+#include "head/nbd/connection.hpp"
+#include "iouring/io.hpp"
+
+#include <cstddef>
+#include <filesystem>
+#include <functional>
+#include <memory>
+
+namespace head::control {
+
+struct LoopThreadOptions {
+  // Makes the loop, on its thread.
+  std::function<std::unique_ptr<iouring::Loop>()> make_loop;
+  // A request of the disc waits: look for the cause. Called on the data thread.
+  std::function<void(const std::shared_ptr<stats::DiscStats>&)> look;
+  std::filesystem::path run_dir;
+  exports::SocketAccess access;
+  std::size_t payload_memory = 64 << 20;  // Bytes.
+  Duration stall_threshold = std::chrono::milliseconds(20);
+  nbd::ConnectionOptions connection;
+};
+
+class LoopThread final : public DataThread {
+ public:
+  // Throws what making the loop or its memory throws.
+  explicit LoopThread(LoopThreadOptions options);
+  // Detaches what is left.
+  ~LoopThread() override;
+
+  void attach(const catalogue::DiscSpec& spec, std::shared_ptr<stats::DiscStats> stats,
+              std::function<void(std::string problem)> done) override;
+  void detach(const std::string& name, std::function<void()> done) override;
+
+ private:
+  class Work;
+  std::unique_ptr<Work> work_;
+};
+
+}  // namespace head::control
