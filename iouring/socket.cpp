@@ -10,8 +10,30 @@
 namespace iouring {
 namespace {
 
+[[noreturn]] void fail(const std::string& what) {
+  throw std::system_error(errno, std::generic_category(), what);
+}
+
 void set(int fd, int level, int name, int value) noexcept {
   setsockopt(fd, level, name, &value, sizeof value);
+}
+
+sockaddr_un address_of(const std::string& path) {
+  sockaddr_un address{};
+  address.sun_family = AF_UNIX;
+  if (path.size() >= sizeof address.sun_path) {
+    errno = ENAMETOOLONG;
+    fail("the socket path " + path + " is longer than 107 bytes: choose a shorter --run-dir");
+  }
+  std::memcpy(address.sun_path, path.data(), path.size());
+  return address;
+}
+
+// Whether a process listens there now.
+bool somebody_listens(const sockaddr_un& address) noexcept {
+  const UniqueFd probe(adopt, ::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+  return connect(probe.fd(), reinterpret_cast<const sockaddr*>(&address), sizeof address) == 0 ||
+         errno == EAGAIN;
 }
 
 }  // namespace
@@ -26,6 +48,29 @@ UniqueFd tcp_socket(const TcpOptions& options) noexcept {
   set(fd, IPPROTO_TCP, TCP_KEEPINTVL, static_cast<int>(options.keepalive_interval.count()));
   set(fd, IPPROTO_TCP, TCP_KEEPCNT, options.keepalive_probes);
   set(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, static_cast<int>(options.user_timeout.count()));
+  return made;
+}
+
+UniqueFd unix_listener(const std::string& path, mode_t mode, std::optional<gid_t> group,
+                       int backlog) {
+  const sockaddr_un address = address_of(path);
+  UniqueFd made(adopt, ::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+  if (!made) fail("a socket for " + path);
+  struct stat there {};
+  if (lstat(path.c_str(), &there) == 0 && S_ISSOCK(there.st_mode)) {
+    if (somebody_listens(address)) {
+      errno = EADDRINUSE;
+      fail(path + " is served by another process: stop it, or choose another --run-dir");
+    }
+    unlink(path.c_str());
+  }
+  if (bind(made.fd(), reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0)
+    fail("binding " + path);
+  // Nobody can connect before listen(), so the file is never open to more than `mode`.
+  if (chmod(path.c_str(), mode) != 0) fail("the mode of " + path);
+  if (group && chown(path.c_str(), static_cast<uid_t>(-1), *group) != 0)
+    fail("the group of " + path);
+  if (listen(made.fd(), backlog) != 0) fail("listening at " + path);
   return made;
 }
 

@@ -3,10 +3,18 @@
 
 #include "iouring/io.hpp"
 
+#include <optional>
+#include <string>
+
 namespace iouring {
 
 // A TCP socket over IPv6 with `options` and TCP_NODELAY. False, with errno set, when the kernel has
 // none for us.
 UniqueFd tcp_socket(const TcpOptions& options) noexcept;
+
+// A listening socket at `path`; a socket file that nobody listens on any more is replaced. The file
+// has `mode`, and belongs to `group` where one is given. Throws std::system_error with a sentence.
+UniqueFd unix_listener(const std::string& path, mode_t mode, std::optional<gid_t> group,
+                       int backlog);
 
 }  // namespace iouring

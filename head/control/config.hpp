@@ -5,6 +5,7 @@
 
 #include "head/base/log.hpp"
 #include "head/base/result.hpp"
+#include "head/nbd/connection_options.hpp"
 
 #include <chrono>
 #include <cstddef>
@@ -22,9 +23,8 @@ struct Config {
   } paths;
 
   struct Data {
-    unsigned threads = 0;              // 0: one per two processors, at least one.
-    unsigned memory_mib = 64;          // For the payloads of requests, all threads together.
-    unsigned connections_max = 16384;  // Of guests and to tails, all threads together.
+    unsigned threads = 0;      // 0: one per two processors, at least one.
+    unsigned memory_mib = 64;  // For the payloads of requests, all threads together.
     unsigned discs_max = 100'000;
   } data;
 
@@ -54,6 +54,7 @@ struct Config {
     std::chrono::seconds keepalive_interval{2};
     unsigned keepalive_probes = 3;
     std::chrono::milliseconds user_timeout{10'000};
+    nbd::QuickAck quick_ack = nbd::QuickAck::adaptive;
   } tcp;
 
   log::Level log_level = log::Level::info;  // [log] level

@@ -61,6 +61,20 @@ bool group(std::string& into, const Value& value) {
   return true;
 }
 
+bool quick_ack(nbd::QuickAck& into, const Value& value) {
+  const auto* text = std::get_if<std::string>(&value);
+  if (text == nullptr) return false;
+  if (*text == "adaptive")
+    into = nbd::QuickAck::adaptive;
+  else if (*text == "always")
+    into = nbd::QuickAck::always;
+  else if (*text == "off")
+    into = nbd::QuickAck::off;
+  else
+    return false;
+  return true;
+}
+
 constexpr std::string_view path_rule = "an absolute path";
 constexpr std::string_view mode_rule = "an octal mode in quotes, \"0660\" say";
 constexpr std::string_view group_rule = "the name of a group, or \"\" for the process's own";
@@ -75,9 +89,6 @@ constexpr std::array entries = {
              [](Config& c, const Value& v) { return number(c.data.threads, v, 1, 64); }},
     KeyEntry{{"data.memory_mib", "a whole number from 8 to 1048576"},
              [](Config& c, const Value& v) { return number(c.data.memory_mib, v, 8, 1048576); }},
-    KeyEntry{
-        {"data.connections_max", "a whole number from 16 to 1000000"},
-        [](Config& c, const Value& v) { return number(c.data.connections_max, v, 16, 1'000'000); }},
     KeyEntry{{"data.discs_max", "a whole number from 1 to 1000000"},
              [](Config& c, const Value& v) { return number(c.data.discs_max, v, 1, 1'000'000); }},
     KeyEntry{{"export.socket_mode", mode_rule},
@@ -118,6 +129,8 @@ constexpr std::array entries = {
     KeyEntry{
         {"tcp.user_timeout_ms", "a whole number from 100 to 3600000"},
         [](Config& c, const Value& v) { return duration(c.tcp.user_timeout, v, 100, 3'600'000); }},
+    KeyEntry{{"tcp.quick_ack", "\"adaptive\", \"always\" or \"off\""},
+             [](Config& c, const Value& v) { return quick_ack(c.tcp.quick_ack, v); }},
     KeyEntry{{"log.level", "\"debug\", \"info\", \"warning\" or \"error\""},
              [](Config& c, const Value& v) {
                const auto* text = std::get_if<std::string>(&v);

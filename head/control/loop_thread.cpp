@@ -3,11 +3,11 @@
 #include "head/disc/disc.hpp"
 #include "head/export/export.hpp"
 
-#include <net/if.h>
-
 #include <algorithm>
 #include <future>
 #include <mutex>
+#include <net/if.h>
+#include <optional>
 #include <system_error>
 #include <thread>
 #include <unordered_map>
@@ -30,7 +30,8 @@ sockaddr_in6 address_of(const catalogue::DiscSpec& spec) noexcept {
   address.sin6_port = htons(spec.uri.port);
   std::copy(spec.uri.address.begin(), spec.uri.address.end(), address.sin6_addr.s6_addr);
   const bool link_local = IN6_IS_ADDR_LINKLOCAL(&address.sin6_addr);
-  if (link_local) address.sin6_scope_id = scope_of(spec.uri.zone.empty() ? spec.dev : spec.uri.zone);
+  if (link_local)
+    address.sin6_scope_id = scope_of(spec.uri.zone.empty() ? spec.dev : spec.uri.zone);
   return address;
 }
 
@@ -53,9 +54,8 @@ class Served final : disc::Disc::Owner, exports::Export::Owner {
                .read_only = spec.read_only,
                .connections = spec.connections},
               context.options.connection, stats),
-        export_(context.io,
-                {.name = spec.name, .stall_threshold = context.options.stall_threshold}, disc_,
-                *stats, context.pool, std::move(listener), *this) {
+        export_(context.io, spec.name, disc_, *stats, context.options.stall_threshold, context.pool,
+                std::move(listener), *this) {
     disc_.open();
   }
 
@@ -146,7 +146,7 @@ class LoopThread::Work final : disc::Patience::Owner {
     try {
       loop_ = options_.make_loop();
       pool_ = std::make_unique<exports::PayloadPool>(options_.payload_memory);
-      patience_ = std::make_unique<disc::Patience>(*loop_, *this);
+      patience_.emplace(*loop_, static_cast<disc::Patience::Owner&>(*this));
     } catch (...) {
       loop_.reset();
       return started.set_exception(std::current_exception());
@@ -182,7 +182,7 @@ class LoopThread::Work final : disc::Patience::Owner {
   const LoopThreadOptions options_;
   std::unique_ptr<iouring::Loop> loop_;
   std::unique_ptr<exports::PayloadPool> pool_;
-  std::unique_ptr<disc::Patience> patience_;
+  std::optional<disc::Patience> patience_;
   std::unordered_map<std::string, std::unique_ptr<Served>> served_;
   bool stopping_ = false;
 
@@ -203,9 +203,8 @@ void LoopThread::attach(const catalogue::DiscSpec& spec, std::shared_ptr<stats::
     const auto& options = work_->options();
     *listener = exports::open_listener(options.run_dir, spec.name, options.access);
   } catch (const std::system_error& error) {
-    return work_->post([done = std::move(done), problem = std::string(error.what())] {
-      done(problem);
-    });
+    return work_->post(
+        [done = std::move(done), problem = std::string(error.what())] { done(problem); });
   }
   work_->post([this, spec, stats = std::move(stats), listener, done = std::move(done)] {
     work_->attach(spec, stats, std::move(*listener));

@@ -21,7 +21,7 @@ struct LoopThreadOptions {
   std::filesystem::path run_dir;
   exports::SocketAccess access;
   std::size_t payload_memory = 64 << 20;  // Bytes.
-  Duration stall_threshold = std::chrono::milliseconds(20);
+  iouring::Duration stall_threshold = std::chrono::milliseconds(20);
   nbd::ConnectionOptions connection;
 };
 

@@ -16,10 +16,12 @@ constexpr std::chrono::milliseconds accept_pause{100};
 }  // namespace
 
 Export::Export(iouring::Io& io, std::string name, nbd::Volume& volume, stats::DiscStats& stats,
-               PayloadPool& pool, iouring::UniqueFd listener, Owner& owner)
+               iouring::Duration stall_threshold, PayloadPool& pool, iouring::UniqueFd listener,
+               Owner& owner)
     : io_(io),
       name_(std::move(name)),
       stats_(stats),
+      stall_threshold_(stall_threshold),
       volume_(volume),
       memory_(pool),
       owner_(owner),
@@ -53,8 +55,12 @@ void Export::on_accept_again() noexcept {
 }
 
 void Export::take_in(iouring::UniqueFd guest) {
-  const Service service{
-      .io = io_, .name = name_, .volume = volume_, .stats = stats_, .memory = memory_};
+  const Service service{.io = io_,
+                        .name = name_,
+                        .volume = volume_,
+                        .stats = stats_,
+                        .stall_threshold = stall_threshold_,
+                        .memory = memory_};
   Session::Owner& owner = *this;
   sessions_.push_back(std::make_unique<Session>(service, owner, io_.adopt(std::move(guest))));
   count_guests();

@@ -35,7 +35,8 @@ class Export final : nbd::Volume::Watcher, Session::Owner {
   // Starts to accept at once. Everything referred to must outlive the export; it is the volume's
   // watcher as long as it lives.
   Export(iouring::Io& io, std::string name, nbd::Volume& volume, stats::DiscStats& stats,
-         PayloadPool& pool, iouring::UniqueFd listener, Owner& owner);
+         iouring::Duration stall_threshold, PayloadPool& pool, iouring::UniqueFd listener,
+         Owner& owner);
   Export(const Export&) = delete;
   Export& operator=(const Export&) = delete;
   ~Export();  // Closed.
@@ -60,6 +61,7 @@ class Export final : nbd::Volume::Watcher, Session::Owner {
   iouring::Io& io_;
   const std::string name_;
   stats::DiscStats& stats_;
+  const iouring::Duration stall_threshold_;
   nbd::Volume& volume_;
   PayloadPool::Account memory_;
   Owner& owner_;

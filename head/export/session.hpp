@@ -32,6 +32,7 @@ struct Service {
   std::string_view name;
   nbd::Volume& volume;
   stats::DiscStats& stats;
+  iouring::Duration stall_threshold;
   PayloadPool::Account& memory;
 };
 

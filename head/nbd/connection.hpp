@@ -11,6 +11,7 @@
 //     └───── drained ◄────── draining ◄──────┴────────────┴─────────────────────┘
 #pragma once
 
+#include "head/nbd/connection_options.hpp"
 #include "head/nbd/coverage.hpp"
 #include "head/nbd/handshake.hpp"
 #include "head/nbd/reader.hpp"
@@ -23,17 +24,6 @@
 #include <string>
 
 namespace head::nbd {
-
-// When to acknowledge a tail's bytes before the kernel would. `adaptive`: once a reply was late by
-// what a delayed acknowledgement costs, because the tail lacks TCP_NODELAY.
-enum class QuickAck : std::uint8_t { adaptive, always, off };
-
-struct ConnectionOptions {
-  iouring::TcpOptions tcp;
-  std::chrono::milliseconds connect_timeout{3'000};
-  std::chrono::milliseconds handshake_timeout{10'000};
-  QuickAck quick_ack = QuickAck::adaptive;
-};
 
 class Connection final : Reader::Owner, Writer::Owner {
  public:

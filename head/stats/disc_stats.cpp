@@ -51,6 +51,13 @@ void DiscStats::record_stall(Cause cause, Duration latency) noexcept {
   add(of.time_ns, static_cast<std::uint64_t>(ns(latency)));
 }
 
+Cause DiscStats::cause_since(Instant arrived) const noexcept {
+  const std::int64_t since = ns(arrived.time_since_epoch());
+  if (neighbour_missing_at_ns.load(std::memory_order_relaxed) >= since) return Cause::neighbour;
+  if (state_since_ns.load(std::memory_order_relaxed) >= since) return Cause::reconnect;
+  return Cause::other;
+}
+
 void DiscStats::enter(DiscState next, Instant now) noexcept {
   state_since_ns.store(ns(now.time_since_epoch()), std::memory_order_relaxed);
   state.store(next, std::memory_order_release);

@@ -85,6 +85,8 @@ class DiscStats {
   // request's arrival to its answer.
   void record(Operation operation, std::uint32_t bytes, int error, Duration latency) noexcept;
   void record_stall(Cause cause, Duration latency) noexcept;
+  // Why a request that arrived then, and is answered now, had to wait: what was seen meanwhile.
+  Cause cause_since(Instant arrived) const noexcept;
   void enter(DiscState state, Instant now) noexcept;
   // One sentence, cut at 200 bytes. Rare: a connection was refused, lost, or disbelieved.
   void set_problem(std::string_view sentence) noexcept;
