@@ -38,7 +38,6 @@ run_dir = "/srv/run"
 [data]
 threads = 3
 memory_mib = 128
-connections_max = 1000
 discs_max = 10
 [export]
 socket_mode = "0600"
@@ -64,7 +63,6 @@ level = "debug"
   CHECK(config->paths.run_dir == "/srv/run");
   CHECK(control::data_threads(*config) == 3);
   CHECK(config->data.memory_mib == 128);
-  CHECK(config->data.connections_max == 1000);
   CHECK(config->data.discs_max == 10);
   CHECK(config->exports.mode == 0600);
   CHECK(config->exports.group == "kvm");
