@@ -138,6 +138,7 @@ class LoopThread::Work final : disc::Patience::Owner {
       const auto keep = std::move(served_[name]);
       served_.erase(name);
       done();
+      if (stopping_) loop_->wake();  // It may have been the last.
     });
   }
 
