@@ -286,9 +286,13 @@ struct World {
       : io(seed, faults, [] { return nullptr; }) {
     const iouring::Socket socket =
         io.connected(std::make_unique<Guest>(seed, manners, volume.data.size(), seen));
-    session = std::make_unique<Session>(
-        Service{.io = io, .name = "disk", .volume = volume, .stats = stats, .memory = memory},
-        ending, socket);
+    session = std::make_unique<Session>(Service{.io = io,
+                                                .name = "disk",
+                                                .volume = volume,
+                                                .stats = stats,
+                                                .stall_threshold = std::chrono::milliseconds(20),
+                                                .memory = memory},
+                                        ending, socket);
   }
 
   // Runs until the session is over. `errors`: how many of the volume's answers are EIO.

@@ -54,10 +54,13 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   Ending ending;
   {
     exports::PayloadPool::Account memory(pool());
-    exports::Session session(
-        exports::Service{
-            .io = io, .name = "disk", .volume = volume, .stats = stats, .memory = memory},
-        ending, io.connected(std::make_unique<Guest>(script)));
+    exports::Session session(exports::Service{.io = io,
+                                              .name = "disk",
+                                              .volume = volume,
+                                              .stats = stats,
+                                              .stall_threshold = std::chrono::milliseconds(20),
+                                              .memory = memory},
+                             ending, io.connected(std::make_unique<Guest>(script)));
     session.start();
     for (unsigned steps = 0; steps < 20'000 && !session.over(); ++steps) {
       const bool moved = io.step();
