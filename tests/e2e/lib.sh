@@ -36,12 +36,17 @@ background() {
 
 alive() { [[ -n ${pids[$1]:-} ]] && kill -0 "${pids[$1]}" 2>/dev/null; }
 
-# stop NAME [SIGNAL] ends what background started and returns its status.
+# stop NAME [SIGNAL] ends what background started and returns its status; what does not end within
+# 20 seconds is killed, which is status 137.
 stop() {
-  local name=$1 pid=${pids[$1]:-} status=0
+  local name=$1 pid=${pids[$1]:-} status=0 end=$((SECONDS + 20))
   [[ -n $pid ]] || return 0
   unset "pids[$name]"
   kill -s "${2:-TERM}" "$pid" 2>/dev/null || true
+  while kill -0 "$pid" 2>/dev/null; do
+    ((SECONDS < end)) || kill -9 "$pid" 2>/dev/null || true
+    sleep 0.02
+  done
   wait "$pid" 2>/dev/null || status=$?
   return $status
 }
