@@ -123,6 +123,7 @@ void Ring::find_direct_sockets(unsigned wanted) noexcept {
   io_uring_register_files_update(&ring_, 0, &fd, 1);
   if (!features_.direct_sockets) return;
   free_places_.reserve(places);
+  places_.resize(places);
   for (unsigned i = places; i > 0; --i) free_places_.push_back(static_cast<int>(i - 1));
 }
 
@@ -230,11 +231,21 @@ void Ring::cancel(Completion& completion) noexcept {
   forget(sqe);
 }
 
+// The kernel does this on a thread of its own, and looks a direct socket up only there (io_uring's
+// FORCE_ASYNC requests): perhaps after close(), when the place would have its next socket.
 void Ring::shutdown(Socket socket) noexcept {
   io_uring_sqe& sqe = next_sqe();
   io_uring_prep_shutdown(&sqe, socket.index, SHUT_RDWR);
   aim(sqe, socket);
-  forget(sqe);
+  if (!socket.direct) return forget(sqe);
+  const auto place = static_cast<std::size_t>(socket.index);
+  io_uring_sqe_set_data64(&sqe, place << 1 | shutdown_mark);
+  ++places_[place].shutdowns;
+}
+
+void Ring::on_shut_down(std::size_t place) noexcept {
+  if (--places_[place].shutdowns == 0 && std::exchange(places_[place].closed, false))
+    free_places_.push_back(static_cast<int>(place));
 }
 
 void Ring::set_option(Socket socket, int level, int name, const void* value,
@@ -270,7 +281,9 @@ void Ring::close(Socket socket, bool reset) noexcept {
   }
   const int none = -1;
   io_uring_register_files_update(&ring_, static_cast<unsigned>(socket.index), &none, 1);
-  free_places_.push_back(socket.index);
+  Place& place = places_[static_cast<std::size_t>(socket.index)];
+  place.closed = place.shutdowns != 0;
+  if (!place.closed) free_places_.push_back(socket.index);
 }
 
 void Ring::defer(Completion& completion) {
@@ -337,6 +350,8 @@ unsigned Ring::take(std::span<Ready> ready) noexcept {
 
 void Ring::finish_one(const Ready& ready) noexcept {
   if (ready.completion == nullptr) return;  // Something that nobody waits for.
+  const auto mark = reinterpret_cast<std::uintptr_t>(ready.completion);
+  if ((mark & shutdown_mark) != 0) return on_shut_down(mark >> 1);
   Completion& completion = *ready.completion;
   Result result{.res = ready.res,
                 .bytes = {},

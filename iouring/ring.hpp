@@ -68,10 +68,20 @@ class Ring final : public Loop {
     std::uint32_t flags;
   };
 
+  // A place of the direct descriptor table. It is free when it is closed and nothing that names it
+  // is under way any more.
+  struct Place {
+    std::uint32_t shutdowns = 0;  // Under way.
+    bool closed = false;          // Free when the last of them is done.
+  };
+  // In the user data of a shutdown, beside the place; completions are aligned, so it is none.
+  static constexpr std::uintptr_t shutdown_mark = 1;
+
   void set_up(const Options& options);
   bool try_set_up(const Options& options, unsigned flags) noexcept;
   void find_direct_sockets(unsigned wanted) noexcept;
   void on_wake(Result result) noexcept;
+  void on_shut_down(std::size_t place) noexcept;
 
   io_uring_sqe& next_sqe() noexcept;
   void start(Completion& completion, io_uring_sqe& sqe) noexcept;
@@ -89,6 +99,7 @@ class Ring final : public Loop {
   Features features_;
   std::unique_ptr<ReceivePool> pool_;
   std::vector<int> free_places_;  // Of the direct descriptor table.
+  std::vector<Place> places_;     // All of it.
 
   Timers timers_;
   Instant now_;

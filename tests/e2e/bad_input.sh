@@ -28,12 +28,12 @@ refused() {
   done
 }
 
-invalid=3 missing=4 conflict=5 unreachable=6
+usage=2 invalid=3 missing=4 conflict=5 unreachable=6
 refused $invalid ../up -- headctl attach ../up "$tail_uri"
 refused $invalid nbds -- headctl attach d nbds://[::1]/
 refused $invalid 127.0.0.1 -- headctl attach d nbd://127.0.0.1/
 refused $invalid 99999 -- headctl attach d 'nbd://[::1]:99999/'
-refused $invalid 01:00:5e:00:00:01 -- headctl attach d "$tail_uri" --lladdr 01:00:5e:00:00:01
+refused $invalid lladdr -- headctl attach d "$tail_uri" --lladdr 01:00:5e:00:00:01
 refused $conflict taken -- headctl attach taken 'nbd://[::1]:1/other'
 refused $missing nobody -- headctl detach nobody
 refused $unreachable "$work/nowhere.sock" -- \
@@ -41,8 +41,8 @@ refused $unreachable "$work/nowhere.sock" -- \
 printf 'good %s\nbad nbd://nowhere/\n' "$tail_uri" >"$work/list"
 refused $invalid "$work/list" 2 -- headctl import "$work/list"
 refused $invalid "$work/no-list" -- headctl import "$work/no-list"
-text=$(headctl frobnicate 2>&1) && fail "headctl frobnicate succeeded"
-[[ $text == *frobnicate* ]] || fail "headctl frobnicate: $text"
+refused $usage "headctl --help" -- headctl frobnicate
+refused $usage "--frobnicate" -- headctl discs --frobnicate
 
 names=$(headctl discs --json | grep -o '"name": *"[^"]*"' | sort)
 [[ $names =~ ^\"name\":\ *\"taken\"$ ]] || fail "a refused command left something: $names"
