@@ -1,0 +1,321 @@
+// The production connection against tails that lie. Each case is one thing that a tail may say and
+// what becomes of the request: answered, or given back unanswered because the connection is over.
+#include "head/nbd/connection.hpp"
+#include "tests/sim/script_tail.hpp"
+
+#include <catch2/catch.hpp>
+
+#include <string>
+
+using namespace head;
+using nbd::Command;
+using nbd::wire::Chunk;
+using sim::operator<<;
+using sim::Bytes;
+
+namespace {
+
+struct Asked final : nbd::Request {
+  Asked(Command what, std::uint64_t from, std::uint32_t size) : bytes(size, std::byte{0xee}) {
+    command = what;
+    offset = from;
+    length = size;
+    part = {.iov_base = bytes.data(), .iov_len = bytes.size()};
+    memory = {&part, 1};
+    extents = room;
+  }
+  void on_done(int) noexcept override {}
+
+  Bytes bytes;
+  iovec part{};
+  std::array<nbd::Extent, 4> room;
+};
+
+// One connection to one tail that says `said` after the handshake, and the requests sent to it.
+struct Talk final : nbd::Connection::Owner {
+  explicit Talk(const Bytes& said, bool structured = true, std::uint64_t seed = 1)
+      : io(seed, {.partial = 0.7, .stall = 0.2}, [said, structured] {
+          Bytes all = sim::greeting(structured);
+          all.insert(all.end(), said.begin(), said.end());
+          return std::make_unique<sim::ScriptTail>(all);
+        }) {}
+  ~Talk() {
+    connection.fail("the test is over");
+    while (connection.state() != nbd::Connection::State::closed && io.step()) {
+    }
+  }
+
+  void ask(std::vector<Asked*> requests) {
+    asked = std::move(requests);
+    connection.open({}, "x");
+    for (int i = 0; i < 10'000 && io.step(); ++i) {
+    }
+  }
+
+  void on_open() noexcept override {
+    for (Asked* request : asked) connection.submit(*request);
+  }
+  void on_answer(nbd::Request& request, int error) noexcept override {
+    answers.emplace_back(&request, error);
+  }
+  void on_closed(const std::string& why, nbd::RequestQueue unanswered) noexcept override {
+    problem = why;
+    while (nbd::Request* request = unanswered.pop()) back.push_back(request);
+  }
+
+  sim::SimIo io;
+  nbd::ConnectionOptions options;
+  nbd::Connection connection{io, *this, options};
+  std::vector<Asked*> asked;
+  std::vector<std::pair<nbd::Request*, int>> answers;
+  std::vector<nbd::Request*> back;
+  std::string problem;
+};
+
+nbd::wire::SimpleReply simple(std::uint32_t error, std::uint64_t cookie = sim::cookie_of(0)) {
+  nbd::wire::SimpleReply reply;
+  reply.error = error;
+  reply.cookie = cookie;
+  return reply;
+}
+
+Bytes& data(Bytes& to, std::uint64_t offset, std::string_view text, bool done) {
+  return to << sim::chunk(Chunk::offset_data, static_cast<std::uint32_t>(8 + text.size()), done)
+            << be64(offset) << text;
+}
+
+Bytes& hole(Bytes& to, std::uint64_t offset, std::uint32_t size, bool done) {
+  return to << sim::chunk(Chunk::offset_hole, 12, done) << be64(offset) << be32(size);
+}
+
+Bytes error_body(std::uint32_t error, std::string_view message) {
+  Bytes body;
+  body << be32(error) << be16(static_cast<std::uint16_t>(message.size())) << message;
+  return body;
+}
+
+void check_broken(const Bytes& said, Asked& request, const std::string& why,
+                  bool structured = true) {
+  const auto seed = GENERATE(range(1u, 6u));
+  Talk talk(said, structured, seed);
+  talk.ask({&request});
+  CAPTURE(seed, talk.problem);
+  CHECK(talk.answers.empty());
+  CHECK(talk.back == std::vector<nbd::Request*>{&request});
+  CHECK(talk.problem.find(why) != std::string::npos);
+}
+
+}  // namespace
+
+TEST_CASE("replies that follow the protocol are answers", "[nbd][sim]") {
+  const auto seed = GENERATE(range(1u, 30u));
+  CAPTURE(seed);
+  Bytes said;
+  Asked read(Command::read, 4096, 8);
+
+  SECTION("a structured read, in one chunk") {
+    data(said, 4096, "datadata", true);
+  }
+  SECTION("in chunks out of order, the end on its own") {
+    data(said, 4102, "ta", false);
+    data(said, 4096, "da", false);
+    data(said, 4098, "tada", false) << sim::chunk(Chunk::none, 0, true);
+  }
+  Talk talk(said, true, seed);
+  talk.ask({&read});
+  REQUIRE(talk.answers.size() == 1);
+  CHECK(talk.answers[0].second == 0);
+  CHECK(std::string(reinterpret_cast<const char*>(read.bytes.data()), 8) == "datadata");
+}
+
+TEST_CASE("a hole reads as zeroes", "[nbd][sim]") {
+  Bytes said;
+  hole(said, 100, 5, false);
+  data(said, 105, "abc", true);
+  Asked read(Command::read, 100, 8);
+  Talk talk(said);
+  talk.ask({&read});
+  REQUIRE(talk.answers.size() == 1);
+  CHECK(std::string(reinterpret_cast<const char*>(read.bytes.data()), 8) ==
+        std::string("\0\0\0\0\0abc", 8));
+}
+
+TEST_CASE("an error is an answer, and the connection goes on", "[nbd][sim]") {
+  Asked first(Command::read, 0, 8);
+  Asked second(Command::flush, 0, 0);
+  second.length = 0;
+  Bytes said;
+  int expected = EIO;
+  SECTION("of a known type") {
+    const Bytes body = error_body(EIO, "sorry");
+    said << sim::chunk(Chunk::error, static_cast<std::uint32_t>(body.size()), true);
+    said.insert(said.end(), body.begin(), body.end());
+  }
+  SECTION("after some of the data") {
+    const Bytes body = error_body(ENOSPC, "");
+    data(said, 0, "da", false) << sim::chunk(Chunk::error, 6, true);
+    said.insert(said.end(), body.begin(), body.end());
+    expected = ENOSPC;
+  }
+  SECTION("of an unknown type") {
+    const Bytes body = error_body(EIO, "new");
+    said << sim::chunk(static_cast<Chunk>(1u << 15 | 77), 9, true);
+    said.insert(said.end(), body.begin(), body.end());
+  }
+  SECTION("with a number that the protocol does not have") {
+    const Bytes body = error_body(9999, "");
+    said << sim::chunk(Chunk::error, 6, true);
+    said.insert(said.end(), body.begin(), body.end());
+    expected = EINVAL;
+  }
+  said << simple(0, sim::cookie_of(1));
+  Talk talk(said);
+  talk.ask({&first, &second});
+  REQUIRE(talk.answers.size() == 2);
+  CHECK(talk.answers[0] == std::pair<nbd::Request*, int>{&first, expected});
+  CHECK(talk.answers[1] == std::pair<nbd::Request*, int>{&second, 0});
+}
+
+TEST_CASE("a tail that breaks the protocol loses the connection, not the request", "[nbd][sim]") {
+  Bytes said;
+  Asked read(Command::read, 4096, 8);
+  Asked write(Command::write, 0, 8);
+  Asked status(Command::block_status, 0, 4096);
+
+  SECTION("T1 bad reply magic") {
+    said << std::string_view("sixteen bytes...");
+    check_broken(said, read, "magic");
+  }
+  SECTION("T2 an unknown cookie") {
+    said << sim::chunk(Chunk::none, 0, true, sim::cookie_of(5));
+    check_broken(said, read, "no request of ours");
+  }
+  SECTION("T2 a cookie of another generation") {
+    said << sim::chunk(Chunk::none, 0, true, std::uint64_t{9} << 32);
+    check_broken(said, read, "no request of ours");
+  }
+  SECTION("T4 a simple reply to READ where structured replies were agreed on") {
+    said << simple(0) << std::string_view("datadata");
+    check_broken(said, read, "simple reply");
+  }
+  SECTION("a structured reply that was not agreed on") {
+    data(said, 4096, "datadata", true);
+    check_broken(said, read, "not negotiated", false);
+  }
+  SECTION("T5 data before the request") {
+    data(said, 4095, "data", true);
+    check_broken(said, read, "outside");
+  }
+  SECTION("T5 data beyond the request") {
+    data(said, 4100, "datadata", true);
+    check_broken(said, read, "outside");
+  }
+  SECTION("T5 an offset that wraps") {
+    data(said, ~std::uint64_t{0} - 2, "datadata", true);
+    check_broken(said, read, "outside");
+  }
+  SECTION("T5 data twice") {
+    data(said, 4096, "data", false);
+    data(said, 4098, "tadata", true);
+    check_broken(said, read, "overlaps");
+  }
+  SECTION("T5 data twice, ahead of its turn") {
+    data(said, 4100, "da", false);
+    data(said, 4101, "ta", true);
+    check_broken(said, read, "overlaps");
+  }
+  SECTION("T5 a gap") {
+    data(said, 4096, "dat", false);
+    data(said, 4100, "data", true);
+    check_broken(said, read, "does not cover");
+  }
+  SECTION("T5 nothing at all") {
+    said << sim::chunk(Chunk::none, 0, true);
+    check_broken(said, read, "does not cover");
+  }
+  SECTION("T5 no data in a data chunk") {
+    said << sim::chunk(Chunk::offset_data, 8, true) << be64(std::uint64_t{4096});
+    check_broken(said, read, "length");
+  }
+  SECTION("T5 a hole of nothing") {
+    hole(said, 4096, 0, true);
+    check_broken(said, read, "");
+  }
+  SECTION("T6 a chunk of 4 GiB") {
+    said << sim::chunk(Chunk::offset_data, 0xffffffff, true) << be64(std::uint64_t{4096});
+    check_broken(said, read, "outside");
+  }
+  SECTION("T6 an error message of 64 KiB") {
+    said << sim::chunk(Chunk::error, 70'000, true);
+    check_broken(said, read, "");
+  }
+  SECTION("T7 an error that is none") {
+    said << sim::chunk(Chunk::error, 6, true) << be32(0u) << be16(std::uint16_t{0});
+    check_broken(said, read, "");
+  }
+  SECTION("T7 a message longer than its chunk") {
+    said << sim::chunk(Chunk::error, 6, true) << be32(5u) << be16(std::uint16_t{40});
+    check_broken(said, read, "");
+  }
+  SECTION("T7 an unknown chunk that is no error") {
+    said << sim::chunk(static_cast<Chunk>(99), 0, true);
+    check_broken(said, read, "");
+  }
+  SECTION("data in answer to a write") {
+    data(said, 0, "datadata", true);
+    check_broken(said, write, "nobody asked");
+  }
+  SECTION("T9 no extents") {
+    said << sim::chunk(Chunk::block_status, 4, true) << be32(7u);
+    check_broken(said, status, "");
+  }
+  SECTION("T9 a context that was not asked for") {
+    said << sim::chunk(Chunk::block_status, 12, true) << be32(8u) << be32(4096u) << be32(0u);
+    check_broken(said, status, "context");
+  }
+  SECTION("T9 an extent of nothing") {
+    said << sim::chunk(Chunk::block_status, 12, true) << be32(7u) << be32(0u) << be32(0u);
+    check_broken(said, status, "");
+  }
+  SECTION("T9 extents beyond the request") {
+    said << sim::chunk(Chunk::block_status, 20, true) << be32(7u) << be32(4096u) << be32(0u)
+         << be32(4096u) << be32(0u);
+    check_broken(said, status, "beyond");
+  }
+  SECTION("T9 2^20 and one extents") {
+    said << sim::chunk(Chunk::block_status, 4 + 8 * ((1u << 20) + 1), true) << be32(7u);
+    check_broken(said, status, "");
+  }
+  SECTION("T12 the tail shuts down") {
+    said << simple(ESHUTDOWN);
+    check_broken(said, write, "shutting down");
+  }
+}
+
+TEST_CASE("T2 a second answer to an answered request ends the connection", "[nbd][sim]") {
+  Bytes said;
+  said << simple(0) << simple(0);
+  Asked write(Command::write, 0, 8);
+  Asked flush(Command::flush, 0, 0);
+  flush.length = 0;
+  Talk talk(said);
+  talk.ask({&write, &flush});
+  // The write counts as answered only once all of it had left; that is a race here.
+  REQUIRE(talk.answers.size() + talk.back.size() == 2);
+  CHECK(talk.back.back() == &flush);
+  CHECK(talk.problem.find("no request of ours") != std::string::npos);
+}
+
+TEST_CASE("block status comes as extents of the request", "[nbd][sim]") {
+  Bytes said;
+  said << sim::chunk(Chunk::block_status, 20, true) << be32(7u) << be32(1024u) << be32(3u)
+       << be32(1u << 20) << be32(0u);
+  Asked status(Command::block_status, 0, 4096);
+  Talk talk(said);
+  talk.ask({&status});
+  REQUIRE(talk.answers.size() == 1);
+  REQUIRE(status.extents_filled == 2);
+  CHECK(status.room[0].length == 1024);
+  CHECK(status.room[0].flags == 3);
+  CHECK(status.room[1].length == 3072);
+}
