@@ -110,6 +110,7 @@ def measure(network, name, *options):
     load["connected_at_start"] = ready
     load["attach_seconds"] = took
     load["by_cause"] = headd.ask("status")["stalls"]
+    load["neighbour_missing"] = headd.ask("neigh")["counters"]["looks_bad"]
     load["table"] = {key: after[key] - before[key] for key in ("table_fulls", "forced_gc_runs")}
     load["table"]["entries"] = after["entries"]
     load["limits"] = limits()
@@ -151,8 +152,10 @@ def print_counts(without, with_keeper):
     for label, key in rows:
         say(f"{label:>36}   {without[key]:>12}   {with_keeper[key]:>12}")
     for cause in with_keeper["by_cause"]:
-        say(f"{'headd: stalls by cause, ' + cause:>36}   {without['by_cause'][cause]:>12}   "
+        say(f"{'headd: answered late, ' + cause:>36}   {without['by_cause'][cause]:>12}   "
             f"{with_keeper['by_cause'][cause]:>12}")
+    say(f"{'headd: waits without a neighbour':>36}   {without['neighbour_missing']:>12}   "
+        f"{with_keeper['neighbour_missing']:>12}")
     for label, key in (("kernel: table was full", "table_fulls"),
                        ("kernel: forced collections", "forced_gc_runs"),
                        ("kernel: entries at the end", "entries")):

@@ -10,6 +10,7 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
+#include <functional>
 #include <memory>
 #include <random>
 #include <stdexcept>
@@ -57,29 +58,47 @@ class Load {
     outcome_.discs = clients_.size();
   }
 
+  // First all discs are opened, as far as they can be within `opening_max`; the requests that are
+  // timed go to all of them, open or not.
   const Outcome& run() {
-    start_ticking();
+    watch(ticks_.fd(), tick, EPOLLIN);
+    start_ticking(opening_rate);
+    const Instant opening_end = std::chrono::steady_clock::now() + opening_max;
+    while (!all_ready() && std::chrono::steady_clock::now() < opening_end)
+      handle_events([this] { open_some(); });
+
+    start_ticking(options_.rate);
     const Instant begin = std::chrono::steady_clock::now();
     const Instant end = begin + std::chrono::duration_cast<Duration>(
                                     std::chrono::duration<double>(options_.seconds));
-    std::array<epoll_event, 256> events{};
-    for (Instant now = begin; now < end; now = std::chrono::steady_clock::now()) {
-      const int count = ::epoll_wait(epoll_.fd(), events.data(), int{events.size()}, 100);
-      for (int i = 0; i < count; ++i) {
-        const auto which = events[static_cast<std::size_t>(i)].data.u64;
-        if (which == tick) {
-          on_tick(begin);
-        } else {
-          on_client(*clients_[which]);
-        }
-      }
-    }
+    while (std::chrono::steady_clock::now() < end) handle_events([this, begin] { on_tick(begin); });
     close_account();
     return outcome_;
   }
 
  private:
   static constexpr std::uint64_t tick = ~std::uint64_t{0};
+  static constexpr unsigned opening_rate = 200;
+  static constexpr std::chrono::seconds opening_max{5};
+
+  void handle_events(const std::function<void()>& on_timer) {
+    std::array<epoll_event, 256> events{};
+    const int count = ::epoll_wait(epoll_.fd(), events.data(), int{events.size()}, 100);
+    for (int i = 0; i < count; ++i) {
+      const auto which = events[static_cast<std::size_t>(i)].data.u64;
+      if (which != tick) {
+        on_client(*clients_[which]);
+        continue;
+      }
+      std::uint64_t ignored = 0;
+      if (::read(ticks_.fd(), &ignored, sizeof ignored) > 0) on_timer();
+    }
+  }
+
+  bool all_ready() const {
+    return std::all_of(clients_.begin(), clients_.end(),
+                       [](const auto& client) { return client->ready(); });
+  }
 
   void watch(int fd, std::uint64_t which, std::uint32_t events) {
     epoll_event event{};
@@ -89,24 +108,24 @@ class Load {
       throw std::system_error(errno, std::generic_category(), "epoll_ctl");
   }
 
-  void start_ticking() {
-    const auto ns = 1'000'000'000 / options_.rate;
+  void start_ticking(unsigned rate) {
+    const auto ns = 1'000'000'000 / rate;
     itimerspec every{};
     every.it_interval = {.tv_sec = ns / 1'000'000'000, .tv_nsec = ns % 1'000'000'000};
     every.it_value = every.it_interval;
     ::timerfd_settime(ticks_.fd(), 0, &every, nullptr);
-    watch(ticks_.fd(), tick, EPOLLIN);
   }
 
-  // Opens discs that are not open yet, a few at a time, and asks for what is due.
-  void on_tick(Instant begin) {
-    std::uint64_t ignored = 0;
-    if (::read(ticks_.fd(), &ignored, sizeof ignored) < 0 && errno != EAGAIN)
-      throw std::system_error(errno, std::generic_category(), "timerfd");
-    for (unsigned i = 0; i < 64 && opening_ < clients_.size(); ++i, ++opening_) {
+  void open_some() {
+    for (unsigned i = 0; i < 32 && opening_ < clients_.size(); ++i, ++opening_) {
       if (!clients_[opening_]->connect()) break;
       watch(clients_[opening_]->fd(), opening_, EPOLLIN | EPOLLOUT | EPOLLET);
     }
+  }
+
+  // Asks for what is due.
+  void on_tick(Instant begin) {
+    open_some();
     const Instant now = std::chrono::steady_clock::now();
     const double elapsed = std::chrono::duration<double>(now - begin).count();
     const auto due = static_cast<std::uint64_t>(elapsed * options_.rate);

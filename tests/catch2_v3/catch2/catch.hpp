@@ -6,6 +6,25 @@
 
 using Catch::Approx;
 
+// Version 3's Contains is about ranges; version 2's was about text as well.
+namespace Catch::Matchers {
+inline StringContainsMatcher Contains(const char* text) {
+  return ContainsSubstring(text);
+}
+inline StringContainsMatcher Contains(std::string&& text) {
+  return ContainsSubstring(text);
+}
+inline StringContainsMatcher Contains(std::string& text) {
+  return ContainsSubstring(text);
+}
+inline StringContainsMatcher Contains(const std::string& text) {
+  return ContainsSubstring(text);
+}
+}  // namespace Catch::Matchers
+namespace Catch {
+using Matchers::Contains;
+}
+
 #ifdef CATCH_CONFIG_MAIN
 int main(int argc, char* argv[]) {
   return Catch::Session().run(argc, argv);
