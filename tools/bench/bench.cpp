@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <arpa/inet.h>
 #include <cstdio>
+#include <cstdlib>
 #include <cstring>
 #include <netinet/in.h>
 #include <pthread.h>
@@ -60,6 +61,14 @@ void print_line(const std::vector<std::string>& cells, const std::vector<std::si
 
 void progress(const std::string& line) {
   fmt::print(stderr, "{}\n", line);
+}
+
+void warn_if_busy() {
+  double load = 0;
+  const double processors = std::thread::hardware_concurrency();
+  if (::getloadavg(&load, 1) == 1 && load > processors / 4)
+    progress(fmt::format("warning: this machine is busy (load {:.1f}); its figures will be noisy",
+                         load));
 }
 
 double median(std::vector<double> values) {

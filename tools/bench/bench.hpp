@@ -31,6 +31,9 @@ void add_neigh(CLI::App& app, const Common& common);
 // One line on standard error.
 void progress(const std::string& line);
 
+// Says so when other processes are at work: call it before the first measurement.
+void warn_if_busy();
+
 double median(std::vector<double> values);  // 0 when there are none.
 
 // Keeps every processor from idling while it lives, with threads that yield to any other

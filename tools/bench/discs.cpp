@@ -146,6 +146,7 @@ void add_row(Table& table, unsigned discs, const std::string& daemon,
 
 void run_discs(const Common& common, const DiscsOptions& options) {
   const Scratch scratch;
+  warn_if_busy();
   raise_file_limit();
   enter_network(scratch.path());
   // One thread per session is plenty for idle ones, and ten thousand times sixteen is too many.

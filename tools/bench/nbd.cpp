@@ -179,6 +179,7 @@ void report(const std::vector<Subject>& subjects, const Common& common, const Nb
 }
 
 void run_nbd(const Common& common, const NbdOptions& options) {
+  warn_if_busy();
   Stage stage(common, options);
   stage.fill();
   for (Subject& subject : stage.subjects()) {
