@@ -234,10 +234,13 @@ void Ring::cancel(Completion& completion) noexcept {
 // The kernel does this on a thread of its own, and looks a direct socket up only there (io_uring's
 // FORCE_ASYNC requests): perhaps after close(), when the place would have its next socket.
 void Ring::shutdown(Socket socket) noexcept {
+  if (!socket.direct) {
+    ::shutdown(socket.index, SHUT_RDWR);
+    return;
+  }
   io_uring_sqe& sqe = next_sqe();
   io_uring_prep_shutdown(&sqe, socket.index, SHUT_RDWR);
   aim(sqe, socket);
-  if (!socket.direct) return forget(sqe);
   const auto place = static_cast<std::size_t>(socket.index);
   io_uring_sqe_set_data64(&sqe, place << 1 | shutdown_mark);
   ++places_[place].shutdowns;
