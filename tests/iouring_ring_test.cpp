@@ -2,9 +2,11 @@
 
 #include <catch2/catch.hpp>
 
+#include <algorithm>
 #include <array>
 #include <cstddef>
 #include <memory>
+#include <random>
 #include <sys/socket.h>
 #include <vector>
 
@@ -33,7 +35,123 @@ struct End {
   iouring::Op<&End::on_sent> sent{*this};
 };
 
+// Everything that the daemon does with a socket, between two ends in one ring.
+struct Echo {
+  explicit Echo(Ring& ring) : io(ring) {
+    std::array<int, 2> fds{};
+    REQUIRE(::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds.data()) == 0);
+    here = io.adopt(UniqueFd(iouring::adopt, fds[0]));
+    there = io.adopt(UniqueFd(iouring::adopt, fds[1]));
+    listen();
+  }
+  ~Echo() {
+    io.shutdown(here);
+    while (heard.pending()) io.run_once();
+    io.close(here, false);
+    io.close(there, true);
+  }
+
+  void listen() { io.recv_pooled(heard, here, 0, true); }
+  void on_heard(iouring::Result result) noexcept {
+    got.insert(got.end(), result.bytes.begin(), result.bytes.end());
+    if (result.res > 0) listen();
+  }
+  void on_said(iouring::Result result) noexcept { said_bytes = result.res; }
+  void on_alarm() noexcept { ++alarms; }
+
+  Ring& io;
+  Socket here, there;
+  std::vector<std::byte> got;
+  int said_bytes = 0;
+  int alarms = 0;
+  iouring::Op<&Echo::on_heard> heard{*this};
+  iouring::Op<&Echo::on_said> said{*this};
+  iouring::Alarm<&Echo::on_alarm> alarm{*this};
+};
+
 }  // namespace
+
+TEST_CASE("every rung of the ladder of features carries the same bytes", "[iouring]") {
+  iouring::Features allowed;
+  SECTION("all there is") {}
+  SECTION("no DEFER_TASKRUN") {
+    allowed.defer_taskrun = false;
+  }
+  SECTION("no shared ring of buffers") {
+    allowed.buffer_ring = false;
+  }
+  SECTION("no direct sockets") {
+    allowed.direct_sockets = false;
+  }
+  SECTION("as in 5.15") {
+    allowed = {.defer_taskrun = false,
+               .buffer_ring = false,
+               .direct_sockets = false,
+               .skip_success = false};
+  }
+  // Four buffers for sixteen sockets: most receives find the pool empty at first.
+  Ring ring({.entries = 64, .receive_buffers = 4, .receive_buffer_size = 256, .allowed = allowed});
+  CHECK(ring.features().direct_sockets == allowed.direct_sockets);
+  std::vector<std::unique_ptr<Echo>> echoes;
+  for (int i = 0; i < 16; ++i) echoes.push_back(std::make_unique<Echo>(ring));
+
+  std::vector<std::byte> text(5'000);
+  for (std::size_t i = 0; i < text.size(); ++i) text[i] = std::byte(i * 7);
+  for (auto& echo : echoes) ring.send(echo->said, echo->there, text);
+  const auto all_heard = [&] {
+    for (const auto& echo : echoes)
+      if (echo->got.size() < text.size()) return false;
+    return true;
+  };
+  for (int rounds = 0; rounds < 100'000 && !all_heard(); ++rounds) ring.run_once();
+  for (const auto& echo : echoes) {
+    CHECK(echo->said_bytes == static_cast<int>(text.size()));
+    CHECK(echo->got == text);
+  }
+  ring.arm(echoes[0]->alarm, ring.now() + std::chrono::milliseconds(1));
+  ring.arm(echoes[1]->alarm, ring.now() + std::chrono::hours(1));
+  while (echoes[0]->alarms == 0) ring.run_once();
+  ring.disarm(echoes[1]->alarm);
+  CHECK(echoes[1]->alarms == 0);
+}
+
+TEST_CASE("timers fire in the order of their deadlines, whatever the order of arming",
+          "[iouring]") {
+  struct Clock {
+    struct One {
+      void on_alarm() noexcept { fired->push_back(number); }
+      int number = 0;
+      std::vector<int>* fired = nullptr;
+      iouring::Alarm<&One::on_alarm> alarm{*this};
+    };
+    iouring::Timers timers;
+    std::vector<int> fired;
+    std::vector<std::unique_ptr<One>> all;
+  } clock;
+  const auto seed = GENERATE(range(0u, 50u));
+  std::mt19937 random(seed);
+  const iouring::Instant start{};
+  std::vector<int> expected;
+  for (int i = 0; i < 40; ++i) {
+    auto& one = clock.all.emplace_back(std::make_unique<Clock::One>());
+    one->number = i;
+    one->fired = &clock.fired;
+  }
+  std::vector<int> order(clock.all.size());
+  for (std::size_t i = 0; i < order.size(); ++i) order[i] = static_cast<int>(i);
+  std::shuffle(order.begin(), order.end(), random);
+  for (const int i : order) {
+    auto& alarm = clock.all[static_cast<std::size_t>(i)]->alarm;
+    clock.timers.arm(alarm, start + std::chrono::seconds(random() % 100));  // Moved below.
+    clock.timers.arm(alarm, start + std::chrono::seconds(i));
+    if (random() % 4 == 0) clock.timers.disarm(alarm);
+  }
+  for (const auto& one : clock.all)
+    if (one->alarm.armed()) expected.push_back(one->number);
+  clock.timers.fire(start + std::chrono::seconds(100));
+  CHECK(clock.fired == expected);
+  CHECK(!clock.timers.earliest());
+}
 
 // The kernel shuts sockets down on a thread of its own, which looked up the place in the table of
 // direct descriptors when the place had its next socket: guests lost their sessions at random.

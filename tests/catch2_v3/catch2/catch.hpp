@@ -8,7 +8,8 @@ using Catch::Approx;
 
 // Version 3's Contains is about ranges; version 2's was about text as well.
 namespace Catch::Matchers {
-inline StringContainsMatcher Contains(const char* text) {
+template <std::size_t size>
+StringContainsMatcher Contains(const char (&text)[size]) {
   return ContainsSubstring(text);
 }
 inline StringContainsMatcher Contains(std::string&& text) {
