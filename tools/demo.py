@@ -154,7 +154,7 @@ def print_counts(without, with_keeper):
     for cause in with_keeper["by_cause"]:
         say(f"{'headd: answered late, ' + cause:>36}   {without['by_cause'][cause]:>12}   "
             f"{with_keeper['by_cause'][cause]:>12}")
-    say(f"{'headd: waits without a neighbour':>36}   {without['neighbour_missing']:>12}   "
+    say(f"{'headd: looks that found no neighbour':>36}   {without['neighbour_missing']:>12}   "
         f"{with_keeper['neighbour_missing']:>12}")
     for label, key in (("kernel: table was full", "table_fulls"),
                        ("kernel: forced collections", "forced_gc_runs"),
@@ -169,12 +169,14 @@ def look_around(network, headd):
     say("\nThe neighbour table, as headctl neigh shows it:")
     for line in headd.ctl("neigh").splitlines()[:12]:
         say("  " + line)
+    wait = OPTIONS.wait or sys.stdin.isatty()
+    say("\nWhile this waits, look around from another shell:" if wait else
+        "\nWhere to look next (with --wait, the demo waits for it at the end):")
     prefix = f"ip netns exec {network.names['head']} {os.path.relpath(BIN)}/headctl"
-    if not (OPTIONS.wait or sys.stdin.isatty()):
-        return
-    say("\nWhile this waits, look around from another shell:")
     for command in ("status", "latency", "discs", "neigh"):
         say(f"  {prefix} --api {headd.api} {command}")
+    if not wait:
+        return
     say("Enter ends the demo.")
     with contextlib.suppress(EOFError):
         input()
@@ -201,15 +203,29 @@ def demo(network):
     headd.stop()
 
 
+def on_signals(action):
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, action)
+
+
+def interrupted(number, _):
+    """The first signal ends the demo; no further one may interrupt the cleaning up."""
+    on_signals(signal.SIG_IGN)
+    sys.exit(128 + number)
+
+
 def main():
     if os.geteuid() != 0:
         raise SystemExit("demo: it makes network namespaces: run it as root")
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    on_signals(interrupted)
     begin = time.monotonic()
     network = Network(OPTIONS.discs, OPTIONS.solicitations)
     with default_limits():
         try:
-            demo(network)
+            try:
+                demo(network)
+            finally:
+                on_signals(signal.SIG_IGN)
         finally:
             network.remove()
     restored = "/".join(map(str, limits()))

@@ -4,7 +4,7 @@
                   └── tail 2   nbdkit, the other half
 
 The switch is a bridge in a namespace of its own, so that the machine's own network is not touched.
-What is kernel-global, the limits of the neighbour table, is put back by Limits.
+What is kernel-global, the limits of the neighbour table, is put back by default_limits.
 """
 import contextlib
 import os
@@ -153,5 +153,5 @@ class Network:
             subprocess.run(["umount", path], check=False, stderr=subprocess.DEVNULL)
         for name in self.names.values():
             if os.path.exists(f"/run/netns/{name}"):
-                run("ip", "netns", "del", name)
+                subprocess.run(["ip", "netns", "del", name], check=False)
         subprocess.run(["rm", "-rf", "--one-file-system", self.folder], check=False)
