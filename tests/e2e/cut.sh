@@ -1,20 +1,33 @@
 #!/usr/bin/env bash
 # The tail ends the connection after every single byte of its handshake, of a reply's header and of
 # its payload (as qemu-iotests 083 does): the guest waits and sees correct data, never an error.
-# Usage: cut.sh fin|rst
+# Usage: cut.sh fin|rst simple|structured|export_name|oldstyle
 # shellcheck source=tests/e2e/lib.sh
 source "$(dirname "$0")/lib.sh"
 need python3 qemu-io
-how=${1:?fin or rst}
+how=${1:?fin or rst} dialect=${2:?what cut_server.py speaks}
 
-# The handshake is some 90 bytes of the tail's; then come replies of 16 bytes, with and without 512
-# bytes of data. Many discs share the cuts, because a disc retries ever more slowly.
+# How many bytes the tail sends in its handshake, and in how many the first replies have been: with
+# and without data and, in chunks, a hole and a block status too.
+guest_reads=()
+case $dialect in
+  simple) handshake=110 end=700 ;;
+  structured) handshake=150 end=900 guest_reads=(-c 'read -P 0 64k 512' -c map) ;;
+  export_name) handshake=192 end=300 ;;
+  oldstyle) handshake=152 end=260 ;;
+  *) fail "there is no dialect $dialect" ;;
+esac
+# Many discs share the cuts, because a disc retries ever more slowly.
 ranges=()
-for ((first = 1; first <= 110; first += 5)); do ranges+=("$first-$((first + 4))"); done
-for ((first = 111; first <= 700; first += 20)); do
-  ranges+=("$first-$((first + 19 < 700 ? first + 19 : 700))")
-done
-background tails python3 "$here/cut_server.py" "$how" "$work" "${ranges[@]}"
+add_ranges() {
+  local first=$1 last=$2 size=$3
+  for (( ; first <= last; first += size)); do
+    ranges+=("$first-$((first + size - 1 < last ? first + size - 1 : last))")
+  done
+}
+add_ranges 1 "$handshake" 5
+add_ranges "$((handshake + 1))" "$end" 20
+background tails python3 "$here/cut_server.py" "$how" "$dialect" "$work" "${ranges[@]}"
 await 10 "the tails" test -e "$work/ports"
 
 start_headd
@@ -29,8 +42,9 @@ guest() {
   for ((;;)); do
     local finished
     finished=$(grep -cx "$last" "$work/$range.cuts" 2>/dev/null || true)
-    text=$(qemu-io -f raw -t none -c 'write -P 0x21 0 512' -c 'read -P 0x21 0 512' \
-      -c 'write -P 0x22 0 4k' -c 'read -P 0x22 512 512' -c 'flush' "$uri" 2>&1) ||
+    text=$(qemu-io -f raw -t none "${guest_reads[@]}" -c 'write -P 0x21 0 512' \
+      -c 'read -P 0x21 0 512' -c 'write -P 0x22 0 4k' \
+      -c 'read -P 0x22 512 512' -c 'flush' "$uri" 2>&1) ||
       fail "$range: the guest met an error: $text"
     ! grep -qiE 'fail|error' <<<"$text" || fail "$range: the guest saw: $text"
     [[ $finished != 1 ]] || return 0
@@ -45,5 +59,5 @@ for range in "${ranges[@]}"; do
   unset "pids[guest-$range]"
   ((status == 0)) || fail "$(cat "$work/guest-$range.log")"
 done
-cat "$work"/*.cuts | sort -n | cmp - <(seq 1 700) || fail "cuts were left out"
+cat "$work"/*.cuts | sort -n | cmp - <(seq 1 "$end") || fail "cuts were left out"
 stop_headd
