@@ -4,6 +4,7 @@
 #include "iouring/ring.hpp"
 #include "tests/memory_volume.hpp"
 #include "tests/nbd_real_server.hpp"
+#include "tests/skip.hpp"
 
 #include <catch2/catch.hpp>
 
@@ -145,12 +146,12 @@ void must_run(const std::string& command) {
 
 bool skip(const Serving& serving, std::initializer_list<const char*> programs) {
   if (serving.problem() != nullptr) {
-    WARN("no io_uring here: " << serving.problem());
+    tests::skip(std::string("no io_uring here: ") + serving.problem());
     return true;
   }
   for (const char* program : programs)
     if (!tests::is_installed(program)) {
-      WARN(program << " is not installed: skipped");
+      tests::skip(std::string(program) + " is not installed");
       return true;
     }
   return false;

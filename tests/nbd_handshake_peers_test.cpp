@@ -1,6 +1,7 @@
 // The handshake against the servers that people run, up to the first bytes read from them.
 #include "head/nbd/handshake.hpp"
 #include "tests/nbd_real_server.hpp"
+#include "tests/skip.hpp"
 
 #include <catch2/catch.hpp>
 
@@ -15,7 +16,7 @@ namespace {
 
 bool missing(const char* program) {
   if (tests::is_installed(program)) return false;
-  WARN(program << " is not installed: skipped");
+  tests::skip(std::string(program) + " is not installed");
   return true;
 }
 

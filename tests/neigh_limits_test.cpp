@@ -4,6 +4,7 @@
 #include "netlink/format.hpp"
 #include "netlink/thresholds.hpp"
 #include "scratch_namespace.hpp"
+#include "tests/skip.hpp"
 
 #include <catch2/catch.hpp>
 
@@ -40,7 +41,7 @@ class Turn {
   }
 
   bool skipped() const {
-    if (!problem_.empty()) WARN("skipped: " << problem_);
+    if (!problem_.empty()) tests::skip(problem_);
     return !problem_.empty();
   }
   TableLimits limits() {

@@ -4,6 +4,7 @@
 
 #include "netlink/link.hpp"
 #include "netlink/socket.hpp"
+#include "tests/skip.hpp"
 
 #include <catch2/catch.hpp>
 
@@ -43,7 +44,7 @@ inline void with_veth(const std::function<void(int)>& test) {
   try {
     netlink::run_in_namespace({}, [] {});
   } catch (const std::system_error& error) {
-    WARN("skipped: " << error.what());
+    tests::skip(error.what());
     return;
   }
   netlink::run_in_namespace({}, [&] {

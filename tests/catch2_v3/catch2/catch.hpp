@@ -1,5 +1,5 @@
-// Catch2 3 under the name that Catch2 2 had, main() included: what tests/CMakeLists.txt puts first
-// on the include path where Debian ships version 3.
+// Catch2 3 under the name that Catch2 2 had: what tests/CMakeLists.txt puts first on
+// the include path where Debian ships version 3.
 #pragma once
 
 #include <catch2/catch_all.hpp>
@@ -25,9 +25,3 @@ inline StringContainsMatcher Contains(const std::string& text) {
 namespace Catch {
 using Matchers::Contains;
 }
-
-#ifdef CATCH_CONFIG_MAIN
-int main(int argc, char* argv[]) {
-  return Catch::Session().run(argc, argv);
-}
-#endif
