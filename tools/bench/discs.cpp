@@ -144,6 +144,26 @@ void add_row(Table& table, unsigned discs, const std::string& daemon,
              median_of(costs, [](const Cost& cost) { return cost.depth_32.per_second; })});
 }
 
+// How headd compares: the median of the rounds' ratios, in each of a row's columns.
+void add_ratios(Table& table, unsigned discs, const std::vector<Cost>& ours,
+                const std::vector<Cost>& theirs) {
+  const auto ratio = [&](double (*value)(const Cost&)) -> Table::Cell {
+    std::vector<double> ratios;
+    for (std::size_t round = 0; round < ours.size(); ++round) {
+      if (value(theirs[round]) <= 0) return {};
+      ratios.push_back(value(ours[round]) / value(theirs[round]));
+    }
+    return median(ratios);
+  };
+  table.add({fmt::format("{}", discs), "ratio, headd to the other",
+             ratio([](const Cost& cost) { return cost.attach_s; }),
+             ratio([](const Cost& cost) { return cost.resident_kib; }),
+             ratio([](const Cost& cost) { return cost.anonymous_kib; }),
+             ratio([](const Cost& cost) { return cost.depth_1.per_second; }),
+             ratio([](const Cost& cost) { return cost.depth_1.p50_us; }),
+             ratio([](const Cost& cost) { return cost.depth_32.per_second; })});
+}
+
 void run_discs(const Common& common, const DiscsOptions& options) {
   const Scratch scratch;
   warn_if_busy();
@@ -155,7 +175,8 @@ void run_discs(const Common& common, const DiscsOptions& options) {
   tail.await("listening", [] { return listens(port); });
 
   const Spinners spinners(common.spin);
-  Table table(fmt::format("idle discs, each at its own address, tail nbdkit null; medians of {}",
+  Table table(fmt::format("idle discs, each at its own address, tail nbdkit null, headd without "
+                          "its keeper (--no-neigh); medians of {}",
                           common.rounds),
               {"discs", "daemon", "attach s", "RSS KiB/disc", "anon KiB/disc",
                "one disc, depth 1: requests/s", "p50 us", "depth 32: requests/s"});
@@ -169,7 +190,9 @@ void run_discs(const Common& common, const DiscsOptions& options) {
       progress(fmt::format("{} discs: round {} of {}", discs, round + 1, common.rounds));
     }
     add_row(table, discs, "headd", ours);
-    if (!theirs.empty()) add_row(table, discs, "qemu-storage-daemon", theirs);
+    if (theirs.empty()) continue;
+    add_row(table, discs, "qemu-storage-daemon", theirs);
+    add_ratios(table, discs, ours, theirs);
   }
   table.print(common.json);
 }
