@@ -1,4 +1,10 @@
 #include "control_fakes.hpp"
+#include "iouring/unique_fd.hpp"
+
+#include <fcntl.h>
+#include <future>
+#include <sys/stat.h>
+#include <thread>
 
 using namespace head;
 using control::Refusal;
@@ -158,6 +164,25 @@ TEST_CASE("what could not be stored is not attached", "[control]") {
   std::filesystem::create_directory(obstacle);
   CHECK(head.agent->detach("a")->why == Refusal::Why::not_stored);
   CHECK(head.agent->disc("a")->state == State::ready);
+}
+
+TEST_CASE("the same disc again is accepted only when the first is durable", "[control]") {
+  Head head;
+  // Whoever writes the next file waits for a reader, and then cannot sync it.
+  const auto obstacle = head.folder.path / "state" / "discs.json.new";
+  REQUIRE(::mkfifo(obstacle.c_str(), 0600) == 0);
+  const auto attach = [&] { return head.agent->attach(disc("a")); };
+  auto first = std::async(std::launch::async, attach);
+  while (!head.agent->disc("a")) std::this_thread::yield();
+  auto second = std::async(std::launch::async, attach);
+  CHECK(second.wait_for(50ms) == std::future_status::timeout);
+
+  const iouring::UniqueFd reader(iouring::adopt, ::open(obstacle.c_str(), O_RDONLY | O_NONBLOCK));
+  REQUIRE(reader);
+  CHECK(first.get());
+  const bool accepted = !second.get();
+  CHECK(accepted == head.agent->disc("a").has_value());
+  CHECK(accepted == !head.store->discs().empty());
 }
 
 TEST_CASE("an import is taken whole or not at all", "[control]") {

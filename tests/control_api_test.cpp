@@ -177,6 +177,16 @@ TEST_CASE("an import is accepted and its progress told", "[control]") {
   CHECK(refused.status == 422);
   CHECK(refused.body["index"] == 50);
   CHECK(refused.body["detail"].get<std::string>().find("disc bad") == 0);
+
+  const json fresh = {{"name", "e"}, {"uri", "nbd://[fd00::1]/e"}};
+  json other = discs[7];
+  other["read_only"] = true;
+  for (const json& last : {fresh, other}) {
+    const Reply reply = daemon.ask("POST", "/v1/import", json{{"discs", {fresh, last}}}.dump());
+    CAPTURE(reply.raw);
+    CHECK(reply.status >= 400);
+    CHECK(reply.body["index"] == 1);
+  }
 }
 
 TEST_CASE("every refusal has a type, a status and a sentence", "[control]") {
@@ -214,6 +224,29 @@ TEST_CASE("every refusal has a type, a status and a sentence", "[control]") {
   check(daemon.ask("GET", "/v1/import"), 404, "no-such-route");
   REQUIRE(daemon.put("b", plain, "?wait=10").status == 200);
   check(daemon.put("c", plain), 507, "too-many-discs");
+  daemon.neighbours->fail_with(EMFILE);
+  check(daemon.ask("GET", "/v1/neighbours"), 503, "unavailable");
+}
+
+TEST_CASE("a client makes way for one that waits for a thread", "[control]") {
+  Daemon daemon;
+  constexpr std::string_view request = "GET /v1/discs HTTP/1.1\r\n\r\n";
+  const auto ask = [&](const iouring::UniqueFd& fd) {
+    send_all(fd.fd(), request);
+    const auto reply = read_reply(fd.fd());
+    REQUIRE(reply);
+    CHECK(reply->status == 200);
+    return reply->raw.find("Connection: close") != std::string::npos;
+  };
+  std::vector<iouring::UniqueFd> clients;
+  for (unsigned i = 0; i < control::api_threads; ++i) {
+    clients.push_back(connect_to(daemon.server->path()));
+    CHECK_FALSE(ask(clients.back()));
+  }
+  const auto late = connect_to(daemon.server->path());
+  CHECK(ask(clients[0]));
+  CHECK_FALSE(ask(late));
+  CHECK_FALSE(ask(clients[1]));
 }
 
 TEST_CASE("requests that are no requests are refused, and the server goes on", "[control]") {
@@ -326,6 +359,6 @@ TEST_CASE("every type of problem is documented", "[control]") {
     CAPTURE(type);
     CHECK(text.str().find(fmt::format("| `{}` | {}", type, control::http_status(kind))) !=
           std::string::npos);
-    if (kind == control::Problem::out_of_memory) break;
+    if (kind == control::Problem::unavailable) break;
   }
 }

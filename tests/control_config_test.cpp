@@ -2,8 +2,11 @@
 
 #include <catch2/catch.hpp>
 
+#include <filesystem>
+#include <fstream>
 #include <set>
 #include <string>
+#include <vector>
 
 using namespace head;
 using namespace std::chrono_literals;
@@ -146,4 +149,38 @@ TEST_CASE("keys are listed once each, with a rule", "[control]") {
     CHECK_FALSE(key.rule.empty());
   }
   CHECK(names.count("stall.threshold_ms") == 1);
+}
+
+TEST_CASE("the example has every key in order, with its rule and its default", "[control]") {
+  std::ifstream file(std::filesystem::path(HEAD_SOURCE_DIR) / "head/control/head.toml.example");
+  REQUIRE(file);
+  std::string as_it_is, uncommented, section, comment;
+  std::vector<std::pair<std::string, std::string>> keys;  // With the comment before it.
+  for (std::string line; std::getline(file, line);) {
+    as_it_is += line + "\n";
+    if (line.size() > 1 && line[0] == '#' && line[1] != ' ') line.erase(0, 1);
+    uncommented += line + "\n";
+    const auto equals = line.find(" = ");
+    if (line.empty())
+      comment.clear();
+    else if (line[0] == '[')
+      section = line.substr(1, line.size() - 2);
+    else if (line[0] == '#')
+      comment += line + "\n";
+    else
+      keys.emplace_back(section + "." + line.substr(0, equals), std::exchange(comment, ""));
+  }
+  std::size_t at = 0;
+  for (const auto& key : control::config_keys()) {
+    REQUIRE(at < keys.size());
+    CHECK(keys[at].first == key.name);
+    CAPTURE(key.name, keys[at].second);
+    CHECK(keys[at].second.find("Must be: " + std::string(key.rule) + "\n") != std::string::npos);
+    ++at;
+  }
+  CHECK(at == keys.size());
+  CHECK(error_of(uncommented).sentence == "");
+  const auto config = parse_config(as_it_is);
+  REQUIRE(config);
+  CHECK(*config == Config{});
 }

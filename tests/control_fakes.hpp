@@ -11,6 +11,7 @@
 #include <map>
 #include <mutex>
 #include <string>
+#include <system_error>
 #include <unistd.h>
 #include <utility>
 #include <vector>
@@ -60,6 +61,7 @@ class FakeNeighbours final : public control::Neighbours {
   }
   neigh::Snapshot snapshot(bool with_entries) const override {
     const std::lock_guard lock(lock_);
+    if (error_ != 0) throw std::system_error(error_, std::generic_category(), "netlink");
     neigh::Snapshot snapshot;
     snapshot.held = kept_.size();
     snapshot.table.table.limits = {128, 512, 1024};
@@ -77,6 +79,11 @@ class FakeNeighbours final : public control::Neighbours {
     return snapshot;
   }
 
+  // From now on the table cannot be read, for this errno.
+  void fail_with(int error) {
+    const std::lock_guard lock(lock_);
+    error_ = error;
+  }
   // Whether wants are answered as soon as they are made.
   void at_once(bool yes) {
     const std::lock_guard lock(lock_);
@@ -103,6 +110,7 @@ class FakeNeighbours final : public control::Neighbours {
   };
   mutable std::mutex lock_;
   bool at_once_ = true;
+  int error_ = 0;
   std::map<std::string, Kept> kept_;
 };
 

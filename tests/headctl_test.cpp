@@ -100,6 +100,11 @@ TEST_CASE("headctl imports a list and names what is wrong with it", "[headctl]")
   const Outcome refused = daemon.headctl("import " + bad);
   CHECK(refused.status == 3);
   CHECK(refused.err.find(bad + ":3: disc worse: ") != std::string::npos);
+
+  const std::string taken = daemon.file("taken", "\nnew nbd://[fd00::1]/\nd7 nbd://[fd00::2]/\n");
+  const Outcome conflict = daemon.headctl("import " + taken);
+  CHECK(conflict.status == 5);
+  CHECK(conflict.err.find(taken + ":3: disc d7 ") != std::string::npos);
   CHECK(daemon.agent->discs().size() == 500);
 }
 
@@ -132,6 +137,10 @@ TEST_CASE("headctl fails with a status of its kind and one line", "[headctl]") {
   check("attach a nbd://[fd00::2]/", 5);
   check("--api /nonexistent/api.sock discs", 6);
   check("attach b nbd://[fd00::1]/ --wait", 8);
+  CHECK(daemon.headctl("frobnicate").err ==
+        "headctl: there is no command or option frobnicate; see headctl --help\n");
+  daemon.neighbours->fail_with(EMFILE);
+  check("neigh", 7);
 }
 
 TEST_CASE("headctl neigh reads the kernel where there is no headd", "[headctl]") {

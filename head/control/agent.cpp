@@ -68,7 +68,9 @@ std::optional<Refusal> Agent::attach(const DiscSpec& spec) {
   bool fresh = false;
   std::uint64_t batch = 0;
   {
-    const std::lock_guard lock(lock_);
+    std::unique_lock lock(lock_);
+    // The same may be being stored for somebody else, and that may fail.
+    begun_.wait(lock, [&] { return !is_pending(spec.name); });
     if (auto refusal = check(spec, fresh)) return refusal;
     if (fresh) batch = add(one);
   }
@@ -82,15 +84,23 @@ Result<ImportStatus, Refusal> Agent::import(std::vector<DiscSpec> specs) {
   ImportStatus import{.total = specs.size()};
   std::vector<DiscSpec> added;
   {
-    const std::lock_guard lock(lock_);
+    std::unique_lock lock(lock_);
+    begun_.wait(lock, [&] {
+      return std::none_of(specs.begin(), specs.end(),
+                          [&](const DiscSpec& spec) { return is_pending(spec.name); });
+    });
     std::unordered_set<std::string_view> names;
-    for (DiscSpec& spec : specs) {
+    for (std::size_t i = 0; i < specs.size(); ++i) {
+      const DiscSpec& spec = specs[i];
       if (!names.insert(spec.name).second)
-        return Failure{
-            Refusal{Refusal::Why::duplicate,
-                    fmt::format("disc {} is in the list twice; nothing was attached", spec.name)}};
+        return Failure{Refusal{
+            Refusal::Why::duplicate,
+            fmt::format("disc {} is in the list twice; nothing was attached", spec.name), i}};
       bool fresh = false;
-      if (auto refusal = check(spec, fresh)) return Failure{std::move(*refusal)};
+      if (auto refusal = check(spec, fresh)) {
+        if (refusal->why != Refusal::Why::too_many) refusal->index = i;
+        return Failure{std::move(*refusal)};
+      }
       if (fresh) added.push_back(spec);
     }
     if (discs_.size() + added.size() > discs_max_)
@@ -114,11 +124,8 @@ std::optional<Refusal> Agent::detach(const std::string& name) {
   std::uint64_t batch = 0;
   {
     std::unique_lock lock(lock_);
-    auto at = discs_.find(name);
-    while (at != discs_.end() && at->second.stage == Stage::pending) {
-      begun_.wait(lock);
-      at = discs_.find(name);
-    }
+    begun_.wait(lock, [&] { return !is_pending(name); });
+    const auto at = discs_.find(name);
     if (at == discs_.end()) return no_such_disc(name);
     if (at->second.going) return std::nullopt;
     at->second.going = true;
@@ -138,6 +145,11 @@ std::optional<Refusal> Agent::detach(const std::string& name) {
   else
     leave(name, at->second);
   return refusal;
+}
+
+bool Agent::is_pending(const std::string& name) const {
+  const auto at = discs_.find(name);
+  return at != discs_.end() && at->second.stage == Stage::pending;
 }
 
 std::optional<Refusal> Agent::check(const DiscSpec& spec, bool& fresh) const {

@@ -36,6 +36,7 @@ struct Refusal {
   enum class Why { no_such_disc, exists, detaching, too_many, not_stored, duplicate };
   Why why;
   std::string sentence;
+  std::optional<std::size_t> index{};  // The disc of an import that is meant, where one is.
 };
 
 class Agent {
@@ -98,6 +99,7 @@ class Agent {
   };
 
   // Under lock_.
+  bool is_pending(const std::string& name) const;
   std::optional<Refusal> check(const catalogue::DiscSpec& spec, bool& fresh) const;
   std::uint64_t add(std::span<const catalogue::DiscSpec> specs);
   void leave(const std::string& name, Disc& disc);

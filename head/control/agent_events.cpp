@@ -3,10 +3,20 @@
 #include "head/control/agent.hpp"
 
 #include <algorithm>
+#include <chrono>
 #include <iterator>
+#include <thread>
 #include <utility>
 
 namespace head::control {
+
+namespace {
+
+// Events make and remove files; so many at most while nobody else can ask anything.
+constexpr std::size_t batch_max = 64;
+constexpr std::chrono::microseconds turn{50};
+
+}  // namespace
 
 void Agent::post(Event event) noexcept {
   {
@@ -25,9 +35,12 @@ void Agent::work(const std::stop_token& stop) {
       if (!events_came_.wait(lock, stop, [this] { return !events_.empty(); })) return;
       events.swap(events_);
     }
-    {
+    for (std::size_t i = 0; i < events.size(); i += batch_max) {
+      // A mutex goes to whoever asks first, and that would be this thread again.
+      if (i != 0) std::this_thread::sleep_for(turn);
       const std::lock_guard lock(lock_);
-      for (const Event& event : events) on_event(event);
+      const std::size_t end = std::min(i + batch_max, events.size());
+      for (std::size_t j = i; j < end; ++j) on_event(events[j]);
     }
     bell_.ring();
   }

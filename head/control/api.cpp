@@ -54,19 +54,19 @@ HttpResponse answer(int status, const json& object) {
 HttpResponse answer(const Refusal& refusal) {
   switch (refusal.why) {
     case Refusal::Why::no_such_disc:
-      return problem(Problem::no_such_disc, refusal.sentence);
+      return problem(Problem::no_such_disc, refusal.sentence, refusal.index);
     case Refusal::Why::exists:
-      return problem(Problem::disc_exists, refusal.sentence);
+      return problem(Problem::disc_exists, refusal.sentence, refusal.index);
     case Refusal::Why::detaching:
-      return problem(Problem::disc_detaching, refusal.sentence);
+      return problem(Problem::disc_detaching, refusal.sentence, refusal.index);
     case Refusal::Why::too_many:
-      return problem(Problem::too_many_discs, refusal.sentence);
+      return problem(Problem::too_many_discs, refusal.sentence, refusal.index);
     case Refusal::Why::not_stored:
-      return problem(Problem::not_stored, refusal.sentence);
+      return problem(Problem::not_stored, refusal.sentence, refusal.index);
     case Refusal::Why::duplicate:
       break;
   }
-  return problem(Problem::bad_disc, refusal.sentence);
+  return problem(Problem::bad_disc, refusal.sentence, refusal.index);
 }
 
 HttpResponse no_disc(const std::string& name) {
@@ -129,7 +129,9 @@ HttpResponse Api::on_request(const HttpRequest& request) noexcept {
     return {.status = http_status(Problem::out_of_memory),
             .body = R"({"type": "urn:headstart:out-of-memory", "status": 503})"};
   } catch (const std::exception& error) {
-    return problem(Problem::bad_request, error.what());
+    // Whatever a caller can do wrong was refused before.
+    return problem(Problem::unavailable,
+                   fmt::format("the head could not do this now: {}; try it again", error.what()));
   }
 }
 

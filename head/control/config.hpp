@@ -20,18 +20,21 @@ struct Config {
   struct Paths {
     std::filesystem::path state_dir = "/var/lib/head";
     std::filesystem::path run_dir = "/run/head";
+    bool operator==(const Paths&) const = default;
   } paths;
 
   struct Data {
     unsigned threads = 0;      // 0: one per two processors, at least one.
     unsigned memory_mib = 64;  // For the payloads of requests, all threads together.
     unsigned discs_max = 100'000;
+    bool operator==(const Data&) const = default;
   } data;
 
   // Who may connect to a Unix socket: the file's mode, and its group where one is named.
   struct Socket {
     unsigned mode = 0660;
     std::string group;
+    bool operator==(const Socket&) const = default;
   };
   Socket exports;  // [export]
   Socket api;      // [api]
@@ -43,10 +46,12 @@ struct Config {
     std::chrono::seconds reconcile{60};
     std::chrono::seconds recheck{10};  // The table's limits.
     unsigned table_max = 4u << 20;     // The kernel's table is never let grow above this.
+    bool operator==(const Neighbours&) const = default;
   } neighbours;
 
   struct Stall {
     std::chrono::milliseconds threshold{20};
+    bool operator==(const Stall&) const = default;
   } stall;
 
   struct Tcp {
@@ -55,9 +60,12 @@ struct Config {
     unsigned keepalive_probes = 3;
     std::chrono::milliseconds user_timeout{10'000};
     nbd::QuickAck quick_ack = nbd::QuickAck::adaptive;
+    bool operator==(const Tcp&) const = default;
   } tcp;
 
   log::Level log_level = log::Level::info;  // [log] level
+
+  bool operator==(const Config&) const = default;
 };
 
 struct ConfigError {

@@ -41,6 +41,7 @@ enum class Problem : std::uint8_t {
   too_many_discs,
   not_stored,
   out_of_memory,
+  unavailable,
 };
 
 // `detail` is one sentence that names the thing and the way out.

@@ -12,7 +12,7 @@ namespace {
 
 using namespace std::chrono_literals;
 
-constexpr auto idle_max = 15s;
+constexpr auto idle_max = 5s;      // A thread is kept that long for nothing.
 constexpr auto request_max = 30s;  // From a request's first byte to its last.
 constexpr auto write_max = 30s;    // Without any progress.
 constexpr auto drain_max = 5s;

@@ -76,7 +76,7 @@ std::optional<std::size_t> length_of(const httplib::Request& request) {
 // cpp-httplib without its sockets: 0.11 knows only TCP.
 class HttpServer::Protocol final : private httplib::Server {
  public:
-  explicit Protocol(HttpHandler& handler) : handler_(handler) {
+  Protocol(HttpHandler& handler, int listener) : handler_(handler), listener_(listener) {
     set_pre_routing_handler([this](const httplib::Request& request, httplib::Response& response) {
       return before_body(request, response) ? HandlerResponse::Handled : HandlerResponse::Unhandled;
     });
@@ -99,6 +99,7 @@ class HttpServer::Protocol final : private httplib::Server {
   // One request; false when the connection is to end.
   bool serve(HttpConnection& connection) {
     bool closed = false;
+    make_way_ = false;
     current_ = &connection;
     Stream stream(connection);
     const bool served = process(*this, stream, closed, [](httplib::Request& request) {
@@ -107,7 +108,7 @@ class HttpServer::Protocol final : private httplib::Server {
       request.ranges.clear();
     });
     if (!connection.keeps()) connection.drain();
-    return served && !closed && connection.keeps();
+    return served && !closed && !make_way_ && connection.keeps();
   }
 
  private:
@@ -159,16 +160,27 @@ class HttpServer::Protocol final : private httplib::Server {
     for (const auto& [name, value] : from.params) request.query.emplace_back(name, value);
     put(handler_.on_request(request), into);
     current_->keep();
+    if (!somebody_waits()) return;
+    into.set_header("Connection", "close");
+    make_way_ = true;
+  }
+
+  // Not accepted yet: there may be no thread left but those that clients keep.
+  bool somebody_waits() const {
+    pollfd listener{listener_, POLLIN, 0};
+    return ::poll(&listener, 1, 0) > 0;
   }
 
   HttpHandler& handler_;
+  const int listener_;
+  static inline thread_local bool make_way_ = false;
   static inline thread_local HttpConnection* current_ = nullptr;
 };
 
 HttpServer::HttpServer(UniqueFd listener, HttpHandler& handler, unsigned threads)
     : listener_(std::move(listener)),
       stop_(adopt, ::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)),
-      protocol_(std::make_unique<Protocol>(handler)) {
+      protocol_(std::make_unique<Protocol>(handler, listener_.fd())) {
   if (!stop_) throw std::system_error(errno, std::generic_category(), "cannot make an eventfd");
   for (unsigned i = 0; i < threads; ++i) threads_.emplace_back([this] { serve(); });
 }

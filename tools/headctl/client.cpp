@@ -25,7 +25,8 @@ Exit exit_of(const std::string& type) {
   if (is("bad-disc") || is("bad-json") || is("too-large")) return Exit::invalid;
   if (is("no-such-disc")) return Exit::missing;
   if (is("disc-exists") || is("disc-detaching")) return Exit::conflict;
-  if (is("too-many-discs") || is("not-stored") || is("out-of-memory")) return Exit::refused;
+  if (is("too-many-discs") || is("not-stored") || is("out-of-memory") || is("unavailable"))
+    return Exit::refused;
   return Exit::unexpected;
 }
 

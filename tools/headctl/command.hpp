@@ -6,6 +6,7 @@
 
 #include <nlohmann/json_fwd.hpp>
 
+#include <chrono>
 #include <functional>
 #include <string>
 
@@ -32,6 +33,10 @@ void print(const nlohmann::json& json);  // On standard output, indented.
 void print(const std::string& text);     // As it is.
 void note(const std::string& sentence);  // On standard error.
 bool on_terminal();                      // Whether standard error is one: for progress.
+
+// After an answer to a wait that was begun then: where headd answered at once, because very many
+// wait, it is not asked again at once.
+void pause_if_early(std::chrono::steady_clock::time_point asked);
 
 void add_attach(CLI::App& app, Context& context);
 void add_detach(CLI::App& app, Context& context);

@@ -6,6 +6,7 @@
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
+#include <chrono>
 #include <cstdlib>
 #include <memory>
 #include <vector>
@@ -34,7 +35,9 @@ json await_disc(Client& client, json disc) {
   std::string told;
   while (!is_settled(disc.value("state", ""))) {
     if (on_terminal() && said(disc) != told) note(told = said(disc));
+    const auto asked = std::chrono::steady_clock::now();
     disc = client.get(disc_path(name) + wait_long);
+    if (!is_settled(disc.value("state", ""))) pause_if_early(asked);
   }
   return disc;
 }
@@ -68,9 +71,12 @@ Exit detach(const Context& context, const std::vector<std::string>& names, bool 
   Client client = context.client();
   json answers = json::array();
   for (const std::string& name : names) {
+    auto asked = std::chrono::steady_clock::now();
     json answer = client.remove(disc_path(name) + (wait ? wait_long : ""));
     while (wait && answer.value("state", "") != "gone") {
       if (on_terminal()) note(name + " still has requests under way");
+      pause_if_early(asked);
+      asked = std::chrono::steady_clock::now();
       try {
         answer = client.remove(disc_path(name) + wait_long);
       } catch (const Refused& refused) {

@@ -15,7 +15,7 @@ enum class Exit : int {
   missing = 4,      // There is no such disc.
   conflict = 5,     // The name is taken, or the disc is being detached.
   unreachable = 6,  // headd does not answer.
-  refused = 7,      // The head cannot: full, or its state directory cannot be written.
+  refused = 7,      // The head cannot: full, short of something, or nothing can be stored.
   not_ready = 8,    // Waited for, and it failed or needs an operator.
 };
 
@@ -29,7 +29,7 @@ inline constexpr const char* exit_statuses =
     "  4  there is no such disc\n"
     "  5  the name is taken with other settings, or the disc is being detached\n"
     "  6  headd cannot be reached\n"
-    "  7  the head cannot: it is full, or its state directory cannot be written\n"
+    "  7  the head cannot: it is full, lacks something, or cannot write its state directory\n"
     "  8  a disc that was waited for failed, or needs an operator";
 
 struct Failure : std::runtime_error {

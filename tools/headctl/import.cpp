@@ -7,8 +7,10 @@
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
+#include <chrono>
 #include <cstdio>
 #include <memory>
+#include <utility>
 
 namespace headctl {
 
@@ -64,17 +66,29 @@ json send(Client& client, const ImportOptions& options, ImportList list) {
   }
 }
 
+// Until the import is settled. Where nobody said --wait, only as long as it gets on: discs may
+// have tails that are not there, and it goes on without being looked at.
+void follow(Client& client, json& import, bool to_the_end) {
+  constexpr std::chrono::seconds patience{3};
+  const std::string path = fmt::format("/v1/imports/{}?wait=1", import["id"].dump());
+  auto changed = std::chrono::steady_clock::now();
+  for (;;) {
+    const bool settled = import["settled"].get<bool>();
+    const auto asked = std::chrono::steady_clock::now();
+    const bool last = settled || (!to_the_end && asked - changed > patience);
+    show_progress(import, last);
+    if (last) return;
+    json next = client.get(path);
+    if (next != import) changed = std::chrono::steady_clock::now();
+    import = std::move(next);
+    if (!import["settled"].get<bool>()) pause_if_early(asked);
+  }
+}
+
 Exit import(const Context& context, const ImportOptions& options) {
   Client client = context.client();
   json answer = send(client, options, read_import(options.file));
-  if (options.wait) {
-    const std::string path = fmt::format("/v1/imports/{}", answer["id"].dump());
-    while (!answer["settled"].get<bool>()) {
-      show_progress(answer, false);
-      answer = client.get(path + "?wait=1");
-    }
-    show_progress(answer, true);
-  }
+  if (options.wait || on_terminal()) follow(client, answer, options.wait);
   if (context.json)
     print(answer);
   else

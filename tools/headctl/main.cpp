@@ -7,6 +7,7 @@
 
 #include <cstdio>
 #include <memory>
+#include <thread>
 #include <unistd.h>
 
 namespace headctl {
@@ -35,12 +36,16 @@ bool on_terminal() {
   return ::isatty(STDERR_FILENO) == 1;
 }
 
+void pause_if_early(std::chrono::steady_clock::time_point asked) {
+  std::this_thread::sleep_until(asked + std::chrono::milliseconds(200));
+}
+
 namespace {
 
 int run(int argc, char** argv) {
   Context context;
   CLI::App app("Asks headd for discs, and what became of them.", "headctl");
-  app.require_subcommand(1);
+  app.require_subcommand(0, 1);  // Where there is none, below: that names what was said instead.
   app.footer(exit_statuses);
   app.set_version_flag("--version", HEAD_VERSION);
   app.add_option("--api", context.api, "The API's socket")->capture_default_str()->take_last();
@@ -56,7 +61,15 @@ int run(int argc, char** argv) {
   } catch (const CLI::Success& help) {
     return app.exit(help);
   } catch (const CLI::ParseError& error) {
+    if (const auto words = app.remaining(); app.get_subcommands().empty() && !words.empty()) {
+      note("there is no command or option " + words.front() + "; see headctl --help");
+      return static_cast<int>(Exit::usage);
+    }
     note(std::string(error.what()) + "; see headctl --help");
+    return static_cast<int>(Exit::usage);
+  }
+  if (!context.run) {
+    note("a command is needed, discs say; see headctl --help");
     return static_cast<int>(Exit::usage);
   }
   return static_cast<int>(context.run());
