@@ -75,7 +75,8 @@ std::optional<Neighbour> parse_neighbour(Bytes payload) noexcept {
 
 std::optional<Link> parse_link(Bytes payload) {
   const auto header = read<ifinfomsg>(payload);
-  if (!header || header->ifi_index <= 0) return {};
+  // Of the bridge's own messages, RTM_DELLINK says that a port left it, not that it is gone.
+  if (!header || header->ifi_family != AF_UNSPEC || header->ifi_index <= 0) return {};
   Link link;
   link.ifindex = header->ifi_index;
   link.flags = header->ifi_flags;

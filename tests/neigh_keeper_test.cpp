@@ -403,6 +403,26 @@ TEST_CASE("a waiting request has its disc's entry looked at", "[neigh][kernel]")
   });
 }
 
+TEST_CASE("a disc whose question waits for its turn is not given up", "[neigh][kernel]") {
+  scratch::with_veth([](int) {
+    Options slow = options();
+    slow.patience = 100ms;
+    slow.resolutions_per_second = 1;
+    slow.resolutions_burst = 1;
+    Reports reports;
+    Keeper keeper(slow);
+    keeper.want({disc(1, std::nullopt), disc(2, std::nullopt)}, reports.ready());
+    CHECK(eventually([&] { return reports.count() == 1; }));
+    const Snapshot now = keeper.snapshot();
+    REQUIRE(now.discs.size() == 2);
+    const auto unasked = std::count_if(now.discs.begin(), now.discs.end(), [](const auto& disc) {
+      return disc.status.problem.find("has not been asked yet") != std::string::npos;
+    });
+    CHECK(unasked == 1);
+    CHECK(eventually([&] { return reports.count() == 2; }));
+  });
+}
+
 TEST_CASE("without permission the keeper says why it cannot work", "[neigh][kernel]") {
   scratch::with_veth([](int) {
     Reports reports;

@@ -205,6 +205,16 @@ TEST_CASE("a known neighbour that stops answering is probed at its address", "[n
   CHECK(due.write[0] == Entry{key(1), mac(1), nud::probe, false});
   CHECK(due.resolve.empty());
   CHECK(book.counters().failures == 1);
+  book.take_settled();
+  book.written(key(1));
+  const Neighbour probed = ours(1, 1, nud::probe);
+  book.observe(key(1), &probed, start);
+  CHECK(book.find(key(1))->phase == Phase::failed);
+  CHECK(book.take_settled().empty());
+  const Neighbour answer = ours(1, 1, nud::reachable);
+  book.observe(key(1), &answer, start);
+  CHECK(book.find(key(1))->phase == Phase::held);
+  CHECK(book.take_settled() == std::vector{key(1)});
 }
 
 TEST_CASE("questions are paced, and writes with them are not", "[neigh]") {

@@ -3,6 +3,7 @@
 
 #include <catch2/catch.hpp>
 
+#include <linux/if_link.h>
 #include <linux/neighbour.h>
 #include <random>
 #include <sys/socket.h>
@@ -88,6 +89,15 @@ TEST_CASE("what is no IPv6 neighbour is nothing", "[netlink]") {
   arp.ndm_family = AF_INET;
   CHECK(!parse_neighbour(Built(arp).attribute(NDA_DST, {10, 0, 0, 1}).bytes()));
   CHECK(!parse_neighbour(Built(neighbour_header()).attribute(NDA_DST, {10, 0, 0, 1}).bytes()));
+}
+
+TEST_CASE("a bridge's word about its port is no word about the interface", "[netlink]") {
+  ifinfomsg header{};
+  header.ifi_index = 7;
+  const std::vector<std::uint8_t> name{'h', 'e', 'a', 'd', '0', 0};
+  CHECK(parse_link(Built(header).attribute(IFLA_IFNAME, name).bytes()));
+  header.ifi_family = AF_BRIDGE;
+  CHECK(!parse_link(Built(header).attribute(IFLA_IFNAME, name).bytes()));
 }
 
 TEST_CASE("a link-layer address of another size is absent", "[netlink]") {

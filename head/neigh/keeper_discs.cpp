@@ -15,6 +15,11 @@ using netlink::NeighbourKey;
 namespace {
 
 constexpr std::size_t gets_max = 64;  // One dump is cheaper than more questions than this.
+constexpr std::chrono::milliseconds patience_min{1};
+
+bool not_asked_yet(const Hold& hold) {
+  return hold.agenda == Agenda::ask && hold.attempts == 0 && hold.error == 0;
+}
 
 }  // namespace
 
@@ -147,6 +152,8 @@ BindingStatus Keeper::Work::status(const Disc& disc) const {
   } else if (hold->error != 0) {
     status.problem = who + " could not be entered: " +
                      std::error_code(hold->error, std::system_category()).message();
+  } else if (not_asked_yet(*hold)) {
+    status.problem = who + " has not been asked yet; neighbour solicitations are paced";
   } else if (hold->phase == Phase::failed) {
     status.problem = fmt::format("{} does not answer at {}", who,
                                  netlink::to_string(hold->lladdr.value_or(netlink::Mac{})));
@@ -172,7 +179,13 @@ void Keeper::Work::report_settled() {
 void Keeper::Work::report_impatient(Instant now) {
   for (; !patience_.empty() && patience_.front().first <= now; patience_.pop_front()) {
     const auto found = discs_.find(patience_.front().second);
-    if (found != discs_.end() && found->second.ready) report(found->second);
+    if (found == discs_.end() || !found->second.ready) continue;
+    const Hold* hold = ledger_.find(found->second.placed.neighbour);
+    // Its question waits for its turn: whoever opened it now would ask past the pacing.
+    if (hold && not_asked_yet(*hold))
+      patience_.emplace_back(now + std::max(options_.patience, patience_min), found->first);
+    else
+      report(found->second);
   }
 }
 

@@ -101,7 +101,9 @@ void Keeper::Work::on_looks(Instant now) {
   std::vector<Neighbour> all;
   const bool dumped = (all_of_them || discs.size() > gets_max) && !table_.dump(all);
   if (dumped && all_of_them) {
-    for (auto& [name, disc] : discs_) check(disc, netlink::find(all, disc.placed.neighbour), now);
+    for (auto& [name, disc] : discs_)
+      if (disc.want.stats && disc.want.stats->in_flight.load(std::memory_order_relaxed) > 0)
+        check(disc, netlink::find(all, disc.placed.neighbour), now);
     return;
   }
   for (Disc* disc : discs) {
@@ -116,7 +118,8 @@ void Keeper::Work::check(Disc& disc, const Neighbour* actual, Instant now) {
       disc.placed.state == BindingState::waiting || disc.placed.state == BindingState::off;
   if (!placed || (actual && actual->usable())) return;
   ++looks_bad_;
-  mark_missing(disc.placed.neighbour, now);
+  // Not the turn's beginning: the request may have come since.
+  mark_missing(disc.placed.neighbour, std::chrono::steady_clock::now());
   if (options_.enabled) ledger_.observe(disc.placed.neighbour, actual, now);
 }
 

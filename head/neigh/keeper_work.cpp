@@ -207,9 +207,15 @@ void Keeper::Work::on_neighbour(const netlink::NeighbourChange& change, Instant 
   if (!hold) return;
   Neighbour actual = change.neighbour;
   bool gone = change.gone;
-  // What was said may be older than what we wrote since; a binding is changed by the truth only.
-  if (!gone && actual.usable() && actual.lladdr != hold->lladdr)
-    gone = static_cast<bool>(table_.get(key, actual));
+  // What was said may be older than what we wrote since: only the truth counts.
+  if (gone || (actual.usable() && actual.lladdr != hold->lladdr)) {
+    const auto error = table_.get(key, actual);
+    if (error && error.value() != ENOENT && error.value() != ENODEV) {
+      reconcile_at_ = std::min(reconcile_at_, now + 1s);
+      return;
+    }
+    gone = static_cast<bool>(error);
+  }
   if (gone || !actual.usable()) mark_missing(key, now);
   ledger_.observe(key, gone ? nullptr : &actual, now);
 }

@@ -90,6 +90,7 @@ void Ledger::judge(Item& item, const Neighbour* actual, Instant now, bool arriva
   const auto judged = netlink::judge({key, hold.lladdr, tuning_.validated}, actual);
   switch (judged.verdict) {
     case Verdict::right:
+      if (hold.phase == Phase::failed && hold.state == netlink::nud::probe) return;
       if (answering(hold.state)) hold.attempts = 0;
       return enter(item, Phase::held);
     case Verdict::foreign:
@@ -217,7 +218,8 @@ void Ledger::written(const NeighbourKey& key) {
   const auto found = holds_.find(key);
   if (found == holds_.end()) return;
   found->second.error = 0;
-  enter(*found, Phase::held);
+  // A probe of a neighbour that did not answer is no answer yet.
+  if (found->second.phase != Phase::failed) enter(*found, Phase::held);
 }
 
 void Ledger::refused(const NeighbourKey& key, int error, Instant now) {
@@ -229,7 +231,8 @@ void Ledger::refused(const NeighbourKey& key, int error, Instant now) {
   if (hold.repairs_in_a_row < 255) ++hold.repairs_in_a_row;
   hold.repaired = now;
   const auto delay = doubled(10ms, hold.repairs_in_a_row, holdoff_max);
-  schedule(*found, hold.lladdr ? Agenda::write : Agenda::ask, now + delay);
+  const bool ask = !hold.lladdr || hold.phase == Phase::failed;
+  schedule(*found, ask ? Agenda::ask : Agenda::write, now + delay);
 }
 
 std::optional<Instant> Ledger::next(Instant now) {
