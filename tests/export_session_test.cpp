@@ -401,6 +401,38 @@ TEST_CASE("A guest that hangs up or talks nonsense ends only its session", "[exp
   check_clean(world);
 }
 
+TEST_CASE("What a guest waits for memory counts as its request's time", "[export][sim]") {
+  Manners manners;
+  manners.nonsense = 0;
+  World world(3, {.partial = 0.0, .stall = 0.0}, manners);
+  PayloadPool::Account hog(world.pool);
+  PayloadPool::Lease hogged;
+  REQUIRE(hog.take(PayloadPool::payload_max, hogged));
+  PayloadPool::Account others(world.pool);
+  std::vector<PayloadPool::Lease> rest;
+  for (PayloadPool::Lease lease; others.take(0, lease);) rest.push_back(lease);
+  world.session->start();
+  while (world.io.step()) {
+  }
+  const std::size_t before = world.volume.waiting.size();
+  REQUIRE(before < manners.requests);
+  REQUIRE(world.stats.in_flight < Session::in_flight_max);
+  const auto then = world.io.now();
+  world.io.advance(std::chrono::seconds(1));
+  hog.give_back(hogged);
+  for (const auto& lease : rest) others.give_back(lease);
+  while (world.io.step()) {
+  }
+  REQUIRE(world.volume.waiting.size() > before);
+  CHECK(world.volume.waiting[before]->arrived <= then);
+  while (!world.session->over())
+    if (!world.io.step()) {
+      REQUIRE(!world.volume.waiting.empty());
+      world.answer(0, 0.0);
+    }
+  check_clean(world);
+}
+
 TEST_CASE("A session that is told to end waits for what the volume has", "[export][sim]") {
   const auto seed = GENERATE(range(0u, 30u));
   CAPTURE(seed);

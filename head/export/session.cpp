@@ -126,6 +126,7 @@ void Session::on_request(std::span<const std::byte> bytes) noexcept {
   if (request->type == static_cast<std::uint16_t>(Command::disconnect)) return leave();
 
   header_ = *request;
+  arrived_ = service_.io.now();
   verdict_ = validate(header_, terms_, service_.volume.info()->size);
   const std::uint32_t payload = payload_of(header_, verdict_);
   PayloadPool::Lease lease;
@@ -169,7 +170,7 @@ void Session::admit(const PayloadPool::Lease& lease) noexcept {
   slot.command = static_cast<Command>(header_.type);
   slot.offset = header_.offset;
   slot.length = header_.length;
-  slot.arrived = service_.io.now();
+  slot.arrived = arrived_;
   slot.flags = flags_for_volume(slot.command, header_.flags);
 
   if (slot.command == Command::write) {

@@ -114,7 +114,8 @@ class Session final : nbd::Reader::Owner, nbd::Writer::Owner, PayloadPool::Waite
   std::unique_ptr<Greeting> greeting_;  // Gone when the handshake is.
   Terms terms_;
 
-  nbd::RequestHeader header_;  // Of the request that is being admitted.
+  nbd::RequestHeader header_;   // Of the request that is being admitted.
+  iouring::Instant arrived_{};  // Its, before it waits for memory: what the guest waits counts.
   Verdict verdict_;
   Slot* receiving_ = nullptr;  // Whose payload is arriving, or being dropped.
   Slot* slots_ = nullptr;      // All of this session's.
