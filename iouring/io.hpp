@@ -9,6 +9,7 @@
 #include <cstddef>
 #include <netinet/in.h>
 #include <span>
+#include <string>
 #include <sys/socket.h>
 #include <sys/uio.h>
 
@@ -38,9 +39,9 @@ class Io {
   Io& operator=(const Io&) = delete;
   virtual ~Io() = default;
 
-  // A TCP socket over IPv6, TCP_NODELAY set, not connected. False, with errno set, when there is
-  // none to be had.
-  virtual Socket open_tcp(const TcpOptions& options) = 0;
+  // A TCP socket over IPv6, TCP_NODELAY set, not connected, bound to `interface` (a name, or an
+  // index as text) unless that is empty. False, with errno set, when there is none to be had.
+  virtual Socket open_tcp(const TcpOptions& options, const std::string& interface) = 0;
   // Takes a descriptor in: its number is given back to the process where a direct place is free.
   virtual Socket adopt(UniqueFd fd) = 0;
 

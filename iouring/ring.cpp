@@ -107,7 +107,7 @@ void Ring::find_direct_sockets(unsigned wanted) noexcept {
   const auto places = static_cast<unsigned>(std::min<rlim_t>(wanted, files.rlim_cur));
   if (io_uring_register_files_sparse(&ring_, places) < 0) return;
 
-  UniqueFd probe = tcp_socket({});
+  UniqueFd probe = tcp_socket({}, {});
   int fd = probe.fd();
   if (fd < 0 || io_uring_register_files_update(&ring_, 0, &fd, 1) != 1) return;
   const int on = 1;
@@ -127,8 +127,8 @@ void Ring::find_direct_sockets(unsigned wanted) noexcept {
   for (unsigned i = places; i > 0; --i) free_places_.push_back(static_cast<int>(i - 1));
 }
 
-Socket Ring::open_tcp(const TcpOptions& options) {
-  UniqueFd made = tcp_socket(options);
+Socket Ring::open_tcp(const TcpOptions& options, const std::string& interface) {
+  UniqueFd made = tcp_socket(options, interface);
   if (!made) return {};
   return adopt(std::move(made));
 }

@@ -40,7 +40,7 @@ class Ring final : public Loop {
 
   const Features& features() const noexcept { return features_; }
 
-  Socket open_tcp(const TcpOptions& options) override;
+  Socket open_tcp(const TcpOptions& options, const std::string& interface) override;
   Socket adopt(UniqueFd fd) override;
   void connect(Completion& completion, Socket socket, const sockaddr_in6& to) override;
   void accept(Completion& completion, Socket listener) override;

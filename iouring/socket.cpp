@@ -1,7 +1,9 @@
 #include "iouring/socket.hpp"
 
 #include <cerrno>
+#include <cstdlib>
 #include <cstring>
+#include <net/if.h>
 #include <netinet/tcp.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -16,6 +18,18 @@ namespace {
 
 void set(int fd, int level, int name, int value) noexcept {
   setsockopt(fd, level, name, &value, sizeof value);
+}
+
+// By index each time: an interface that is made anew has another one.
+bool bind_to(int fd, const std::string& interface) noexcept {
+  unsigned index = if_nametoindex(interface.c_str());
+  if (index == 0) index = static_cast<unsigned>(std::strtoul(interface.c_str(), nullptr, 10));
+  if (index == 0) {
+    errno = ENODEV;
+    return false;
+  }
+  const auto number = static_cast<int>(index);
+  return setsockopt(fd, SOL_SOCKET, SO_BINDTOIFINDEX, &number, sizeof number) == 0;
 }
 
 sockaddr_un address_of(const std::string& path) {
@@ -38,10 +52,11 @@ bool somebody_listens(const sockaddr_un& address) noexcept {
 
 }  // namespace
 
-UniqueFd tcp_socket(const TcpOptions& options) noexcept {
+UniqueFd tcp_socket(const TcpOptions& options, const std::string& interface) noexcept {
   UniqueFd made(adopt, ::socket(AF_INET6, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, IPPROTO_TCP));
   if (!made) return made;
   const int fd = made.fd();
+  if (!interface.empty() && !bind_to(fd, interface)) return {};
   set(fd, IPPROTO_TCP, TCP_NODELAY, 1);
   set(fd, SOL_SOCKET, SO_KEEPALIVE, 1);
   set(fd, IPPROTO_TCP, TCP_KEEPIDLE, static_cast<int>(options.keepalive_idle.count()));

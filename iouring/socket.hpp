@@ -8,9 +8,9 @@
 
 namespace iouring {
 
-// A TCP socket over IPv6 with `options` and TCP_NODELAY. False, with errno set, when the kernel has
-// none for us.
-UniqueFd tcp_socket(const TcpOptions& options) noexcept;
+// What Io::open_tcp() asks of the kernel. False, with errno set, when it has none for us, or when
+// there is no such interface.
+UniqueFd tcp_socket(const TcpOptions& options, const std::string& interface) noexcept;
 
 // A listening socket at `path`; a socket file that nobody listens on any more is replaced. The file
 // has `mode`, and belongs to `group` where one is given. Throws std::system_error with a sentence.

@@ -43,8 +43,9 @@ struct World final : disc::Disc::Owner, disc::Patience::Owner {
     model = tail.data;
     disc = std::make_unique<disc::Disc>(
         io, *this, patience,
-        disc::DiscOptions{.name = "d", .export_name = "x", .connections = connections}, connection,
-        std::make_shared<stats::DiscStats>());
+        disc::DiscOptions{
+            .name = "d", .interface = {}, .export_name = "x", .connections = connections},
+        connection, std::make_shared<stats::DiscStats>());
     disc->open();
   }
 

@@ -47,7 +47,7 @@ struct Talk final : nbd::Connection::Owner {
 
   void ask(std::vector<Asked*> requests) {
     asked = std::move(requests);
-    connection.open({}, "x");
+    connection.open({}, {}, "x");
     for (int i = 0; i < 10'000 && io.step(); ++i) {
     }
   }

@@ -17,21 +17,11 @@
 namespace head::control {
 namespace {
 
-// The interface that a zone names; 0 where there is none.
-std::uint32_t scope_of(const std::string& zone) noexcept {
-  if (zone.empty()) return 0;
-  if (const unsigned index = if_nametoindex(zone.c_str())) return index;
-  return static_cast<std::uint32_t>(std::strtoul(zone.c_str(), nullptr, 10));
-}
-
 sockaddr_in6 address_of(const catalogue::DiscSpec& spec) noexcept {
   sockaddr_in6 address{};
   address.sin6_family = AF_INET6;
   address.sin6_port = htons(spec.uri.port);
   std::copy(spec.uri.address.begin(), spec.uri.address.end(), address.sin6_addr.s6_addr);
-  const bool link_local = IN6_IS_ADDR_LINKLOCAL(&address.sin6_addr);
-  if (link_local)
-    address.sin6_scope_id = scope_of(spec.uri.zone.empty() ? spec.dev : spec.uri.zone);
   return address;
 }
 
@@ -50,6 +40,7 @@ class Served final : disc::Disc::Owner, exports::Export::Owner {
       : disc_(context.io, *this, context.patience,
               {.name = spec.name,
                .tail = address_of(spec),
+               .interface = spec.uri.zone.empty() ? spec.dev : spec.uri.zone,
                .export_name = spec.uri.export_name,
                .read_only = spec.read_only,
                .connections = spec.connections},

@@ -15,7 +15,7 @@ Disc::Link::Link(Disc& disc, std::uint64_t seed, const nbd::ConnectionOptions& o
     : connection(disc.io_, *this, options), disc_(disc), backoff_(seed) {}
 
 void Disc::Link::connect() noexcept {
-  connection.open(disc_.options_.tail, disc_.options_.export_name);
+  connection.open(disc_.options_.tail, disc_.options_.interface, disc_.options_.export_name);
 }
 
 void Disc::Link::connect_after(iouring::Duration wait) noexcept {

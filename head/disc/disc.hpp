@@ -24,6 +24,7 @@ namespace head::disc {
 struct DiscOptions {
   std::string name;
   sockaddr_in6 tail{};
+  std::string interface {};  // That leads to the tail; empty: as the route says.
   std::string export_name;
   bool read_only = false;
   unsigned connections = 1;  // More than one only where the tail says CAN_MULTI_CONN.

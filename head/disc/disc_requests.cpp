@@ -14,7 +14,6 @@ void Disc::submit(nbd::Request& request) noexcept {
     if (!watched_) patience_.watch(*this);
     watched_ = true;
   }
-  stats_->in_flight.store(outstanding_, std::memory_order_relaxed);
   if (closing_) return answer_later(request);
   // Changes start in the order in which they came, once one of them has had to wait.
   const bool behind = !held_.empty() && changes(request.command);
@@ -86,7 +85,6 @@ void Disc::on_answer(nbd::Request& request, int error) noexcept {
 
 void Disc::complete(nbd::Request& request, int error) noexcept {
   --outstanding_;
-  stats_->in_flight.store(outstanding_, std::memory_order_relaxed);
   if (!locks_.idle()) {
     locks_.end_change(&request);
     locks_.release(&request);

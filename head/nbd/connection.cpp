@@ -21,14 +21,15 @@ Connection::~Connection() {
   assert(state_ == State::closed);
 }
 
-void Connection::open(const sockaddr_in6& to, const std::string& export_name) {
+void Connection::open(const sockaddr_in6& to, const std::string& interface,
+                      const std::string& export_name) {
   assert(state_ == State::closed);
   to_ = to;
   problem_.clear();
   reset_ = false;
   saying_ = heard_all_ = false;
   handshake_ = std::make_unique<ClientHandshake>(export_name);
-  socket_ = io_.open_tcp(options_.tcp);
+  socket_ = io_.open_tcp(options_.tcp, interface);
   state_ = State::connecting;
   if (!socket_) return fail(std::string("no socket for it: ") + std::strerror(errno));
   io_.connect(connect_, socket_, to_);

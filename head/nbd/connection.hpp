@@ -55,7 +55,8 @@ class Connection final : Reader::Owner, Writer::Owner {
   bool acknowledges_at_once() const noexcept { return quick_ack_; }
 
   // In state closed only. Ends in on_open() or on_closed(), never inside the call.
-  void open(const sockaddr_in6& to, const std::string& export_name);
+  // `interface`: as Io::open_tcp() has it.
+  void open(const sockaddr_in6& to, const std::string& interface, const std::string& export_name);
   // Needs room(). The request keeps to info(), alignment and payload_maximum included.
   void submit(Request& request) noexcept;
   // Says goodbye (NBD_CMD_DISC) and closes; what is unanswered comes back.

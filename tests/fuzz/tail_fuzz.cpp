@@ -72,7 +72,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   sim::SimIo io(data[0], {.partial = 0.2, .stall = 0.1},
                 [&] { return std::make_unique<sim::ScriptTail>(script); });
   Head head(io);
-  head.connection.open({}, "x");
+  head.connection.open({}, {}, "x");
   for (int steps = 0; steps < 20'000 && io.step(); ++steps) {
   }
   if ((data[0] & 1) != 0 && !head.opened) __builtin_trap();

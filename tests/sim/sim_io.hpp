@@ -45,12 +45,12 @@ class SimIo final : public iouring::Io {
 
   // A socket whose other end is `peer`, connected already.
   iouring::Socket connected(std::unique_ptr<Peer> peer) {
-    const iouring::Socket socket = open_tcp({});
+    const iouring::Socket socket = open_tcp({}, {});
     sockets_.at(socket.index).peer = std::move(peer);
     return socket;
   }
 
-  iouring::Socket open_tcp(const iouring::TcpOptions&) override {
+  iouring::Socket open_tcp(const iouring::TcpOptions&, const std::string&) override {
     const int index = next_socket_++;
     sockets_[index];
     return {.index = index, .direct = true};
