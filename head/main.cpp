@@ -19,6 +19,7 @@
 #include <filesystem>
 #include <grp.h>
 #include <string>
+#include <sys/resource.h>
 #include <vector>
 
 namespace {
@@ -91,8 +92,18 @@ sigset_t hold_signals() {
   return ending;
 }
 
+// A descriptor per socket that a ring has no place for; most shells and services start with fewer
+// than they may have.
+void raise_file_limit() noexcept {
+  rlimit files{};
+  if (getrlimit(RLIMIT_NOFILE, &files) != 0) return;
+  files.rlim_cur = files.rlim_max;
+  setrlimit(RLIMIT_NOFILE, &files);
+}
+
 void serve(const control::Config& config) {
   const sigset_t ending = hold_signals();
+  raise_file_limit();
   make_run_dir(config.paths.run_dir);
 
   catalogue::Store store(config.paths.state_dir);

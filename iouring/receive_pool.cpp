@@ -1,6 +1,5 @@
 #include "iouring/receive_pool.hpp"
 
-#include <cassert>
 #include <cerrno>
 #include <sys/mman.h>
 #include <system_error>
@@ -34,7 +33,8 @@ ReceivePool::ReceivePool(io_uring& ring, unsigned count, std::size_t size, bool 
       io_uring_buf_ring_init(shared_);
     }
   }
-  for (unsigned id = 0; id < count; ++id) give_back(static_cast<std::uint16_t>(id));
+  for (unsigned id = 0; shared_ != nullptr && id < count; ++id)
+    give_back(static_cast<std::uint16_t>(id));
 }
 
 ReceivePool::~ReceivePool() {
@@ -46,21 +46,9 @@ ReceivePool::~ReceivePool() {
 }
 
 void ReceivePool::give_back(std::uint16_t id) noexcept {
-  std::byte* buffer = memory_ + id * size_;
-  if (shared_ != nullptr) {
-    io_uring_buf_ring_add(shared_, buffer, static_cast<unsigned>(size_), id,
-                          io_uring_buf_ring_mask(count_), 0);
-    io_uring_buf_ring_advance(shared_, 1);
-    return;
-  }
-  io_uring_sqe* sqe = io_uring_get_sqe(&ring_);
-  if (sqe == nullptr) {
-    io_uring_submit(&ring_);
-    sqe = io_uring_get_sqe(&ring_);
-  }
-  assert(sqe != nullptr);
-  io_uring_prep_provide_buffers(sqe, buffer, static_cast<int>(size_), 1, group, id);
-  io_uring_sqe_set_data(sqe, nullptr);
+  io_uring_buf_ring_add(shared_, memory_ + id * size_, static_cast<unsigned>(size_), id,
+                        io_uring_buf_ring_mask(count_), 0);
+  io_uring_buf_ring_advance(shared_, 1);
 }
 
 }  // namespace iouring

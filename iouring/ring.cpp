@@ -6,6 +6,8 @@
 #include <array>
 #include <cerrno>
 #include <netinet/tcp.h>
+#include <poll.h>
+#include <sched.h>
 #include <sys/eventfd.h>
 #include <sys/resource.h>
 #include <system_error>
@@ -44,6 +46,7 @@ Ring::Ring(const Options& options)
   try {
     pool_ = std::make_unique<ReceivePool>(ring_, options.receive_buffers,
                                           options.receive_buffer_size, features_.buffer_ring);
+    features_.buffer_ring = pool_->shared();
   } catch (...) {
     io_uring_queue_exit(&ring_);
     throw;
@@ -98,33 +101,76 @@ void Ring::set_up(const Options& options) {
   }
 }
 
-// A socket whose options can be set by command (6.7) needs no descriptor number of the process.
+// Direct descriptors take no number of the process. They are of use where options can be set by
+// command (6.7), and where a descriptor is closed when it is removed (6.13: before, it stayed open
+// until every older request on any other one had ended, and a receive on an idle one never ends).
 void Ring::find_direct_sockets(unsigned wanted) noexcept {
-  if (!features_.direct_sockets) return;
+  const bool allowed = features_.direct_sockets && features_.buffer_ring;
   features_.direct_sockets = false;
   rlimit files{};
-  if (getrlimit(RLIMIT_NOFILE, &files) != 0) return;
+  if (!allowed || getrlimit(RLIMIT_NOFILE, &files) != 0) return;
   const auto places = static_cast<unsigned>(std::min<rlim_t>(wanted, files.rlim_cur));
   if (io_uring_register_files_sparse(&ring_, places) < 0) return;
-
-  UniqueFd probe = tcp_socket({}, {});
-  int fd = probe.fd();
-  if (fd < 0 || io_uring_register_files_update(&ring_, 0, &fd, 1) != 1) return;
-  const int on = 1;
-  set_option({.index = 0, .direct = true}, IPPROTO_TCP, TCP_QUICKACK, &on, sizeof on);
-  io_uring_sqe_set_flags(&ring_.sq.sqes[(ring_.sq.sqe_tail - 1) & *ring_.sq.kring_mask],
-                         IOSQE_FIXED_FILE);  // A completion is wanted, for once.
-  io_uring_cqe* answer = nullptr;
-  const bool answered =
-      io_uring_submit_and_wait(&ring_, 1) >= 0 && io_uring_wait_cqe(&ring_, &answer) == 0;
-  features_.direct_sockets = answered && answer->res >= 0;
-  if (answered) io_uring_cqe_seen(&ring_, answer);
-  fd = -1;
-  io_uring_register_files_update(&ring_, 0, &fd, 1);
-  if (!features_.direct_sockets) return;
+  features_.direct_sockets = options_by_command() && removal_closes();
+  if (!features_.direct_sockets) {
+    io_uring_unregister_files(&ring_);
+    return;
+  }
   free_places_.reserve(places);
   places_.resize(places);
   for (unsigned i = places; i > 0; --i) free_places_.push_back(static_cast<int>(i - 1));
+}
+
+bool Ring::put_at(unsigned at, int fd) noexcept {
+  return io_uring_register_files_update(&ring_, at, &fd, 1) == 1;
+}
+
+// The answer to the one request that was just queued.
+int Ring::await_one() noexcept {
+  io_uring_cqe* answer = nullptr;
+  if (io_uring_submit_and_wait(&ring_, 1) < 0 || io_uring_wait_cqe(&ring_, &answer) != 0)
+    return -EIO;
+  const int res = answer->res;
+  io_uring_cqe_seen(&ring_, answer);
+  return res;
+}
+
+bool Ring::options_by_command() noexcept {
+  const UniqueFd probe = tcp_socket({}, {});
+  if (!probe || !put_at(0, probe.fd())) return false;
+  static constexpr int on = 1;
+  io_uring_sqe& sqe =
+      set_option_sqe({.index = 0, .direct = true}, IPPROTO_TCP, TCP_QUICKACK, &on, sizeof on);
+  io_uring_sqe_set_data(&sqe, nullptr);
+  const bool set = await_one() >= 0;
+  return put_at(0, -1) && set;
+}
+
+bool Ring::removal_closes() noexcept {
+  std::array<int, 2> idle{};
+  std::array<int, 2> removed{};
+  if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, idle.data()) != 0) return false;
+  UniqueFd idle_here(iouring::adopt, idle[0]);
+  const UniqueFd idle_there(iouring::adopt, idle[1]);
+  if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, removed.data()) != 0) return false;
+  UniqueFd removed_here(iouring::adopt, removed[0]);
+  const UniqueFd removed_there(iouring::adopt, removed[1]);
+  if (!put_at(0, idle_here.fd()) || !put_at(1, removed_here.fd())) return false;
+  idle_here = {};
+  removed_here = {};
+
+  char byte = 0;
+  io_uring_sqe& sqe = next_sqe();
+  io_uring_prep_recv(&sqe, 0, &byte, 1, 0);
+  sqe.flags |= IOSQE_FIXED_FILE;
+  io_uring_sqe_set_data(&sqe, nullptr);
+  io_uring_submit(&ring_);
+  put_at(1, -1);
+  const bool closed = ::recv(removed_there.fd(), &byte, 1, MSG_DONTWAIT) == 0;
+  ::shutdown(idle_there.fd(), SHUT_RDWR);
+  await_one();
+  put_at(0, -1);
+  return closed;
 }
 
 Socket Ring::open_tcp(const TcpOptions& options, const std::string& interface) {
@@ -148,7 +194,8 @@ Socket Ring::adopt(UniqueFd fd) {
 io_uring_sqe& Ring::next_sqe() noexcept {
   io_uring_sqe* sqe = io_uring_get_sqe(&ring_);
   while (sqe == nullptr) {
-    io_uring_submit(&ring_);  // Full: hand over what we have. The ring is sized to make this rare.
+    // Full: hand over what we have. The ring is sized to make this rare.
+    if (io_uring_submit(&ring_) < 0) sched_yield();
     sqe = io_uring_get_sqe(&ring_);
   }
   return *sqe;
@@ -198,16 +245,32 @@ void Ring::recv_pooled(Completion& completion, Socket socket, std::size_t at_mos
                        bool expect_empty) {
   io_uring_sqe& sqe = next_sqe();
   const std::size_t length = at_most == 0 ? pool_->buffer_size() : at_most;
-  io_uring_prep_recv(&sqe, socket.index, nullptr, std::min(length, pool_->buffer_size()), 0);
-  if (expect_empty) sqe.ioprio |= IORING_RECVSEND_POLL_FIRST;
-  sqe.flags |= IOSQE_BUFFER_SELECT;
-  sqe.buf_group = ReceivePool::group;
+  if (features_.buffer_ring) {
+    io_uring_prep_recv(&sqe, socket.index, nullptr, std::min(length, pool_->buffer_size()), 0);
+    if (expect_empty) sqe.ioprio |= IORING_RECVSEND_POLL_FIRST;
+    sqe.flags |= IOSQE_BUFFER_SELECT;
+    sqe.buf_group = ReceivePool::group;
+  } else {
+    io_uring_prep_poll_add(&sqe, socket.index, POLLIN);
+  }
   aim(sqe, socket);
   start(completion, sqe);
   completion.pooled_ = true;
   completion.direct_ = socket.direct;
   completion.socket_ = socket.index;
   completion.at_most_ = static_cast<std::uint32_t>(at_most);
+}
+
+// The receive itself, where the kernel only said that the socket can be read.
+void Ring::receive_now(Completion& completion, int polled) noexcept {
+  if (polled < 0) return finish(completion, {.res = polled});
+  const std::size_t most = completion.at_most_ == 0 ? pool_->buffer_size() : completion.at_most_;
+  const auto into = pool_->scratch().first(std::min(most, pool_->buffer_size()));
+  const ssize_t got = ::recv(completion.socket_, into.data(), into.size(), MSG_DONTWAIT);
+  if (got < 0 && (errno == EAGAIN || errno == EINTR)) return starved_.push(completion);
+  Result result{.res = got < 0 ? -errno : static_cast<int>(got)};
+  if (got > 0) result.bytes = into.first(static_cast<std::size_t>(got));
+  finish(completion, result);
 }
 
 void Ring::send(Completion& completion, Socket socket, std::span<const std::byte> from) {
@@ -253,10 +316,14 @@ void Ring::on_shut_down(std::size_t place) noexcept {
 
 void Ring::set_option(Socket socket, int level, int name, const void* value,
                       unsigned size) noexcept {
-  if (!socket.direct) {
+  if (socket.direct)
+    forget(set_option_sqe(socket, level, name, value, size));
+  else
     setsockopt(socket.index, level, name, value, size);
-    return;
-  }
+}
+
+io_uring_sqe& Ring::set_option_sqe(Socket socket, int level, int name, const void* value,
+                                   unsigned size) noexcept {
   io_uring_sqe& sqe = next_sqe();
   io_uring_prep_rw(IORING_OP_URING_CMD, &sqe, socket.index, nullptr, 0, socket_op_setsockopt);
   // struct { __u32 level; __u32 optname; }, optval and optlen, in the places of older fields.
@@ -265,7 +332,7 @@ void Ring::set_option(Socket socket, int level, int name, const void* value,
   sqe.addr3 = reinterpret_cast<std::uint64_t>(value);
   sqe.file_index = size;
   aim(sqe, socket);
-  forget(sqe);
+  return sqe;
 }
 
 void Ring::quick_ack(Socket socket) noexcept {
@@ -360,6 +427,7 @@ void Ring::finish_one(const Ready& ready) noexcept {
                 .bytes = {},
                 .more_waiting = (ready.flags & IORING_CQE_F_SOCK_NONEMPTY) != 0};
   if (!completion.pooled_) return finish(completion, result);
+  if (!features_.buffer_ring) return receive_now(completion, ready.res);
   if (ready.res == -ENOBUFS) return starved_.push(completion);
   const bool lent = (ready.flags & IORING_CQE_F_BUFFER) != 0;
   const auto id = static_cast<std::uint16_t>(ready.flags >> IORING_CQE_BUFFER_SHIFT);

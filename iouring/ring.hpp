@@ -17,8 +17,8 @@ namespace iouring {
 // What a ring found the kernel to have. Each is also a switch to do without, for tests.
 struct Features {
   bool defer_taskrun = true;   // SINGLE_ISSUER | DEFER_TASKRUN (6.1); else COOP_TASKRUN or none.
-  bool buffer_ring = true;     // Receive buffers in a shared ring (5.19).
-  bool direct_sockets = true;  // Direct descriptors, with options set by command (6.7).
+  bool buffer_ring = true;     // The kernel picks receive buffers (5.19); else poll, then recv.
+  bool direct_sockets = true;  // Direct descriptors, of full use since 6.13.
   bool skip_success = true;    // No completion for what cannot be waited for (5.17).
 
   std::string to_string() const;
@@ -80,6 +80,10 @@ class Ring final : public Loop {
   void set_up(const Options& options);
   bool try_set_up(const Options& options, unsigned flags) noexcept;
   void find_direct_sockets(unsigned wanted) noexcept;
+  bool options_by_command() noexcept;
+  bool removal_closes() noexcept;
+  bool put_at(unsigned at, int fd) noexcept;
+  int await_one() noexcept;
   void on_wake(Result result) noexcept;
   void on_shut_down(std::size_t place) noexcept;
 
@@ -87,12 +91,15 @@ class Ring final : public Loop {
   void start(Completion& completion, io_uring_sqe& sqe) noexcept;
   void forget(io_uring_sqe& sqe) noexcept;
   void set_option(Socket socket, int level, int name, const void* value, unsigned size) noexcept;
+  io_uring_sqe& set_option_sqe(Socket socket, int level, int name, const void* value,
+                               unsigned size) noexcept;
   static void aim(io_uring_sqe& sqe, Socket socket) noexcept;
 
   void run_deferred() noexcept;
   void submit_and_wait();
   unsigned take(std::span<Ready> ready) noexcept;
   void finish_one(const Ready& ready) noexcept;
+  void receive_now(Completion& completion, int polled) noexcept;
   void restart_starved() noexcept;
 
   io_uring ring_{};

@@ -46,6 +46,7 @@ sockaddr_un address_of(const std::string& path) {
 // Whether a process listens there now.
 bool somebody_listens(const sockaddr_un& address) noexcept {
   const UniqueFd probe(adopt, ::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+  if (!probe) return true;  // Nothing is replaced unless we know.
   return connect(probe.fd(), reinterpret_cast<const sockaddr*>(&address), sizeof address) == 0 ||
          errno == EAGAIN;
 }
@@ -69,7 +70,8 @@ UniqueFd tcp_socket(const TcpOptions& options, const std::string& interface) noe
 UniqueFd unix_listener(const std::string& path, mode_t mode, std::optional<gid_t> group,
                        int backlog) {
   const sockaddr_un address = address_of(path);
-  UniqueFd made(adopt, ::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+  // Blocking: a ring waits for guests all the same, and early 5.15 would not on the other kind.
+  UniqueFd made(adopt, ::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
   if (!made) fail("a socket for " + path);
   struct stat there {};
   if (lstat(path.c_str(), &there) == 0 && S_ISSOCK(there.st_mode)) {

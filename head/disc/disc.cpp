@@ -54,15 +54,19 @@ void Disc::on_open(Link& link) noexcept {
   if (known_) {
     if (const char* objection = objection_to(told)) {
       stats_->set_problem(objection);
-      log::warning("disc {}: {}; its requests are held", options_.name, objection);
+      if (objection != last_objection_)  // Not at every attempt.
+        log::warning("disc {}: {}; its requests are held", options_.name, objection);
+      last_objection_ = objection;
       tell(stats::DiscState::held);
       return link.connection.leave();
     }
   } else {
     learn(told);
   }
-  if (!link.connection.note().empty())
+  if (last_note_ != link.connection.note())
     log::warning("disc {}: {}", options_.name, link.connection.note());
+  last_note_ = link.connection.note();
+  last_objection_ = nullptr;
   link.opened_at_ = io_.now();
   last_problem_.clear();
   stats_->connections.fetch_add(1, std::memory_order_relaxed);
@@ -123,6 +127,7 @@ void Disc::on_closed(Link& link, const std::string& problem,
   last_problem_ = problem;
   if (known_) stats_->reconnects.fetch_add(1, std::memory_order_relaxed);
   if (usable == 0 && was_usable) tell(stats::DiscState::reconnecting);
+  if (usable != 0 && !was_usable) tell(stats::DiscState::ready);
   // A tail that lets us in only to throw us out is not asked in a tight loop.
   if (link.opened_at_ != iouring::Instant{} && io_.now() - link.opened_at_ > Backoff::most)
     link.backoff_.reset();
@@ -154,6 +159,7 @@ void Disc::finish_closing() noexcept {
 
 void Disc::on_drained(iouring::Result) noexcept {
   abandon_all();
+  if (outstanding_ != 0 || answer_nothing_.pending()) return io_.defer(drained_);
   owner_.on_disc_closed(*this);
 }
 

@@ -125,7 +125,9 @@ class Disc final : public nbd::Volume, Reshape::Owner {
   bool known_ = false;  // The tail has told what it is.
   bool closing_ = false;
   bool watched_ = false;
-  std::string last_problem_;
+  std::string last_problem_;  // Said in the log already; these as well:
+  std::string last_note_;
+  const char* last_objection_ = nullptr;
   nbd::ExportInfo info_;  // As guests see it.
   nbd::ExportInfo tail_;  // As the tail wants to be asked.
   std::deque<Link> links_;

@@ -7,6 +7,12 @@
 #include <utility>
 
 namespace head::exports {
+namespace {
+
+constexpr std::chrono::seconds handshake_patience{10};
+constexpr std::chrono::seconds payload_patience{30};
+
+}  // namespace
 
 using nbd::Command;
 
@@ -24,6 +30,7 @@ Session::~Session() {
 void Session::start() {
   greeting_ = std::make_unique<Greeting>(service_.name, service_.volume);
   writer_.start(socket_);
+  service_.io.arm(patience_, service_.io.now() + handshake_patience);
   apply(greeting_->handshake.start());
 }
 
@@ -51,11 +58,13 @@ void Session::apply(ServerHandshake::Step step) noexcept {
       reader_.expect_nothing(step.expect);
       break;
     case What::wait:
-      greeting.waits = true;
+      greeting.waits = true;  // For us, that is: as long as it takes.
+      service_.io.disarm(patience_);
       reader_.expect_header(1);
       break;
     case What::transmit:
       state_ = State::transmission;
+      service_.io.disarm(patience_);
       terms_ = greeting.handshake.terms();
       waited ? greeting.split_next(sizeof(nbd::wire::Request)) : expect(sizeof(nbd::wire::Request));
       break;
@@ -110,6 +119,7 @@ void Session::on_payload() noexcept {
   if (state_ == State::handshake) return negotiate(greeting_->body);
 
   Slot& slot = *std::exchange(receiving_, nullptr);
+  service_.io.disarm(patience_);
   reader_.expect_header(sizeof(nbd::wire::Request));
   verdict_.error != 0 ? answer(slot, verdict_.error, verdict_.message) : submit(slot);
   if (must_stall()) reader_.pause();
@@ -175,6 +185,8 @@ void Session::admit(const PayloadPool::Lease& lease) noexcept {
 
   if (slot.command == Command::write) {
     receiving_ = &slot;
+    if (header_.length > PayloadPool::page_size)
+      service_.io.arm(patience_, service_.io.now() + payload_patience);
     if (verdict_.error != 0) return reader_.expect_nothing(header_.length);
     return reader_.expect_payload(lease.parts, 0, header_.length);
   }
@@ -258,6 +270,7 @@ void Session::leave() noexcept {
 void Session::end() noexcept {
   if (state_ == State::ending || state_ == State::over) return;
   state_ = State::ending;
+  service_.io.disarm(patience_);
   if (std::exchange(waits_for_memory_, false)) service_.memory.give_up(*this);
   reader_.stop();
   writer_.stop();

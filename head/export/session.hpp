@@ -101,6 +101,7 @@ class Session final : nbd::Reader::Owner, nbd::Writer::Owner, PayloadPool::Waite
   void release(Slot& slot) noexcept;
   bool must_stall() const noexcept;
 
+  void on_out_of_patience() noexcept { end(); }
   void leave() noexcept;
   void finish_if_drained() noexcept;
 
@@ -123,6 +124,8 @@ class Session final : nbd::Reader::Owner, nbd::Writer::Owner, PayloadPool::Waite
   unsigned at_volume_ = 0;     // Of those, submitted and not answered.
   bool stalled_ = false;       // Paused because of in_flight_max.
   bool waits_for_memory_ = false;
+  // Ends a guest that stops in the middle of the handshake, or of a payload that holds much memory.
+  iouring::Alarm<&Session::on_out_of_patience> patience_{*this};
 };
 
 }  // namespace head::exports

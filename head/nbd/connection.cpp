@@ -28,6 +28,7 @@ void Connection::open(const sockaddr_in6& to, const std::string& interface,
   problem_.clear();
   reset_ = false;
   saying_ = heard_all_ = false;
+  refused_ = 0;
   handshake_ = std::make_unique<ClientHandshake>(export_name);
   socket_ = io_.open_tcp(options_.tcp, interface);
   state_ = State::connecting;
@@ -127,7 +128,7 @@ void Connection::submit(Request& request) noexcept {
 void Connection::on_sent(Writer::Item& item) noexcept {
   if (&item == &said_) {
     saying_ = false;
-    if (state_ == State::leaving) return drain(false);
+    if (state_ == State::leaving) return leave_if_answered();
     if (!std::exchange(heard_all_, false)) return;
     step_handshake();
     return reader_.resume();
@@ -162,6 +163,12 @@ void Connection::say_goodbye() noexcept {
   saying_ = true;
   writer_.queue(said_);
   io_.arm(deadline_, io_.now() + goodbye_timeout);
+}
+
+// Once the goodbye is out and nothing is owed to us; else the tail's hanging up, or the deadline,
+// ends it. What the tail refused to do, shutting down, it does not owe.
+void Connection::leave_if_answered() noexcept {
+  if (!saying_ && slots_.size() == refused_) drain(false);
 }
 
 void Connection::fail(std::string problem) noexcept {

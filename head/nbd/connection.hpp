@@ -110,6 +110,7 @@ class Connection final : Reader::Owner, Writer::Owner {
   void finish(Slot& slot, int error) noexcept;
 
   void say_goodbye() noexcept;
+  void leave_if_answered() noexcept;
   void violate(const char* what) noexcept;
   void drain(bool reset) noexcept;
   void finish_draining() noexcept;
@@ -141,6 +142,7 @@ class Connection final : Reader::Owner, Writer::Owner {
   ExportInfo info_;
   std::uint32_t context_ = 0;
   Slots slots_;
+  std::uint32_t refused_ = 0;  // Of those in `slots_`: answered with ESHUTDOWN.
   Coverage coverage_;
   Writer writer_{io_, *this};
   Reader reader_{io_, *this};

@@ -228,15 +228,18 @@ void Connection::finish(Slot& slot, int error) noexcept {
   if (!slot.answered) expect_start();
   if (error == ESHUTDOWN) {
     // The tail is going away. The request stays unanswered, so that it is sent again elsewhere.
+    ++refused_;
     if (problem_.empty()) problem_ = "the tail is shutting down";
-    if (state_ == State::ready) say_goodbye();
-    return;
+    if (state_ == State::ready) return say_goodbye();
+    return state_ == State::leaving ? leave_if_answered() : void();
   }
   slot.error = error;
   slot.answered = true;
   if (!slot.sent) return;  // Its memory is being read still: on_sent() finishes it.
   coverage_.forget(slots_.index_of(slot));
-  owner_.on_answer(slots_.remove(slot), error);  // Last: the owner may submit, or end us.
+  Request& request = slots_.remove(slot);
+  if (state_ == State::leaving) leave_if_answered();
+  owner_.on_answer(request, error);  // Last: the owner may submit, or end us.
 }
 
 }  // namespace head::nbd
