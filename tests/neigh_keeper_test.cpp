@@ -366,6 +366,13 @@ TEST_CASE("interfaces are set for discs, and put back at the end", "[neigh][kern
       CHECK(during.evict_nocarrier.value_or(false) == false);
     }
     REQUIRE(!read_settings(socket, ifindex, "head0", after));
+    Neighbour left;
+    REQUIRE(!Table().get({ifindex, address(0)}, left));
+    // A validated entry whose binding goes wrong is healed by asking by multicast only.
+    if (left.ext_flags & ntf::ext_validated) {
+      CHECK(after.mcast_resolicit == during.mcast_resolicit);
+      after.mcast_resolicit = before.mcast_resolicit;
+    }
     CHECK(after == before);
   });
 }

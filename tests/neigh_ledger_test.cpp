@@ -73,6 +73,35 @@ TEST_CASE("a wanted neighbour is written at once, as STALE", "[neigh]") {
   CHECK(book.counters().installed == 1);
 }
 
+TEST_CASE("entries of ours are counted whatever their state, and before they are known",
+          "[neigh]") {
+  struct Case {
+    std::optional<Neighbour> there;
+    bool known, asked;
+    std::size_t expected;
+  };
+  Neighbour theirs = ours(1, 1);  // As a run without the keeper leaves it.
+  theirs.protocol = 0;
+  theirs.flags = 0;
+  const Case each = GENERATE_COPY(values<Case>({
+      {std::nullopt, true, false, 0},
+      {std::nullopt, false, false, 0},
+      {std::nullopt, true, true, 1},
+      {std::nullopt, false, true, 1},
+      {ours(1, 1), true, false, 1},
+      {theirs, true, false, 1},
+      {unanswered(1, nud::incomplete), false, false, 1},
+      {unanswered(1, nud::failed), true, false, 1},
+  }));
+  CAPTURE(each.there.has_value(), each.known, each.asked);
+  Ledger book = ledger();
+  book.add(key(1), each.known ? std::optional(mac(1)) : std::nullopt);
+  book.observe(key(1), each.there ? &*each.there : nullptr, start);
+  if (each.asked)
+    for (const Entry& entry : book.due(start).write) book.written(entry.key);
+  CHECK(book.entries() == each.expected);
+}
+
 TEST_CASE("an entry that is there already is adopted without a write", "[neigh]") {
   Ledger book = ledger();
   book.add(key(1), mac(1));

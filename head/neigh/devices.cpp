@@ -71,11 +71,16 @@ netlink::DeviceSettings put_back(const netlink::DeviceSettings& before,
   return back;
 }
 
-void Devices::restore(netlink::Socket& socket) {
+void Devices::restore(netlink::Socket& socket, const std::set<int>& validated) {
   for (auto& [ifindex, device] : devices_) {
     if (netlink::read_settings(socket, ifindex, device.name, device.now)) continue;
-    netlink::write_settings(socket, ifindex, device.name, device.now,
-                            put_back(device.before, device.now));
+    netlink::DeviceSettings back = put_back(device.before, device.now);
+    if (validated.contains(ifindex) && back.mcast_resolicit == 0) {
+      back.mcast_resolicit = device.now.mcast_resolicit;
+      log::info("{}: mcast_resolicit stays {}, because validated entries of ours stay", device.name,
+                back.mcast_resolicit);
+    }
+    netlink::write_settings(socket, device.ifindex, device.name, device.now, back);
   }
   devices_.clear();
 }

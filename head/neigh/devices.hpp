@@ -6,6 +6,7 @@
 #include "netlink/socket.hpp"
 
 #include <map>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -31,7 +32,9 @@ class Devices {
   // The interface does not exist any more.
   void forget(int ifindex) { devices_.erase(ifindex); }
   void rename(int ifindex, const std::string& name);
-  void restore(netlink::Socket& socket);
+  // Where validated entries remain (`validated`, by ifindex), asking by multicast again remains
+  // too: nothing else heals such an entry once its binding is wrong.
+  void restore(netlink::Socket& socket, const std::set<int>& validated);
 
   std::vector<DeviceStatus> status() const;
 

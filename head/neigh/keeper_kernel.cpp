@@ -73,10 +73,7 @@ void Keeper::Work::remove_orphans(Instant) {
 }
 
 void Keeper::Work::ensure_limits() {
-  const auto& holds = ledger_.holds();
-  const auto installed = static_cast<std::size_t>(std::count_if(
-      holds.begin(), holds.end(), [](const auto& item) { return item.second.installed; }));
-  if (limits_.ensure(holds.size(), installed + leftovers_.size())) ++raises_;
+  if (limits_.ensure(ledger_.holds().size(), ledger_.entries() + leftovers_.size())) ++raises_;
 }
 
 void Keeper::Work::mark_missing(const NeighbourKey& key, Instant now) {

@@ -64,7 +64,15 @@ Keeper::Work::~Work() {
   }
   wake();
   thread_.join();
-  if (options_.enabled) devices_.restore(table_.socket());
+  if (options_.enabled) {
+    std::vector<Neighbour> all;
+    table_.dump(all);
+    std::set<int> validated;
+    for (const Neighbour& entry : all)
+      if (entry.ours() && (entry.ext_flags & netlink::ntf::ext_validated) != 0)
+        validated.insert(entry.key.ifindex);
+    devices_.restore(table_.socket(), validated);
+  }
   ::close(event_);
 }
 

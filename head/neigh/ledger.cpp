@@ -40,6 +40,14 @@ std::vector<netlink::Desired> Ledger::desired() const {
   return all;
 }
 
+std::size_t Ledger::entries() const noexcept {
+  // A question makes an entry too, and the kernel does not tell of INCOMPLETE.
+  return static_cast<std::size_t>(std::count_if(holds_.begin(), holds_.end(), [](const auto& item) {
+    const Hold& hold = item.second;
+    return hold.installed || hold.attempts > 0 || hold.state != netlink::nud::none;
+  }));
+}
+
 bool Ledger::add(const NeighbourKey& key, const std::optional<netlink::Mac>& lladdr) {
   const auto [found, added] = holds_.try_emplace(key);
   Hold& hold = found->second;

@@ -75,6 +75,8 @@ class Ledger {
   const std::map<netlink::NeighbourKey, Hold>& holds() const noexcept { return holds_; }
   const Hold* find(const netlink::NeighbourKey& key) const noexcept;
   std::vector<netlink::Desired> desired() const;  // By key.
+  // How many holds have an entry in the table, whatever its state and whoever made it.
+  std::size_t entries() const noexcept;
   const Counters& counters() const noexcept { return counters_; }
 
   // One more disc needs this neighbour. True when it is new: the caller tells with observe() what
