@@ -1,6 +1,7 @@
 // headd: the composition. From the bottom up: the catalogue, the keeper of neighbours, the data
 // threads, the agent that works on all of them, and the API that talks to the agent. They are made
 // in this order and go in the opposite one.
+#include "head/base/directory_lock.hpp"
 #include "head/base/log.hpp"
 #include "head/base/notify.hpp"
 #include "head/catalogue/store.hpp"
@@ -10,6 +11,7 @@
 #include "head/control/config.hpp"
 #include "head/control/loop_thread.hpp"
 #include "head/control/neighbours.hpp"
+#include "head/control/socket_access.hpp"
 #include "iouring/ring.hpp"
 
 #include <fmt/format.h>
@@ -17,7 +19,6 @@
 #include <csignal>
 #include <cstdio>
 #include <filesystem>
-#include <grp.h>
 #include <string>
 #include <sys/resource.h>
 #include <vector>
@@ -25,19 +26,6 @@
 namespace {
 
 using namespace head;
-
-exports::SocketAccess access_of(const control::Config::Socket& socket) {
-  exports::SocketAccess access{.mode = socket.mode};
-  if (socket.group.empty()) return access;
-  const group* found = getgrnam(socket.group.c_str());
-  if (found == nullptr)
-    throw std::runtime_error(
-        fmt::format("export.socket_group: there is no group \"{}\" on this system: create "
-                    "it, or name another",
-                    socket.group));
-  access.group = found->gr_gid;
-  return access;
-}
 
 neigh::Options keeper_options(const control::Config& config) {
   neigh::Options options;
@@ -55,7 +43,7 @@ control::LoopThreadOptions thread_options(const control::Config& config, neigh::
   options.make_loop = [] { return std::make_unique<iouring::Ring>(iouring::Ring::Options{}); };
   options.look = [&keeper](const auto& stats) { keeper.look(stats); };
   options.run_dir = config.paths.run_dir;
-  options.access = access_of(config.exports);
+  options.access = control::access_of(config.exports, "export.socket_group");
   options.payload_memory = (std::size_t{config.data.memory_mib} << 20) / data_threads(config);
   options.stall_threshold = config.stall.threshold;
   options.connection.tcp = {.keepalive_idle = config.tcp.keepalive_idle,
@@ -74,12 +62,14 @@ std::vector<std::unique_ptr<control::DataThread>> start_threads(
   return threads;
 }
 
-void make_run_dir(const std::filesystem::path& path) {
+// The sockets in it are ours from here on.
+iouring::UniqueFd own_run_dir(const std::filesystem::path& path) {
   std::error_code error;
   std::filesystem::create_directories(path, error);
   if (error)
     throw std::runtime_error(fmt::format("{} cannot be made: {}: choose another --run-dir",
                                          path.string(), error.message()));
+  return lock_directory(path, "--run-dir");
 }
 
 // The signals that end the daemon, kept for sigwait() in every thread that is started after this.
@@ -104,7 +94,7 @@ void raise_file_limit() noexcept {
 void serve(const control::Config& config) {
   const sigset_t ending = hold_signals();
   raise_file_limit();
-  make_run_dir(config.paths.run_dir);
+  const auto run_dir = own_run_dir(config.paths.run_dir);
 
   catalogue::Store store(config.paths.state_dir);
   auto neighbours = std::make_unique<control::KeptNeighbours>(keeper_options(config));
@@ -116,7 +106,7 @@ void serve(const control::Config& config) {
                                {.run_dir = config.paths.run_dir,
                                 .version = HEAD_VERSION,
                                 .neighbours = config.neighbours.enabled},
-                               config.api);
+                               control::access_of(config.api, "api.socket_group"));
   notify::ready();
   log::info("headd {}: serving {}, {} discs of the state directory {}", HEAD_VERSION,
             api.path().string(), store.discs().size(), config.paths.state_dir.string());

@@ -43,14 +43,6 @@ sockaddr_un address_of(const std::string& path) {
   return address;
 }
 
-// Whether a process listens there now.
-bool somebody_listens(const sockaddr_un& address) noexcept {
-  const UniqueFd probe(adopt, ::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
-  if (!probe) return true;  // Nothing is replaced unless we know.
-  return connect(probe.fd(), reinterpret_cast<const sockaddr*>(&address), sizeof address) == 0 ||
-         errno == EAGAIN;
-}
-
 }  // namespace
 
 UniqueFd tcp_socket(const TcpOptions& options, const std::string& interface) noexcept {
@@ -67,25 +59,24 @@ UniqueFd tcp_socket(const TcpOptions& options, const std::string& interface) noe
   return made;
 }
 
-UniqueFd unix_listener(const std::string& path, mode_t mode, std::optional<gid_t> group,
-                       int backlog) {
+UniqueFd unix_listener(const std::string& path, const UnixAccess& access, int backlog) {
   const sockaddr_un address = address_of(path);
   // Blocking: a ring waits for guests all the same, and early 5.15 would not on the other kind.
   UniqueFd made(adopt, ::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
   if (!made) fail("a socket for " + path);
   struct stat there {};
-  if (lstat(path.c_str(), &there) == 0 && S_ISSOCK(there.st_mode)) {
-    if (somebody_listens(address)) {
-      errno = EADDRINUSE;
-      fail(path + " is served by another process: stop it, or choose another --run-dir");
+  if (lstat(path.c_str(), &there) == 0) {
+    if (!S_ISSOCK(there.st_mode)) {
+      errno = EEXIST;
+      fail(path + " is in the way and is not a socket: remove it");
     }
     unlink(path.c_str());
   }
   if (bind(made.fd(), reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0)
     fail("binding " + path);
   // Nobody can connect before listen(), so the file is never open to more than `mode`.
-  if (chmod(path.c_str(), mode) != 0) fail("the mode of " + path);
-  if (group && chown(path.c_str(), static_cast<uid_t>(-1), *group) != 0)
+  if (chmod(path.c_str(), access.mode) != 0) fail("the mode of " + path);
+  if (access.group && chown(path.c_str(), static_cast<uid_t>(-1), *access.group) != 0)
     fail("the group of " + path);
   if (listen(made.fd(), backlog) != 0) fail("listening at " + path);
   return made;

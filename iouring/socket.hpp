@@ -5,6 +5,7 @@
 
 #include <optional>
 #include <string>
+#include <sys/types.h>
 
 namespace iouring {
 
@@ -12,9 +13,15 @@ namespace iouring {
 // there is no such interface.
 UniqueFd tcp_socket(const TcpOptions& options, const std::string& interface) noexcept;
 
-// A listening socket at `path`; a socket file that nobody listens on any more is replaced. The file
-// has `mode`, and belongs to `group` where one is given. Throws std::system_error with a sentence.
-UniqueFd unix_listener(const std::string& path, mode_t mode, std::optional<gid_t> group,
-                       int backlog);
+// Who may connect to a Unix socket.
+struct UnixAccess {
+  mode_t mode = 0660;
+  std::optional<gid_t> group{};  // None: the process's own.
+};
+
+// A listening socket at `path`. A socket file that is there already is replaced: the caller owns
+// the directory, so it can only be what an earlier process left. Throws std::system_error with a
+// sentence.
+UniqueFd unix_listener(const std::string& path, const UnixAccess& access, int backlog);
 
 }  // namespace iouring

@@ -1,4 +1,5 @@
 #include "head/catalogue/store.hpp"
+#include "tests/folder.hpp"
 
 #include <catch2/catch.hpp>
 #include <fmt/format.h>
@@ -12,20 +13,11 @@ using namespace head;
 using catalogue::DiscSpec;
 using catalogue::Store;
 using catalogue::StoreError;
+using test::Folder;
 
 namespace {
 
 // A directory that is gone when the test ends.
-struct Folder {
-  Folder() {
-    std::string name = (std::filesystem::temp_directory_path() / "head-store-XXXXXX").native();
-    REQUIRE(::mkdtemp(name.data()) != nullptr);
-    path = name;
-  }
-  ~Folder() { std::filesystem::remove_all(path); }
-  std::filesystem::path path;
-};
-
 DiscSpec disc(const std::string& name, const char* uri = "nbd://[fd00::1]/a") {
   return {.name = name, .uri = *nbd::parse_uri(uri)};
 }

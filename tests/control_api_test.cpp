@@ -73,7 +73,7 @@ struct Daemon : Head {
   void serve() {
     server = std::make_unique<control::ApiServer>(
         *agent, control::Api::Options{.run_dir = folder.path, .version = "test"},
-        control::Config::Socket{.mode = 0600, .group = ""});
+        iouring::UnixAccess{.mode = 0600});
   }
 
   // Sends these bytes, whatever they are.
@@ -324,28 +324,6 @@ TEST_CASE("latency is told in seconds, for all and for one", "[control]") {
     CHECK(body["stall_seconds"]["neighbour"].get<double>() == Approx(1.5));
   }
   CHECK(daemon.ask("GET", "/v1/discs/a").body["operations"]["read"]["requests"] == 1);
-}
-
-TEST_CASE("the socket has its mode, is replaced when stale, and never stolen", "[control]") {
-  Daemon daemon;
-  struct stat there {};
-  REQUIRE(::stat(daemon.server->path().c_str(), &there) == 0);
-  CHECK((there.st_mode & 07777) == 0600);
-  CHECK_THROWS_WITH(control::listen_unix(daemon.server->path(), {}),
-                    Catch::Contains("is served by a headd that is running"));
-
-  const auto stale = daemon.folder.path / "stale.sock";
-  { const auto listener = control::listen_unix(stale, {.mode = 0660, .group = ""}); }
-  CHECK(std::filesystem::exists(stale));
-  CHECK(control::listen_unix(stale, {.mode = 0660, .group = ""}));
-
-  const auto file = daemon.folder.path / "state" / "lock";
-  CHECK_THROWS_WITH(control::listen_unix(file, {}), Catch::Contains("is not a socket"));
-  CHECK_THROWS_WITH(control::listen_unix(daemon.folder.path / std::string(200, 'a'), {}),
-                    Catch::Contains("--run-dir"));
-  CHECK_THROWS_WITH(
-      control::listen_unix(daemon.folder.path / "g.sock", {.mode = 0660, .group = "no such group"}),
-      Catch::Contains("no such group"));
 }
 
 TEST_CASE("every type of problem is documented", "[control]") {

@@ -2,34 +2,22 @@
 #pragma once
 
 #include "head/control/agent.hpp"
+#include "tests/folder.hpp"
 
 #include <catch2/catch.hpp>
 #include <fmt/format.h>
 
 #include <chrono>
-#include <filesystem>
 #include <map>
 #include <mutex>
 #include <string>
 #include <system_error>
-#include <unistd.h>
 #include <utility>
 #include <vector>
 
 namespace head::test {
 
 using namespace std::chrono_literals;
-
-// A directory that is gone when the test ends.
-struct Folder {
-  Folder() {
-    std::string name = (std::filesystem::temp_directory_path() / "head-test-XXXXXX").native();
-    REQUIRE(::mkdtemp(name.data()) != nullptr);
-    path = name;
-  }
-  ~Folder() { std::filesystem::remove_all(path); }
-  std::filesystem::path path;
-};
 
 inline catalogue::DiscSpec disc(const std::string& name) {
   return {.name = name, .uri = *nbd::parse_uri("nbd://[fd00::1]/" + name)};

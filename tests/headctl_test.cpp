@@ -25,7 +25,7 @@ struct Daemon : Head {
   Daemon() : Head(2, 1000) {
     server = std::make_unique<control::ApiServer>(
         *agent, control::Api::Options{.run_dir = folder.path, .version = "test"},
-        control::Config::Socket{.mode = 0600, .group = ""});
+        iouring::UnixAccess{.mode = 0600});
   }
 
   // As a shell would; the arguments of these tests need no quoting but what they bring.

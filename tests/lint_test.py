@@ -20,7 +20,7 @@ DATA = ("head/nbd/", "head/limit/", "head/stats/", "head/base/") + SEAMS
 ARROWS = {
     "iouring/": (),
     "netlink/": (),
-    "head/base/": (),
+    "head/base/": ("iouring/unique_fd.hpp",),
     "head/nbd/": ("head/base/",) + SEAMS,
     "head/limit/": ("head/base/", "iouring/timer.hpp"),
     "head/stats/": ("head/base/", "iouring/timer.hpp"),

@@ -1,11 +1,12 @@
 #include "head/catalogue/store.hpp"
 
+#include "head/base/directory_lock.hpp"
+
 #include <fmt/format.h>
 
 #include <cerrno>
 #include <cstring>
 #include <fcntl.h>
-#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 #include <utility>
@@ -46,13 +47,11 @@ std::string read_all(const UniqueFd& fd, const std::filesystem::path& path) {
 }
 
 UniqueFd take_ownership(const std::filesystem::path& directory) {
-  const auto path = directory / "lock";
-  UniqueFd fd = open_or_fail(path, O_RDWR | O_CREAT, "open");
-  if (::flock(fd.fd(), LOCK_EX | LOCK_NB) == 0) return fd;
-  if (errno != EWOULDBLOCK) fail("lock", path, errno, "check the file system");
-  throw StoreError(fmt::format(
-      "{} belongs to a headd that is running; stop it, or choose another with --state-dir",
-      directory.native()));
+  try {
+    return lock_directory(directory, "--state-dir");
+  } catch (const LockError& error) {
+    throw StoreError(error.what());
+  }
 }
 
 std::map<std::string, DiscSpec> load(const std::filesystem::path& file) {

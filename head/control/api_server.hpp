@@ -2,9 +2,8 @@
 #pragma once
 
 #include "head/control/api.hpp"
-#include "head/control/config.hpp"
 #include "head/control/http_server.hpp"
-#include "head/control/unix_socket.hpp"
+#include "iouring/socket.hpp"
 
 #include <filesystem>
 #include <utility>
@@ -12,13 +11,16 @@
 namespace head::control {
 
 class ApiServer {
+  static constexpr int backlog = 128;
+
  public:
   // Serves as soon as it is made; throws std::runtime_error, with one sentence, when it cannot.
-  // `agent` outlives it. options.run_dir must exist.
-  ApiServer(Agent& agent, const Api::Options& options, const Config::Socket& access)
+  // `agent` outlives it. The caller owns
+  // options.run_dir.
+  ApiServer(Agent& agent, const Api::Options& options, const iouring::UnixAccess& access)
       : path_(options.run_dir / "api.sock"),
         api_(agent, options),
-        server_(listen_unix(path_, access), api_, api_threads) {}
+        server_(iouring::unix_listener(path_.string(), access, backlog), api_, api_threads) {}
   // Answers what was asked already; those who wait are told how things stand.
   ~ApiServer() {
     api_.stop();

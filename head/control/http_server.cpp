@@ -10,6 +10,7 @@
 #include <array>
 #include <cerrno>
 #include <charconv>
+#include <fcntl.h>
 #include <optional>
 #include <poll.h>
 #include <sys/eventfd.h>
@@ -182,6 +183,9 @@ HttpServer::HttpServer(UniqueFd listener, HttpHandler& handler, unsigned threads
       stop_(adopt, ::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)),
       protocol_(std::make_unique<Protocol>(handler, listener_.fd())) {
   if (!stop_) throw std::system_error(errno, std::generic_category(), "cannot make an eventfd");
+  // Of the threads that poll() wakes for a client, one gets it.
+  if (::fcntl(listener_.fd(), F_SETFL, O_NONBLOCK) != 0)
+    throw std::system_error(errno, std::generic_category(), "cannot make a listener non-blocking");
   for (unsigned i = 0; i < threads; ++i) threads_.emplace_back([this] { serve(); });
 }
 

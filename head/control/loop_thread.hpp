@@ -19,7 +19,7 @@ struct LoopThreadOptions {
   // A request of the disc waits: look for the cause. Called on the data thread.
   std::function<void(const std::shared_ptr<stats::DiscStats>&)> look;
   std::filesystem::path run_dir;
-  exports::SocketAccess access;
+  iouring::UnixAccess access;
   std::size_t payload_memory = 64 << 20;  // Bytes.
   iouring::Duration stall_threshold = std::chrono::milliseconds(20);
   nbd::ConnectionOptions connection;

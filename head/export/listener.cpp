@@ -1,7 +1,5 @@
 #include "head/export/listener.hpp"
 
-#include "iouring/socket.hpp"
-
 #include <system_error>
 
 namespace head::exports {
@@ -21,15 +19,14 @@ std::filesystem::path socket_path(const std::filesystem::path& run_dir, std::str
 }
 
 iouring::UniqueFd open_listener(const std::filesystem::path& run_dir, std::string_view name,
-                                const SocketAccess& access) {
+                                const iouring::UnixAccess& access) {
   const auto folder = folder_of(run_dir, name);
   std::error_code error;
   std::filesystem::create_directories(folder, error);
   if (error)
     throw std::system_error(error, "making the folder " + folder.string() +
                                        "; make its parent writable, or choose another --run-dir");
-  return iouring::unix_listener(socket_path(run_dir, name).string(), access.mode, access.group,
-                                backlog);
+  return iouring::unix_listener(socket_path(run_dir, name).string(), access, backlog);
 }
 
 void remove_listener(const std::filesystem::path& run_dir, std::string_view name) noexcept {

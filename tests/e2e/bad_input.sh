@@ -44,6 +44,12 @@ refused $invalid "$work/no-list" -- headctl import "$work/no-list"
 refused $usage "headctl --help" -- headctl frobnicate
 refused $usage "--frobnicate" -- headctl discs --frobnicate
 
+# Nobody takes the directories of a headd that runs.
+refused 1 "$work/run " "is running" --run-dir -- timeout 10 "$HEAD_BIN/headd" \
+  --config "$work/head.toml" --state-dir "$work/state2" --run-dir "$work/run" --no-neigh
+refused 1 "$work/state " "is running" --state-dir -- timeout 10 "$HEAD_BIN/headd" \
+  --config "$work/head.toml" --state-dir "$work/state" --run-dir "$work/run2" --no-neigh
+
 names=$(headctl discs --json | grep -o '"name": *"[^"]*"' | sort)
 [[ $names =~ ^\"name\":\ *\"taken\"$ ]] || fail "a refused command left something: $names"
 
@@ -53,7 +59,6 @@ configured() {
   timeout 10 "$HEAD_BIN/headd" --config "$work/bad.toml" --state-dir "$work/state2" \
     --run-dir "$work/run2" --no-neigh
 }
-mkdir "$work/run2"
 refused $invalid bad.toml surprise 2 -- configured '# nothing' 'surprise = 1'
 refused $invalid bad.toml 1 -- configured 'threads = ['
 refused $invalid /nowhere/head.toml -- timeout 10 "$HEAD_BIN/headd" --config /nowhere/head.toml

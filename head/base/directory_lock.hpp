@@ -1,0 +1,23 @@
+// A directory that one daemon at a time owns. It holds DIRECTORY/lock (flock(2)), which the kernel
+// gives up with the process, however that ends. A socket in the directory tells less: io_uring may
+// keep it open for a while after a kill.
+#pragma once
+
+#include "iouring/unique_fd.hpp"
+
+#include <filesystem>
+#include <stdexcept>
+#include <string_view>
+
+namespace head {
+
+struct LockError : std::runtime_error {
+  using std::runtime_error::runtime_error;
+};
+
+// Owned until what is returned goes. Throws LockError with one sentence; `option` is what chooses
+// another directory.
+[[nodiscard]] iouring::UniqueFd lock_directory(const std::filesystem::path& directory,
+                                               std::string_view option);
+
+}  // namespace head

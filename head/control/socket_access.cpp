@@ -1,0 +1,28 @@
+#include "head/control/socket_access.hpp"
+
+#include <fmt/format.h>
+
+#include <cerrno>
+#include <grp.h>
+#include <stdexcept>
+#include <vector>
+
+namespace head::control {
+
+iouring::UnixAccess access_of(const Config::Socket& socket, std::string_view key) {
+  iouring::UnixAccess access{.mode = socket.mode};
+  if (socket.group.empty()) return access;
+  std::vector<char> buffer(16 * 1024);
+  struct group entry {};
+  struct group* found = nullptr;
+  while (::getgrnam_r(socket.group.c_str(), &entry, buffer.data(), buffer.size(), &found) == ERANGE)
+    buffer.resize(buffer.size() * 2);
+  if (found == nullptr)
+    throw std::runtime_error(
+        fmt::format("{}: there is no group \"{}\" on this system; create it, or name another", key,
+                    socket.group));
+  access.group = found->gr_gid;
+  return access;
+}
+
+}  // namespace head::control

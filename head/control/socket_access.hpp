@@ -1,0 +1,15 @@
+// Who may connect to a Unix socket of ours: what the configuration says, as the kernel wants it.
+#pragma once
+
+#include "head/control/config.hpp"
+#include "iouring/socket.hpp"
+
+#include <string_view>
+
+namespace head::control {
+
+// Throws std::runtime_error, with one sentence, when there is no such group; `key` is where the
+// configuration names it.
+iouring::UnixAccess access_of(const Config::Socket& socket, std::string_view key);
+
+}  // namespace head::control

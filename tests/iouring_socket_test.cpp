@@ -1,0 +1,65 @@
+#include "iouring/socket.hpp"
+#include "tests/folder.hpp"
+
+#include <catch2/catch.hpp>
+
+#include <cstring>
+#include <fstream>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+
+using namespace iouring;
+using Catch::Matchers::Contains;
+using head::test::Folder;
+
+namespace {
+
+struct stat stat_of(const std::filesystem::path& path) {
+  struct stat there {};
+  REQUIRE(::stat(path.c_str(), &there) == 0);
+  return there;
+}
+
+UniqueFd connect_to(const std::filesystem::path& path) {
+  UniqueFd fd(adopt, ::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  sockaddr_un address{};
+  address.sun_family = AF_UNIX;
+  std::memcpy(address.sun_path, path.c_str(), path.native().size());
+  REQUIRE(::connect(fd.fd(), reinterpret_cast<const sockaddr*>(&address), sizeof address) == 0);
+  return fd;
+}
+
+}  // namespace
+
+TEST_CASE("a listener's file has the mode and the group that were asked for", "[iouring]") {
+  const Folder folder;
+  const auto path = folder.path / "a.sock";
+  const auto listener = unix_listener(path.native(), {.mode = 0620, .group = ::getegid()}, 4);
+  CHECK((stat_of(path).st_mode & 07777) == 0620);
+  CHECK(stat_of(path).st_gid == ::getegid());
+}
+
+TEST_CASE("a listener takes the place of one that still lives", "[iouring]") {
+  // The ring of a daemon that was killed may hold its listener for a while.
+  const Folder folder;
+  const auto path = folder.path / "a.sock";
+  const auto left = unix_listener(path.native(), {}, 4);
+  const auto mine = unix_listener(path.native(), {}, 4);
+  const auto client = connect_to(path);
+  CHECK(UniqueFd(adopt, ::accept4(mine.fd(), nullptr, nullptr, SOCK_NONBLOCK)));
+}
+
+TEST_CASE("a listener replaces nothing but sockets", "[iouring]") {
+  const Folder folder;
+  const auto path = folder.path / "file";
+  std::ofstream(path) << "precious";
+  CHECK_THROWS_WITH(unix_listener(path.native(), {}, 4),
+                    Contains(path.native()) && Contains("is not a socket"));
+  CHECK(std::filesystem::file_size(path) == 8);
+}
+
+TEST_CASE("a listener's path has a bound", "[iouring]") {
+  CHECK_THROWS_WITH(unix_listener("/tmp/" + std::string(200, 'a'), {}, 4),
+                    Contains("107 bytes") && Contains("--run-dir"));
+}
