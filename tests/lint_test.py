@@ -30,7 +30,7 @@ ARROWS = {
     "head/neigh/": ("netlink/", "head/stats/", "head/base/", "iouring/unique_fd.hpp"),
     "head/catalogue/": ("head/nbd/uri.hpp", "netlink/neighbour.hpp", "netlink/format.hpp",
                         "head/base/", "iouring/unique_fd.hpp"),
-    "head/control/": ("head/", "netlink/") + SEAMS,
+    "head/control/": ("head/", "netlink/", "iouring/socket.hpp") + SEAMS,
     "head/main.cpp": ("head/", "netlink/", "iouring/"),
     "tools/headctl/": ("netlink/",),
     "tools/": ("head/", "netlink/", "iouring/"),
