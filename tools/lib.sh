@@ -9,8 +9,8 @@ build_packages=(
   libfmt-dev libspdlog-dev libcli11-dev libtomlplusplus-dev nlohmann-json3-dev
   libcpp-httplib-dev catch2
 )
-test_packages=(
-  clang libclang-rt-dev clang-format shellcheck
+lint_packages=(clang libclang-rt-dev clang-format shellcheck)
+peer_packages=(
   nbdkit libnbd-bin nbd-server qemu-utils qemu-system-x86 fio fuse3 curl
   iproute2 nftables procps busybox-static cpio
 )
