@@ -1,25 +1,20 @@
 // The real headctl against the real API server over an agent with fakes.
 #include "control_fakes.hpp"
 #include "head/control/api_server.hpp"
+#include "tests/shell.hpp"
 
 #include <nlohmann/json.hpp>
 
-#include <cstdio>
+#include <algorithm>
 #include <fstream>
-#include <sstream>
-#include <sys/wait.h>
 
 using namespace head;
 using nlohmann::json;
 using test::Head;
+using test::Outcome;
 using namespace std::chrono_literals;
 
 namespace {
-
-struct Outcome {
-  int status = -1;
-  std::string out, err;
-};
 
 struct Daemon : Head {
   Daemon() : Head(2, 1000) {
@@ -30,23 +25,8 @@ struct Daemon : Head {
 
   // As a shell would; the arguments of these tests need no quoting but what they bring.
   Outcome headctl(const std::string& arguments) const {
-    const auto err = folder.path / "stderr";
-    const std::string command =
-        fmt::format("{} --api {} {} 2>{}", HEADCTL, (folder.path / "api.sock").native(), arguments,
-                    err.native());
-    Outcome outcome;
-    std::FILE* pipe = ::popen(command.c_str(), "r");
-    REQUIRE(pipe != nullptr);
-    char piece[4096];
-    while (const std::size_t got = std::fread(piece, 1, sizeof piece, pipe))
-      outcome.out.append(piece, got);
-    const int status = ::pclose(pipe);
-    REQUIRE(WIFEXITED(status));
-    outcome.status = WEXITSTATUS(status);
-    std::ostringstream text;
-    text << std::ifstream(err).rdbuf();
-    outcome.err = text.str();
-    return outcome;
+    return test::shell(
+        fmt::format("{} --api {} {}", HEADCTL, (folder.path / "api.sock").native(), arguments));
   }
 
   std::string file(const std::string& name, std::string_view text) const {

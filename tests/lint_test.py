@@ -95,6 +95,14 @@ def heavy_headers(tree):
                 yield f"{path}:{number} includes {name} in a header: include it in few .cpp files."
 
 
+def command_lines(tree):
+    for path, text in tree.items():
+        for number, name in includes(text) if is_cpp(path) else ():
+            if name.startswith("<CLI/") and os.path.basename(path) != "command_line.cpp":
+                yield (f"{path}:{number} includes {name}, 20 s of compiling: only files named "
+                       f"command_line.cpp do; take plain options from it.")
+
+
 def header_names(tree):
     for path in tree:
         if path.endswith((".h", ".hh", ".hxx")):
@@ -246,8 +254,8 @@ def unnamed_sources(tree):
             wanted = f"{last}/{wanted}"
 
 
-RULES = (arrows, kernel_libraries, heavy_headers, header_names, headers, sizes, columns,
-         function_lengths, std_function, leftovers, unnamed_sources)
+RULES = (arrows, kernel_libraries, heavy_headers, command_lines, header_names, headers, sizes,
+         columns, function_lengths, std_function, leftovers, unnamed_sources)
 
 
 def read_tree():
@@ -329,6 +337,11 @@ class LintRules(unittest.TestCase):
     def test_heavy_headers(self):
         json = "#include <nlohmann/json.hpp>\n"
         self.check(heavy_headers, {"head/control/a.hpp": json}, {"head/control/a.cpp": json})
+
+    def test_command_lines(self):
+        cli = "#include <CLI/CLI.hpp>\n"
+        self.check(command_lines, {"tools/headctl/discs.cpp": cli},
+                   {"tools/headctl/command_line.cpp": cli})
 
     def test_headers(self):
         self.check(header_names, {"netlink/a.h": ""}, {"netlink/a.hpp": ""})

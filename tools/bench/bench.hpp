@@ -9,10 +9,6 @@
 #include <variant>
 #include <vector>
 
-namespace CLI {
-class App;
-}
-
 namespace bench {
 
 struct Common {
@@ -21,12 +17,6 @@ struct Common {
   bool json = false;
   bool spin = true;
 };
-
-// Each adds its subcommand, which runs when the command line has been read.
-void add_nbd(CLI::App& app, const Common& common);
-void add_discs(CLI::App& app, const Common& common);
-void add_load(CLI::App& app, const Common& common);
-void add_neigh(CLI::App& app, const Common& common);
 
 // One line on standard error.
 void progress(const std::string& line);

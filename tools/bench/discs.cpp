@@ -1,18 +1,17 @@
 // head-bench discs: the time it takes to attach many discs, the memory they take while idle, and
 // what a request to one of them costs beside the others.
 #include "tools/bench/bench.hpp"
+#include "tools/bench/benchmarks.hpp"
 #include "tools/bench/fio.hpp"
 #include "tools/bench/headd.hpp"
 #include "tools/bench/process.hpp"
 #include "tools/bench/qmp.hpp"
 
-#include <CLI/CLI.hpp>
 #include <fmt/format.h>
 
 #include <cerrno>
 #include <chrono>
 #include <fstream>
-#include <memory>
 #include <sched.h>
 #include <stdexcept>
 #include <sys/resource.h>
@@ -23,11 +22,6 @@ namespace {
 
 constexpr unsigned short port = 10809;
 constexpr unsigned peer_discs_max = 1000;
-
-struct DiscsOptions {
-  std::vector<unsigned> counts{1, 100, 1000, 10000};
-  double seconds = 2;
-};
 
 // What one number of discs costs in one daemon.
 struct Cost {
@@ -164,7 +158,9 @@ void add_ratios(Table& table, unsigned discs, const std::vector<Cost>& ours,
              ratio([](const Cost& cost) { return cost.depth_32.per_second; })});
 }
 
-void run_discs(const Common& common, const DiscsOptions& options) {
+}  // namespace
+
+void discs(const Common& common, const DiscsOptions& options) {
   const Scratch scratch;
   warn_if_busy();
   raise_file_limit();
@@ -195,22 +191,6 @@ void run_discs(const Common& common, const DiscsOptions& options) {
     add_ratios(table, discs, ours, theirs);
   }
   table.print(common.json);
-}
-
-}  // namespace
-
-void add_discs(CLI::App& app, const Common& common) {
-  auto options = std::make_shared<DiscsOptions>();
-  CLI::App* command = app.add_subcommand(
-      "discs", "Time and memory to attach many discs, beside qemu-storage-daemon (up to 1,000)");
-  command->add_option("--counts", options->counts, "How many discs, one measurement each")
-      ->delimiter(',')
-      ->check(CLI::Range(1, 100000))
-      ->capture_default_str();
-  command->add_option("--seconds", options->seconds, "Length of a measurement of requests")
-      ->check(CLI::Range(0.1, 600.0))
-      ->capture_default_str();
-  command->callback([&common, options] { run_discs(common, *options); });
 }
 
 }  // namespace bench

@@ -1,9 +1,9 @@
 // head-bench load: steady random requests to all the discs of a headd, and how long they took.
 #include "head/stats/histogram.hpp"
 #include "tools/bench/bench.hpp"
+#include "tools/bench/benchmarks.hpp"
 #include "tools/bench/load_client.hpp"
 
-#include <CLI/CLI.hpp>
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
@@ -24,14 +24,6 @@ namespace bench {
 namespace {
 
 using namespace std::chrono_literals;
-
-struct LoadOptions {
-  std::filesystem::path discs;
-  unsigned rate = 1000;
-  double seconds = 20;
-  double stall_ms = 20;
-  unsigned write_percent = 30;
-};
 
 // What is printed: of requests that were answered, and of those that still wait at the end, with
 // the age they have reached.
@@ -210,37 +202,15 @@ void print(const Outcome& outcome, const LoadOptions& options, bool as_json) {
     if (key != "up_to_ms") fmt::print("{:14} {}\n", key, value.dump());
 }
 
-void run_load(const Common& common, const LoadOptions& options) {
+}  // namespace
+
+void load(const Common& common, const LoadOptions& options) {
   rlimit files{};
   ::getrlimit(RLIMIT_NOFILE, &files);
   files.rlim_cur = files.rlim_max;
   ::setrlimit(RLIMIT_NOFILE, &files);
-  Load load(options);
-  print(load.run(), options, common.json);
-}
-
-}  // namespace
-
-void add_load(CLI::App& app, const Common& common) {
-  auto options = std::make_shared<LoadOptions>();
-  CLI::App* command =
-      app.add_subcommand("load", "Steady random 4 KiB requests to all the discs of a headd, timed");
-  command->add_option("discs", options->discs, "The folder RUN/discs of the headd")
-      ->required()
-      ->check(CLI::ExistingDirectory);
-  command->add_option("--rate", options->rate, "Requests per second, over all discs")
-      ->check(CLI::Range(1, 100000))
-      ->capture_default_str();
-  command->add_option("--seconds", options->seconds, "How long")
-      ->check(CLI::Range(0.1, 3600.0))
-      ->capture_default_str();
-  command->add_option("--stall-ms", options->stall_ms, "What counts as a stall")
-      ->check(CLI::Range(0.001, 100000.0))
-      ->capture_default_str();
-  command->add_option("--writes", options->write_percent, "Share of writes, in percent")
-      ->check(CLI::Range(0, 100))
-      ->capture_default_str();
-  command->callback([&common, options] { run_load(common, *options); });
+  Load requests(options);
+  print(requests.run(), options, common.json);
 }
 
 }  // namespace bench

@@ -1,10 +1,10 @@
 // head-bench nbd: one disc, tail -> proxy -> Unix socket -> fio, with the proxies in turn.
 #include "tools/bench/bench.hpp"
+#include "tools/bench/benchmarks.hpp"
 #include "tools/bench/fio.hpp"
 #include "tools/bench/headd.hpp"
 #include "tools/bench/process.hpp"
 
-#include <CLI/CLI.hpp>
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -17,12 +17,6 @@
 
 namespace bench {
 namespace {
-
-struct NbdOptions {
-  std::string tail = "nbdkit";
-  double seconds = 2;
-  std::vector<std::string> only;
-};
 
 // A server between the tail and fio, or the tail itself.
 struct Subject {
@@ -178,7 +172,9 @@ void report(const std::vector<Subject>& subjects, const Common& common, const Nb
   table.print(common.json);
 }
 
-void run_nbd(const Common& common, const NbdOptions& options) {
+}  // namespace
+
+void nbd(const Common& common, const NbdOptions& options) {
   warn_if_busy();
   Stage stage(common, options);
   stage.fill();
@@ -194,22 +190,6 @@ void run_nbd(const Common& common, const NbdOptions& options) {
       progress(fmt::format("{}: round {} of {}", workloads()[i].name, round + 1, common.rounds));
     }
   report(stage.subjects(), common, options);
-}
-
-}  // namespace
-
-void add_nbd(CLI::App& app, const Common& common) {
-  auto options = std::make_shared<NbdOptions>();
-  CLI::App* command = app.add_subcommand(
-      "nbd", "Requests to one disc through headd, qemu-storage-daemon, nbdkit, and directly");
-  command->add_option("--tail", options->tail, "The server of the disc")
-      ->check(CLI::IsMember({"nbdkit", "qemu-nbd"}))
-      ->capture_default_str();
-  command->add_option("--seconds", options->seconds, "Length of one measurement")
-      ->check(CLI::Range(0.1, 600.0))
-      ->capture_default_str();
-  command->add_option("--only", options->only, "Only these subjects, by name");
-  command->callback([&common, options] { run_nbd(common, *options); });
 }
 
 }  // namespace bench

@@ -4,22 +4,17 @@
 #include "netlink/link.hpp"
 #include "netlink/table.hpp"
 #include "tools/bench/bench.hpp"
+#include "tools/bench/benchmarks.hpp"
 #include "tools/bench/process.hpp"
 
-#include <CLI/CLI.hpp>
 #include <fmt/format.h>
 
 #include <chrono>
 #include <fstream>
-#include <memory>
 #include <stdexcept>
 
 namespace bench {
 namespace {
-
-struct Options {
-  std::vector<unsigned> counts{1000, 10'000, 100'000};
-};
 
 // Milliseconds of every round.
 struct Times {
@@ -131,7 +126,9 @@ void add_pair(Table& table, unsigned count, const std::string& what,
   if (!peer.empty()) row(peer, other, other / mine);
 }
 
-void run(const Options& options, const Common& common) {
+}  // namespace
+
+void neigh(const Common& common, const NeighOptions& options) {
   Table table("The neighbour table: milliseconds, and microseconds per entry; medians",
               {"what", "by", "entries", "ms", "us/entry", "times ours"});
   const Spinners spinners(common.spin);
@@ -151,19 +148,6 @@ void run(const Options& options, const Common& common) {
     add_pair(table, count, "reconcile, nothing to do", times.reconcile, {}, "");
   }
   table.print(common.json);
-}
-
-}  // namespace
-
-void add_neigh(CLI::App& app, const Common& common) {
-  const auto options = std::make_shared<Options>();
-  CLI::App* command = app.add_subcommand(
-      "neigh", "Neighbour entries installed, listed and reconciled, beside iproute2 (needs root)");
-  command->add_option("--counts", options->counts, "How many entries, one measurement each")
-      ->delimiter(',')
-      ->capture_default_str()
-      ->check(CLI::Range(1, 1 << 24));
-  command->callback([options, &common] { run(*options, common); });
 }
 
 }  // namespace bench

@@ -8,6 +8,7 @@
 #include <cstring>
 #include <sys/socket.h>
 #include <sys/un.h>
+#include <thread>
 #include <unistd.h>
 #include <utility>
 
@@ -125,6 +126,10 @@ json Client::post(const std::string& path, const json& body) {
 
 json Client::remove(const std::string& path) {
   return http_->answer(http_->Delete(path));
+}
+
+void pause_if_early(std::chrono::steady_clock::time_point asked) {
+  std::this_thread::sleep_until(asked + std::chrono::milliseconds(200));
 }
 
 }  // namespace headctl

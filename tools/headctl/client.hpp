@@ -6,6 +6,7 @@
 
 #include <nlohmann/json_fwd.hpp>
 
+#include <chrono>
 #include <memory>
 #include <optional>
 #include <string>
@@ -36,5 +37,9 @@ class Client {
   class Http;
   std::unique_ptr<Http> http_;
 };
+
+// After an answer to a wait that was begun then: where headd answered at once, because very many
+// wait, it is not asked again at once.
+void pause_if_early(std::chrono::steady_clock::time_point asked);
 
 }  // namespace headctl

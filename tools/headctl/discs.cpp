@@ -1,14 +1,13 @@
 // attach, detach, discs: one disc at a time, and the list of them.
-#include "tools/headctl/command.hpp"
+#include "tools/headctl/commands.hpp"
+#include "tools/headctl/output.hpp"
 #include "tools/headctl/text.hpp"
 
-#include <CLI/CLI.hpp>
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
 #include <chrono>
 #include <cstdlib>
-#include <memory>
 #include <vector>
 
 namespace headctl {
@@ -40,55 +39,6 @@ json await_disc(Client& client, json disc) {
     if (!is_settled(disc.value("state", ""))) pause_if_early(asked);
   }
   return disc;
-}
-
-struct AttachOptions {
-  std::string name, uri, lladdr, dev;
-  bool read_only = false;
-  bool wait = false;
-  int connections = 1;
-};
-
-Exit attach(const Context& context, const AttachOptions& options) {
-  json body = {{"name", options.name},
-               {"uri", options.uri},
-               {"read_only", options.read_only},
-               {"connections", options.connections}};
-  if (!options.lladdr.empty()) body["lladdr"] = options.lladdr;
-  if (!options.dev.empty()) body["dev"] = options.dev;
-  Client client = context.client();
-  json disc = client.put(disc_path(options.name), body);
-  if (options.wait) disc = await_disc(client, std::move(disc));
-  if (context.json)
-    print(disc);
-  else
-    print(fmt::format("{}; guests connect to {}\n", said(disc), disc.value("socket", "")));
-  const std::string state = disc.value("state", "");
-  return options.wait && state != "ready" ? Exit::not_ready : Exit::done;
-}
-
-Exit detach(const Context& context, const std::vector<std::string>& names, bool wait) {
-  Client client = context.client();
-  json answers = json::array();
-  for (const std::string& name : names) {
-    auto asked = std::chrono::steady_clock::now();
-    json answer = client.remove(disc_path(name) + (wait ? wait_long : ""));
-    while (wait && answer.value("state", "") != "gone") {
-      if (on_terminal()) note(name + " still has requests under way");
-      pause_if_early(asked);
-      asked = std::chrono::steady_clock::now();
-      try {
-        answer = client.remove(disc_path(name) + wait_long);
-      } catch (const Refused& refused) {
-        if (refused.status != Exit::missing) throw;
-        answer["state"] = "gone";
-      }
-    }
-    if (!context.json) print(fmt::format("{} is {}\n", name, wait ? "detached" : "being detached"));
-    answers.push_back(std::move(answer));
-  }
-  if (context.json) print(answers);
-  return Exit::done;
 }
 
 std::uint64_t stalls_of(const json& disc) {
@@ -153,44 +103,59 @@ void print_one(const json& disc) {
 
 }  // namespace
 
-void add_attach(CLI::App& app, Context& context) {
-  const auto options = std::make_shared<AttachOptions>();
-  CLI::App* command = add_command(app, context, "attach", "Attaches a disc",
-                                  [&context, options] { return attach(context, *options); });
-  command->add_option("NAME", options->name, "What it is to be called")->required();
-  command->add_option("URI", options->uri, "Where it is: nbd://[ADDRESS]:PORT/EXPORT")->required();
-  command->add_option("--lladdr", options->lladdr, "The link-layer address of the tail, if known");
-  command->add_option("--dev", options->dev, "The interface; by default as the route says");
-  command->add_flag("--read-only", options->read_only, "Guests cannot write");
-  command->add_option("--connections", options->connections, "To the tail, if that allows many")
-      ->capture_default_str();
-  command->add_flag("--wait", options->wait, "Until it is ready, or has failed");
+Exit attach(const Context& context, const AttachOptions& options) {
+  json body = {{"name", options.name},
+               {"uri", options.uri},
+               {"read_only", options.read_only},
+               {"connections", options.connections}};
+  if (!options.lladdr.empty()) body["lladdr"] = options.lladdr;
+  if (!options.dev.empty()) body["dev"] = options.dev;
+  Client client = context.client();
+  json disc = client.put(disc_path(options.name), body);
+  if (options.wait) disc = await_disc(client, std::move(disc));
+  if (context.json)
+    print(disc);
+  else
+    print(fmt::format("{}; guests connect to {}\n", said(disc), disc.value("socket", "")));
+  const std::string state = disc.value("state", "");
+  return options.wait && state != "ready" ? Exit::not_ready : Exit::done;
 }
 
-void add_detach(CLI::App& app, Context& context) {
-  const auto names = std::make_shared<std::vector<std::string>>();
-  const auto hurry = std::make_shared<bool>(false);
-  CLI::App* command =
-      add_command(app, context, "detach", "Detaches discs, and waits until they are gone",
-                  [&context, names, hurry] { return detach(context, *names, !*hurry); });
-  command->add_option("NAME", *names, "Which")->required();
-  command->add_flag("--no-wait", *hurry, "Only until it is accepted");
+Exit detach(const Context& context, const DetachOptions& options) {
+  const bool wait = !options.no_wait;
+  Client client = context.client();
+  json answers = json::array();
+  for (const std::string& name : options.names) {
+    auto asked = std::chrono::steady_clock::now();
+    json answer = client.remove(disc_path(name) + (wait ? wait_long : ""));
+    while (wait && answer.value("state", "") != "gone") {
+      if (on_terminal()) note(name + " still has requests under way");
+      pause_if_early(asked);
+      asked = std::chrono::steady_clock::now();
+      try {
+        answer = client.remove(disc_path(name) + wait_long);
+      } catch (const Refused& refused) {
+        if (refused.status != Exit::missing) throw;
+        answer["state"] = "gone";
+      }
+    }
+    if (!context.json) print(fmt::format("{} is {}\n", name, wait ? "detached" : "being detached"));
+    answers.push_back(std::move(answer));
+  }
+  if (context.json) print(answers);
+  return Exit::done;
 }
 
-void add_discs(CLI::App& app, Context& context) {
-  const auto name = std::make_shared<std::string>();
-  CLI::App* command = add_command(app, context, "discs", "Lists discs, or shows one", [&, name] {
-    const std::string path = name->empty() ? "/v1/discs" : disc_path(*name);
-    const json answer = context.client().get(path);
-    if (context.json)
-      print(answer);
-    else if (name->empty())
-      print_list(answer["discs"]);
-    else
-      print_one(answer);
-    return Exit::done;
-  });
-  command->add_option("NAME", *name, "Only this one, with all there is to know");
+Exit discs(const Context& context, const DiscsOptions& options) {
+  const std::string path = options.name.empty() ? "/v1/discs" : disc_path(options.name);
+  const json answer = context.client().get(path);
+  if (context.json)
+    print(answer);
+  else if (options.name.empty())
+    print_list(answer["discs"]);
+  else
+    print_one(answer);
+  return Exit::done;
 }
 
 }  // namespace headctl

@@ -1,15 +1,13 @@
 // import: many discs at once.
-#include "tools/headctl/command.hpp"
+#include "tools/headctl/commands.hpp"
 #include "tools/headctl/import_file.hpp"
-#include "tools/headctl/text.hpp"
+#include "tools/headctl/output.hpp"
 
-#include <CLI/CLI.hpp>
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
 #include <chrono>
 #include <cstdio>
-#include <memory>
 #include <utility>
 
 namespace headctl {
@@ -17,11 +15,6 @@ namespace headctl {
 namespace {
 
 using nlohmann::json;
-
-struct ImportOptions {
-  std::string file;
-  bool wait = false;
-};
 
 std::size_t count(const json& import, const char* state) {
   return import["by_state"].value(state, std::size_t{0});
@@ -85,6 +78,8 @@ void follow(Client& client, json& import, bool to_the_end) {
   }
 }
 
+}  // namespace
+
 Exit import(const Context& context, const ImportOptions& options) {
   Client client = context.client();
   json answer = send(client, options, read_import(options.file));
@@ -95,21 +90,6 @@ Exit import(const Context& context, const ImportOptions& options) {
     print(summary(answer) + "\n");
   const bool bad = count(answer, "failed") + count(answer, "held") != 0;
   return options.wait && bad ? Exit::not_ready : Exit::done;
-}
-
-}  // namespace
-
-void add_import(CLI::App& app, Context& context) {
-  const auto options = std::make_shared<ImportOptions>();
-  CLI::App* command =
-      add_command(app, context, "import", "Attaches all the discs of a list, or none of them",
-                  [&context, options] { return import(context, *options); });
-  command
-      ->add_option("FILE", options->file,
-                   "The list: JSON, TOML ([[disc]]) or lines of NAME URI [lladdr=MAC] "
-                   "[dev=INTERFACE] [read_only=true] [connections=N]; - for standard input")
-      ->required();
-  command->add_flag("--wait", options->wait, "Until every disc is ready, or has failed");
 }
 
 }  // namespace headctl

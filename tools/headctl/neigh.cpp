@@ -1,13 +1,11 @@
 // neigh: the neighbour table, as headd keeps it, or as the kernel has it when there is no headd.
-#include "tools/headctl/command.hpp"
+#include "tools/headctl/commands.hpp"
 #include "tools/headctl/kernel_neighbours.hpp"
+#include "tools/headctl/output.hpp"
 #include "tools/headctl/text.hpp"
 
-#include <CLI/CLI.hpp>
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
-
-#include <memory>
 
 namespace headctl {
 
@@ -57,13 +55,15 @@ std::string summary(const json& source) {
   return problem.empty() ? text : text + "problem: " + problem + "\n";
 }
 
-Exit neigh(const Context& context, bool kernel) {
-  const Source source = ask(context, kernel);
+}  // namespace
+
+Exit neigh(const Context& context, const NeighOptions& options) {
+  const Source source = ask(context, options.kernel);
   if (context.json) {
     print(source.table);
     return Exit::done;
   }
-  if (!source.why_kernel.empty() && !kernel)
+  if (!source.why_kernel.empty() && !options.kernel)
     note("this is the kernel's table: " + source.why_kernel);
   Table table({{"ADDRESS"},
                {"DEV"},
@@ -83,16 +83,6 @@ Exit neigh(const Context& context, bool kernel) {
   print(table.text());
   print(summary(source.table));
   return Exit::done;
-}
-
-}  // namespace
-
-void add_neigh(CLI::App& app, Context& context) {
-  const auto kernel = std::make_shared<bool>(false);
-  CLI::App* command = add_command(app, context, "neigh",
-                                  "The neighbour table; also without headd, and without root",
-                                  [&context, kernel] { return neigh(context, *kernel); });
-  command->add_flag("--kernel", *kernel, "All of the kernel's IPv6 entries, without asking headd");
 }
 
 }  // namespace headctl

@@ -1,12 +1,10 @@
 // status and latency: the head as a whole, and what guests saw.
-#include "tools/headctl/command.hpp"
+#include "tools/headctl/commands.hpp"
+#include "tools/headctl/output.hpp"
 #include "tools/headctl/text.hpp"
 
-#include <CLI/CLI.hpp>
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
-
-#include <memory>
 
 namespace headctl {
 
@@ -35,6 +33,8 @@ std::string limits_text(const json& limits) {
   return fmt::format("{}/{}/{}", limits["gc_thresh1"].dump(), limits["gc_thresh2"].dump(),
                      limits["gc_thresh3"].dump());
 }
+
+}  // namespace
 
 Exit status(const Context& context) {
   const json answer = context.client().get("/v1/status");
@@ -68,9 +68,9 @@ Exit status(const Context& context) {
   return Exit::done;
 }
 
-Exit latency(const Context& context, const std::string& name) {
+Exit latency(const Context& context, const LatencyOptions& options) {
   const std::string path =
-      name.empty() ? "/v1/latency" : "/v1/latency/" + disc_path(name).substr(10);
+      options.name.empty() ? "/v1/latency" : "/v1/latency/" + disc_path(options.name).substr(10);
   const json answer = context.client().get(path);
   if (context.json) {
     print(answer);
@@ -96,20 +96,6 @@ Exit latency(const Context& context, const std::string& name) {
   print(table.text());
   print("stalls: " + stalls_text(answer) + "\n");
   return Exit::done;
-}
-
-}  // namespace
-
-void add_status(CLI::App& app, Context& context) {
-  add_command(app, context, "status", "The head as a whole",
-              [&context] { return status(context); });
-}
-
-void add_latency(CLI::App& app, Context& context) {
-  const auto name = std::make_shared<std::string>();
-  CLI::App* command = add_command(app, context, "latency", "How long guests waited",
-                                  [&context, name] { return latency(context, *name); });
-  command->add_option("NAME", *name, "Of this disc only");
 }
 
 }  // namespace headctl

@@ -1,0 +1,42 @@
+// The benchmarks, as plain functions over plain options; command_line.cpp says which words mean
+// which. Each measures, prints its tables to standard output, and throws std::runtime_error with
+// one sentence when it cannot. To add one: its options and its function here, what it does in a
+// file of its own, how it is said in command_line.cpp.
+#pragma once
+
+#include "tools/bench/bench.hpp"
+
+#include <filesystem>
+#include <string>
+#include <vector>
+
+namespace bench {
+
+struct NbdOptions {
+  std::string tail = "nbdkit";
+  double seconds = 2;
+  std::vector<std::string> only;
+};
+void nbd(const Common& common, const NbdOptions& options);
+
+struct DiscsOptions {
+  std::vector<unsigned> counts{1, 100, 1000, 10000};
+  double seconds = 2;
+};
+void discs(const Common& common, const DiscsOptions& options);
+
+struct LoadOptions {
+  std::filesystem::path discs;
+  unsigned rate = 1000;
+  double seconds = 20;
+  double stall_ms = 20;
+  unsigned write_percent = 30;
+};
+void load(const Common& common, const LoadOptions& options);
+
+struct NeighOptions {
+  std::vector<unsigned> counts{1000, 10'000, 100'000};
+};
+void neigh(const Common& common, const NeighOptions& options);
+
+}  // namespace bench

@@ -1,0 +1,152 @@
+// Read it as the help: one function per benchmark, in the order in which --help lists them.
+#include "tools/bench/command_line.hpp"
+
+#include "tools/bench/benchmarks.hpp"
+
+#include <CLI/CLI.hpp>
+#include <fmt/format.h>
+
+#include <memory>
+#include <string>
+#include <utility>
+
+namespace bench {
+
+namespace {
+
+// A benchmark being declared, and where its options go.
+template <class Options>
+struct Declared {
+  CLI::App& command;
+  Options& options;
+};
+
+// Declares benchmarks, and knows after the parse which of them was said.
+class Commands {
+ public:
+  Common common;
+  std::function<void(const Common&)> said;
+
+  template <class Options>
+  Declared<Options> add(CLI::App& app, const std::string& name, const std::string& description,
+                        void (*run)(const Common&, const Options&)) {
+    const auto options = std::make_shared<Options>();
+    CLI::App* const command = app.add_subcommand(name, description);
+    command->callback(
+        [this, run, options] { said = [=](const Common& given) { run(given, *options); }; });
+    return {*command, *options};
+  }
+};
+
+CLI::Option* add_seconds(CLI::App& command, double& seconds, const std::string& description,
+                         double most) {
+  return command.add_option("--seconds", seconds, description)
+      ->check(CLI::Range(0.1, most))
+      ->capture_default_str();
+}
+
+void add_nbd(CLI::App& app, Commands& commands) {
+  const auto [command, options] = commands.add(
+      app, "nbd", "Requests to one disc through headd, qemu-storage-daemon, nbdkit, and directly",
+      nbd);
+  command.add_option("--tail", options.tail, "The server of the disc")
+      ->check(CLI::IsMember({"nbdkit", "qemu-nbd"}))
+      ->capture_default_str();
+  add_seconds(command, options.seconds, "Length of one measurement", 600);
+  command.add_option("--only", options.only, "Only these subjects, by name");
+}
+
+void add_discs(CLI::App& app, Commands& commands) {
+  const auto [command, options] = commands.add(
+      app, "discs",
+      "Time and memory to attach many discs, beside qemu-storage-daemon (up to 1,000; needs root)",
+      discs);
+  command.add_option("--counts", options.counts, "How many discs, one measurement each")
+      ->delimiter(',')
+      ->check(CLI::Range(1, 100000))
+      ->capture_default_str();
+  add_seconds(command, options.seconds, "Length of a measurement of requests", 600);
+}
+
+void add_load(CLI::App& app, Commands& commands) {
+  const auto [command, options] = commands.add(
+      app, "load", "Steady random 4 KiB requests to all the discs of a headd, timed", load);
+  command.add_option("DISCS", options.discs, "The folder RUN/discs of the headd")
+      ->required()
+      ->check(CLI::ExistingDirectory);
+  command.add_option("--rate", options.rate, "Requests per second, over all discs")
+      ->check(CLI::Range(1, 100000))
+      ->capture_default_str();
+  add_seconds(command, options.seconds, "How long", 3600);
+  command.add_option("--stall-ms", options.stall_ms, "What counts as a stall")
+      ->check(CLI::Range(0.001, 100000.0))
+      ->capture_default_str();
+  command
+      .add_option("--writes", options.write_percent,
+                  "Share of writes, in percent; they overwrite what is there")
+      ->check(CLI::Range(0, 100))
+      ->capture_default_str();
+}
+
+void add_neigh(CLI::App& app, Commands& commands) {
+  const auto [command, options] = commands.add(
+      app, "neigh",
+      "Neighbour entries installed, listed and reconciled, beside iproute2 (needs root)", neigh);
+  command.add_option("--counts", options.counts, "How many entries, one measurement each")
+      ->delimiter(',')
+      ->capture_default_str()
+      ->check(CLI::Range(1, 1 << 24));
+}
+
+void declare(CLI::App& app, Commands& commands) {
+  app.require_subcommand(0, 1);  // Where there is none, below: that names what was said instead.
+  app.fallthrough();
+  app.set_version_flag("--version", HEAD_VERSION);
+  app.footer(
+      "Exit status:\n"
+      "  0  done\n"
+      "  1  it could not be measured\n"
+      "  2  the command line is wrong");
+  Common& common = commands.common;
+  app.add_option("--bin", common.bin, "Folder of headd and headctl")->capture_default_str();
+  app.add_option("--rounds", common.rounds, "Rounds; figures are their medians")
+      ->capture_default_str()
+      ->check(CLI::Range(1, 100));
+  app.add_flag("--json", common.json, "Results as JSON");
+  app.add_flag("--spin,!--no-spin", common.spin, "A SCHED_IDLE spinner per processor (default)");
+  add_nbd(app, commands);
+  add_discs(app, commands);
+  add_load(app, commands);
+  add_neigh(app, commands);
+}
+
+}  // namespace
+
+std::function<void()> parse_command_line(int argc, const char* const* argv,
+                                         const std::filesystem::path& bin) {
+  CLI::App app("Benchmarks of Headstart beside its peers, in turns within one run.", "head-bench");
+  Commands commands;
+  commands.common.bin = bin;
+  declare(app, commands);
+  const auto say = [](std::string text) {
+    return [text = std::move(text)] { fmt::print("{}", text); };
+  };
+  const auto refuse = [](const std::string& why) -> void {
+    throw UsageError(why + "; see head-bench --help");
+  };
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::CallForHelp&) {
+    return say(app.help());
+  } catch (const CLI::CallForVersion&) {
+    return say(HEAD_VERSION "\n");
+  } catch (const CLI::ParseError& error) {
+    if (const auto words = app.remaining(); app.get_subcommands().empty() && !words.empty())
+      refuse("there is no benchmark or option " + words.front());
+    refuse(error.what());
+  }
+  if (!commands.said) refuse("a benchmark is needed, nbd say");
+  return [common = commands.common, said = commands.said] { said(common); };
+}
+
+}  // namespace bench

@@ -1,0 +1,168 @@
+// Read it as the help: one function per command, in the order in which --help lists them.
+#include "tools/headctl/command_line.hpp"
+
+#include "tools/headctl/commands.hpp"
+#include "tools/headctl/output.hpp"
+
+#include <CLI/CLI.hpp>
+
+#include <memory>
+#include <string>
+#include <utility>
+
+namespace headctl {
+
+namespace {
+
+// A command being declared, and where its options go.
+template <class Options>
+struct Declared {
+  CLI::App& command;
+  Options& options;
+};
+
+// Declares commands, and knows after the parse which of them was said.
+class Commands {
+ public:
+  Context context;
+  std::function<Exit(const Context&)> said;
+
+  // A command of `parent`, which is the whole command line or another command.
+  template <class Options>
+  Declared<Options> add(CLI::App& parent, const std::string& name, const std::string& description,
+                        Exit (*run)(const Context&, const Options&)) {
+    const auto options = std::make_shared<Options>();
+    CLI::App& command = add_any(parent, name, description, [run, options](const Context& given) {
+      return run(given, *options);
+    });
+    return {command, *options};
+  }
+  CLI::App& add(CLI::App& parent, const std::string& name, const std::string& description,
+                Exit (*run)(const Context&)) {
+    return add_any(parent, name, description, run);
+  }
+
+ private:
+  CLI::App& add_any(CLI::App& parent, const std::string& name, const std::string& description,
+                    std::function<Exit(const Context&)> run) {
+    CLI::App* const command = parent.add_subcommand(name, description);
+    command->add_flag("--json", context.json, "For programs, as head/control/API.md has it");
+    // Of a command and a command of it, CLI11 calls the inner one's first.
+    command->callback([this, run = std::move(run)] {
+      if (!said) said = run;
+    });
+    return *command;
+  }
+};
+
+void add_attach(CLI::App& app, Commands& commands) {
+  const auto [command, options] = commands.add(app, "attach", "Attaches a disc", attach);
+  command.add_option("NAME", options.name, "What it is to be called")->required();
+  command.add_option("URI", options.uri, "Where it is: nbd://[ADDRESS]:PORT/EXPORT")->required();
+  command.add_option("--lladdr", options.lladdr, "The link-layer address of the tail, if known");
+  command.add_option("--dev", options.dev, "The interface; by default as the route says");
+  command.add_flag("--read-only", options.read_only, "Guests cannot write");
+  command.add_option("--connections", options.connections, "To the tail, if that allows many")
+      ->capture_default_str();
+  command.add_flag("--wait", options.wait, "Until it is ready, or has failed");
+}
+
+void add_detach(CLI::App& app, Commands& commands) {
+  const auto [command, options] =
+      commands.add(app, "detach", "Detaches discs, and waits until they are gone", detach);
+  command.add_option("NAME", options.names, "Which")->required();
+  command.add_flag("--no-wait", options.no_wait, "Only until it is accepted");
+}
+
+void add_import(CLI::App& app, Commands& commands) {
+  const auto [command, options] =
+      commands.add(app, "import", "Attaches all the discs of a list, or none of them", import);
+  command.add_option("FILE", options.file, "The list; - for standard input")->required();
+  command.add_flag("--wait", options.wait, "Until every disc is ready, or has failed");
+  command.footer(std::string("The list is one of\n"
+                             "  lines   NAME URI [lladdr=MAC] [dev=INTERFACE] [read_only=true] "
+                             "[connections=N]\n"
+                             "  TOML    [[disc]] tables with name, uri and the others\n"
+                             "  JSON    {\"discs\": [{\"name\": ..., \"uri\": ...}, ...]}\n"
+                             "\n") +
+                 exit_statuses);
+}
+
+void add_discs(CLI::App& app, Commands& commands) {
+  const auto [command, options] = commands.add(app, "discs", "Lists discs, or shows one", discs);
+  command.add_option("NAME", options.name, "Only this one, with all there is to know");
+}
+
+void add_latency(CLI::App& app, Commands& commands) {
+  const auto [command, options] = commands.add(app, "latency", "How long guests waited", latency);
+  command.add_option("NAME", options.name, "Of this disc only");
+}
+
+void add_neigh(CLI::App& app, Commands& commands) {
+  const auto [command, options] = commands.add(
+      app, "neigh", "The neighbour table; also without headd, and without root", neigh);
+  command.add_flag("--kernel", options.kernel,
+                   "All of the kernel's IPv6 entries, without asking headd");
+}
+
+void add_status(CLI::App& app, Commands& commands) {
+  commands.add(app, "status", "The head as a whole", status);
+}
+
+void declare(CLI::App& app, Commands& commands) {
+  app.require_subcommand(0, 1);  // Where there is none, below: that names what was said instead.
+  app.footer(exit_statuses);
+  app.set_version_flag("--version", HEAD_VERSION);
+  app.add_option("--api", commands.context.api, "The API's socket")
+      ->capture_default_str()
+      ->take_last();
+  add_attach(app, commands);
+  add_detach(app, commands);
+  add_import(app, commands);
+  add_discs(app, commands);
+  add_latency(app, commands);
+  add_neigh(app, commands);
+  add_status(app, commands);
+}
+
+// The innermost command that was said, or headctl itself.
+const CLI::App& innermost(const CLI::App& app) {
+  const auto said = app.get_subcommands();
+  return said.empty() ? app : innermost(*said.front());
+}
+
+[[noreturn]] void refuse(const CLI::App& app, const std::string& why) {
+  std::string name;
+  for (const CLI::App* at = &innermost(app); at != nullptr; at = at->get_parent())
+    name = at->get_name() + (name.empty() ? "" : " ") + name;
+  throw Failure(Exit::usage, why + "; see " + name + " --help");
+}
+
+}  // namespace
+
+std::function<Exit()> parse_command_line(int argc, const char* const* argv) {
+  CLI::App app("Asks headd for discs, and what became of them.", "headctl");
+  Commands commands;
+  declare(app, commands);
+  const auto say = [](std::string text) {
+    return [text = std::move(text)] {
+      print(text);
+      return Exit::done;
+    };
+  };
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::CallForHelp&) {
+    return say(app.help());
+  } catch (const CLI::CallForVersion&) {
+    return say(HEAD_VERSION "\n");
+  } catch (const CLI::ParseError& error) {
+    if (const auto words = app.remaining(); app.get_subcommands().empty() && !words.empty())
+      refuse(app, "there is no command or option " + words.front());
+    refuse(app, error.what());
+  }
+  if (!commands.said) refuse(app, "a command is needed, discs say");
+  return [context = commands.context, said = commands.said] { return said(context); };
+}
+
+}  // namespace headctl

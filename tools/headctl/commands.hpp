@@ -1,0 +1,59 @@
+// The commands, as plain functions over plain options; command_line.cpp says which words mean
+// which. Each prints its result, as JSON if the context says so, and returns the exit status, or
+// throws Failure. To add one: its options and its function here, what it does in a file of its own,
+// how it is said in command_line.cpp.
+#pragma once
+
+#include "tools/headctl/client.hpp"
+
+#include <string>
+#include <vector>
+
+namespace headctl {
+
+// What goes before or with any command.
+struct Context {
+  std::string api = "/run/head/api.sock";
+  bool json = false;
+
+  Client client() const { return Client(api); }
+};
+
+struct AttachOptions {
+  std::string name, uri, lladdr, dev;
+  bool read_only = false;
+  bool wait = false;
+  int connections = 1;
+};
+Exit attach(const Context& context, const AttachOptions& options);
+
+struct DetachOptions {
+  std::vector<std::string> names;
+  bool no_wait = false;
+};
+Exit detach(const Context& context, const DetachOptions& options);
+
+struct ImportOptions {
+  std::string file;
+  bool wait = false;
+};
+Exit import(const Context& context, const ImportOptions& options);
+
+struct DiscsOptions {
+  std::string name;  // Empty: all of them.
+};
+Exit discs(const Context& context, const DiscsOptions& options);
+
+struct LatencyOptions {
+  std::string name;  // Empty: of all discs together.
+};
+Exit latency(const Context& context, const LatencyOptions& options);
+
+struct NeighOptions {
+  bool kernel = false;
+};
+Exit neigh(const Context& context, const NeighOptions& options);
+
+Exit status(const Context& context);
+
+}  // namespace headctl
