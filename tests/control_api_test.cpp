@@ -189,6 +189,38 @@ TEST_CASE("an import is accepted and its progress told", "[control]") {
   }
 }
 
+TEST_CASE("an import may come in parts, and be checked before", "[control]") {
+  Daemon daemon;
+  const auto import = [&](std::string_view query, std::initializer_list<const char*> names) {
+    json discs = json::array();
+    for (const char* name : names) discs.push_back({{"name", name}, {"uri", "nbd://[fd00::1]/"}});
+    return daemon.ask("POST", fmt::format("/v1/import{}", query), json{{"discs", discs}}.dump());
+  };
+  REQUIRE(daemon.put("a", {{"uri", "nbd://[fd00::1]/"}}, "?wait=10").status == 200);
+
+  const Reply checked = import("?check=true", {"a", "b"});
+  CHECK(checked.status == 200);
+  CHECK(checked.body == json{{"total", 2}, {"unchanged", 1}});
+  CHECK(import("?check=true", {"b", "b"}).body["index"] == 1);
+  CHECK_FALSE(daemon.agent->disc("b"));
+
+  const auto id = import("", {"a", "b"}).body["id"].get<std::uint64_t>();
+  const auto part = fmt::format("?part_of={}", id);
+  const Reply second = import(part, {"c", "d"});
+  CHECK(second.status == 202);
+  CHECK(second.body["id"] == id);
+  CHECK(import(part, {"e", "e"}).status == 422);
+  const Reply done = daemon.ask("GET", fmt::format("/v1/imports/{}?wait=10", id));
+  CHECK(done.body["total"] == 4);
+  CHECK(done.body["unchanged"] == 1);
+  CHECK(done.body["by_state"]["ready"] == 3);
+  CHECK(done.body["settled"] == true);
+
+  for (const char* none : {"?part_of=77", "?part_of=x", "?part_of=-1"})
+    CHECK(type_of(import(none, {"e"})) == "urn:headstart:no-such-import");
+  CHECK_FALSE(daemon.agent->disc("e"));
+}
+
 TEST_CASE("every refusal has a type, a status and a sentence", "[control]") {
   Daemon daemon(2);
   REQUIRE(daemon.put("a", plain, "?wait=10").status == 200);

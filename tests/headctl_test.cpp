@@ -17,7 +17,7 @@ using namespace std::chrono_literals;
 namespace {
 
 struct Daemon : Head {
-  Daemon() : Head(2, 1000) {
+  explicit Daemon(std::size_t most_discs = 1000) : Head(2, most_discs) {
     server = std::make_unique<control::ApiServer>(
         *agent, control::Api::Options{.run_dir = folder.path, .version = "test"},
         iouring::UnixAccess{.mode = 0600});
@@ -36,6 +36,13 @@ struct Daemon : Head {
 
   std::unique_ptr<control::ApiServer> server;
 };
+
+std::string many_lines(int count) {
+  std::string lines;
+  for (int i = 0; i < count; ++i)
+    lines += fmt::format("disc{} nbd://[fd00::1]/a-long-name-of-an-export-{:060}\n", i, i);
+  return lines;
+}
 
 }  // namespace
 
@@ -86,6 +93,43 @@ TEST_CASE("headctl imports a list and names what is wrong with it", "[headctl]")
   CHECK(conflict.status == 5);
   CHECK(conflict.err.find(taken + ":3: disc d7 ") != std::string::npos);
   CHECK(daemon.agent->discs().size() == 500);
+}
+
+TEST_CASE("headctl imports a list that is too large for one request", "[headctl]") {
+  constexpr int count = 100'000;
+  Daemon daemon(count);
+  const std::string lines = many_lines(count);
+  REQUIRE(lines.size() > control::import_body_max);
+  const Outcome imported = daemon.headctl("import --json --wait " + daemon.file("list", lines));
+  CAPTURE(imported.err);
+  REQUIRE(imported.status == 0);
+  const json answer = json::parse(imported.out);
+  CHECK(answer["total"] == count);
+  CHECK(answer["by_state"]["ready"] == count);
+  CHECK(daemon.agent->status().discs == count);
+  CHECK(daemon.store->discs().size() == count);
+}
+
+TEST_CASE("headctl finds what is wrong far down before it attaches anything", "[headctl]") {
+  constexpr int count = 12'000;
+  Daemon daemon(count);
+  const std::string lines = many_lines(count - 1);
+  const auto refused = [&](const std::string& last, int status, const std::string& why) {
+    const std::string bad = daemon.file("bad", lines + last);
+    const Outcome outcome = daemon.headctl("import " + bad);
+    CAPTURE(outcome.err);
+    CHECK(outcome.status == status);
+    CHECK(outcome.err.find(bad + why) != std::string::npos);
+    CHECK(outcome.err.find("; nothing was attached\n") != std::string::npos);
+    CHECK(daemon.agent->discs().empty());
+  };
+  refused("worse nbd://nowhere/\n", 3, ":12000: disc worse: ");
+  refused("disc0 nbd://[fd00::1]/\n", 3, ":12000: its name is in the list before");
+  refused("one nbd://[fd00::1]/\nmore nbd://[fd00::1]/\n", 7, ": with these 12001 discs ");
+
+  const std::string list = daemon.file("list", lines);
+  CHECK(daemon.headctl("import --wait " + list).out == "11999 discs, 11999 ready\n");
+  CHECK(daemon.headctl("import " + list).out == "11999 discs, 11999 attached before\n");
 }
 
 TEST_CASE("headctl fails with a status of its kind and one line", "[headctl]") {

@@ -50,6 +50,37 @@ TEST_CASE("a table's columns are aligned, and absent cells are seen", "[headctl]
         "short         -  -\n");
 }
 
+TEST_CASE("a list is split into parts that fit, in its order", "[headctl]") {
+  json discs = json::array();
+  for (int i = 0; i < 10; ++i) discs.push_back({{"name", std::to_string(i)}});
+  const auto joined = [](const std::vector<json>& parts) {
+    json all = json::array();
+    for (const json& part : parts) all.insert(all.end(), part.begin(), part.end());
+    return all;
+  };
+  const auto by_count = split(discs, 4, 1000);
+  REQUIRE(by_count.size() == 3);
+  CHECK(by_count[0].size() == 4);
+  CHECK(by_count[2].size() == 2);
+  CHECK(joined(by_count) == discs);
+
+  const auto by_bytes = split(discs, 100, 30);  // {"name":"0"}, and a comma
+  CHECK(by_bytes.size() == 5);
+  CHECK(joined(by_bytes) == discs);
+
+  CHECK(split(discs, 100, 1).size() == 10);
+  CHECK(split(discs, 10, 1000).size() == 1);
+  REQUIRE(split(json::array(), 10, 10).size() == 1);
+  CHECK(split(json::array(), 10, 10)[0] == json::array());
+}
+
+TEST_CASE("a name that is in a list twice is found", "[headctl]") {
+  const json a = {{"name", "a"}}, b = {{"name", "b"}};
+  CHECK_FALSE(repeated_name({a, b}));
+  CHECK(repeated_name({a, b, b, a}) == std::size_t{2});
+  CHECK_FALSE(repeated_name({7, 7, {{"name", 7}}, {{"name", 7}}, json::object(), nullptr}));
+}
+
 TEST_CASE("a sheet leaves out what is empty", "[headctl]") {
   Sheet sheet;
   sheet.add("name", "a");

@@ -57,7 +57,7 @@ void Agent::restore() {
   std::uint64_t batch = 0;
   {
     const std::lock_guard lock(lock_);
-    batch = add(specs);
+    batch = add(specs, 0);
   }
   if (!specs.empty()) log::info("{} discs come back from the state directory", specs.size());
   begin(specs, batch);
@@ -72,7 +72,7 @@ std::optional<Refusal> Agent::attach(const DiscSpec& spec) {
     // The same may be being stored for somebody else, and that may fail.
     begun_.wait(lock, [&] { return !is_pending(spec.name); });
     if (auto refusal = check(spec, fresh)) return refusal;
-    if (fresh) batch = add(one);
+    if (fresh) batch = add(one, 0);
   }
   if (!fresh) return std::nullopt;
   if (auto refusal = store(one, batch)) return refusal;
@@ -80,43 +80,34 @@ std::optional<Refusal> Agent::attach(const DiscSpec& spec) {
   return std::nullopt;
 }
 
-Result<ImportStatus, Refusal> Agent::import(std::vector<DiscSpec> specs) {
-  ImportStatus import{.total = specs.size()};
+Result<ImportStatus, Refusal> Agent::import(std::vector<DiscSpec> specs, const ImportRequest& how) {
   std::vector<DiscSpec> added;
+  std::uint64_t batch = 0;
   {
     std::unique_lock lock(lock_);
     begun_.wait(lock, [&] {
       return std::none_of(specs.begin(), specs.end(),
                           [&](const DiscSpec& spec) { return is_pending(spec.name); });
     });
-    std::unordered_set<std::string_view> names;
-    for (std::size_t i = 0; i < specs.size(); ++i) {
-      const DiscSpec& spec = specs[i];
-      if (!names.insert(spec.name).second)
-        return Failure{Refusal{
-            Refusal::Why::duplicate,
-            fmt::format("disc {} is in the list twice; nothing was attached", spec.name), i}};
-      bool fresh = false;
-      if (auto refusal = check(spec, fresh)) {
-        if (refusal->why != Refusal::Why::too_many) refusal->index = i;
-        return Failure{std::move(*refusal)};
-      }
-      if (fresh) added.push_back(spec);
-    }
-    if (discs_.size() + added.size() > discs_max_)
-      return Failure{Refusal{
-          Refusal::Why::too_many,
-          fmt::format("with these {} discs there would be more than the {} that data.discs_max "
-                      "allows; raise it, or detach some",
-                      added.size(), discs_max_)}};
-    import.id = add(added);
-    import.unchanged = import.total - added.size();
-    imports_.push_back(import);
-    if (imports_.size() > imports_kept) imports_.pop_front();
+    if (how.part_of != 0 && !is_import(how.part_of))
+      return Failure{
+          Refusal{Refusal::Why::no_such_import,
+                  fmt::format("there is no import {} for this to be a part of, or it was "
+                              "long ago; import the whole list again",
+                              how.part_of)}};
+    const auto fresh = check(specs);
+    if (!fresh) return Failure{fresh.error()};
+    added = *fresh;
+    if (how.check_only)
+      return ImportStatus{.total = specs.size(), .unchanged = specs.size() - added.size()};
+    batch = add(added, how.part_of);
   }
-  if (auto refusal = store(added, import.id)) return Failure{std::move(*refusal)};
-  begin(added, import.id);
+  if (auto refusal = store(added, batch)) return Failure{std::move(*refusal)};
+  begin(added, batch);
   const std::lock_guard lock(lock_);
+  ImportStatus& import = import_of(how.part_of != 0 ? how.part_of : batch);
+  import.total += specs.size();
+  import.unchanged += specs.size() - added.size();
   return count(import);
 }
 
@@ -134,7 +125,7 @@ std::optional<Refusal> Agent::detach(const std::string& name) {
   std::optional<Refusal> refusal;
   try {
     store_.remove(std::span(&name, 1));
-  } catch (const catalogue::StoreError& error) {
+  } catch (const std::exception& error) {
     refusal = Refusal{Refusal::Why::not_stored, error.what()};
   }
   const std::lock_guard lock(lock_);
@@ -174,29 +165,78 @@ std::optional<Refusal> Agent::check(const DiscSpec& spec, bool& fresh) const {
   return std::nullopt;
 }
 
-std::uint64_t Agent::add(std::span<const DiscSpec> specs) {
+Result<std::vector<DiscSpec>, Refusal> Agent::check(const std::vector<DiscSpec>& specs) const {
+  std::vector<DiscSpec> added;
+  std::unordered_set<std::string_view> names;
+  for (std::size_t i = 0; i < specs.size(); ++i) {
+    const DiscSpec& spec = specs[i];
+    if (!names.insert(spec.name).second)
+      return Failure{Refusal{Refusal::Why::duplicate,
+                             fmt::format("disc {} is in the list twice; leave one out", spec.name),
+                             i}};
+    bool fresh = false;
+    if (auto refusal = check(spec, fresh)) {
+      if (refusal->why != Refusal::Why::too_many) refusal->index = i;
+      return Failure{std::move(*refusal)};
+    }
+    if (fresh) added.push_back(spec);
+  }
+  if (discs_.size() + added.size() > discs_max_)
+    return Failure{Refusal{
+        Refusal::Why::too_many,
+        fmt::format("with these {} discs there would be more than the {} that data.discs_max "
+                    "allows; raise it, or detach some",
+                    added.size(), discs_max_)}};
+  return added;
+}
+
+std::uint64_t Agent::add(std::span<const DiscSpec> specs, std::uint64_t import) {
   const std::uint64_t batch = ++last_batch_;
+  Discs fresh;
   for (const DiscSpec& spec : specs) {
-    Disc& disc = discs_[spec.name];
-    disc = Disc{};
+    Disc& disc = fresh[spec.name];
     disc.spec = std::make_shared<const DiscSpec>(spec);
     disc.stats = std::make_shared<stats::DiscStats>(&bell_);
     disc.batch = batch;
+    disc.import = import != 0 ? import : batch;
+  }
+  discs_.reserve(discs_.size() + fresh.size());
+  // Nothing below can fail.
+  while (!fresh.empty()) {
+    discs_.erase(fresh.begin()->first);
+    discs_.insert(fresh.extract(fresh.begin()));
   }
   return batch;
+}
+
+void Agent::take_back(std::span<const DiscSpec> specs, std::uint64_t batch) {
+  for (const DiscSpec& spec : specs) {
+    const auto at = discs_.find(spec.name);
+    if (at != discs_.end() && at->second.batch == batch) discs_.erase(at);
+  }
+}
+
+bool Agent::is_import(std::uint64_t id) const {
+  return std::any_of(imports_.begin(), imports_.end(),
+                     [&](const ImportStatus& import) { return import.id == id; });
+}
+
+ImportStatus& Agent::import_of(std::uint64_t id) {
+  const auto at = std::find_if(imports_.begin(), imports_.end(),
+                               [&](const ImportStatus& import) { return import.id == id; });
+  if (at != imports_.end()) return *at;
+  if (imports_.size() == imports_kept) imports_.pop_front();
+  return imports_.emplace_back(ImportStatus{.id = id});
 }
 
 std::optional<Refusal> Agent::store(std::span<const DiscSpec> specs, std::uint64_t batch) {
   try {
     store_.put(specs);
     return std::nullopt;
-  } catch (const catalogue::StoreError& error) {
+  } catch (const std::exception& error) {
     {
       const std::lock_guard lock(lock_);
-      for (const DiscSpec& spec : specs) {
-        const auto at = discs_.find(spec.name);
-        if (at != discs_.end() && at->second.batch == batch) discs_.erase(at);
-      }
+      take_back(specs, batch);
     }
     begun_.notify_all();
     return Refusal{Refusal::Why::not_stored, error.what()};
@@ -204,14 +244,31 @@ std::optional<Refusal> Agent::store(std::span<const DiscSpec> specs, std::uint64
 }
 
 void Agent::begin(std::span<const DiscSpec> specs, std::uint64_t batch) {
+  try {
+    want(specs, batch);
+  } catch (const std::exception& error) {
+    // They are durable, so they stay; attached again, they are tried again.
+    const std::lock_guard lock(lock_);
+    for (const DiscSpec& spec : specs) {
+      const auto at = discs_.find(spec.name);
+      if (at == discs_.end() || at->second.batch != batch) continue;
+      if (at->second.stage == Stage::pending || at->second.stage == Stage::resolving)
+        fail(at->second, error.what());
+    }
+    bell_.ring();
+  }
+  begun_.notify_all();
+}
+
+void Agent::want(std::span<const DiscSpec> specs, std::uint64_t batch) {
   std::vector<neigh::Want> wants;
   wants.reserve(specs.size());
   {
     const std::lock_guard lock(lock_);
     for (const DiscSpec& spec : specs) {
       Disc& disc = discs_.at(spec.name);
-      disc.stage = Stage::resolving;
       wants.push_back(want_of(spec, disc.stats));
+      disc.stage = Stage::resolving;
     }
   }
   begun_.notify_all();

@@ -33,10 +33,24 @@ namespace head::control {
 
 // Why something was not accepted; the sentence names the thing and the way out.
 struct Refusal {
-  enum class Why { no_such_disc, exists, detaching, too_many, not_stored, duplicate };
+  enum class Why {
+    no_such_disc,
+    no_such_import,
+    exists,
+    detaching,
+    too_many,
+    not_stored,
+    duplicate
+  };
   Why why;
   std::string sentence;
   std::optional<std::size_t> index{};  // The disc of an import that is meant, where one is.
+};
+
+// How a list of discs is imported, if not as one of its own and at once.
+struct ImportRequest {
+  std::uint64_t part_of = 0;  // It belongs to this earlier import; 0: to none.
+  bool check_only = false;    // Only say whether it would be accepted.
 };
 
 class Agent {
@@ -52,9 +66,10 @@ class Agent {
   void restore();
 
   // Accepted and stored. The same disc again is accepted too; if it had failed, it is tried again.
-  // Nothing of an import is accepted unless all of it is.
+  // Nothing of an import, or of a part of one, is accepted unless all of it is.
   std::optional<Refusal> attach(const catalogue::DiscSpec& spec);
-  Result<ImportStatus, Refusal> import(std::vector<catalogue::DiscSpec> specs);
+  Result<ImportStatus, Refusal> import(std::vector<catalogue::DiscSpec> specs,
+                                       const ImportRequest& how = {});
   std::optional<Refusal> detach(const std::string& name);
 
   std::optional<DiscStatus> disc(const std::string& name) const;
@@ -74,7 +89,8 @@ class Agent {
   struct Disc {
     std::shared_ptr<const catalogue::DiscSpec> spec;
     std::shared_ptr<stats::DiscStats> stats;
-    std::uint64_t batch = 0;  // With the name: which attach this is.
+    std::uint64_t batch = 0;   // With the name: which attach this is.
+    std::uint64_t import = 0;  // That it came with; 0: with none.
     Stage stage = Stage::pending;
     bool going = false;                 // Somebody detaches it.
     bool leave = false;                 // And it is to be closed as soon as it is open.
@@ -101,7 +117,14 @@ class Agent {
   // Under lock_.
   bool is_pending(const std::string& name) const;
   std::optional<Refusal> check(const catalogue::DiscSpec& spec, bool& fresh) const;
-  std::uint64_t add(std::span<const catalogue::DiscSpec> specs);
+  Result<std::vector<catalogue::DiscSpec>, Refusal> check(
+      const std::vector<catalogue::DiscSpec>& specs) const;  // Those to be added.
+  // Those are pending from then on; all, or none when it throws. The number is their batch, and
+  // their import when that is 0.
+  std::uint64_t add(std::span<const catalogue::DiscSpec> specs, std::uint64_t import);
+  void take_back(std::span<const catalogue::DiscSpec> specs, std::uint64_t batch);
+  bool is_import(std::uint64_t id) const;
+  ImportStatus& import_of(std::uint64_t id);  // Made, when it is not known.
   void leave(const std::string& name, Disc& disc);
   void on_event(const Event& event);
   void on_neighbour(Disc& disc, const Event& event);
@@ -118,6 +141,7 @@ class Agent {
   static DiscStatus complete(Gathered gathered);
   std::optional<Refusal> store(std::span<const catalogue::DiscSpec> specs, std::uint64_t batch);
   void begin(std::span<const catalogue::DiscSpec> specs, std::uint64_t batch);
+  void want(std::span<const catalogue::DiscSpec> specs, std::uint64_t batch);
   void post(Event event) noexcept;
   void work(const std::stop_token& stop);
 

@@ -108,7 +108,7 @@ std::optional<ImportStatus> Agent::import_status(std::uint64_t id) const {
 
 ImportStatus Agent::count(ImportStatus import) const {
   for (const auto& [name, disc] : discs_) {
-    if (disc.batch != import.id) continue;
+    if (disc.import != import.id) continue;
     const State state = state_of(disc);
     ++import.by_state[static_cast<std::size_t>(state)];
     if (!is_settled(state)) import.settled = false;

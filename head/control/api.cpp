@@ -55,6 +55,8 @@ HttpResponse answer(const Refusal& refusal) {
   switch (refusal.why) {
     case Refusal::Why::no_such_disc:
       return problem(Problem::no_such_disc, refusal.sentence, refusal.index);
+    case Refusal::Why::no_such_import:
+      return problem(Problem::no_such_import, refusal.sentence, refusal.index);
     case Refusal::Why::exists:
       return problem(Problem::disc_exists, refusal.sentence, refusal.index);
     case Refusal::Why::detaching:
@@ -203,14 +205,23 @@ HttpResponse Api::detach(const HttpRequest& request, const std::string& name) {
 }
 
 HttpResponse Api::import(const HttpRequest& request) {
+  const std::string* part_of = query(request, "part_of");
+  const auto id = part_of != nullptr ? number<std::uint64_t>(*part_of) : 0;
+  const std::string* check = query(request, "check");
+  if (!id)
+    return problem(Problem::no_such_import, "part_of is the id that the import's answer gave");
+  const ImportRequest how{.part_of = *id, .check_only = check != nullptr && *check == "true"};
   // One after the other: what a parser makes of a list is many times as large as its text.
   const std::lock_guard lock(importing_);
   const auto body = parse(request.body);
   if (!body) return body.error();
   const auto specs = specs_of(*body);
   if (!specs) return specs.error();
-  const auto import = agent_.import(*specs);
-  return import ? answer(202, to_json(*import)) : answer(import.error());
+  const auto import = agent_.import(*specs, how);
+  if (!import) return answer(import.error());
+  if (how.check_only)
+    return answer(200, {{"total", import->total}, {"unchanged", import->unchanged}});
+  return answer(202, to_json(*import));
 }
 
 HttpResponse Api::one_import(const HttpRequest& request, const std::string& id) {

@@ -6,9 +6,12 @@
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
+#include <algorithm>
 #include <chrono>
 #include <cstdio>
+#include <optional>
 #include <utility>
+#include <vector>
 
 namespace headctl {
 
@@ -32,32 +35,105 @@ std::string summary(const json& import) {
 }
 
 // On a terminal: one line that is written over.
-void show_progress(const json& import, bool last) {
+void show_progress(std::size_t done, std::size_t total, const std::string& text, bool last) {
   if (!on_terminal()) return;
   constexpr std::size_t bar_width = 40;
-  const auto total = import["total"].get<std::size_t>();
-  const std::size_t done = import["unchanged"].get<std::size_t>() + count(import, "ready");
-  const std::size_t filled = total == 0 ? bar_width : bar_width * done / total;
+  const std::size_t filled = total == 0 ? bar_width : bar_width * std::min(done, total) / total;
   const std::string bar = std::string(filled, '#') + std::string(bar_width - filled, '.');
-  std::fprintf(stderr, "\r[%s] %s \033[K%s", bar.c_str(), summary(import).c_str(),
-               last ? "\n" : "");
+  std::fprintf(stderr, "\r[%s] %s \033[K%s", bar.c_str(), text.c_str(), last ? "\n" : "");
   std::fflush(stderr);
 }
 
-json send(Client& client, const ImportOptions& options, ImportList list) {
-  try {
-    return client.post("/v1/import", {{"discs", std::move(*list.discs)}});
-  } catch (const Refused& refused) {
-    std::string where = options.file;
-    if (refused.index && *refused.index < list.lines.size()) {
-      const std::size_t line = list.lines[*refused.index];
-      where += line != 0 ? fmt::format(":{}", line)
-                         : fmt::format(": disc {} of the list", *refused.index + 1);
-    }
-    throw Failure(refused.status,
-                  fmt::format("{}: {}; nothing was attached", where, refused.what()));
-  }
+std::size_t ready(const json& import) {
+  return import["unchanged"].get<std::size_t>() + count(import, "ready");
 }
+
+// A list on its way to headd, in parts when it is long. All of it is checked before any of it is
+// attached: what is still refused after that, somebody else caused in between.
+class Delivery {
+ public:
+  Delivery(Client& client, const std::string& file, ImportList list)
+      : client_(client),
+        file_(file),
+        lines_(std::move(list.lines)),
+        total_(list.discs->size()),
+        repeated_(repeated_name(*list.discs)),
+        parts_(split(std::move(*list.discs), part_discs_max, part_bytes_max)) {}
+
+  // What headd says of the import when it has accepted everything.
+  json send() {
+    if (parts_.size() > 1) check();
+    json import;
+    sent_ = 0;
+    for (const json& part : parts_) {
+      std::string path = "/v1/import";
+      if (sent_ != 0) path += "?part_of=" + import["id"].dump();
+      import = post(path, part,
+                    sent_ == 0 ? "nothing was attached"
+                               : fmt::format("the {} discs before are attached; import the list "
+                                             "again once that is mended",
+                                             sent_));
+      sent_ += part.size();
+      if (parts_.size() > 1)
+        show_progress(ready(import), total_,
+                      fmt::format("{} of {} accepted, {} ready", sent_, total_, ready(import)),
+                      false);
+    }
+    return import;
+  }
+
+ private:
+  static constexpr std::size_t part_discs_max = 10'000;   // headd writes all its discs for each.
+  static constexpr std::size_t part_bytes_max = 4 << 20;  // headd takes 8 MiB.
+
+  void check() {
+    if (repeated_) refuse(Exit::invalid, *repeated_, "its name is in the list before", nothing);
+    std::size_t added = 0;
+    for (const json& part : parts_) {
+      const json answer = post("/v1/import?check=true", part, nothing);
+      added += answer["total"].get<std::size_t>() - answer["unchanged"].get<std::size_t>();
+      sent_ += part.size();
+      show_progress(0, total_, fmt::format("{} of {} checked", sent_, total_), false);
+    }
+    const json status = client_.get("/v1/status");
+    const auto most = status["discs_max"].get<std::size_t>();
+    if (status["discs"].get<std::size_t>() + added > most)
+      refuse(Exit::refused, std::nullopt,
+             fmt::format("with these {} discs there would be more than the {} that data.discs_max "
+                         "allows; raise it, or detach some",
+                         added, most),
+             nothing);
+  }
+
+  json post(const std::string& path, const json& part, const std::string& consequence) {
+    try {
+      return client_.post(path, {{"discs", part}});
+    } catch (const Refused& refused) {
+      std::optional<std::size_t> index = refused.index;
+      if (index) *index += sent_;
+      refuse(refused.status, index, refused.what(), consequence);
+    }
+  }
+
+  [[noreturn]] void refuse(Exit how, std::optional<std::size_t> index, const std::string& why,
+                           const std::string& consequence) const {
+    std::string where = file_;
+    if (index && *index < lines_.size())
+      where += lines_[*index] != 0 ? fmt::format(":{}", lines_[*index])
+                                   : fmt::format(": disc {} of the list", *index + 1);
+    throw Failure(how, fmt::format("{}: {}; {}", where, why, consequence));
+  }
+
+  static constexpr const char* nothing = "nothing was attached";
+
+  Client& client_;
+  const std::string& file_;
+  const std::vector<std::size_t> lines_;
+  const std::size_t total_;
+  const std::optional<std::size_t> repeated_;
+  const std::vector<json> parts_;
+  std::size_t sent_ = 0;
+};
 
 // Until the import is settled. Where nobody said --wait, only as long as it gets on: discs may
 // have tails that are not there, and it goes on without being looked at.
@@ -69,7 +145,7 @@ void follow(Client& client, json& import, bool to_the_end) {
     const bool settled = import["settled"].get<bool>();
     const auto asked = std::chrono::steady_clock::now();
     const bool last = settled || (!to_the_end && asked - changed > patience);
-    show_progress(import, last);
+    show_progress(ready(import), import["total"].get<std::size_t>(), summary(import), last);
     if (last) return;
     json next = client.get(path);
     if (next != import) changed = std::chrono::steady_clock::now();
@@ -82,7 +158,7 @@ void follow(Client& client, json& import, bool to_the_end) {
 
 Exit import(const Context& context, const ImportOptions& options) {
   Client client = context.client();
-  json answer = send(client, options, read_import(options.file));
+  json answer = Delivery(client, options.file, read_import(options.file)).send();
   if (options.wait || on_terminal()) follow(client, answer, options.wait);
   if (context.json)
     print(answer);

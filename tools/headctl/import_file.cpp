@@ -15,6 +15,8 @@
 #include <iostream>
 #include <iterator>
 #include <sstream>
+#include <unordered_set>
+#include <utility>
 
 namespace headctl {
 
@@ -139,6 +141,32 @@ ImportList read_import(const std::string& file) {
                                              file, std::strerror(folder ? EISDIR : errno)));
   text << stream.rdbuf();
   return parse_import(file, text.str());
+}
+
+std::optional<std::size_t> repeated_name(const json& discs) {
+  std::unordered_set<std::string> names;
+  for (std::size_t i = 0; i < discs.size(); ++i) {
+    const json& disc = discs[i];
+    if (!disc.is_object() || !disc.contains("name") || !disc["name"].is_string()) continue;
+    if (!names.insert(disc["name"].get<std::string>()).second) return i;
+  }
+  return std::nullopt;
+}
+
+std::vector<json> split(json discs, std::size_t discs_max, std::size_t bytes_max) {
+  std::vector<json> parts = {json::array()};
+  std::size_t bytes = 0;
+  for (json& disc : discs) {
+    const std::size_t size = disc.dump(-1, ' ', false, json::error_handler_t::ignore).size() + 1;
+    json* part = &parts.back();
+    if (!part->empty() && (part->size() == discs_max || bytes + size > bytes_max)) {
+      part = &parts.emplace_back(json::array());
+      bytes = 0;
+    }
+    part->push_back(std::move(disc));
+    bytes += size;
+  }
+  return parts;
 }
 
 }  // namespace headctl

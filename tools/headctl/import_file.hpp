@@ -15,6 +15,7 @@
 #include <nlohmann/json_fwd.hpp>
 
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -31,5 +32,12 @@ struct ImportList {
 // Throws Failure (invalid), naming file and line.
 ImportList parse_import(const std::string& file_name, std::string_view text);
 ImportList read_import(const std::string& file_name);  // "-": standard input.
+
+// The first disc of a list whose name was there before.
+std::optional<std::size_t> repeated_name(const nlohmann::json& discs);
+// A list in parts, in its order: each has as many discs, and bytes as JSON, at most; a disc that is
+// larger than that is a part by itself. An empty list is one empty part.
+std::vector<nlohmann::json> split(nlohmann::json discs, std::size_t discs_max,
+                                  std::size_t bytes_max);
 
 }  // namespace headctl
