@@ -164,6 +164,93 @@ TEST_CASE("a disc loses nothing when connections break", "[disc][sim]") {
   }
 }
 
+TEST_CASE("a disc bears with tails that refuse long requests", "[disc][sim]") {
+  const auto seed = GENERATE(range(0u, 20u));
+  CAPTURE(seed);
+  SECTION("any over 4 KiB") {
+    check_one_world(seed, {}, {.read_max = 4096});
+  }
+  SECTION("any over 5,000 bytes, in blocks of 512, and connections break") {
+    check_one_world(seed, {.reset = 0.004}, {.block_minimum = 512, .read_max = 5'000});
+  }
+  SECTION("and zeroes longer than a payload") {
+    check_one_world(seed, {.reset = 0.004},
+                    {.block_minimum = 512, .payload_maximum = 4096, .zeroes_as_payload = true});
+  }
+}
+
+TEST_CASE("a disc reads from tails that answer in too many pieces", "[disc][sim]") {
+  const auto seed = GENERATE(range(0u, 5u));
+  CAPTURE(seed);
+  constexpr std::uint16_t no_df = sim::all_flags & ~nbd::transmission_flag::send_df;
+  SECTION("unless forbidden to") {
+    check_one_world(seed, {}, {.stretch = 8});
+  }
+  SECTION("unless forbidden to, and then refuse what is long") {
+    check_one_world(seed, {}, {.unfragmented_max = 4096, .stretch = 8});
+  }
+  SECTION("and cannot be forbidden to") {
+    check_one_world(seed, {}, {.flags = no_df, .stretch = 8});
+  }
+  SECTION("and cannot be forbidden to, and connections break") {
+    check_one_world(seed, {.reset = 0.004}, {.flags = no_df, .stretch = 8}, 2);
+  }
+}
+
+namespace {
+
+struct Once {
+  int error = -1;
+  std::uint64_t reads = 0;  // That it took.
+};
+
+Once read_once(sim::TailOptions options, std::uint32_t length) {
+  World world(1, {}, options);
+  world.run_until([&] { return world.disc->info() != nullptr; });
+  Asked read(Command::read, 0, length, world.io.now());
+  world.disc->submit(read);
+  world.run_until([&] { return read.answers == 1; });
+  if (read.error == 0) CHECK(std::equal(read.bytes.begin(), read.bytes.end(), world.model.begin()));
+  return {.error = read.error, .reads = world.tail.reads};
+}
+
+}  // namespace
+
+TEST_CASE("a read that a tail refuses is asked again a bounded number of times", "[disc][sim]") {
+  constexpr std::uint32_t whole = 64 << 10;
+  constexpr std::uint16_t no_df = sim::all_flags & ~nbd::transmission_flag::send_df;
+  SECTION("halved until it is short enough") {  // 64, 32, 16, then eight of 8 KiB
+    const Once once = read_once({.read_max = 8192}, whole);
+    CHECK(once.error == 0);
+    CHECK(once.reads == 3 + 8);
+  }
+  SECTION("once more in one piece") {
+    const Once once = read_once({.stretch = 16}, whole);
+    CHECK(once.error == 0);
+    CHECK(once.reads == 2);
+  }
+  SECTION("in one piece that is short enough") {  // in pieces, then 64, 32, four of 16 KiB
+    const Once once = read_once({.unfragmented_max = 16 << 10, .stretch = 16}, whole);
+    CHECK(once.error == 0);
+    CHECK(once.reads == 1 + 2 + 4);
+  }
+  SECTION("without DF, halved until its pieces are few enough") {  // 64, then two of 32 KiB
+    const Once once = read_once({.flags = no_df, .stretch = 16}, whole);
+    CHECK(once.error == 0);
+    CHECK(once.reads == 1 + 2);
+  }
+  SECTION("a tail that refuses whatever is asked: the guest hears it") {  // 64 to 4 KiB
+    const Once once = read_once({.read_max = 0}, whole);
+    CHECK(once.error == EOVERFLOW);
+    CHECK(once.reads == 5);
+  }
+  SECTION("a tail that answers byte by byte, backwards: the guest hears of an error") {
+    const Once once = read_once({.flags = no_df, .stretch = 1}, whole);
+    CHECK(once.error == EIO);
+    CHECK(once.reads == 5);
+  }
+}
+
 TEST_CASE("a disc that came back smaller is held", "[disc][sim]") {
   World world(1, {}, {});
   world.run_until([&] { return world.disc->info() != nullptr; });

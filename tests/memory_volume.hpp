@@ -16,7 +16,9 @@ namespace tests {
 
 class MemoryVolume : public head::nbd::Volume {
  public:
-  static constexpr std::uint16_t all_flags = 0x0d6d;  // All but READ_ONLY, ROTATIONAL, RESIZE.
+  static constexpr std::uint16_t all_flags = 0x0fff & ~(head::nbd::transmission_flag::read_only |
+                                                        head::nbd::transmission_flag::rotational |
+                                                        head::nbd::transmission_flag::send_resize);
 
   explicit MemoryVolume(std::size_t size, std::uint16_t flags = all_flags) : data(size) {
     described.size = size;

@@ -241,6 +241,12 @@ TEST_CASE("a tail that breaks the protocol loses the connection, not the request
     hole(said, 4096, 0, true);
     check_broken(said, read, "");
   }
+  SECTION("T5 pieces where they were forbidden") {
+    read.flags = nbd::command_flag::df;
+    data(said, 4096, "data", false);
+    data(said, 4100, "data", true);
+    check_broken(said, read, "in pieces");
+  }
   SECTION("T6 a chunk of 4 GiB") {
     said << sim::chunk(Chunk::offset_data, 0xffffffff, true) << be64(std::uint64_t{4096});
     check_broken(said, read, "outside");
@@ -289,6 +295,35 @@ TEST_CASE("a tail that breaks the protocol loses the connection, not the request
   SECTION("T12 the tail shuts down") {
     said << simple(ESHUTDOWN);
     check_broken(said, write, "shutting down");
+  }
+}
+
+// The connection ended here once, and again each time the read was asked again.
+TEST_CASE("a reply in more pieces than are kept track of is an answer", "[nbd][sim]") {
+  constexpr auto pieces = static_cast<std::uint32_t>(nbd::Coverage::ahead_max + 10);
+  Bytes said;
+  Asked read(Command::read, 0, 2 * pieces);
+  Asked flush(Command::flush, 0, 0);
+  for (std::uint32_t i = 0; i < pieces; ++i) data(said, 2 * i + 1, "o", false);
+  SECTION("for the owner to ask otherwise") {
+    for (std::uint32_t i = 0; i < pieces; ++i) data(said, 2 * i, "e", i + 1 == pieces);
+    said << simple(0, sim::cookie_of(1));
+    Talk talk(said);
+    talk.ask({&read, &flush});
+    REQUIRE(talk.answers.size() == 2);
+    CHECK(talk.answers[0] == std::pair<nbd::Request*, int>{&read, nbd::too_scattered});
+    CHECK(talk.answers[1] == std::pair<nbd::Request*, int>{&flush, 0});
+  }
+  SECTION("unless it brings more bytes than were asked for") {
+    for (std::uint32_t i = 0; i <= pieces; ++i) data(said, 0, "e", false);
+    check_broken(said, read, "overlaps");
+  }
+  SECTION("and an error in it is the answer") {
+    said << sim::chunk(Chunk::error, 6, true) << be32(5u) << be16(std::uint16_t{0});
+    Talk talk(said);
+    talk.ask({&read});
+    REQUIRE(talk.answers.size() == 1);
+    CHECK(talk.answers[0].second == EIO);
   }
 }
 

@@ -32,7 +32,8 @@ struct DiscOptions {
 
 class Disc final : public nbd::Volume, Reshape::Owner {
  public:
-  static constexpr std::size_t reshapes_max = 32;  // At once; further ones wait their turn.
+  // With so many at once, further requests that the tail would not take as they are wait.
+  static constexpr std::size_t reshapes_max = 32;
 
   class Owner {
    public:
@@ -101,10 +102,13 @@ class Disc final : public nbd::Volume, Reshape::Owner {
   bool must_wait(const nbd::Request& request) const noexcept;
   void start(nbd::Request& request) noexcept;
   void start_reshaped(nbd::Request& request) noexcept;
+  void reshape(nbd::Request& request, std::uint64_t most) noexcept;
+  bool asked_again(nbd::Request& request, int error) noexcept;
+  int give_up_on_pieces() noexcept;
   void start_held() noexcept;
   void pump() noexcept;
   nbd::Connection* free_connection() noexcept;
-  bool is_piece(const nbd::Request& request) const noexcept;
+  Reshape* as_piece(const nbd::Request& request) noexcept;
   void complete(nbd::Request& request, int error) noexcept;
   void answer_later(nbd::Request& request) noexcept;
   void on_nothing_to_do(iouring::Result result) noexcept;
@@ -128,6 +132,7 @@ class Disc final : public nbd::Volume, Reshape::Owner {
   std::string last_problem_;  // Said in the log already; these as well:
   std::string last_note_;
   const char* last_objection_ = nullptr;
+  bool pieces_told_ = false;
   nbd::ExportInfo info_;  // As guests see it.
   nbd::ExportInfo tail_;  // As the tail wants to be asked.
   std::deque<Link> links_;

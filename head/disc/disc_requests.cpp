@@ -1,9 +1,11 @@
 // A disc's requests: who may start, what goes to which connection, who is answered.
+#include "head/base/log.hpp"
 #include "head/disc/disc.hpp"
 
 #include <algorithm>
 #include <cassert>
 #include <cerrno>
+#include <utility>
 
 namespace head::disc {
 
@@ -22,7 +24,7 @@ void Disc::submit(nbd::Request& request) noexcept {
 }
 
 bool Disc::must_wait(const nbd::Request& request) const noexcept {
-  if (!fits(request, tail_) && reshapes_.size() == reshapes_max) return true;
+  if (!fits(request, tail_) && reshapes_.size() >= reshapes_max) return true;
   return changes(request.command) && !locks_.idle() &&
          locks_.is_held(around(range_of(request), tail_.block_minimum));
 }
@@ -36,7 +38,8 @@ void Disc::start(nbd::Request& request) noexcept {
 }
 
 void Disc::start_reshaped(nbd::Request& request) noexcept {
-  if (!next_piece(request, 0, tail_)) return answer_later(request);  // A TRIM within one block.
+  if (!next_piece(request, 0, tail_, UINT64_MAX))
+    return answer_later(request);  // A TRIM within one block.
   const std::uint64_t block = tail_.block_minimum;
   const Range range = range_of(request);
   if (changes(request.command) && request.command != nbd::Command::trim) {
@@ -45,8 +48,12 @@ void Disc::start_reshaped(nbd::Request& request) noexcept {
     if (range.end() % block != 0)
       locks_.hold(&request, around({.offset = range.end() - 1, .length = 1}, block));
   }
+  reshape(request, UINT64_MAX);
+}
+
+void Disc::reshape(nbd::Request& request, std::uint64_t most) noexcept {
   Reshape::Owner& self = *this;
-  reshapes_.push_back(std::make_unique<Reshape>(self, tail_, request));
+  reshapes_.push_back(std::make_unique<Reshape>(self, tail_, request, most));
   reshapes_.back()->advance();
 }
 
@@ -71,16 +78,48 @@ nbd::Connection* Disc::free_connection() noexcept {
   return nullptr;
 }
 
-bool Disc::is_piece(const nbd::Request& request) const noexcept {
-  return std::any_of(reshapes_.begin(), reshapes_.end(),
-                     [&](const auto& reshape) { return reshape.get() == &request; });
+// Null for a guest's request that goes as it is.
+Reshape* Disc::as_piece(const nbd::Request& request) noexcept {
+  const auto found = std::find_if(reshapes_.begin(), reshapes_.end(),
+                                  [&](const auto& reshape) { return reshape.get() == &request; });
+  return found == reshapes_.end() ? nullptr : found->get();
 }
 
 void Disc::on_answer(nbd::Request& request, int error) noexcept {
   last_progress_ = io_.now();
-  if (!is_piece(request)) return complete(request, error);
+  if (error != 0 && asked_again(request, error)) return;
+  if (error == nbd::too_scattered) error = give_up_on_pieces();
+  if (as_piece(request) == nullptr) return complete(request, error);
   if (!waiting_.empty()) pump();
   request.on_done(error);
+}
+
+int Disc::give_up_on_pieces() noexcept {
+  constexpr auto problem = "the tail answers reads in too many pieces, and cannot be told not to";
+  stats_->set_problem(problem);
+  if (!std::exchange(pieces_told_, true))
+    log::warning("disc {}: {}; such reads fail with EIO", options_.name, problem);
+  return EIO;
+}
+
+bool Disc::asked_again(nbd::Request& request, int error) noexcept {
+  switch (ask_again(request, error, tail_)) {
+    case Again::no:
+      return false;
+    case Again::unfragmented:
+      request.flags |= nbd::command_flag::df;
+      waiting_.push(request);
+      pump();
+      return true;
+    case Again::shorter:
+      // What went as it was is aligned: it needs no copy of a block, and no place among those.
+      if (Reshape* piece = as_piece(request))
+        piece->go_on_in_halves();
+      else
+        reshape(request, half_of(request, tail_));
+      return true;
+  }
+  return false;
 }
 
 void Disc::complete(nbd::Request& request, int error) noexcept {

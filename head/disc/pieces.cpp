@@ -1,6 +1,9 @@
 #include "head/disc/pieces.hpp"
 
+#include "head/nbd/connection.hpp"
+
 #include <algorithm>
+#include <cerrno>
 
 namespace head::disc {
 namespace {
@@ -15,6 +18,9 @@ std::uint64_t longest(const nbd::Request& request, const nbd::ExportInfo& tail) 
   return most / tail.block_minimum * tail.block_minimum;
 }
 
+// What no tail has a reason to find too long. With DF, 65,536 bytes must be answered.
+constexpr std::uint32_t short_enough = 4096;
+
 }  // namespace
 
 bool fits(const nbd::Request& request, const nbd::ExportInfo& tail) noexcept {
@@ -25,7 +31,7 @@ bool fits(const nbd::Request& request, const nbd::ExportInfo& tail) noexcept {
 }
 
 std::optional<Piece> next_piece(const nbd::Request& request, std::uint64_t done,
-                                const nbd::ExportInfo& tail) noexcept {
+                                const nbd::ExportInfo& tail, std::uint64_t most) noexcept {
   const Range whole = range_of(request);
   const std::uint64_t block = tail.block_minimum;
   if (request.command == nbd::Command::cache || request.command == nbd::Command::block_status)
@@ -39,10 +45,31 @@ std::optional<Piece> next_piece(const nbd::Request& request, std::uint64_t done,
   const std::uint64_t left = whole.end() - from;
   const std::uint64_t full = left / block * block;
   if (into_block == 0 && full > 0)
-    return Piece{.range = {.offset = from, .length = std::min(full, longest(request, tail))}};
+    return Piece{
+        .range = {.offset = from, .length = std::min({full, most, longest(request, tail)})}};
   if (request.command == nbd::Command::trim) return std::nullopt;
   return Piece{.range = {.offset = from, .length = std::min(left, block - into_block)},
                .partial = true};
+}
+
+Again ask_again(const nbd::Request& request, int error, const nbd::ExportInfo& tail) noexcept {
+  if (request.command == nbd::Command::trim || request.command == nbd::Command::write_zeroes) {
+    // Longer than a payload they are allowed, but may be more than the tail can do.
+    const bool refused = error == EOVERFLOW || error == EINVAL;
+    return refused && request.length > tail.payload_maximum ? Again::shorter : Again::no;
+  }
+  if (request.command != nbd::Command::read) return Again::no;
+  const bool scattered = error == nbd::too_scattered;
+  if (!scattered && error != EOVERFLOW) return Again::no;
+  const bool may_forbid =
+      tail.has(nbd::transmission_flag::send_df) && (request.flags & nbd::command_flag::df) == 0;
+  if (scattered && may_forbid) return Again::unfragmented;
+  return request.length > std::max(short_enough, tail.block_minimum) ? Again::shorter : Again::no;
+}
+
+std::uint64_t half_of(const nbd::Request& request, const nbd::ExportInfo& tail) noexcept {
+  const std::uint64_t block = tail.block_minimum;
+  return std::max(request.length / 2 / block * block, block);
 }
 
 }  // namespace head::disc

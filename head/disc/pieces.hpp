@@ -53,9 +53,22 @@ struct Piece {
 };
 
 // The first piece of what is left of a request, `done` bytes of it being dealt with; nothing when
-// that was all. Pieces come in order. TRIM, being advice, leaves parts of blocks out; CACHE and
-// BLOCK_STATUS are widened to whole blocks by their executor and have one piece.
+// that was all. Pieces come in order, whole blocks at most `most` bytes at once. TRIM, being
+// advice, leaves parts of blocks out; CACHE and BLOCK_STATUS are widened to whole blocks by their
+// executor and have one piece.
 std::optional<Piece> next_piece(const nbd::Request& request, std::uint64_t done,
-                                const nbd::ExportInfo& tail) noexcept;
+                                const nbd::ExportInfo& tail, std::uint64_t most) noexcept;
+
+// What to do about a request that the tail answered with an error which says how it was asked, not
+// what became of it. DF is added once, and what is refused as too long is never asked at that
+// length again, so this ends.
+enum class Again : std::uint8_t {
+  no,
+  unfragmented,  // In one piece: with NBD_CMD_FLAG_DF.
+  shorter,       // In halves.
+};
+Again ask_again(const nbd::Request& request, int error, const nbd::ExportInfo& tail) noexcept;
+// Whole blocks, at least one.
+std::uint64_t half_of(const nbd::Request& request, const nbd::ExportInfo& tail) noexcept;
 
 }  // namespace head::disc

@@ -8,7 +8,7 @@ namespace head::disc {
 using nbd::Command;
 
 void Reshape::advance() {
-  const auto piece = next_piece(whole_, done_, tail_);
+  const auto piece = next_piece(whole_, done_, tail_, most_);
   if (!piece) return owner_.on_reshaped(*this, 0);
   piece_ = *piece;
   if (whole_.command == Command::cache || whole_.command == Command::block_status)
@@ -18,6 +18,11 @@ void Reshape::advance() {
                     !owner_.may_change(*this, around(piece_.range, tail_.block_minimum));
   if (!wait) return read_block();
   step_ = Step::waiting;  // The owner calls again.
+}
+
+void Reshape::go_on_in_halves() {
+  most_ = half_of(*this, tail_);
+  advance();
 }
 
 void Reshape::send_middle() {

@@ -1,6 +1,7 @@
-// A guest's request on its way to a tail that would not take it as it is: too large, or not aligned
-// to the tail's blocks. It goes in pieces, one after the other; the guest gets one answer. Rare, so
-// it may allocate; at most Disc::reshapes_max of them exist at once per disc.
+// A guest's request on its way to a tail that would not take it as it is: too large, not aligned
+// to the tail's blocks, or refused at its length. It goes in pieces, one after the other; the guest
+// gets one answer. Rare, so it may allocate; a disc has fewer of them than requests, and starts
+// none that may copy a block while it has Disc::reshapes_max.
 #pragma once
 
 #include "head/disc/pieces.hpp"
@@ -24,8 +25,9 @@ class Reshape final : public nbd::Request {
     ~Owner() = default;
   };
 
-  Reshape(Owner& owner, const nbd::ExportInfo& tail, nbd::Request& whole)
-      : owner_(owner), tail_(tail), whole_(whole) {
+  // Whole blocks go at most `most` bytes at once.
+  Reshape(Owner& owner, const nbd::ExportInfo& tail, nbd::Request& whole, std::uint64_t most)
+      : owner_(owner), tail_(tail), whole_(whole), most_(most) {
     arrived = whole.arrived;
   }
 
@@ -33,6 +35,8 @@ class Reshape final : public nbd::Request {
   // Goes on: at the start, and when waits() and may_change() would say yes now.
   void advance();
   bool waits() const noexcept { return step_ == Step::waiting; }
+  // Instead of on_done(): the tail would not have the piece at its length.
+  void go_on_in_halves();
 
  private:
   enum class Step : std::uint8_t { idle, waiting, middle, reading_block, writing_block };
@@ -49,6 +53,7 @@ class Reshape final : public nbd::Request {
   Owner& owner_;
   const nbd::ExportInfo& tail_;
   nbd::Request& whole_;
+  std::uint64_t most_;
 
   Step step_ = Step::idle;
   std::uint64_t done_ = 0;  // Bytes of `whole_` from its start on.

@@ -20,10 +20,15 @@
 #include "head/nbd/wire.hpp"
 #include "head/nbd/writer.hpp"
 
+#include <cerrno>
 #include <memory>
 #include <string>
 
 namespace head::nbd {
+
+// A good answer to a READ, in more pieces than can be kept track of: no tail's error, and none for
+// a guest. Asked with NBD_CMD_FLAG_DF, or for less, it can be had.
+inline constexpr int too_scattered = EMSGSIZE;
 
 class Connection final : Reader::Owner, Writer::Owner {
  public:
@@ -33,7 +38,7 @@ class Connection final : Reader::Owner, Writer::Owner {
    public:
     // The handshake is done: info() says what the export is.
     virtual void on_open() noexcept = 0;
-    // A request is answered; it is the owner's again. `error` is an errno.
+    // A request is answered; it is the owner's again. `error` is an errno, or too_scattered.
     virtual void on_answer(Request& request, int error) noexcept = 0;
     // The connection is over and may be opened again. `problem` says why, for people; what was not
     // answered comes back, oldest first.
@@ -76,7 +81,6 @@ class Connection final : Reader::Owner, Writer::Owner {
     context,
     extent,
     error_body,
-    ignored,
   };
 
   void on_header(std::span<const std::byte> header) noexcept override;

@@ -54,7 +54,6 @@ void Connection::on_header(std::span<const std::byte> header) noexcept {
     case Phase::handshake:
     case Phase::payload:
     case Phase::error_body:
-    case Phase::ignored:
       assert(false);
   }
 }
@@ -67,8 +66,6 @@ void Connection::on_payload() noexcept {
       return reply_.structured ? finish_chunk() : finish(*slot_, 0);
     case Phase::error_body:
       return on_error_body();
-    case Phase::ignored:
-      return finish_chunk();
     default:
       assert(false);
   }
@@ -110,7 +107,6 @@ void Connection::on_simple_reply() noexcept {
   if (request.command == Command::block_status) return violate("a simple reply to BLOCK_STATUS");
   if (request.command != Command::read) return finish(*slot_, 0);
   if (info_.structured_replies) return violate("a simple reply to READ");
-  slot_->covered = request.length;
   phase_ = Phase::payload;
   reader_.expect_payload(request.memory, 0, request.length);
 }
@@ -152,11 +148,27 @@ bool Connection::cover(const Content& content) noexcept {
     violate("data outside the request");
     return false;
   }
-  const auto from = static_cast<std::uint32_t>(content.offset - request.offset);
-  if (!coverage_.add(slots_.index_of(*slot_), from, from + content.length, slot_->covered)) {
-    violate("data that overlaps earlier data, or is too scattered");
+  if ((request.flags & command_flag::df) != 0 && slot_->brought != 0) {
+    violate("data in pieces, which was forbidden");
     return false;
   }
+  const auto from = static_cast<std::uint32_t>(content.offset - request.offset);
+  const std::uint32_t slot = slots_.index_of(*slot_);
+  auto verdict = Coverage::Verdict::good;
+  // More bytes than there are overlap: a reply that is not kept track of ends as well.
+  if (content.length > request.length - slot_->brought)
+    verdict = Coverage::Verdict::overlaps;
+  else if (!slot_->scattered)
+    verdict = coverage_.add(slot, from, from + content.length, slot_->covered);
+  if (verdict == Coverage::Verdict::overlaps) {
+    violate("data that overlaps earlier data");
+    return false;
+  }
+  if (verdict == Coverage::Verdict::too_scattered) {
+    slot_->scattered = true;
+    coverage_.forget(slot);
+  }
+  slot_->brought += content.length;
   return true;
 }
 
@@ -217,6 +229,7 @@ void Connection::finish_chunk() noexcept {
   if (!reply_.done()) return expect_start();
   Slot& slot = *slot_;
   const Request& request = *slot.request;
+  if (slot.error == 0 && slot.scattered) slot.error = too_scattered;
   if (slot.error == 0 && request.command == Command::read && slot.covered != request.length)
     return violate("a reply to READ that does not cover it");
   if (slot.error == 0 && request.command == Command::block_status && request.extents_filled == 0)

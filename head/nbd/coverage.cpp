@@ -4,15 +4,15 @@
 
 namespace head::nbd {
 
-bool Coverage::add(std::uint32_t slot, std::uint32_t from, std::uint32_t to,
-                   std::uint32_t& covered) {
-  if (from < covered) return false;
+Coverage::Verdict Coverage::add(std::uint32_t slot, std::uint32_t from, std::uint32_t to,
+                                std::uint32_t& covered) {
+  if (from < covered) return Verdict::overlaps;
   for (const Stretch& other : ahead_)
-    if (other.slot == slot && from < other.to && other.from < to) return false;
+    if (other.slot == slot && from < other.to && other.from < to) return Verdict::overlaps;
   if (from != covered) {
-    if (ahead_.size() == ahead_max) return false;
+    if (ahead_.size() == ahead_max) return Verdict::too_scattered;
     ahead_.push_back({slot, from, to});
-    return true;
+    return Verdict::good;
   }
   covered = to;
   // What was ahead may be next now.
@@ -26,7 +26,7 @@ bool Coverage::add(std::uint32_t slot, std::uint32_t from, std::uint32_t to,
     ahead_.pop_back();
     i = 0;
   }
-  return true;
+  return Verdict::good;
 }
 
 void Coverage::forget(std::uint32_t slot) noexcept {

@@ -1,7 +1,7 @@
 // Which bytes of a READ a structured reply has brought so far. The chunks of a reply may come in
 // any order but must not overlap, and must cover the whole request (doc/proto.md, "Structured
 // reply chunk message"). Servers send them in order, which costs nothing here; what comes ahead of
-// its turn is remembered, up to a bound.
+// its turn is remembered, up to a bound; a reply beyond it has to be asked for otherwise.
 #pragma once
 
 #include <cstdint>
@@ -14,9 +14,10 @@ class Coverage {
   // Stretches of all requests of a connection that may be ahead of their turn at once.
   static constexpr std::size_t ahead_max = 1024;
 
+  enum class Verdict : std::uint8_t { good, overlaps, too_scattered };
+
   // Bytes [from, to) of the request in `slot` have come; `covered` of its first bytes had before.
-  // False when they overlap what came earlier, or when too much is ahead of its turn.
-  bool add(std::uint32_t slot, std::uint32_t from, std::uint32_t to, std::uint32_t& covered);
+  Verdict add(std::uint32_t slot, std::uint32_t from, std::uint32_t to, std::uint32_t& covered);
 
   // Forgets what is remembered for the slot: its request is over.
   void forget(std::uint32_t slot) noexcept;

@@ -45,7 +45,7 @@ class Request {
   Request& operator=(const Request&) = delete;
 
   Command command = Command::read;
-  std::uint16_t flags = 0;  // command_flag
+  std::uint16_t flags = 0;  // command_flag; what carries it out may add DF.
   std::uint64_t offset = 0;
   std::uint32_t length = 0;  // Bytes; 0 for flush.
   // read: filled completely when the answer is success. write: what to write. The sizes add up to

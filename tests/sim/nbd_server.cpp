@@ -13,27 +13,12 @@ using head::be64;
 using head::nbd::Command;
 namespace wire = head::nbd::wire;
 namespace command_flag = head::nbd::command_flag;
+namespace transmission_flag = head::nbd::transmission_flag;
 
 namespace {
 
-template <class T>
-void put(Bytes& to, const T& value) {
-  const auto bytes = wire::bytes_of(value);
-  to.insert(to.end(), bytes.begin(), bytes.end());
-}
-
 void drop(Bytes& from, std::size_t size) {
   from.erase(from.begin(), from.begin() + static_cast<std::ptrdiff_t>(size));
-}
-
-void option_reply(Bytes& to, std::uint32_t option, wire::OptionReplyType type,
-                  const Bytes& body = {}) {
-  wire::OptionReply head;
-  head.option = option;
-  head.type = static_cast<std::uint32_t>(type);
-  head.length = static_cast<std::uint32_t>(body.size());
-  put(to, head);
-  to.insert(to.end(), body.begin(), body.end());
 }
 
 }  // namespace
@@ -65,7 +50,7 @@ bool NbdServer::negotiate(Bytes& from_us, Bytes& to_us) {
     ++state_.connections;
     wire::NewstyleHello hello;
     hello.flags = std::uint16_t{3};
-    put(to_us, hello);
+    to_us << hello;
     phase_ = Phase::flags;
   }
   if (phase_ == Phase::flags && from_us.size() >= 4) {
@@ -76,28 +61,24 @@ bool NbdServer::negotiate(Bytes& from_us, Bytes& to_us) {
     const auto head = wire::load<wire::OptionRequest>(from_us);
     const std::size_t whole = sizeof head + head.length;
     if (from_us.size() < whole) break;
-    const Bytes body(from_us.begin() + sizeof head,
-                     from_us.begin() + static_cast<std::ptrdiff_t>(whole));
     drop(from_us, whole);
-    if (!option(head.option, body, to_us)) return false;
+    if (!option(static_cast<wire::Option>(std::uint32_t{head.option}), to_us)) return false;
   }
   return true;
 }
 
-bool NbdServer::option(std::uint32_t number, const Bytes& body, Bytes& to_us) {
+bool NbdServer::option(wire::Option number, Bytes& to_us) {
   using Reply = wire::OptionReplyType;
-  switch (static_cast<wire::Option>(number)) {
+  switch (number) {
     case wire::Option::structured_reply:
       structured_ = state_.options.structured;
       option_reply(to_us, number, structured_ ? Reply::ack : Reply::err_unsup);
       return true;
     case wire::Option::set_meta_context: {
       Bytes context;
-      put(context, be32(7u));
-      for (const char c : std::string("base:allocation")) context.push_back(std::byte(c));
+      context << be32(7u) << std::string_view("base:allocation");
       option_reply(to_us, number, Reply::meta_context, context);
       option_reply(to_us, number, Reply::ack);
-      context_ = true;
       return true;
     }
     case wire::Option::go: {
@@ -105,7 +86,7 @@ bool NbdServer::option(std::uint32_t number, const Bytes& body, Bytes& to_us) {
       wire::InfoExport what;
       what.size = state_.data.size();
       what.flags = state_.options.flags;
-      put(info, what);
+      info << what;
       option_reply(to_us, number, Reply::info, info);
       if (state_.options.block_minimum != 0) {
         wire::InfoBlockSize sizes;
@@ -113,7 +94,7 @@ bool NbdServer::option(std::uint32_t number, const Bytes& body, Bytes& to_us) {
         sizes.preferred = std::max(4096u, state_.options.block_minimum);
         sizes.payload_maximum = state_.options.payload_maximum;
         Bytes block_info;
-        put(block_info, sizes);
+        block_info << sizes;
         option_reply(to_us, number, Reply::info, block_info);
       }
       option_reply(to_us, number, Reply::ack);
@@ -127,7 +108,6 @@ bool NbdServer::option(std::uint32_t number, const Bytes& body, Bytes& to_us) {
       option_reply(to_us, number, Reply::err_unsup);
       return true;
   }
-  (void)body;
 }
 
 void NbdServer::collect(Bytes& from_us) {
@@ -165,6 +145,9 @@ void NbdServer::check(const Asked& asked) {
   const std::uint64_t block =
       std::max(1u, state_.options.block_minimum == 0 ? 512u : state_.options.block_minimum);
   if (header.length == 0) complain("nothing asked");
+  const bool may_df = command == Command::read && structured_ &&
+                      (state_.options.flags & transmission_flag::send_df) != 0;
+  if ((header.flags & command_flag::df) != 0 && !may_df) complain("DF that was not offered");
   if (!head::nbd::inside(header.offset, header.length, 0, state_.data.size()))
     complain("beyond the end");
   if (header.offset % block != 0 || header.length % block != 0) complain("unaligned");
@@ -195,84 +178,89 @@ void NbdServer::answer(const Asked& asked, Bytes& to_us) {
   if (!state_.complaints.empty()) return reply(asked, EINVAL, to_us);
   if (chance(state_.options.shutdown)) return reply(asked, ESHUTDOWN, to_us);
   const auto command = static_cast<Command>(asked.header.type);
+  if (command == Command::read) ++state_.reads;
+  if (too_long(asked.header)) return reply(asked, EOVERFLOW, to_us);
   if (command == Command::read) return answer_read(asked, to_us);
   if (command != Command::block_status) {
     apply(asked);
     return reply(asked, 0, to_us);
   }
-  wire::StructuredReply chunk;
-  chunk.flags = wire::reply_flag_done;
-  chunk.type = static_cast<std::uint16_t>(wire::Chunk::block_status);
-  chunk.cookie = asked.header.cookie;
-  chunk.length = std::uint32_t{4 + 8};
-  put(to_us, chunk);
-  put(to_us, be32(7u));
   wire::BlockDescriptor extent;
   extent.length = asked.header.length;
-  put(to_us, extent);
+  to_us << chunk(wire::Chunk::block_status, 4 + 8, true, asked.header.cookie) << be32(7u) << extent;
+}
+
+bool NbdServer::too_long(const head::nbd::RequestHeader& header) const {
+  const TailOptions& options = state_.options;
+  const bool whole = (header.flags & command_flag::df) != 0;
+  switch (static_cast<Command>(header.type)) {
+    case Command::read:
+      return header.length > (whole ? options.unfragmented_max : options.read_max);
+    case Command::trim:
+    case Command::write_zeroes:
+      return options.zeroes_as_payload && header.length > options.payload_maximum;
+    default:
+      return false;
+  }
 }
 
 void NbdServer::reply(const Asked& asked, std::uint32_t error, Bytes& to_us) const {
   const bool read = asked.header.type == static_cast<std::uint16_t>(Command::read);
-  if (!structured_ || !read || error == 0) {
-    if (!(structured_ && read)) {
-      wire::SimpleReply simple;
-      simple.error = error;
-      simple.cookie = asked.header.cookie;
-      return put(to_us, simple);
-    }
+  if (structured_ && read) {
+    to_us << chunk(wire::Chunk::error, 6 + 4, true, asked.header.cookie) << be32(error)
+          << be16(std::uint16_t{4}) << std::string_view("oops");
+    return;
   }
-  wire::StructuredReply chunk;
-  chunk.flags = wire::reply_flag_done;
-  chunk.type = static_cast<std::uint16_t>(wire::Chunk::error);
-  chunk.cookie = asked.header.cookie;
-  chunk.length = std::uint32_t{6 + 4};
-  put(to_us, chunk);
-  put(to_us, be32(error));
-  put(to_us, be16(std::uint16_t{4}));
-  put(to_us, be32(0x6f6f7073u));
+  wire::SimpleReply simple;
+  simple.error = error;
+  simple.cookie = asked.header.cookie;
+  to_us << simple;
 }
 
+// Zeroes may be holes; any order, unless DF forbids it.
 void NbdServer::answer_read(const Asked& asked, Bytes& to_us) {
   const auto& header = asked.header;
-  ++state_.reads;
   const auto* data = state_.data.data() + header.offset;
   if (!structured_) {
-    wire::SimpleReply simple;
-    simple.cookie = header.cookie;
-    put(to_us, simple);
+    reply(asked, 0, to_us);
     to_us.insert(to_us.end(), data, data + header.length);
     return;
   }
-  // Cut into stretches; zeroes may be holes; any order, unless DF forbids it.
-  std::vector<std::pair<std::uint32_t, std::uint32_t>> stretches;
-  const bool whole = (header.flags & command_flag::df) != 0;
+  std::uint32_t left = header.length;
+  for (const auto& [from, size] : stretches(header)) {
+    left -= size;
+    const be64 offset = header.offset + from;
+    const bool whole = (header.flags & command_flag::df) != 0;
+    const bool hole = !whole && std::all_of(data + from, data + from + size,
+                                            [](std::byte byte) { return byte == std::byte{0}; });
+    if (hole) {
+      to_us << chunk(wire::Chunk::offset_hole, 12, left == 0, header.cookie) << offset
+            << be32(size);
+      continue;
+    }
+    to_us << chunk(wire::Chunk::offset_data, 8 + size, left == 0, header.cookie) << offset;
+    to_us.insert(to_us.end(), data + from, data + from + size);
+  }
+}
+
+NbdServer::Stretches NbdServer::stretches(const head::nbd::RequestHeader& header) {
+  Stretches all;
+  if ((header.flags & command_flag::df) != 0) return {{0, header.length}};
+  if (const std::uint32_t each = state_.options.stretch; each != 0) {
+    for (const std::uint32_t first : {each, 0u})
+      for (std::uint32_t from = first; from < header.length; from += 2 * each)
+        all.emplace_back(from, std::min(each, header.length - from));
+    return all;
+  }
   for (std::uint32_t from = 0; from < header.length;) {
     const std::uint32_t left = header.length - from;
-    const std::uint32_t size = whole || chance(0.6)
-                                   ? left
-                                   : std::uniform_int_distribution<std::uint32_t>(1, left)(random_);
-    stretches.emplace_back(from, size);
+    const std::uint32_t size =
+        chance(0.6) ? left : std::uniform_int_distribution<std::uint32_t>(1, left)(random_);
+    all.emplace_back(from, size);
     from += size;
   }
-  if (chance(0.5)) std::shuffle(stretches.begin(), stretches.end(), random_);
-  for (std::size_t i = 0; i < stretches.size(); ++i) {
-    const auto [from, size] = stretches[i];
-    const bool hole = std::all_of(data + from, data + from + size,
-                                  [](std::byte byte) { return byte == std::byte{0}; });
-    wire::StructuredReply chunk;
-    chunk.flags = i + 1 == stretches.size() ? wire::reply_flag_done : std::uint16_t{0};
-    chunk.type =
-        static_cast<std::uint16_t>(hole ? wire::Chunk::offset_hole : wire::Chunk::offset_data);
-    chunk.cookie = header.cookie;
-    chunk.length = hole ? 12 : 8 + size;
-    put(to_us, chunk);
-    put(to_us, be64(header.offset + from));
-    if (hole)
-      put(to_us, be32(size));
-    else
-      to_us.insert(to_us.end(), data + from, data + from + size);
-  }
+  if (chance(0.5)) std::shuffle(all.begin(), all.end(), random_);
+  return all;
 }
 
 }  // namespace sim

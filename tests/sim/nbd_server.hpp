@@ -3,6 +3,7 @@
 #pragma once
 
 #include "head/nbd/wire.hpp"
+#include "tests/sim/script_tail.hpp"
 #include "tests/sim/sim_io.hpp"
 
 #include <random>
@@ -12,12 +13,16 @@
 namespace sim {
 
 struct TailOptions {
-  std::uint16_t flags = 0x0d6d;     // FLUSH FUA TRIM WRITE_ZEROES DF MULTI_CONN CACHE FAST_ZERO.
+  std::uint16_t flags = all_flags;
   std::uint32_t block_minimum = 0;  // 0: says nothing of block sizes.
   std::uint32_t payload_maximum = 32u << 20;
   bool structured = true;
   double shuffle = 0.3;   // Answers a request out of turn.
   double shutdown = 0.0;  // Answers ESHUTDOWN, and means it.
+  // Longer reads are answered with EOVERFLOW: without DF, with it.
+  std::uint32_t read_max = UINT32_MAX, unfragmented_max = UINT32_MAX;
+  bool zeroes_as_payload = false;  // TRIM and WRITE_ZEROES may be as long as a payload, not longer.
+  std::uint32_t stretch = 0;  // Reads come in stretches of so many bytes, every other one first.
 };
 
 // What a tail keeps, and what it saw.
@@ -44,10 +49,14 @@ class NbdServer final : public Peer {
   };
 
   bool negotiate(Bytes& from_us, Bytes& to_us);
-  bool option(std::uint32_t number, const Bytes& body, Bytes& to_us);
+  bool option(head::nbd::wire::Option number, Bytes& to_us);
   void collect(Bytes& from_us);
   void answer(const Asked& asked, Bytes& to_us);
   void answer_read(const Asked& asked, Bytes& to_us);
+  // Offset and length of each chunk of a read's answer, in the order of sending.
+  using Stretches = std::vector<std::pair<std::uint32_t, std::uint32_t>>;
+  Stretches stretches(const head::nbd::RequestHeader& header);
+  bool too_long(const head::nbd::RequestHeader& header) const;
   void check(const Asked& asked);
   void apply(const Asked& asked);
   void reply(const Asked& asked, std::uint32_t error, Bytes& to_us) const;
@@ -57,7 +66,6 @@ class NbdServer final : public Peer {
   std::mt19937_64 random_;
   enum class Phase { fresh, flags, options, transmission, over } phase_ = Phase::fresh;
   bool structured_ = false;
-  bool context_ = false;
   std::vector<Asked> asked_;
   std::set<std::uint64_t> cookies_;
 };

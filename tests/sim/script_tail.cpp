@@ -5,9 +5,7 @@ namespace sim {
 using head::be32;
 namespace wire = head::nbd::wire;
 
-namespace {
-
-void reply(Bytes& to, wire::Option option, wire::OptionReplyType type, const Bytes& body = {}) {
+void option_reply(Bytes& to, wire::Option option, wire::OptionReplyType type, const Bytes& body) {
   wire::OptionReply head;
   head.option = static_cast<std::uint32_t>(option);
   head.type = static_cast<std::uint32_t>(type);
@@ -16,35 +14,33 @@ void reply(Bytes& to, wire::Option option, wire::OptionReplyType type, const Byt
   to.insert(to.end(), body.begin(), body.end());
 }
 
-}  // namespace
-
 Bytes greeting(bool structured) {
   using Type = wire::OptionReplyType;
   Bytes all;
   wire::NewstyleHello hello;
   hello.flags = std::uint16_t{3};
   all << hello;
-  reply(all, wire::Option::structured_reply, structured ? Type::ack : Type::err_unsup);
+  option_reply(all, wire::Option::structured_reply, structured ? Type::ack : Type::err_unsup);
   if (structured) {
     Bytes context;
     context << be32(7u) << std::string_view("base:allocation");
-    reply(all, wire::Option::set_meta_context, Type::meta_context, context);
-    reply(all, wire::Option::set_meta_context, Type::ack);
+    option_reply(all, wire::Option::set_meta_context, Type::meta_context, context);
+    option_reply(all, wire::Option::set_meta_context, Type::ack);
   }
   Bytes info;
   wire::InfoExport what;
   what.size = std::uint64_t{1} << 20;
-  what.flags = std::uint16_t{0x0d6d};
+  what.flags = all_flags;
   info << what;
-  reply(all, wire::Option::go, Type::info, info);
+  option_reply(all, wire::Option::go, Type::info, info);
   Bytes sizes;
   wire::InfoBlockSize block;
   block.minimum = 1u;
   block.preferred = 4096u;
   block.payload_maximum = 32u << 20;
   sizes << block;
-  reply(all, wire::Option::go, Type::info, sizes);
-  reply(all, wire::Option::go, Type::ack);
+  option_reply(all, wire::Option::go, Type::info, sizes);
+  option_reply(all, wire::Option::go, Type::ack);
   return all;
 }
 

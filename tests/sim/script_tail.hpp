@@ -1,6 +1,7 @@
 // A tail that says what it was told to say, as soon as it is connected to, whatever it hears.
 #pragma once
 
+#include "head/nbd/volume.hpp"
 #include "head/nbd/wire.hpp"
 #include "tests/sim/sim_io.hpp"
 
@@ -34,6 +35,15 @@ inline Bytes& operator<<(Bytes& to, std::string_view text) {
   for (const char c : text) to.push_back(std::byte(c));
   return to;
 }
+
+// A reply to an option of the handshake.
+void option_reply(Bytes& to, head::nbd::wire::Option option, head::nbd::wire::OptionReplyType type,
+                  const Bytes& body = {});
+
+// Of a tail that can do everything.
+inline constexpr std::uint16_t all_flags =
+    0x0fff & ~(head::nbd::transmission_flag::read_only | head::nbd::transmission_flag::rotational |
+               head::nbd::transmission_flag::send_resize);
 
 // Everything that a well-behaved tail says until transmission begins: an export of 1 MiB that can
 // do everything, and base:allocation under the number 7 when `structured`.
