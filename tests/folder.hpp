@@ -19,6 +19,8 @@ struct Folder {
   Folder(const Folder&) = delete;
   Folder& operator=(const Folder&) = delete;
 
+  std::string operator/(const std::string& name) const { return path / name; }
+
   std::filesystem::path path;
 };
 

@@ -4,15 +4,14 @@
 #pragma once
 
 #include "iouring/unique_fd.hpp"
+#include "tests/folder.hpp"
 
 #include <cstddef>
 #include <cstdlib>
 #include <fcntl.h>
-#include <filesystem>
 #include <poll.h>
 #include <signal.h>
 #include <span>
-#include <stdexcept>
 #include <string>
 #include <sys/prctl.h>
 #include <sys/socket.h>
@@ -29,25 +28,7 @@ inline bool is_installed(const std::string& program) {
   return false;
 }
 
-// A folder of this test's own, removed at the end.
-class Folder {
- public:
-  Folder() {
-    std::string name = std::filesystem::temp_directory_path() / "head-test-XXXXXX";
-    if (::mkdtemp(name.data()) == nullptr) throw std::runtime_error("mkdtemp " + name);
-    path_ = name;
-  }
-  Folder(const Folder&) = delete;
-  Folder& operator=(const Folder&) = delete;
-  ~Folder() {
-    std::error_code ignored;
-    std::filesystem::remove_all(path_, ignored);
-  }
-  std::string operator/(const std::string& name) const { return path_ / name; }
-
- private:
-  std::filesystem::path path_;
-};
+using head::test::Folder;
 
 class RealServer {
  public:
@@ -85,8 +66,6 @@ class RealServer {
     ::kill(child_, SIGKILL);
     ::waitpid(child_, nullptr, 0);
   }
-
-  const Folder& folder() const { return folder_; }
 
   bool send(std::span<const std::byte> bytes) {
     while (!bytes.empty()) {

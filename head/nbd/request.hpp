@@ -25,11 +25,13 @@ enum class Command : std::uint16_t {
 };
 
 namespace command_flag {
-inline constexpr std::uint16_t fua = 1 << 0;
-inline constexpr std::uint16_t no_hole = 1 << 1;
-inline constexpr std::uint16_t df = 1 << 2;
-inline constexpr std::uint16_t req_one = 1 << 3;
-inline constexpr std::uint16_t fast_zero = 1 << 4;
+enum : std::uint16_t {
+  fua = 1 << 0,
+  no_hole = 1 << 1,
+  df = 1 << 2,
+  req_one = 1 << 3,
+  fast_zero = 1 << 4,
+};
 }  // namespace command_flag
 
 // One extent of base:allocation ("Metadata querying" in the specification).

@@ -10,18 +10,20 @@ namespace head::nbd {
 
 // Transmission flags of an export (doc/proto.md, "Transmission flags").
 namespace transmission_flag {
-inline constexpr std::uint16_t has_flags = 1 << 0;
-inline constexpr std::uint16_t read_only = 1 << 1;
-inline constexpr std::uint16_t send_flush = 1 << 2;
-inline constexpr std::uint16_t send_fua = 1 << 3;
-inline constexpr std::uint16_t rotational = 1 << 4;
-inline constexpr std::uint16_t send_trim = 1 << 5;
-inline constexpr std::uint16_t send_write_zeroes = 1 << 6;
-inline constexpr std::uint16_t send_df = 1 << 7;
-inline constexpr std::uint16_t can_multi_conn = 1 << 8;
-inline constexpr std::uint16_t send_resize = 1 << 9;
-inline constexpr std::uint16_t send_cache = 1 << 10;
-inline constexpr std::uint16_t send_fast_zero = 1 << 11;
+enum : std::uint16_t {
+  has_flags = 1 << 0,
+  read_only = 1 << 1,
+  send_flush = 1 << 2,
+  send_fua = 1 << 3,
+  rotational = 1 << 4,
+  send_trim = 1 << 5,
+  send_write_zeroes = 1 << 6,
+  send_df = 1 << 7,
+  can_multi_conn = 1 << 8,
+  send_resize = 1 << 9,
+  send_cache = 1 << 10,
+  send_fast_zero = 1 << 11,
+};
 }  // namespace transmission_flag
 
 // What an export is, as one side tells the other in the handshake.

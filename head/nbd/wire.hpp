@@ -14,9 +14,11 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
+#include <limits>
 #include <optional>
 #include <span>
 #include <string_view>
+#include <type_traits>
 
 namespace head::nbd {
 
@@ -35,8 +37,10 @@ inline constexpr std::size_t zeroes = 124;            // Reserved bytes of oldst
 inline constexpr std::size_t extents_max = 1u << 20;  // Of one BLOCK_STATUS chunk.
 
 namespace handshake_flag {  // The server's 16 bits; the client's 32 bits have the same numbers.
-inline constexpr std::uint16_t fixed_newstyle = 1 << 0;
-inline constexpr std::uint16_t no_zeroes = 1 << 1;
+enum : std::uint16_t {
+  fixed_newstyle = 1 << 0,
+  no_zeroes = 1 << 1,
+};
 }  // namespace handshake_flag
 
 enum class Option : std::uint32_t {
@@ -66,9 +70,6 @@ enum class OptionReplyType : std::uint32_t {
   err_block_size_reqd = 1u << 31 | 8,
   err_too_big = 1u << 31 | 9,
 };
-constexpr bool is_error(OptionReplyType type) noexcept {
-  return (static_cast<std::uint32_t>(type) & 1u << 31) != 0;
-}
 
 enum class Info : std::uint16_t { export_ = 0, name = 1, description = 2, block_size = 3 };
 
@@ -80,10 +81,14 @@ enum class Chunk : std::uint16_t {
   error = 1u << 15 | 1,
   error_offset = 1u << 15 | 2,
 };
-constexpr bool is_error(Chunk type) noexcept {
-  return (static_cast<std::uint16_t>(type) & 1u << 15) != 0;
-}
 inline constexpr std::uint16_t reply_flag_done = 1 << 0;
+
+// The highest bit of either kind of reply's type, known or not, says that it is an error.
+template <class Type>
+constexpr bool is_error(Type type) noexcept {
+  using Number = std::underlying_type_t<Type>;
+  return static_cast<Number>(type) >> (std::numeric_limits<Number>::digits - 1) != 0;
+}
 
 // ---- Handshake ----------------------------------------------------------------------------------
 //
