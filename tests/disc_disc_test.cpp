@@ -156,7 +156,7 @@ TEST_CASE("a disc loses nothing when connections break", "[disc][sim]") {
   SECTION("resets and refusals, blocks of 4 KiB") {
     check_one_world(seed, {.reset = 0.004, .refuse = 0.5}, {.block_minimum = 4096});
   }
-  SECTION("the tail shuts down now and then") {
+  SECTION("T12 the tail shuts down now and then, requests under way") {
     check_one_world(seed, {}, {.shutdown = 0.01});
   }
   SECTION("several connections") {
@@ -251,7 +251,7 @@ TEST_CASE("a read that a tail refuses is asked again a bounded number of times",
   }
 }
 
-TEST_CASE("a disc that came back smaller is held", "[disc][sim]") {
+TEST_CASE("H10 a disc that came back smaller is held", "[disc][sim]") {
   World world(1, {}, {});
   world.run_until([&] { return world.disc->info() != nullptr; });
   world.tail.data.resize(32 << 10);
@@ -274,6 +274,115 @@ TEST_CASE("a disc that came back smaller is held", "[disc][sim]") {
     world.run_until([&] { return read.answers == 1; });
     CHECK(read.error == ESHUTDOWN);
   }
+}
+
+TEST_CASE("H10 a disc that came back with less than it had is held", "[disc][sim]") {
+  namespace flag = nbd::transmission_flag;
+  World world(1, {}, {.block_minimum = 512});
+  world.run_until([&] { return world.disc->info() != nullptr; });
+  const sim::TailOptions had = world.tail.options;
+  sim::TailOptions& has = world.tail.options;
+  std::string why;
+  SECTION("read-only") {
+    has.flags |= flag::read_only;
+    why = "read-only";
+  }
+  SECTION("without FLUSH") {
+    has.flags &= static_cast<std::uint16_t>(~flag::send_flush);
+    why = "fewer features";
+  }
+  SECTION("without FUA") {
+    has.flags &= static_cast<std::uint16_t>(~flag::send_fua);
+    why = "fewer features";
+  }
+  SECTION("with larger blocks") {
+    has.block_minimum = 4096;
+    why = "tighter block sizes";
+  }
+  SECTION("with shorter payloads") {
+    has.payload_maximum = 1 << 20;
+    why = "tighter block sizes";
+  }
+  SECTION("without structured replies") {
+    has.structured = false;
+    why = "fewer features";  // DF is one of them.
+  }
+  has.shutdown = 1.0;
+  Asked read(Command::read, 0, 4096, world.io.now());
+  world.disc->submit(read);
+  world.run_until([&] { return world.disc->stats()->state == stats::DiscState::held; });
+  CHECK(world.disc->stats()->problem().find(why) != std::string::npos);
+  CHECK(read.answers == 0);
+
+  world.tail.options = had;
+  world.run_until([&] { return read.answers == 1; });
+  CHECK(read.error == 0);
+}
+
+TEST_CASE("H10 a disc that came back larger, or with more, goes on as it was", "[disc][sim]") {
+  constexpr std::uint16_t few = sim::all_flags & ~nbd::transmission_flag::send_cache;
+  World world(1, {}, {.flags = few});
+  world.run_until([&] { return world.disc->info() != nullptr; });
+  const nbd::ExportInfo before = *world.disc->info();
+  world.tail.data.resize(128 << 10);
+  world.tail.options.flags = sim::all_flags;
+  world.tail.options.shutdown = 0.5;
+  Asked read(Command::read, 0, 4096, world.io.now());
+  world.disc->submit(read);
+  world.run_until([&] { return read.answers == 1; });
+  CHECK(read.error == 0);
+  CHECK(*world.disc->info() == before);
+}
+
+TEST_CASE("a disc counts the connections that were made again, not the attempts", "[disc][sim]") {
+  World world(1, {}, {});
+  world.run_until([&] { return world.disc->info() != nullptr; });
+  CHECK(world.disc->stats()->reconnects == 0);
+  world.io.faults.refuse = 1.0;
+  world.tail.options.shutdown = 1.0;
+  Asked read(Command::read, 0, 4096, world.io.now());
+  world.disc->submit(read);
+  for (int i = 0; i < 10'000; ++i) world.io.step_or_wait();
+  CHECK(world.disc->stats()->reconnects == 0);
+  world.io.faults.refuse = 0;
+  world.tail.options.shutdown = 0;
+  world.run_until([&] { return read.answers == 1; });
+  CHECK(world.disc->stats()->reconnects == 1);
+}
+
+TEST_CASE("T17 a flush is answered when the tail did it, whichever connection dies",
+          "[disc][sim]") {
+  const auto seed = GENERATE(range(0u, 100u));
+  CAPTURE(seed);
+  World world(seed, {}, {}, 2);
+  world.run_until([&] { return world.disc->stats()->connections == 2; });
+  std::deque<Asked> writes;
+  for (std::uint64_t i = 0; i < 8; ++i) {
+    Asked& next = writes.emplace_back(Command::write, i * 4096, 4096, world.io.now());
+    std::fill(next.bytes.begin(), next.bytes.end(), std::byte(i + 1));
+    std::copy_n(next.bytes.begin(), 4096, world.model.begin() + static_cast<long>(i * 4096));
+    world.disc->submit(next);
+  }
+  world.run_until([&] {
+    return std::all_of(writes.begin(), writes.end(),
+                       [](auto& write) { return write.answers == 1; });
+  });
+  std::deque<Asked> flushes;
+  for (int i = 0; i < 4; ++i)
+    world.disc->submit(flushes.emplace_back(Command::flush, 0, 0, world.io.now()));
+  world.io.faults.reset = 0.3;
+  for (unsigned steps = 1 + seed % 20; steps > 0; --steps) world.io.step();
+  world.io.faults.reset = 0;
+  world.run_until([&] {
+    return std::all_of(flushes.begin(), flushes.end(), [](auto& one) { return one.answers > 0; });
+  });
+  for (const Asked& flush : flushes) {
+    CHECK(flush.answers == 1);
+    CHECK(flush.error == 0);
+  }
+  CHECK(world.tail.flushes >= flushes.size());  // Asked again, it is done again.
+  CHECK(world.tail.data == world.model);
+  CHECK(world.tail.complaints == std::vector<std::string>{});
 }
 
 TEST_CASE("a disc whose requests wait is noticed while they wait", "[disc][sim]") {

@@ -11,6 +11,7 @@
 #include <atomic>
 #include <fstream>
 #include <future>
+#include <mutex>
 #include <optional>
 #include <random>
 #include <sstream>
@@ -65,8 +66,11 @@ class Serving final : Export::Owner {
   // Ends the thread, after a clean close; then the volume may be looked at.
   void stop() {
     if (!thread_.joinable()) return;
-    stop_ = true;
-    if (ring_ != nullptr) ring_->wake();
+    {
+      const std::lock_guard hold(lock_);  // The ring is there until it has been woken.
+      stop_ = true;
+      if (ring_ != nullptr) ring_->wake();
+    }
     thread_.join();
   }
 
@@ -100,7 +104,7 @@ class Serving final : Export::Owner {
     Export served(*ring, "disk", volume, stats, std::chrono::seconds(1), pool,
                   exports::open_listener(folder / "run", "disk", {}), *this);
     ready.set_value({});
-    while (!stop_) ring->run_once();
+    while (!stopping()) ring->run_once();
     served.close();
     while (!closed_) ring->run_once();
     exports::remove_listener(folder / "run", "disk");
@@ -109,6 +113,10 @@ class Serving final : Export::Owner {
     requests = volume.answered;
     pool_whole = pool.whole();
   }
+  bool stopping() {
+    const std::lock_guard hold(lock_);
+    return stop_;
+  }
   void on_export_closed(Export&) noexcept override {
     closed_ = true;
     ring_->wake();  // Otherwise the round that runs this goes on to wait for a completion.
@@ -116,7 +124,8 @@ class Serving final : Export::Owner {
 
   std::string problem_;
   std::thread thread_;
-  std::atomic<bool> stop_{false};
+  std::mutex lock_;  // Of `stop_`.
+  bool stop_ = false;
   iouring::Ring* ring_ = nullptr;
   bool closed_ = false;
 };

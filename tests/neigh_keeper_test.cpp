@@ -216,7 +216,7 @@ TEST_CASE("hundreds of discs without link-layer addresses are resolved, paced", 
   });
 }
 
-TEST_CASE("a disc that nobody answers for is reported, and resolved when somebody does",
+TEST_CASE("T16 a disc that nobody answers for is reported, and resolved when somebody does",
           "[neigh][kernel]") {
   scratch::with_tail([](int, scratch::Tail& tail) {
     Reports reports;
@@ -233,7 +233,7 @@ TEST_CASE("a disc that nobody answers for is reported, and resolved when somebod
   });
 }
 
-TEST_CASE("a neighbour advertisement beats what was told, and counts as a conflict",
+TEST_CASE("T16 a neighbour advertisement beats what was told, and counts as a conflict",
           "[neigh][kernel]") {
   scratch::with_tail([](int ifindex, scratch::Tail& tail) {
     tail.sh("sysctl -qw net.ipv6.conf.tail0.ndisc_notify=1");

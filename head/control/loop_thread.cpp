@@ -105,12 +105,10 @@ class LoopThread::Work final : disc::Patience::Owner {
 
   const LoopThreadOptions& options() const noexcept { return options_; }
 
-  // Runs `command` on the thread.
+  // Runs `command` on the thread, which may end with it: its loop is woken before it can know.
   void post(std::function<void()> command) {
-    {
-      const std::lock_guard hold(lock_);
-      commands_.push_back(std::move(command));
-    }
+    const std::lock_guard hold(lock_);
+    commands_.push_back(std::move(command));
     loop_->wake();
   }
 
@@ -178,7 +176,7 @@ class LoopThread::Work final : disc::Patience::Owner {
   std::unordered_map<std::string, std::unique_ptr<Served>> served_;
   bool stopping_ = false;
 
-  std::mutex lock_;  // Of `commands_`; held for a move.
+  std::mutex lock_;  // Of `commands_`; held for a move and a wake().
   std::vector<std::function<void()>> commands_;
   std::thread thread_;
 };

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cassert>
 #include <functional>
+#include <utility>
 
 namespace head::disc {
 
@@ -68,6 +69,7 @@ void Disc::on_open(Link& link) noexcept {
   last_note_ = link.connection.note();
   last_objection_ = nullptr;
   link.opened_at_ = io_.now();
+  if (std::exchange(link.lost_, false)) stats_->reconnects.fetch_add(1, std::memory_order_relaxed);
   last_problem_.clear();
   stats_->connections.fetch_add(1, std::memory_order_relaxed);
   tell(stats::DiscState::ready);
@@ -125,13 +127,11 @@ void Disc::on_closed(Link& link, const std::string& problem,
   if (!problem.empty() && problem != last_problem_)  // Not at every attempt.
     log::warning("disc {}: {}; connecting again", options_.name, problem);
   last_problem_ = problem;
-  if (known_) stats_->reconnects.fetch_add(1, std::memory_order_relaxed);
   if (usable == 0 && was_usable) tell(stats::DiscState::reconnecting);
   if (usable != 0 && !was_usable) tell(stats::DiscState::ready);
   // A tail that lets us in only to throw us out is not asked in a tight loop.
-  if (link.opened_at_ != iouring::Instant{} && io_.now() - link.opened_at_ > Backoff::most)
-    link.backoff_.reset();
-  link.opened_at_ = {};
+  if (link.opened_at_ && io_.now() - *link.opened_at_ > Backoff::most) link.backoff_.reset();
+  if (std::exchange(link.opened_at_, std::nullopt)) link.lost_ = true;
   link.connect_after(link.backoff_.next());
   pump();
 }

@@ -16,6 +16,7 @@
 
 #include <deque>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -86,7 +87,8 @@ class Disc final : public nbd::Volume, Reshape::Owner {
     friend class Disc;
     Disc& disc_;
     Backoff backoff_;
-    iouring::Instant opened_at_{};
+    std::optional<iouring::Instant> opened_at_;
+    bool lost_ = false;  // It was open, and has not been since.
     iouring::Alarm<&Link::connect> retry_{*this};
   };
 

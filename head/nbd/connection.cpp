@@ -135,7 +135,7 @@ void Connection::on_sent(Writer::Item& item) noexcept {
   }
   Slot& slot = slots_.at(static_cast<Request::Outgoing&>(item).request.slot_);
   slot.sent = true;
-  if (slot.answered) finish(slot, slot.error);
+  if (slot.answered) hand_back(slot);
 }
 
 void Connection::on_send_failed(int error) noexcept {

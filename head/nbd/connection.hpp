@@ -112,6 +112,7 @@ class Connection final : Reader::Owner, Writer::Owner {
   void watch_for_delayed_acks() noexcept;
   void finish_chunk() noexcept;
   void finish(Slot& slot, int error) noexcept;
+  void hand_back(Slot& slot) noexcept;
 
   void say_goodbye() noexcept;
   void leave_if_answered() noexcept;

@@ -237,18 +237,23 @@ void Connection::finish_chunk() noexcept {
   finish(slot, slot.error);
 }
 
+// The reply is whole.
 void Connection::finish(Slot& slot, int error) noexcept {
-  if (!slot.answered) expect_start();
-  if (error == ESHUTDOWN) {
-    // The tail is going away. The request stays unanswered, so that it is sent again elsewhere.
-    ++refused_;
-    if (problem_.empty()) problem_ = "the tail is shutting down";
-    if (state_ == State::ready) return say_goodbye();
-    return state_ == State::leaving ? leave_if_answered() : void();
-  }
+  expect_start();
   slot.error = error;
   slot.answered = true;
-  if (!slot.sent) return;  // Its memory is being read still: on_sent() finishes it.
+  if (error != ESHUTDOWN) return hand_back(slot);
+  ++refused_;
+  if (problem_.empty()) problem_ = "the tail is shutting down";
+  if (state_ == State::ready) return say_goodbye();
+  if (state_ == State::leaving) leave_if_answered();
+}
+
+// What was refused by a tail that goes away stays here: it is to be sent again elsewhere.
+void Connection::hand_back(Slot& slot) noexcept {
+  if (slot.error == ESHUTDOWN) return;
+  if (!slot.sent) return;  // Its memory is being read still: on_sent() comes back to it.
+  const int error = slot.error;
   coverage_.forget(slots_.index_of(slot));
   Request& request = slots_.remove(slot);
   if (state_ == State::leaving) leave_if_answered();

@@ -32,9 +32,11 @@ bool SimIo::step() {
   // Was it only luck that nothing happened?
   return std::any_of(pending_.begin(), pending_.end(), [this](const Pending& op) {
     if (op.kind == Kind::accept) return false;
-    if (op.kind != Kind::recv && op.kind != Kind::recv_pooled) return true;
+    if (op.kind == Kind::connect || op.kind == Kind::deferred) return true;
     const Socket& socket = sockets_.at(op.socket);
-    return op.cancelled || socket.shut || socket.broken || socket.hung_up || !socket.to_us.empty();
+    if (op.kind == Kind::send && socket.peer->reads()) return true;
+    return op.cancelled || socket.shut || socket.broken || socket.hung_up ||
+           (op.kind != Kind::send && !socket.to_us.empty());
   });
 }
 
@@ -95,8 +97,9 @@ std::optional<iouring::Result> SimIo::perform_recv(const Pending& op, Socket& so
   return iouring::Result{.res = static_cast<int>(size)};
 }
 
-iouring::Result SimIo::perform_send(const Pending& op, Socket& socket) {
-  if (socket.shut || socket.broken || socket.hung_up) return {.res = -EPIPE};
+std::optional<iouring::Result> SimIo::perform_send(const Pending& op, Socket& socket) {
+  if (socket.shut || socket.broken || socket.hung_up) return iouring::Result{.res = -EPIPE};
+  if (!socket.peer->reads()) return std::nullopt;
   Bytes all(op.from.begin(), op.from.end());
   for (std::size_t i = 0; op.message != nullptr && i < op.message->msg_iovlen; ++i) {
     const auto* base = static_cast<const std::byte*>(op.message->msg_iov[i].iov_base);
@@ -106,7 +109,7 @@ iouring::Result SimIo::perform_send(const Pending& op, Socket& socket) {
   socket.from_us.insert(socket.from_us.end(), all.begin(),
                         all.begin() + static_cast<std::ptrdiff_t>(size));
   socket.hung_up = !socket.peer->on_bytes(socket.from_us, socket.to_us);
-  return {.res = static_cast<int>(size)};
+  return iouring::Result{.res = static_cast<int>(size)};
 }
 
 }  // namespace sim

@@ -32,6 +32,8 @@ class Peer {
   virtual ~Peer() = default;
   // Bytes have come from us; it may append to `to_us`. False: it hangs up, once `to_us` is read.
   virtual bool on_bytes(Bytes& from_us, Bytes& to_us) = 0;
+  // False: what we send finds no room.
+  virtual bool reads() const { return true; }
 };
 
 class SimIo final : public iouring::Io {
@@ -148,7 +150,7 @@ class SimIo final : public iouring::Io {
   }
   std::optional<iouring::Result> perform(const Pending& op);
   std::optional<iouring::Result> perform_recv(const Pending& op, Socket& socket);
-  iouring::Result perform_send(const Pending& op, Socket& socket);
+  std::optional<iouring::Result> perform_send(const Pending& op, Socket& socket);
   std::size_t some_of(std::size_t bytes) {
     return bytes > 1 && chance(faults.partial) ? 1 + pick(bytes) : bytes;
   }

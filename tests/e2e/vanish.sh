@@ -1,0 +1,60 @@
+#!/usr/bin/env bash
+# T15: a tail's host falls silent, without a goodbye, and is back with another Ethernet address, as
+# when its address moves to another machine: a pause for the guest, no error and no wrong byte, and
+# the neighbour table has the new address.
+# shellcheck source=tests/e2e/lib.sh
+source "$(dirname "$0")/lib.sh"
+need fio nbdkit ip nft
+need_root
+
+head_net=head-e2e-$$-head tail_net=head-e2e-$$-tail
+# shellcheck disable=SC2317
+clean_more() {
+  ip netns del "$head_net" 2>/dev/null || true
+  ip netns del "$tail_net" 2>/dev/null || true
+}
+ip netns add "$head_net" 2>/dev/null || skip "network namespaces are not to be had here"
+ip netns add "$tail_net"
+ip link add h0 netns "$head_net" type veth peer name t0 netns "$tail_net"
+ip -n "$head_net" link set lo up
+ip -n "$head_net" address add fd00:77::1/64 dev h0 nodad
+ip -n "$tail_net" address add fd00:77::2/64 dev t0 nodad
+ip -n "$head_net" link set h0 up
+ip -n "$tail_net" link set t0 up
+
+# An address that was good a moment ago is believed for half a minute; here, for two seconds.
+ip netns exec "$head_net" sysctl -qw net.ipv6.neigh.h0.base_reachable_time_ms=2000
+
+truncate -s 64M "$work/tail.img"
+background tail ip netns exec "$tail_net" nbdkit -f -i fd00:77::2 file "$work/tail.img"
+await 10 "the tail" ip netns exec "$head_net" bash -c 'exec 3<>/dev/tcp/fd00:77::2/10809'
+headd_prefix=(ip netns exec "$head_net") headd_options=()
+start_headd
+tail_uri='nbd://[fd00:77::2]/'
+attach disc
+
+background guest fio --name=guest --ioengine=nbd --uri="$(disc_uri disc)" --rw=randwrite \
+  --bsrange=4k-64k --size=64m --io_size=96m --iodepth=16 --verify=crc32c --verify_fatal=1 \
+  --verify_backlog=128 --randrepeat=0 --rate=,20m --output="$work/fio.log"
+sleep 1 # Some of the guest's work; how much does not matter.
+alive guest || fail "the guest ended early"
+ip netns exec "$tail_net" nft -f - <<'EOT'
+table inet gone {
+  chain input { type filter hook input priority 0; policy drop; }
+  chain output { type filter hook output priority 0; policy drop; }
+}
+EOT
+moved=02:00:00:00:77:77
+ip -n "$tail_net" link set t0 address "$moved"
+sleep 2 # Longer than the kernel waits before it tries again.
+alive guest || fail "the guest did not wait"
+ip netns exec "$tail_net" nft delete table inet gone
+
+status=0
+guest=${pids[guest]}
+wait "$guest" || status=$?
+unset "pids[guest]"
+((status == 0)) || fail "the guest met an error (fio's status $status)"
+ip -n "$head_net" -6 neigh show to fd00:77::2 | grep -qF "$moved" ||
+  fail "the neighbour table has $(ip -n "$head_net" -6 neigh show to fd00:77::2)"
+stop_headd
