@@ -277,7 +277,9 @@ class Guest final : public sim::Peer {
 };
 
 struct Ending final : Session::Owner {
+  unsigned gone = 0;
   unsigned times = 0;
+  void on_guest_gone(Session&) noexcept override { ++gone; }
   void on_session_over(Session&) noexcept override { ++times; }
 };
 
@@ -344,6 +346,7 @@ struct World {
 void check_clean(const World& world) {
   for (const auto& complaint : world.seen.complaints) FAIL_CHECK("the guest: " << complaint);
   for (const auto& complaint : world.volume.complaints) FAIL_CHECK("the volume: " << complaint);
+  CHECK(world.ending.gone == 1);
   CHECK(world.ending.times == 1);
   CHECK(world.volume.waiting.empty());
   CHECK(world.pool.whole());

@@ -39,6 +39,15 @@ class MemoryVolume : public head::nbd::Volume {
     waiting.push_back(&request);
   }
 
+  // Has begun what `begun` says it has.
+  bool withdraw(head::nbd::Request& request) noexcept override {
+    const auto found = std::find(waiting.begin(), waiting.end(), &request);
+    if (found == waiting.end()) complaints.push_back("what was withdrawn had not been asked");
+    if (found == waiting.end() || begun) return false;
+    waiting.erase(found);
+    return true;
+  }
+
   // Performs and answers one of the waiting requests.
   void answer(std::size_t which, int error = 0) {
     head::nbd::Request& request = *waiting[which];
@@ -50,6 +59,7 @@ class MemoryVolume : public head::nbd::Volume {
 
   head::nbd::ExportInfo described;
   bool known = true;
+  bool begun = true;  // All that waits.
   std::vector<std::byte> data;
   std::vector<head::nbd::Request*> waiting;
   std::size_t answered = 0;

@@ -415,7 +415,7 @@ class SlowTail final : public sim::Peer {
     first_.clear();
     return true;
   }
-  bool reads() const override { return line_.reads; }
+  std::size_t room() const override { return line_.reads ? SIZE_MAX : 0; }
 
  private:
   Line& line_;

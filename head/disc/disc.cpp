@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cassert>
+#include <cerrno>
 #include <functional>
 #include <utility>
 
@@ -116,9 +117,13 @@ const char* Disc::objection_to(const nbd::ExportInfo& told) const noexcept {
 void Disc::on_closed(Link& link, const std::string& problem,
                      nbd::RequestQueue unanswered) noexcept {
   const bool was_usable = stats_->state.load(std::memory_order_relaxed) == stats::DiscState::ready;
-  // They were asked before what waits now.
-  while (nbd::Request* request = waiting_.pop()) unanswered.push(*request);
-  waiting_ = unanswered;
+  // What is sent again was asked before what waits now.
+  nbd::RequestQueue again, unwanted;
+  while (nbd::Request* request = unanswered.pop())
+    (request->unwanted ? unwanted : again).push(*request);
+  while (nbd::Request* request = waiting_.pop()) again.push(*request);
+  waiting_ = again;
+  while (nbd::Request* request = unwanted.pop()) complete(*request, ECANCELED);
   const auto usable = static_cast<std::uint32_t>(std::count_if(
       links_.begin(), links_.end(), [](const Link& l) { return l.connection.ready(); }));
   stats_->connections.store(usable, std::memory_order_relaxed);

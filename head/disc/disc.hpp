@@ -60,6 +60,7 @@ class Disc final : public nbd::Volume, Reshape::Owner {
 
   void open();
   void submit(nbd::Request& request) noexcept override;
+  bool withdraw(nbd::Request& request) noexcept override;
   // For good. What is outstanding is answered with ESHUTDOWN once the kernel has let go of it.
   // Ends in on_disc_closed(), never inside the call.
   void close() noexcept;
@@ -112,6 +113,7 @@ class Disc final : public nbd::Volume, Reshape::Owner {
   nbd::Connection* free_connection() noexcept;
   Reshape* as_piece(const nbd::Request& request) noexcept;
   void complete(nbd::Request& request, int error) noexcept;
+  void settle(nbd::Request& request) noexcept;
   void answer_later(nbd::Request& request) noexcept;
   void on_nothing_to_do(iouring::Result result) noexcept;
   void finish_closing() noexcept;

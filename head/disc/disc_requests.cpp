@@ -23,6 +23,13 @@ void Disc::submit(nbd::Request& request) noexcept {
   start(request);
 }
 
+bool Disc::withdraw(nbd::Request& request) noexcept {
+  request.unwanted = true;
+  if (!waiting_.remove(request) && !held_.remove(request)) return false;
+  settle(request);
+  return true;
+}
+
 bool Disc::must_wait(const nbd::Request& request) const noexcept {
   if (!fits(request, tail_) && reshapes_.size() >= reshapes_max) return true;
   return changes(request.command) && !locks_.idle() &&
@@ -123,6 +130,12 @@ bool Disc::asked_again(nbd::Request& request, int error) noexcept {
 }
 
 void Disc::complete(nbd::Request& request, int error) noexcept {
+  settle(request);
+  request.on_done(error);  // Last: it may be submitted again.
+}
+
+// It is not outstanding any more; others may go on.
+void Disc::settle(nbd::Request& request) noexcept {
   --outstanding_;
   if (!locks_.idle()) {
     locks_.end_change(&request);
@@ -132,7 +145,6 @@ void Disc::complete(nbd::Request& request, int error) noexcept {
   }
   if (!held_.empty()) start_held();
   if (!waiting_.empty()) pump();
-  request.on_done(error);  // Last: it may be submitted again.
 }
 
 void Disc::answer_later(nbd::Request& request) noexcept {

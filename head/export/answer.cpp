@@ -113,6 +113,7 @@ void Session::answer(Slot& slot, int error, const char* message) noexcept {
     slot.set(header, error == 0 && reads ? slot.lease.parts : std::span<iovec>());
   }
   writer_.queue(slot);
+  watch_guest();
 }
 
 }  // namespace head::exports

@@ -1,9 +1,12 @@
 #include "head/export/export.hpp"
 
+#include "head/base/log.hpp"
+
 #include <algorithm>
 #include <cassert>
 #include <cerrno>
 #include <chrono>
+#include <cstring>
 #include <utility>
 
 namespace head::exports {
@@ -42,16 +45,44 @@ void Export::on_info() noexcept {
 void Export::on_accept(iouring::Result result) noexcept {
   iouring::UniqueFd guest(iouring::adopt, std::max(result.res, -1));
   if (closing_) return tidy_later();
-  if (result.res == -EMFILE || result.res == -ENFILE || result.res == -ENOMEM ||
-      result.res == -ENOBUFS)
-    return io_.arm(accept_again_, io_.now() + accept_pause);
-
-  if (guest && sessions_.size() < sessions_max) take_in(std::move(guest));
+  // A guest that gave up before it was let in is no trouble of ours.
+  if (!guest && result.res != -ECONNABORTED && result.res != -EINTR) return pause(-result.res);
+  if (guest && may_take_in()) take_in(std::move(guest));
   io_.accept(accept_, listener_);
+}
+
+void Export::pause(int error) noexcept {
+  static log::RateLimit limit;
+  if (const auto pass = limit.pass(io_.now()))
+    log::warning(
+        "disc {}: a guest waits to be let in: {}; raise LimitNOFILE, or end what uses up "
+        "descriptors or memory ({} more like it)",
+        name_, std::strerror(error), pass->held);
+  io_.arm(accept_again_, io_.now() + accept_pause);
 }
 
 void Export::on_accept_again() noexcept {
   if (!closing_) io_.accept(accept_, listener_);
+}
+
+bool Export::may_take_in() noexcept {
+  const std::size_t live = guests();
+  const std::size_t lingering = sessions_.size() - live;
+  if (live < guests_max && lingering < lingering_max) return true;
+  static log::RateLimit limit;
+  if (const auto pass = limit.pass(io_.now())) {
+    if (live == guests_max)
+      log::warning(
+          "disc {}: a guest was turned away: {} are connected, the most that a disc serves; "
+          "disconnect one ({} more like it)",
+          name_, live, pass->held);
+    else
+      log::warning(
+          "disc {}: a guest was turned away: requests of {} that are gone still wait for "
+          "the tail; bring it back ({} more like it)",
+          name_, lingering, pass->held);
+  }
+  return false;
 }
 
 void Export::take_in(iouring::UniqueFd guest) {
@@ -67,24 +98,24 @@ void Export::take_in(iouring::UniqueFd guest) {
   sessions_.back()->start();
 }
 
-void Export::on_session_over(Session&) noexcept {
-  tidy_later();
-}
-
 void Export::tidy_later() noexcept {
   if (!tidy_.pending()) io_.defer(tidy_);
 }
 
 void Export::on_tidy(iouring::Result) noexcept {
   std::erase_if(sessions_, [](const auto& session) { return session->over(); });
-  count_guests();
   if (!closing_ || !sessions_.empty() || accept_.pending()) return;
   io_.close(std::exchange(listener_, {}), false);
   owner_.on_export_closed(*this);
 }
 
+std::size_t Export::guests() const noexcept {
+  return static_cast<std::size_t>(std::count_if(
+      sessions_.begin(), sessions_.end(), [](const auto& session) { return session->live(); }));
+}
+
 void Export::count_guests() noexcept {
-  stats_.guests.store(static_cast<std::uint32_t>(sessions_.size()), std::memory_order_relaxed);
+  stats_.guests.store(static_cast<std::uint32_t>(guests()), std::memory_order_relaxed);
 }
 
 void Export::close() noexcept {

@@ -1,5 +1,6 @@
 // A disc as its guests see it: a listening Unix socket and a session for each guest. All of it
-// lives on one data thread; while no guest is connected it holds no memory but itself.
+// lives on one data thread; while no guest is connected it holds no memory but itself. A session
+// whose guest is gone stays, without being counted, until the volume has answered what it began.
 //
 // Close is a drain: close() stops accepting and hangs up; when the volume has answered whatever it
 // was asked and nothing is pending in the kernel, Owner::on_export_closed() is called, once, and
@@ -21,8 +22,10 @@ namespace head::exports {
 
 class Export final : nbd::Volume::Watcher, Session::Owner {
  public:
-  // Guests of one disc at a time; a further one is hung up on.
-  static constexpr std::size_t sessions_max = 16;
+  // Guests of one disc at a time; a further one is hung up on, as is one that would come while so
+  // many sessions without a guest still wait for the tail.
+  static constexpr std::size_t guests_max = 16;
+  static constexpr std::size_t lingering_max = 64;
 
   class Owner {
    public:
@@ -45,15 +48,18 @@ class Export final : nbd::Volume::Watcher, Session::Owner {
   void close() noexcept;
 
   const std::string& name() const noexcept { return name_; }
-  std::size_t guests() const noexcept { return sessions_.size(); }
+  std::size_t guests() const noexcept;
 
  private:
   void on_info() noexcept override;
-  void on_session_over(Session&) noexcept override;
+  void on_guest_gone(Session&) noexcept override { count_guests(); }
+  void on_session_over(Session&) noexcept override { tidy_later(); }
 
   void on_accept(iouring::Result result) noexcept;
   void on_accept_again() noexcept;
   void on_tidy(iouring::Result) noexcept;
+  void pause(int error) noexcept;
+  bool may_take_in() noexcept;
   void take_in(iouring::UniqueFd guest);
   void count_guests() noexcept;
   void tidy_later() noexcept;

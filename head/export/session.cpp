@@ -2,6 +2,7 @@
 
 #include "head/export/slot.hpp"
 
+#include <algorithm>
 #include <cassert>
 #include <new>
 #include <utility>
@@ -10,7 +11,8 @@ namespace head::exports {
 namespace {
 
 constexpr std::chrono::seconds handshake_patience{10};
-constexpr std::chrono::seconds payload_patience{30};
+// For a payload to arrive, for one byte of an answer to leave.
+constexpr std::chrono::seconds patience{30};
 
 }  // namespace
 
@@ -52,6 +54,7 @@ void Session::apply(ServerHandshake::Step step) noexcept {
   greeting.body.clear();
   switch (step.what) {
     case What::need:
+      if (waited) service_.io.arm(patience_, service_.io.now() + handshake_patience);
       waited ? greeting.split_next(step.expect) : expect(step.expect);
       break;
     case What::skip:
@@ -69,7 +72,7 @@ void Session::apply(ServerHandshake::Step step) noexcept {
       waited ? greeting.split_next(sizeof(nbd::wire::Request)) : expect(sizeof(nbd::wire::Request));
       break;
     case What::close:
-      state_ = State::leaving;
+      depart();
       break;
   }
   if (step.send.empty()) {
@@ -78,6 +81,7 @@ void Session::apply(ServerHandshake::Step step) noexcept {
   }
   greeting.send(step.send);
   writer_.queue(greeting.item);
+  watch_guest();
   // Nothing more is read until it is sent: it lives in the handshake until the next step.
   if (greeting.listening && !waited) reader_.pause();
 }
@@ -119,7 +123,6 @@ void Session::on_payload() noexcept {
   if (state_ == State::handshake) return negotiate(greeting_->body);
 
   Slot& slot = *std::exchange(receiving_, nullptr);
-  service_.io.disarm(patience_);
   reader_.expect_header(sizeof(nbd::wire::Request));
   verdict_.error != 0 ? answer(slot, verdict_.error, verdict_.message) : submit(slot);
   if (must_stall()) reader_.pause();
@@ -185,8 +188,8 @@ void Session::admit(const PayloadPool::Lease& lease) noexcept {
 
   if (slot.command == Command::write) {
     receiving_ = &slot;
-    if (header_.length > PayloadPool::page_size)
-      service_.io.arm(patience_, service_.io.now() + payload_patience);
+    receiving_since_ = service_.io.now();
+    watch_guest();
     if (verdict_.error != 0) return reader_.expect_nothing(header_.length);
     return reader_.expect_payload(lease.parts, 0, header_.length);
   }
@@ -219,11 +222,13 @@ void Session::submit(Slot& slot) noexcept {
     auto* extents = static_cast<nbd::Extent*>(slot.lease.parts[0].iov_base);
     slot.extents = {extents, one ? 1 : PayloadPool::block_size / sizeof(nbd::Extent)};
   }
+  slot.at_volume = true;
   ++at_volume_;
   service_.volume.submit(slot);
 }
 
 void Session::on_answer(Slot& slot, int error) noexcept {
+  slot.at_volume = false;
   --at_volume_;
   if (state_ == State::ending) {
     release(slot);
@@ -261,21 +266,57 @@ bool Session::must_stall() const noexcept {
 
 // ---- The end ------------------------------------------------------------------------------------
 
+void Session::watch_guest() noexcept {
+  if (!patience_.armed()) service_.io.arm(patience_, service_.io.now() + patience);
+}
+
+void Session::on_out_of_patience() noexcept {
+  if (state_ == State::handshake) return end();
+  const auto now = service_.io.now();
+  const bool sending = !writer_.idle();
+  auto since = now;  // Then the guest's turn began.
+  if (sending) since = writer_.last_progress();
+  if (since + patience <= now) {
+    writer_.interrupt();  // Ends us, if not one byte has left.
+    since = now;
+  }
+  if (receiving_ != nullptr) since = std::min(since, receiving_since_);
+  if (since + patience <= now) return end();
+  if (sending || receiving_ != nullptr) service_.io.arm(patience_, since + patience);
+}
+
 void Session::leave() noexcept {
-  state_ = State::leaving;
+  depart();
   reader_.pause();
   if (in_flight_ == 0) end();
 }
 
+void Session::depart() noexcept {
+  state_ = State::leaving;
+  owner_.on_guest_gone(*this);
+}
+
 void Session::end() noexcept {
   if (state_ == State::ending || state_ == State::over) return;
+  const bool was_live = live();
   state_ = State::ending;
+  if (was_live) owner_.on_guest_gone(*this);
   service_.io.disarm(patience_);
   if (std::exchange(waits_for_memory_, false)) service_.memory.give_up(*this);
   reader_.stop();
   writer_.stop();
   service_.io.shutdown(socket_);
+  // A guest that said goodbye still wants done what it asked for before.
+  if (was_live) withdraw();
   finish_if_drained();
+}
+
+void Session::withdraw() noexcept {
+  for (Slot* slot = slots_; slot != nullptr; slot = slot->next)
+    if (slot->at_volume && service_.volume.withdraw(*slot)) {
+      slot->at_volume = false;
+      --at_volume_;
+    }
 }
 
 void Session::finish_if_drained() noexcept {

@@ -6,7 +6,9 @@
 //
 // Back-pressure: a session reads no further request while 64 of its own are not answered yet, the
 // answer counted as given only when the kernel has taken it, or while its disc has no memory. A
-// guest that breaks the protocol, or that leaves, ends its own session and nothing else.
+// guest that breaks the protocol, that leaves, or that stops in the middle (it says half a request,
+// or does not take its answers) ends its own session and nothing else. What the volume has begun
+// for a guest that is gone is waited for; what it has not begun is withdrawn.
 #pragma once
 
 #include "head/export/payload_pool.hpp"
@@ -42,6 +44,8 @@ class Session final : nbd::Reader::Owner, nbd::Writer::Owner, PayloadPool::Waite
 
   class Owner {
    public:
+    // Its guest is gone, or has said goodbye: live() no more.
+    virtual void on_guest_gone(Session& session) noexcept = 0;
     // Nothing of it is pending any more and its socket is closed. It may be destroyed, but not from
     // inside this call.
     virtual void on_session_over(Session& session) noexcept = 0;
@@ -59,9 +63,11 @@ class Session final : nbd::Reader::Owner, nbd::Writer::Owner, PayloadPool::Waite
   void start();
   // The volume has become known.
   void on_info() noexcept;
-  // Hangs up; requests that the volume has are waited for. on_session_over() follows, perhaps from
-  // inside this call.
+  // Hangs up; requests that the volume has begun are waited for. on_session_over() follows, perhaps
+  // from inside this call.
   void end() noexcept;
+  // It has a guest.
+  bool live() const noexcept { return state_ <= State::transmission; }
   bool over() const noexcept { return state_ == State::over; }
 
  private:
@@ -101,8 +107,11 @@ class Session final : nbd::Reader::Owner, nbd::Writer::Owner, PayloadPool::Waite
   void release(Slot& slot) noexcept;
   bool must_stall() const noexcept;
 
-  void on_out_of_patience() noexcept { end(); }
+  void watch_guest() noexcept;
+  void on_out_of_patience() noexcept;
   void leave() noexcept;
+  void depart() noexcept;
+  void withdraw() noexcept;
   void finish_if_drained() noexcept;
 
   Service service_;
@@ -124,7 +133,9 @@ class Session final : nbd::Reader::Owner, nbd::Writer::Owner, PayloadPool::Waite
   unsigned at_volume_ = 0;     // Of those, submitted and not answered.
   bool stalled_ = false;       // Paused because of in_flight_max.
   bool waits_for_memory_ = false;
-  // Ends a guest that stops in the middle of the handshake, or of a payload that holds much memory.
+  iouring::Instant receiving_since_{};
+  // While it is the guest's turn: to go on with the handshake, with a payload, to take an answer.
+  // Not armed anew for each: when it fires it is found out since when the guest is waited for.
   iouring::Alarm<&Session::on_out_of_patience> patience_{*this};
 };
 

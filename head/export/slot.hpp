@@ -24,7 +24,8 @@ struct Session::Slot final : nbd::Request, nbd::Writer::Item {
   Session& session;
   PayloadPool::Lease lease;
   std::uint64_t cookie = 0;
-  iovec text{};  // An error's message, as what is sent behind its header.
+  bool at_volume = false;  // Submitted and neither answered nor withdrawn.
+  iovec text{};            // An error's message, as what is sent behind its header.
   Slot* previous = nullptr;
   Slot* next = nullptr;
 };

@@ -57,6 +57,9 @@ class Request {
   std::span<Extent> extents;
   std::uint32_t extents_filled = 0;
 
+  // Whoever asked has lost interest: what is lost on the way need not be sent again.
+  bool unwanted = false;
+
   // Stamps of the journey: the guest asked; it left the head for the tail (again, after a replay).
   iouring::Instant arrived{};
   iouring::Instant sent{};
@@ -113,6 +116,19 @@ class RequestQueue {
     first->queued_next_ = nullptr;
     --size_;
     return first;
+  }
+
+  // False when it is not in this queue. Takes as long as the queue is.
+  bool remove(Request& request) noexcept {
+    Request* before = nullptr;
+    Request* at = head_;
+    for (; at != nullptr && at != &request; at = at->queued_next_) before = at;
+    if (at == nullptr) return false;
+    (before == nullptr ? head_ : before->queued_next_) = request.queued_next_;
+    if (tail_ == &request) tail_ = before;
+    request.queued_next_ = nullptr;
+    --size_;
+    return true;
   }
 
  private:

@@ -59,6 +59,11 @@ class Volume {
   // can be, however long that takes.
   virtual void submit(Request& request) noexcept = 0;
 
+  // Nobody waits for the answer any more. True: nothing has been begun, the request is its owner's
+  // again and is not answered. False: it is, as before, though perhaps with ECANCELED.
+  // Answers nothing inside.
+  virtual bool withdraw(Request& request) noexcept = 0;
+
   // One watcher of this kind per volume.
   void watch(Watcher* watcher) noexcept { watcher_ = watcher; }
 

@@ -14,6 +14,7 @@ std::size_t size_of(std::span<const iovec> parts) noexcept {
 }  // namespace
 
 void Writer::queue(Item& item) noexcept {
+  if (idle()) last_progress_ = io_.now();
   item.next_ = nullptr;
   (head_ == nullptr ? head_ : tail_->next_) = &item;
   tail_ = &item;
@@ -72,6 +73,7 @@ void Writer::on_send(iouring::Result result) noexcept {
     stopped_ = true;
     return owner_.on_send_failed(result.res < 0 ? -result.res : EPIPE);
   }
+  last_progress_ = io_.now();
   sent_ += static_cast<std::size_t>(result.res);
   while (head_ != nullptr && !stopped_) {
     Item& first = *head_;

@@ -69,6 +69,13 @@ class Writer {
   void queue(Item& item) noexcept;
 
   bool idle() const noexcept { return head_ == nullptr; }
+  // Not idle: when bytes last left, or there were first some to leave.
+  iouring::Instant last_progress() const noexcept { return last_progress_; }
+  // Ends a pending send where it is. If bytes of it have left, the others follow; if none have, the
+  // send has failed (ECANCELED).
+  void interrupt() noexcept {
+    if (send_.pending()) io_.cancel(send_);
+  }
   // While true, the memory of queued items may be the kernel's.
   bool pending() const noexcept { return send_.pending() || flush_.pending(); }
 
@@ -95,6 +102,7 @@ class Writer {
   Item* head_ = nullptr;
   Item* tail_ = nullptr;
   std::size_t sent_ = 0;  // Of the first item: bytes that are gone.
+  iouring::Instant last_progress_{};
 
   iouring::Op<&Writer::on_flush> flush_{*this};
   iouring::Op<&Writer::on_send> send_{*this};

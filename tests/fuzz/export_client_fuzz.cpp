@@ -31,7 +31,9 @@ class Guest final : public sim::Peer {
 };
 
 struct Ending final : exports::Session::Owner {
+  unsigned gone = 0;
   unsigned times = 0;
+  void on_guest_gone(exports::Session&) noexcept override { ++gone; }
   void on_session_over(exports::Session&) noexcept override { ++times; }
 };
 
@@ -77,7 +79,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     while (!volume.waiting.empty()) volume.answer(0);
     while (io.step()) {
     }
-    require(session.over() && ending.times == 1);
+    require(session.over() && ending.gone == 1 && ending.times == 1);
   }
   require(volume.complaints.empty());
   require(pool().whole());

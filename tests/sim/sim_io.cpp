@@ -2,6 +2,8 @@
 
 #include <algorithm>
 #include <cstring>
+#include <fcntl.h>
+#include <sys/eventfd.h>
 
 namespace sim {
 
@@ -30,14 +32,16 @@ bool SimIo::step() {
     return true;
   }
   // Was it only luck that nothing happened?
-  return std::any_of(pending_.begin(), pending_.end(), [this](const Pending& op) {
-    if (op.kind == Kind::accept) return false;
-    if (op.kind == Kind::connect || op.kind == Kind::deferred) return true;
-    const Socket& socket = sockets_.at(op.socket);
-    if (op.kind == Kind::send && socket.peer->reads()) return true;
-    return op.cancelled || socket.shut || socket.broken || socket.hung_up ||
-           (op.kind != Kind::send && !socket.to_us.empty());
-  });
+  return std::any_of(pending_.begin(), pending_.end(),
+                     [this](const Pending& op) { return is_able(op); });
+}
+
+bool SimIo::is_able(const Pending& op) const {
+  if (op.cancelled || op.kind == Kind::connect || op.kind == Kind::deferred) return true;
+  if (op.kind == Kind::accept) return !knocking_.empty();
+  const Socket& socket = sockets_.at(op.socket);
+  if (socket.shut || socket.broken || socket.hung_up) return true;
+  return op.kind == Kind::send ? socket.peer->room() > 0 : !socket.to_us.empty();
 }
 
 bool SimIo::step_or_wait() {
@@ -50,7 +54,7 @@ bool SimIo::step_or_wait() {
 }
 
 std::optional<iouring::Result> SimIo::perform(const Pending& op) {
-  if (op.kind == Kind::accept) return std::nullopt;
+  if (op.kind == Kind::accept) return perform_accept();
   Socket& socket = sockets_.at(op.socket);
   if (op.kind == Kind::connect) {
     if (chance(faults.refuse)) return iouring::Result{.res = -ECONNREFUSED};
@@ -63,8 +67,30 @@ std::optional<iouring::Result> SimIo::perform(const Pending& op) {
     socket.to_us.clear();
     return iouring::Result{.res = -ECONNRESET};
   }
-  if (op.kind == Kind::send) return perform_send(op, socket);
-  return perform_recv(op, socket);
+  if (op.kind != Kind::send) return perform_recv(op, socket);
+  if (!is_able(op)) return std::nullopt;
+  return perform_send(op, socket);
+}
+
+std::optional<iouring::Result> SimIo::perform_accept() {
+  if (knocking_.empty()) return std::nullopt;
+  if (!accept_errors.empty()) {
+    const int error = accept_errors.front();
+    accept_errors.pop_front();
+    return iouring::Result{.res = -error};
+  }
+  const int fd = ::eventfd(0, EFD_CLOEXEC);  // A descriptor like others: it can be closed.
+  if (fd < 0) std::abort();
+  if (accepted_.count(fd) != 0) ++turned_away_;
+  accepted_[fd] = std::move(knocking_.front());
+  knocking_.pop_front();
+  return iouring::Result{.res = fd};
+}
+
+std::size_t SimIo::turned_away() const {
+  std::size_t count = turned_away_;
+  for (const auto& [fd, guest] : accepted_) count += ::fcntl(fd, F_GETFD) < 0 ? 1 : 0;
+  return count;
 }
 
 std::optional<iouring::Result> SimIo::perform_recv(const Pending& op, Socket& socket) {
@@ -97,19 +123,18 @@ std::optional<iouring::Result> SimIo::perform_recv(const Pending& op, Socket& so
   return iouring::Result{.res = static_cast<int>(size)};
 }
 
-std::optional<iouring::Result> SimIo::perform_send(const Pending& op, Socket& socket) {
-  if (socket.shut || socket.broken || socket.hung_up) return iouring::Result{.res = -EPIPE};
-  if (!socket.peer->reads()) return std::nullopt;
+iouring::Result SimIo::perform_send(const Pending& op, Socket& socket) {
+  if (socket.shut || socket.broken || socket.hung_up) return {.res = -EPIPE};
   Bytes all(op.from.begin(), op.from.end());
   for (std::size_t i = 0; op.message != nullptr && i < op.message->msg_iovlen; ++i) {
     const auto* base = static_cast<const std::byte*>(op.message->msg_iov[i].iov_base);
     all.insert(all.end(), base, base + op.message->msg_iov[i].iov_len);
   }
-  const std::size_t size = some_of(all.size());
+  const std::size_t size = some_of(std::min(all.size(), socket.peer->room()));
   socket.from_us.insert(socket.from_us.end(), all.begin(),
                         all.begin() + static_cast<std::ptrdiff_t>(size));
   socket.hung_up = !socket.peer->on_bytes(socket.from_us, socket.to_us);
-  return iouring::Result{.res = static_cast<int>(size)};
+  return {.res = static_cast<int>(size)};
 }
 
 }  // namespace sim

@@ -32,8 +32,8 @@ class Peer {
   virtual ~Peer() = default;
   // Bytes have come from us; it may append to `to_us`. False: it hangs up, once `to_us` is read.
   virtual bool on_bytes(Bytes& from_us, Bytes& to_us) = 0;
-  // False: what we send finds no room.
-  virtual bool reads() const { return true; }
+  // How many bytes of ours it takes before it reads again.
+  virtual std::size_t room() const { return SIZE_MAX; }
 };
 
 class SimIo final : public iouring::Io {
@@ -58,8 +58,21 @@ class SimIo final : public iouring::Io {
     return {.index = index, .direct = true};
   }
   iouring::Socket adopt(iouring::UniqueFd fd) override {
-    return {.index = fd.release(), .direct = false};
+    const iouring::Socket socket = open_tcp({}, {});
+    const auto guest = accepted_.find(fd.fd());
+    if (guest == accepted_.end()) return socket;
+    sockets_.at(socket.index).peer = std::move(guest->second);
+    accepted_.erase(guest);
+    return socket;
   }
+
+  // Somebody connects to the socket that is listened on.
+  void knock(std::unique_ptr<Peer> guest) { knocking_.push_back(std::move(guest)); }
+  // What accepting says before it succeeds again: errnos.
+  std::deque<int> accept_errors;
+  std::size_t knocking() const { return knocking_.size(); }
+  // Guests that were accepted and hung up on at once.
+  std::size_t turned_away() const;
   void connect(iouring::Completion& completion, iouring::Socket socket,
                const sockaddr_in6&) override {
     start({.completion = &completion, .kind = Kind::connect, .socket = socket.index});
@@ -149,8 +162,11 @@ class SimIo final : public iouring::Io {
     pending_.push_back(op);
   }
   std::optional<iouring::Result> perform(const Pending& op);
+  std::optional<iouring::Result> perform_accept();
+  // Could it end in a next step?
+  bool is_able(const Pending& op) const;
   std::optional<iouring::Result> perform_recv(const Pending& op, Socket& socket);
-  std::optional<iouring::Result> perform_send(const Pending& op, Socket& socket);
+  iouring::Result perform_send(const Pending& op, Socket& socket);
   std::size_t some_of(std::size_t bytes) {
     return bytes > 1 && chance(faults.partial) ? 1 + pick(bytes) : bytes;
   }
@@ -162,6 +178,9 @@ class SimIo final : public iouring::Io {
   int next_socket_ = 1'000'000;
   std::map<int, Socket> sockets_;
   std::vector<Pending> pending_;
+  std::deque<std::unique_ptr<Peer>> knocking_;
+  std::map<int, std::unique_ptr<Peer>> accepted_;  // By a real descriptor, until adopted.
+  std::size_t turned_away_ = 0;
   Bytes lent_;
 };
 
