@@ -312,11 +312,12 @@ void Session::end() noexcept {
 }
 
 void Session::withdraw() noexcept {
-  for (Slot* slot = slots_; slot != nullptr; slot = slot->next)
-    if (slot->at_volume && service_.volume.withdraw(*slot)) {
-      slot->at_volume = false;
-      --at_volume_;
-    }
+  for (Slot* at = slots_; at != nullptr;) {
+    Slot& slot = *std::exchange(at, at->next);
+    if (!slot.at_volume || !service_.volume.withdraw(slot)) continue;
+    --at_volume_;
+    release(slot);
+  }
 }
 
 void Session::finish_if_drained() noexcept {

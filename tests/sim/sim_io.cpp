@@ -87,6 +87,10 @@ std::optional<iouring::Result> SimIo::perform_accept() {
   return iouring::Result{.res = fd};
 }
 
+void SimIo::hang_up(const Peer& peer) {
+  for (auto& [index, socket] : sockets_) socket.hung_up |= socket.peer.get() == &peer;
+}
+
 std::size_t SimIo::turned_away() const {
   std::size_t count = turned_away_;
   for (const auto& [fd, guest] : accepted_) count += ::fcntl(fd, F_GETFD) < 0 ? 1 : 0;

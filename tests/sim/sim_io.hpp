@@ -71,6 +71,8 @@ class SimIo final : public iouring::Io {
   // What accepting says before it succeeds again: errnos.
   std::deque<int> accept_errors;
   std::size_t knocking() const { return knocking_.size(); }
+  // Whoever is at the other end of a socket of ours leaves.
+  void hang_up(const Peer& peer);
   // Guests that were accepted and hung up on at once.
   std::size_t turned_away() const;
   void connect(iouring::Completion& completion, iouring::Socket socket,
