@@ -100,7 +100,7 @@ class Serving final : Export::Owner {
     }
     data = volume.data;
     stats::DiscStats stats;
-    exports::PayloadPool pool(0);
+    exports::PayloadPool pool(*ring, 0);
     Export served(*ring, "disk", volume, stats, std::chrono::seconds(1), pool,
                   exports::open_listener(folder / "run", "disk", {}), *this);
     ready.set_value({});

@@ -93,7 +93,7 @@ class World final : Export::Owner, disc::Disc::Owner, disc::Patience::Owner {
   bool silent = false;
   sim::SimIo io;
   nbd::ConnectionOptions connection;
-  PayloadPool pool{0};
+  PayloadPool pool{io, 0};
   const std::shared_ptr<stats::DiscStats> stats = std::make_shared<stats::DiscStats>();
   std::optional<disc::Patience> patience;
   std::optional<disc::Disc> disc;

@@ -65,7 +65,7 @@ class World final : Export::Owner {
   sim::SimIo io;
   tests::MemoryVolume volume{1 << 20};
   stats::DiscStats stats;
-  PayloadPool pool{0};
+  PayloadPool pool{io, 0};
   std::optional<Export> served;
   bool closing = false;
   int closed = 0;

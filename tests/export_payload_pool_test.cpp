@@ -1,4 +1,6 @@
+// Memory for requests: what leases are made of, who may have how much, and who comes when.
 #include "head/export/payload_pool.hpp"
+#include "tests/sim/sim_io.hpp"
 
 #include <catch2/catch.hpp>
 
@@ -8,9 +10,12 @@
 #include <random>
 #include <vector>
 
-using head::exports::PayloadPool;
+using namespace head::exports;
+using namespace std::chrono_literals;
 
 namespace {
+
+constexpr std::uint32_t kib = 1024, mib = 1024 * kib;
 
 struct Held {
   PayloadPool::Lease lease;
@@ -39,12 +44,16 @@ bool is_intact(const Held& held) {
   return true;
 }
 
-// A guest of one disc: asks for memory, holds it, and gives it back in any order.
-class Guest final : public PayloadPool::Waiter {
+// A session: asks for memory, one request after the other, and gives it back in any order.
+class Guest final : public PayloadPool::Lessee {
  public:
-  explicit Guest(PayloadPool& pool) : account(pool) {}
+  explicit Guest(PayloadPool::Account& account) : Lessee(account) {}
+  ~Guest() {
+    give_up();
+    while (!held.empty()) give_back_one(0);
+  }
 
-  void ask(std::uint32_t payload, unsigned char mark) {
+  void ask(std::uint32_t payload, unsigned char mark = 1) {
     wanted.push_back({payload, mark});
     if (!waiting) go_on();
   }
@@ -53,16 +62,16 @@ class Guest final : public PayloadPool::Waiter {
     keep(lease);
     go_on();
   }
-  void give_back(std::size_t which) {
+  void give_back_one(std::size_t which) {
     const Held one = held[which];
     intact = intact && is_intact(one);
     held.erase(held.begin() + static_cast<std::ptrdiff_t>(which));
-    account.give_back(one.lease);
+    give_back(one.lease);
   }
 
-  PayloadPool::Account account;
   std::deque<std::pair<std::uint32_t, unsigned char>> wanted;
   std::vector<Held> held;
+  std::size_t served = 0;
   bool waiting = false;
   bool intact = true;
 
@@ -72,112 +81,227 @@ class Guest final : public PayloadPool::Waiter {
              size_of(lease) == wanted.front().first;  // In order, and whole.
     held.push_back({lease, wanted.front().second});
     wanted.pop_front();
+    ++served;
     fill(held.back());
   }
   void go_on() {
     PayloadPool::Lease lease;
     while (!waiting && !wanted.empty()) {
-      if (account.take(wanted.front().first, lease)) {
+      if (take(wanted.front().first, lease)) {
         keep(lease);
       } else {
         waiting = true;
-        account.wait(*this, wanted.front().first);
+        wait(wanted.front().first);
       }
     }
   }
 };
 
+struct World {
+  explicit World(std::size_t bytes = 0) : pool(io, bytes) {}
+  ~World() {
+    for (auto& guest : guests) guest->give_up();
+    guests.clear();
+    CHECK(pool.whole());
+  }
+
+  // A session of a disc of its own.
+  Guest& guest() { return guest_of(accounts.emplace_back(pool)); }
+  Guest& guest_of(PayloadPool::Account& account) {
+    return *guests.emplace_back(std::make_unique<Guest>(account));
+  }
+
+  sim::SimIo io{1, {}, [] { return nullptr; }};
+  PayloadPool pool;
+  std::deque<PayloadPool::Account> accounts;
+  std::vector<std::unique_ptr<Guest>> guests;
+};
+
 }  // namespace
 
 TEST_CASE("A lease is as large as asked, in few parts", "[export]") {
-  PayloadPool pool(0);
-  Guest guest(pool);
+  World world;
+  Guest& guest = world.guest();
   const auto parts = [&](std::uint32_t payload) {
-    PayloadPool::Lease lease;
-    REQUIRE(guest.account.take(payload, lease));
-    CHECK(size_of(lease) == payload);
-    const std::size_t count = lease.parts.size();
-    guest.account.give_back(lease);
+    guest.ask(payload);
+    REQUIRE(guest.held.size() == 1);
+    CHECK(size_of(guest.held[0].lease) == payload);
+    const std::size_t count = guest.held[0].lease.parts.size();
+    guest.give_back_one(0);
     return count;
   };
   CHECK(parts(0) == 0);
   CHECK(parts(1) == 1);
   CHECK(parts(4096) == 1);
   CHECK(parts(4097) == 2);
-  CHECK(parts(60 << 10) == 15);
-  CHECK(parts((60 << 10) + 1) == 1);
-  CHECK(parts(64 << 10) == 1);
-  CHECK(parts(1 << 20) == 16);
-  CHECK(parts(32 << 20) == 512);
-  CHECK(pool.whole());
-}
-
-TEST_CASE("The largest request fits the smallest pool", "[export]") {
-  PayloadPool pool(1);
-  PayloadPool::Account account(pool);
-  PayloadPool::Lease lease;
-  REQUIRE(account.take(PayloadPool::payload_max, lease));
-  account.give_back(lease);
-  CHECK(pool.whole());
-}
-
-TEST_CASE("A large request is not overtaken by small ones of its disc", "[export]") {
-  PayloadPool pool(0);
-  Guest guest(pool);
-  guest.ask(4096, 1);
-  guest.ask(PayloadPool::payload_max, 2);  // More than the share: not while something is held.
-  for (unsigned char i = 0; i < 10; ++i) guest.ask(4096, 3);
-  CHECK(guest.held.size() == 1);
-  guest.give_back(0);
-  REQUIRE(guest.held.size() == 1);
-  CHECK(guest.held[0].mark == 2);
-  guest.give_back(0);
-  CHECK(guest.held.size() == 10);
-  while (!guest.held.empty()) guest.give_back(0);
+  CHECK(parts(60 * kib) == 15);
+  CHECK(parts(60 * kib + 1) == 1);
+  CHECK(parts(64 * kib) == 1);
+  CHECK(parts(1 * mib) == 16);
+  CHECK(parts(32 * mib) == 512);
+  CHECK(world.pool.whole());
   CHECK(guest.intact);
 }
 
-TEST_CASE("A disc that gives nothing back leaves the others their memory", "[export]") {
-  PayloadPool pool(64 << 20);
-  Guest stuck(pool), other(pool);
-  for (int i = 0; i < 1000; ++i) stuck.ask(1 << 20, 1);
-  CHECK(stuck.held.size() == 15);  // A quarter of 64 MiB, less the cells.
-  for (int i = 0; i < 15; ++i) other.ask(1 << 20, 2);
-  CHECK(other.held.size() == 15);
-  while (!other.held.empty()) other.give_back(0);
-
-  stuck.account.give_up(stuck);
-  stuck.wanted.clear();
-  while (!stuck.held.empty()) stuck.give_back(0);
-  CHECK(pool.whole());
+TEST_CASE("The more there is, the more may be taken, and what is owed is left", "[export]") {
+  const auto seed = GENERATE(range(0u, 300u));
+  CAPTURE(seed);
+  std::mt19937_64 random(seed);
+  const auto below = [&](std::size_t n) { return random() % n; };
+  Claim claim{.held = below(2) * below(8 * mib),
+              .together = 0,
+              .wanted = 1 + below(below(2) == 0 ? 64 * kib : 32 * mib),
+              .guaranteed = 4096u << below(8),
+              .free = below(64 * mib),
+              .owed = below(8 * mib),
+              .may_exceed = below(2) == 0};
+  claim.together = claim.held + below(2) * below(8 * mib);
+  const Grant now = judge(claim);
+  Claim other = claim;
+  other.free += below(mib);
+  if (now != Grant::no) CHECK(judge(other) != Grant::no);
+  other = claim;
+  other.held = other.together = 0;
+  if (now != Grant::no) CHECK(judge(other) != Grant::no);  // Who holds less has no worse chances.
+  if (claim.held + claim.wanted <= claim.guaranteed)
+    CHECK(now == Grant::share);
+  else if (now != Grant::no)
+    CHECK(claim.free >= claim.wanted + claim.owed);
+  if (now == Grant::excess) CHECK((claim.may_exceed && claim.held == 0));
 }
 
-TEST_CASE("Discs that wait for memory take turns", "[export]") {
-  PayloadPool pool(0);
-  std::vector<std::unique_ptr<Guest>> guests;
-  for (int i = 0; i < 6; ++i) guests.push_back(std::make_unique<Guest>(pool));
-  for (auto& guest : guests)
-    for (int i = 0; i < 4; ++i) guest->ask(8 << 20, 7);  // One each is all that the share allows.
-  const auto holding = [&] {
-    std::size_t count = 0;
-    for (auto& guest : guests) count += guest->held.size();
-    return count;
+TEST_CASE("Guarantees are an eighth of the pool at most, or a small request each", "[export]") {
+  for (const std::size_t sessions : {0u, 1u, 2u, 3u, 16u, 1000u, 2048u})
+    CHECK(guarantee(64 * mib, sessions, 4096) * sessions <= 8 * mib);
+  CHECK(guarantee(64 * mib, 2048, 4096) == 4096);
+  CHECK(guarantee(64 * mib, 100'000, 4096) == 4096);
+}
+
+TEST_CASE("The largest request is served in the smallest pool, whatever is owed", "[export]") {
+  World world;
+  for (int i = 0; i < 3000; ++i) world.guest();
+  Guest& large = world.guest();
+  large.ask(32 * mib);
+  CHECK(large.held.size() == 1);
+  Guest& next = world.guest();  // One at a time.
+  next.ask(32 * mib);
+  CHECK(next.held.empty());
+  large.give_back_one(0);
+  CHECK(next.held.size() == 1);
+}
+
+TEST_CASE("A disc that gives nothing back leaves the others their memory", "[export]") {
+  World world(64 * mib);
+  PayloadPool::Account dead(world.pool);
+  std::vector<Guest*> stuck;
+  for (int i = 0; i < 4; ++i) stuck.push_back(&world.guest_of(dead));
+  for (int i = 0; i < 64; ++i)
+    for (Guest* guest : stuck) guest->ask(1 * mib);
+  std::size_t held = 0;
+  for (const Guest* guest : stuck) held += guest->held.size();
+  CHECK(held >= 12);
+  CHECK(held <= 16);  // A quarter.
+
+  Guest& other = world.guest();
+  for (int i = 0; i < 10; ++i) other.ask(1 * mib);
+  CHECK(other.held.size() == 10);
+  world.guests.clear();
+}
+
+TEST_CASE("Everybody is served in the end, even when greedy ones never give back", "[export]") {
+  const auto seed = GENERATE(range(0u, 40u));
+  CAPTURE(seed);
+  std::mt19937 random(seed);
+  const auto below = [&](std::size_t n) {
+    return std::uniform_int_distribution<std::size_t>(0, n - 1)(random);
   };
-  CHECK(holding() == 3);
-  // Whoever gives back goes behind those that had nothing yet.
-  for (const std::size_t i : {0u, 1u, 2u}) {
-    guests[i]->give_back(0);
-    CHECK(guests[i + 3]->held.size() == 1);
+  World world(64 * mib);
+  const std::size_t greedy = 1 + below(200), live = 50;
+  for (std::size_t i = 0; i < greedy + live; ++i) world.guest();
+  constexpr std::uint32_t greedy_sizes[] = {4 * kib, 16 * kib, 128 * kib,
+                                            1 * mib, 8 * mib,  32 * mib};
+  for (std::size_t i = 0; i < greedy; ++i)
+    for (int request = 0; request < 64; ++request)
+      world.guests[i]->ask(greedy_sizes[below(std::size(greedy_sizes))]);
+
+  // No more than is guaranteed to each of so many.
+  constexpr std::uint32_t sizes[] = {0, 512, 4 * kib, 8 * kib, 16 * kib};
+  std::size_t asked = 0;
+  for (int step = 0; step < 3000; ++step) {
+    Guest& guest = *world.guests[greedy + below(live)];
+    if (guest.wanted.size() < 4 && below(2) == 0) {
+      guest.ask(sizes[below(std::size(sizes))], static_cast<unsigned char>(1 + step % 250));
+      ++asked;
+    } else if (!guest.held.empty()) {
+      guest.give_back_one(below(guest.held.size()));
+    }
   }
-  guests[3]->give_back(0);
-  CHECK(guests[0]->held.size() == 1);
-  for (unsigned rounds = 0; holding() > 0; ++rounds) {
-    REQUIRE(rounds < 100);
-    for (auto& guest : guests)
-      if (!guest->held.empty()) guest->give_back(0);
+  // Nobody waits for others: only for its own.
+  for (std::size_t i = greedy; i < greedy + live; ++i) {
+    Guest& guest = *world.guests[i];
+    CHECK((guest.wanted.empty() || !guest.held.empty()));
+    while (!guest.held.empty()) guest.give_back_one(0);
+    CHECK(guest.wanted.empty());
+    while (!guest.held.empty()) guest.give_back_one(0);
+    CHECK(guest.intact);
   }
-  for (auto& guest : guests) CHECK(guest->wanted.empty());
-  CHECK(pool.whole());
+  std::size_t served = 0;
+  for (std::size_t i = greedy; i < greedy + live; ++i) served += world.guests[i]->served;
+  CHECK(served == asked);
+}
+
+TEST_CASE("A large request is served although others never stop", "[export]") {
+  World world;
+  std::vector<Guest*> busy;
+  for (int i = 0; i < 100; ++i) busy.push_back(&world.guest());
+  Guest& large = world.guest();
+  std::mt19937 random(7);
+  const auto work = [&] {
+    Guest& guest = *busy[random() % busy.size()];
+    if (guest.wanted.size() < 3) guest.ask(512 * kib);
+    if (guest.held.size() > 1 || (!guest.held.empty() && random() % 2 == 0)) guest.give_back_one(0);
+    world.io.step();
+  };
+  for (int i = 0; i < 2000; ++i) work();
+  large.ask(32 * mib);
+  const auto rounds = [&](int most) {
+    std::size_t before = 0, after = 0;
+    for (const Guest* guest : busy) before += guest->served;
+    for (int i = 0; i < most && large.held.empty(); ++i) {
+      world.io.advance(200us);
+      work();
+    }
+    for (const Guest* guest : busy) after += guest->served;
+    return after - before;
+  };
+  CHECK(rounds(500) > 0);  // The others are not held up meanwhile.
+  CHECK(large.held.empty());
+  rounds(60'000);
+  REQUIRE(large.held.size() == 1);
+  large.give_back_one(0);
+}
+
+TEST_CASE("Who waits is asked in rotation, nobody for ever behind a large one", "[export]") {
+  World world(64 * mib);
+  Guest& dead = world.guest();
+  dead.ask(32 * mib);
+  REQUIRE(dead.held.size() == 1);
+  Guest& large = world.guest();
+  large.ask(32 * mib);  // Waits as long as the tail of `dead` is away.
+  REQUIRE(large.held.empty());
+  std::vector<Guest*> others;
+  for (int i = 0; i < 100; ++i) others.push_back(&world.guest());
+  for (int round = 0; round < 20; ++round)
+    for (Guest* guest : others) guest->ask(256 * kib);
+  for (int i = 0; i < 40'000; ++i) {
+    world.io.advance(1ms);
+    Guest& guest = *others[static_cast<std::size_t>(i) % others.size()];
+    if (!guest.held.empty()) guest.give_back_one(0);
+  }
+  for (const Guest* guest : others) CHECK(guest->served == 20);
+  CHECK(large.held.empty());
+  dead.give_back_one(0);
+  CHECK(large.held.size() == 1);
 }
 
 TEST_CASE("Leases never overlap, and everybody is served in the end", "[export]") {
@@ -187,21 +311,21 @@ TEST_CASE("Leases never overlap, and everybody is served in the end", "[export]"
   const auto below = [&](std::size_t n) {
     return std::uniform_int_distribution<std::size_t>(0, n - 1)(random);
   };
-  PayloadPool pool(0);
-  std::vector<std::unique_ptr<Guest>> guests;
-  for (int i = 0; i < 5; ++i) guests.push_back(std::make_unique<Guest>(pool));
+  World world;
+  for (int i = 0; i < 5; ++i) world.guest();
+  auto& guests = world.guests;
 
-  constexpr std::uint32_t sizes[] = {0, 4096, 4096, 4096, 8192, 65536, 100000, 1 << 20, 4 << 20};
+  constexpr std::uint32_t sizes[] = {0, 4096, 4096, 4096, 8192, 65536, 100000, 1 * mib, 4 * mib};
   for (int step = 0; step < 600; ++step) {
     Guest& guest = *guests[below(guests.size())];
     const bool more = guest.wanted.size() < 4 && below(100) < 55;
     if (more) guest.ask(sizes[below(std::size(sizes))], static_cast<unsigned char>(1 + step % 250));
-    if (!more && !guest.held.empty()) guest.give_back(below(guest.held.size()));
+    if (!more && !guest.held.empty()) guest.give_back_one(below(guest.held.size()));
   }
-  for (unsigned rounds = 0; !pool.whole(); ++rounds) {
+  for (unsigned rounds = 0; !world.pool.whole(); ++rounds) {
     REQUIRE(rounds < 10000);
     for (auto& guest : guests)
-      if (!guest->held.empty()) guest->give_back(below(guest->held.size()));
+      if (!guest->held.empty()) guest->give_back_one(below(guest->held.size()));
   }
   for (auto& guest : guests) {
     CHECK(guest->intact);

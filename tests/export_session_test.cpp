@@ -283,6 +283,34 @@ struct Ending final : Session::Owner {
   void on_session_over(Session&) noexcept override { ++times; }
 };
 
+// Other sessions, which have all the memory there is.
+class Hogs {
+ public:
+  explicit Hogs(PayloadPool& pool) : account_(pool) {}
+  ~Hogs() { let_go(); }
+
+  void fill() {
+    do {
+      all_.push_back(std::make_unique<Hog>(account_));
+    } while (all_.back()->take(4096, all_.back()->lease));
+  }
+  void let_go() {
+    for (const auto& hog : all_)
+      if (hog->lease.cell != nullptr) hog->give_back(hog->lease);
+    all_.clear();
+  }
+  bool any() const { return !all_.empty(); }
+
+ private:
+  struct Hog final : PayloadPool::Lessee {
+    using Lessee::Lessee;
+    void on_memory(const PayloadPool::Lease&) noexcept override {}
+    PayloadPool::Lease lease;
+  };
+  PayloadPool::Account account_;
+  std::vector<std::unique_ptr<Hog>> all_;
+};
+
 struct World {
   World(std::uint64_t seed, sim::Faults faults, Manners manners)
       : io(seed, faults, [] { return nullptr; }) {
@@ -299,9 +327,8 @@ struct World {
 
   // Runs until the session is over. `errors`: how many of the volume's answers are EIO.
   void run(double errors, unsigned unknown_for, unsigned hogged_for) {
-    PayloadPool::Account hog(pool);
-    PayloadPool::Lease hogged;
-    if (hogged_for > 0) REQUIRE(hog.take(PayloadPool::payload_max - (256 << 10), hogged));
+    Hogs hogs(pool);
+    if (hogged_for > 0) hogs.fill();
     volume.known = unknown_for == 0;
     session->start();
     for (unsigned step = 1; !session->over(); ++step) {
@@ -312,8 +339,8 @@ struct World {
         session->on_info();
         moved = true;
       }
-      if (hogged.cell != nullptr && (step >= hogged_for || !moved)) {
-        hog.give_back(std::exchange(hogged, {}));
+      if (hogs.any() && (step >= hogged_for || !moved)) {
+        hogs.let_go();
         moved = true;
       }
       if (!volume.waiting.empty() && (!moved || io.chance(0.3))) {
@@ -323,7 +350,7 @@ struct World {
       REQUIRE(moved);  // Somebody would wait for ever.
       most_in_flight = std::max<std::size_t>(most_in_flight, stats.in_flight);
     }
-    if (hogged.cell != nullptr) hog.give_back(hogged);
+    hogs.let_go();
     while (io.step()) {
     }
   }
@@ -336,7 +363,7 @@ struct World {
   Seen seen;
   sim::SimIo io;
   stats::DiscStats stats;
-  PayloadPool pool{0};
+  PayloadPool pool{io, 0};
   PayloadPool::Account memory{pool};
   Ending ending;
   std::unique_ptr<Session> session;
@@ -408,12 +435,8 @@ TEST_CASE("What a guest waits for memory counts as its request's time", "[export
   Manners manners;
   manners.nonsense = 0;
   World world(3, {.partial = 0.0, .stall = 0.0}, manners);
-  PayloadPool::Account hog(world.pool);
-  PayloadPool::Lease hogged;
-  REQUIRE(hog.take(PayloadPool::payload_max, hogged));
-  PayloadPool::Account others(world.pool);
-  std::vector<PayloadPool::Lease> rest;
-  for (PayloadPool::Lease lease; others.take(0, lease);) rest.push_back(lease);
+  Hogs hogs(world.pool);
+  hogs.fill();
   world.session->start();
   while (world.io.step()) {
   }
@@ -422,8 +445,7 @@ TEST_CASE("What a guest waits for memory counts as its request's time", "[export
   REQUIRE(world.stats.in_flight < Session::in_flight_max);
   const auto then = world.io.now();
   world.io.advance(std::chrono::seconds(1));
-  hog.give_back(hogged);
-  for (const auto& lease : rest) others.give_back(lease);
+  hogs.let_go();
   while (world.io.step()) {
   }
   REQUIRE(world.volume.waiting.size() > before);

@@ -135,7 +135,7 @@ class LoopThread::Work final : disc::Patience::Owner {
   void run(std::promise<void>& started) {
     try {
       loop_ = options_.make_loop();
-      pool_ = std::make_unique<exports::PayloadPool>(options_.payload_memory);
+      pool_ = std::make_unique<exports::PayloadPool>(*loop_, options_.payload_memory);
       patience_.emplace(*loop_, static_cast<disc::Patience::Owner&>(*this));
     } catch (...) {
       loop_.reset();

@@ -1,237 +1,203 @@
 #include "head/export/payload_pool.hpp"
 
 #include <algorithm>
-#include <bit>
 #include <cassert>
-#include <cerrno>
-#include <string>
-#include <sys/mman.h>
-#include <system_error>
 #include <utility>
 
 namespace head::exports {
+namespace {
 
-PayloadPool::PayloadPool(std::size_t bytes)
-    : pages_((std::max(bytes, smallest) + page_size - 1) / page_size) {
-  void* memory = ::mmap(nullptr, size(), PROT_READ | PROT_WRITE,
-                        MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-  if (memory == MAP_FAILED)
-    throw std::system_error(errno, std::generic_category(),
-                            "reserving " + std::to_string(size() >> 20) +
-                                " MiB for the payloads of requests; lower the memory in head.toml");
-  arena_ = static_cast<std::byte*>(memory);
-  free_pages_.reserve(pages_.size());
-  // The last is taken first: what was used a moment ago is used again.
-  for (std::size_t i = pages_.size(); i > 0; --i)
-    free_pages_.push_back(static_cast<std::uint32_t>(i - 1));
-}
+// So many are asked at a time; then others have the thread for a round.
+constexpr std::size_t asked_at_a_time = 32;
+
+}  // namespace
+
+PayloadPool::PayloadPool(iouring::Io& io, std::size_t bytes)
+    : io_(io), arena_(std::max(bytes, smallest)) {}
 
 PayloadPool::~PayloadPool() {
-  assert(whole() && first_ == nullptr);
-  ::munmap(arena_, size());
+  assert(whole() && lessees_.empty());
+  io_.disarm(go_on_);
+  io_.disarm(turn_);
 }
 
-PayloadPool::Plan PayloadPool::plan(std::uint32_t payload) noexcept {
-  Plan plan;
-  plan.pages = payload / page_size;
-  plan.blocks = (payload % page_size + block_size - 1) / block_size;
-  if (plan.blocks == page_size / block_size) {
-    ++plan.pages;
-    plan.blocks = 0;
-  }
-  plan.list = plan.parts() > inline_parts;
-  return plan;
+std::size_t PayloadPool::cost(std::uint32_t payload) noexcept {
+  return (payload + block_size - 1) / block_size * block_size + PayloadArena::cell_size;
 }
 
-bool PayloadPool::fits(const Plan& plan) const noexcept {
-  std::size_t pages = plan.pages + (plan.list ? 1 : 0);
-  if (plan.blocks > blocks_.free) ++pages;
-  if (cells_.free == 0) ++pages;
-  return pages <= free_pages_.size();
+std::size_t PayloadPool::owed_to(const Lessee& who) const noexcept {
+  return guarantee_ - std::min(guarantee_, who.held_);
 }
 
-PayloadPool::Lease PayloadPool::lease(std::uint32_t payload) noexcept {
-  const Plan plan = PayloadPool::plan(payload);
-  assert(fits(plan));
-  Lease lease{.cell = take_piece(cells_), .parts = {}, .payload = payload};
-  void* list = plan.list ? take_page() : lease.cell + cell_room;
-  lease.parts = {static_cast<iovec*>(list), plan.parts()};
+Grant PayloadPool::judge(const Lessee& who, std::uint32_t payload) const noexcept {
+  if (!arena_.fits(payload)) return Grant::no;
+  const Claim claim{
+      .held = who.held_,
+      .together = who.account_.held_,
+      .wanted = cost(payload),
+      .guaranteed = guarantee_,
+      .free = arena_.free(),
+      // With very many sessions not all of them are owed something.
+      .owed = std::min(owed_ - owed_to(who), size() / 8),
+      .may_exceed = exceeding_ == nullptr,
+  };
+  const bool modest = claim.held + claim.wanted <= guarantee_;
+  if (preferred_ != nullptr && preferred_ != &who && !modest) return Grant::no;
+  return exports::judge(claim);
+}
 
-  std::size_t left = payload;
-  for (std::size_t i = 0; i < plan.parts(); ++i) {
-    const bool page = i < plan.pages;
-    const std::size_t room = page ? page_size : block_size;
-    lease.parts[i] = {.iov_base = page ? take_page() : take_piece(blocks_),
-                      .iov_len = std::min(room, left)};
-    left -= lease.parts[i].iov_len;
-  }
-  assert(left == 0);
+PayloadPool::Lease PayloadPool::grant(Lessee& who, std::uint32_t payload, Grant how) noexcept {
+  owed_ -= owed_to(who);
+  who.held_ += cost(payload);
+  who.account_.held_ += cost(payload);
+  owed_ += owed_to(who);
+  const Lease lease = arena_.lease(payload);
+  if (how == Grant::excess) exceeding_ = lease.cell;
   return lease;
 }
 
-void PayloadPool::give_back(const Lease& lease) noexcept {
-  const Plan plan = PayloadPool::plan(lease.payload);
-  for (std::size_t i = 0; i < plan.parts(); ++i) {
-    auto* memory = static_cast<std::byte*>(lease.parts[i].iov_base);
-    i < plan.pages ? return_page(memory) : return_piece(blocks_, memory);
+// When a session has come or gone.
+void PayloadPool::divide() noexcept {
+  const std::size_t each = guarantee(size(), lessees_.size(), block_size) + PayloadArena::cell_size;
+  if (each == guarantee_) return;
+  guarantee_ = each;
+  owed_ = 0;
+  for (const Lessee* lessee : lessees_) owed_ += owed_to(*lessee);
+}
+
+// ---- Who waits ----------------------------------------------------------------------------------
+
+// There is more memory than before.
+void PayloadPool::ask_all() noexcept {
+  unasked_ = waiting_;
+  ask_some();
+}
+
+// Whoever is served may give memory back at once, and then all are asked again, by this loop.
+void PayloadPool::ask_some() noexcept {
+  if (asking_) return;
+  asking_ = true;
+  for (std::size_t asked = 0; unasked_ > 0 && asked < asked_at_a_time; ++asked) {
+    --unasked_;
+    Lessee& who = *first_;
+    remove(who);
+    const Grant how = judge(who, who.payload_);
+    if (how == Grant::no) {
+      push(who);
+      continue;
+    }
+    if (preferred_ == &who) {
+      preferred_ = nullptr;
+      preferred_time_ = preferred_time_min;
+      unasked_ = waiting_;
+    }
+    who.on_memory(grant(who, who.payload_, how));
   }
-  if (plan.list) return_page(reinterpret_cast<std::byte*>(lease.parts.data()));
-  return_piece(cells_, lease.cell);
+  asking_ = false;
+  if (unasked_ > 0) io_.arm(go_on_, io_.now());
 }
 
-// Takes turns between the accounts, as far as the memory goes. Whoever is served may give memory
-// back at once; the loop sees it.
-void PayloadPool::serve() noexcept {
-  if (serving_) return;
-  serving_ = true;
-  while (first_ != nullptr) {
-    Account& account = *first_;
-    Waiter* waiter = account.first_;
-    const bool due = waiter != nullptr && account.keeps_to_share(waiter->payload_);
-    if (due && !fits(plan(waiter->payload_))) break;
-
-    first_ = account.next_;
-    if (first_ == nullptr) last_ = nullptr;
-    account.next_ = nullptr;
-    account.queued_ = false;
-    if (!due) continue;
-
-    account.first_ = waiter->next_;
-    if (account.first_ == nullptr) account.last_ = nullptr;
-    waiter->next_ = nullptr;
-    account.held_ += waiter->payload_ + cell_size;
-    const Lease granted = lease(waiter->payload_);
-    account.queue();  // Behind the others.
-    waiter->on_memory(granted);
+void PayloadPool::on_turn() noexcept {
+  if (waiting_ == 0) {
+    preferred_time_ = preferred_time_min;
+    return;
   }
-  serving_ = false;
-}
-
-std::byte* PayloadPool::take_page() noexcept {
-  assert(!free_pages_.empty());
-  const std::uint32_t index = free_pages_.back();
-  free_pages_.pop_back();
-  return arena_ + std::size_t{index} * page_size;
-}
-
-void PayloadPool::return_page(std::byte* memory) noexcept {
-  free_pages_.push_back(index_of(memory));
-}
-
-std::byte* PayloadPool::take_piece(Pieces& pieces) noexcept {
-  if (pieces.first == none) {
-    const std::uint32_t index = index_of(take_page());
-    Page& page = pages_[index];
-    page.kind = pieces.kind;
-    page.pieces_free = pieces.per_page;
-    page.free = {};
-    for (std::size_t i = 0; i < pieces.per_page; ++i) page.free[i / 64] |= 1ull << i % 64;
-    pieces.free += pieces.per_page;
-    link(pieces, index);
+  if (preferred_ != nullptr) {
+    remove(*preferred_);
+    push(*std::exchange(preferred_, nullptr));  // The others first, the next time.
+    preferred_time_ = std::min<iouring::Duration>(2 * preferred_time_, preferred_time_max);
+  } else {
+    // What others hold comes back to them; then they are among those who hold nothing.
+    for (Lessee* at = first_; at != nullptr && preferred_ == nullptr; at = at->next_)
+      if (at->held_ == 0) preferred_ = at;
   }
-  const std::uint32_t index = pieces.first;
-  Page& page = pages_[index];
-  const std::size_t word = page.free[0] != 0 ? 0 : 1;
-  const auto bit = static_cast<std::size_t>(std::countr_zero(page.free[word]));
-  page.free[word] &= page.free[word] - 1;
-  --pieces.free;
-  if (--page.pieces_free == 0) unlink(pieces, index);
-  return arena_ + index * page_size + (word * 64 + bit) * pieces.size;
+  io_.arm(turn_, io_.now() + (preferred_ != nullptr ? 1 : 9) * preferred_time_);
+  ask_all();
 }
 
-void PayloadPool::return_piece(Pieces& pieces, std::byte* memory) noexcept {
-  const std::uint32_t index = index_of(memory);
-  Page& page = pages_[index];
-  const std::size_t piece = static_cast<std::size_t>(memory - arena_) % page_size / pieces.size;
-  assert(page.kind == pieces.kind && (page.free[piece / 64] >> piece % 64 & 1) == 0);
-  page.free[piece / 64] |= 1ull << piece % 64;
-  ++pieces.free;
-  if (page.pieces_free++ == 0) link(pieces, index);
-  if (page.pieces_free < pieces.per_page) return;
-
-  unlink(pieces, index);
-  pieces.free -= pieces.per_page;
-  page.kind = Kind::page;
-  free_pages_.push_back(index);
+void PayloadPool::push(Lessee& who) noexcept {
+  who.waits_ = true;
+  who.previous_ = last_;
+  who.next_ = nullptr;
+  (last_ == nullptr ? first_ : last_->next_) = &who;
+  last_ = &who;
+  ++waiting_;
 }
 
-void PayloadPool::link(Pieces& pieces, std::uint32_t index) noexcept {
-  pages_[index].previous = none;
-  pages_[index].next = pieces.first;
-  if (pieces.first != none) pages_[pieces.first].previous = index;
-  pieces.first = index;
+void PayloadPool::push_front(Lessee& who) noexcept {
+  who.waits_ = true;
+  who.previous_ = nullptr;
+  who.next_ = first_;
+  (first_ == nullptr ? last_ : first_->previous_) = &who;
+  first_ = &who;
+  ++waiting_;
 }
 
-void PayloadPool::unlink(Pieces& pieces, std::uint32_t index) noexcept {
-  const Page& page = pages_[index];
-  (page.previous == none ? pieces.first : pages_[page.previous].next) = page.next;
-  if (page.next != none) pages_[page.next].previous = page.previous;
+void PayloadPool::remove(Lessee& who) noexcept {
+  (who.previous_ == nullptr ? first_ : who.previous_->next_) = who.next_;
+  (who.next_ == nullptr ? last_ : who.next_->previous_) = who.previous_;
+  who.waits_ = false;
+  --waiting_;
 }
 
-std::uint32_t PayloadPool::index_of(const std::byte* memory) const noexcept {
-  return static_cast<std::uint32_t>(static_cast<std::size_t>(memory - arena_) / page_size);
+// ---- A session ----------------------------------------------------------------------------------
+
+PayloadPool::Lessee::Lessee(Account& account) : account_(account) {
+  PayloadPool& pool = account_.pool_;
+  place_ = pool.lessees_.size();
+  pool.lessees_.push_back(this);
+  pool.owed_ += pool.guarantee_;
+  pool.divide();
 }
 
-PayloadPool::Account::Account(PayloadPool& pool) noexcept : pool_(pool), share_(pool.size() / 4) {}
-
-PayloadPool::Account::~Account() {
-  assert(held_ == 0 && first_ == nullptr);
-  if (!queued_) return;  // A waiter may have given up since.
-  Account* before = nullptr;
-  for (Account* at = pool_.first_; at != this; at = at->next_) before = at;
-  (before == nullptr ? pool_.first_ : before->next_) = next_;
-  if (pool_.last_ == this) pool_.last_ = before;
+PayloadPool::Lessee::~Lessee() {
+  assert(held_ == 0 && !waits_);
+  PayloadPool& pool = account_.pool_;
+  pool.lessees_[place_] = pool.lessees_.back();
+  pool.lessees_[place_]->place_ = place_;
+  pool.lessees_.pop_back();
+  pool.owed_ -= pool.guarantee_;
+  pool.divide();
+  pool.ask_all();
 }
 
-bool PayloadPool::Account::keeps_to_share(std::uint32_t payload) const noexcept {
-  return held_ == 0 || held_ + payload + cell_size <= share_;
-}
-
-bool PayloadPool::Account::take(std::uint32_t payload, Lease& lease) noexcept {
-  assert(payload <= payload_max);
-  if (first_ != nullptr || pool_.first_ != nullptr || !keeps_to_share(payload) ||
-      !pool_.fits(plan(payload)))
-    return false;
-  held_ += payload + cell_size;
-  lease = pool_.lease(payload);
+bool PayloadPool::Lessee::take(std::uint32_t payload, Lease& lease) noexcept {
+  assert(payload <= payload_max && !waits_);
+  const Grant how = account_.pool_.judge(*this, payload);
+  if (how == Grant::no) return false;
+  lease = account_.pool_.grant(*this, payload, how);
   return true;
 }
 
-void PayloadPool::Account::wait(Waiter& waiter, std::uint32_t payload) noexcept {
-  waiter.payload_ = payload;
-  waiter.next_ = nullptr;
-  (first_ == nullptr ? first_ : last_->next_) = &waiter;
-  last_ = &waiter;
-  queue();
+void PayloadPool::Lessee::wait(std::uint32_t payload) noexcept {
+  PayloadPool& pool = account_.pool_;
+  payload_ = payload;
+  pool.push(*this);
+  if (!pool.turn_.armed()) pool.io_.arm(pool.turn_, pool.io_.now() + 9 * pool.preferred_time_);
 }
 
-void PayloadPool::Account::give_up(Waiter& waiter) noexcept {
-  Waiter* before = nullptr;
-  for (Waiter* at = first_; at != nullptr; before = std::exchange(at, at->next_)) {
-    if (at != &waiter) continue;
-    (before == nullptr ? first_ : before->next_) = at->next_;
-    if (last_ == at) last_ = before;
-    at->next_ = nullptr;
-    break;
+void PayloadPool::Lessee::give_up() noexcept {
+  if (!waits_) return;
+  PayloadPool& pool = account_.pool_;
+  pool.remove(*this);
+  if (pool.preferred_ == this) pool.preferred_ = nullptr;
+  pool.ask_all();
+}
+
+void PayloadPool::Lessee::give_back(const Lease& lease) noexcept {
+  PayloadPool& pool = account_.pool_;
+  assert(held_ >= cost(lease.payload));
+  pool.owed_ -= pool.owed_to(*this);
+  held_ -= cost(lease.payload);
+  account_.held_ -= cost(lease.payload);
+  pool.owed_ += pool.owed_to(*this);
+  if (pool.exceeding_ == lease.cell) pool.exceeding_ = nullptr;
+  pool.arena_.give_back(lease);
+  if (waits_) {  // Its own memory: it is asked first.
+    pool.remove(*this);
+    pool.push_front(*this);
   }
-  queue();        // Who is first now may keep to the share where the other did not,
-  pool_.serve();  // or fit where the other did not.
-}
-
-void PayloadPool::Account::give_back(const Lease& lease) noexcept {
-  assert(held_ >= lease.payload + cell_size);
-  held_ -= lease.payload + cell_size;
-  pool_.give_back(lease);
-  queue();
-  pool_.serve();
-}
-
-void PayloadPool::Account::queue() noexcept {
-  if (queued_ || first_ == nullptr || !keeps_to_share(first_->payload_)) return;
-  queued_ = true;
-  next_ = nullptr;
-  (pool_.first_ == nullptr ? pool_.first_ : pool_.last_->next_) = this;
-  pool_.last_ = this;
+  pool.ask_all();
 }
 
 }  // namespace head::exports

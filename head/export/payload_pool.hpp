@@ -1,150 +1,123 @@
-// Memory for the requests of all guests of one data thread: one arena of fixed size, never grown,
-// and touched only as far as it is used.
+// Memory for the requests of all guests of one data thread, of fixed size, divided as share.hpp
+// says: a session never waits for others with a small request, and discs whose tails are away, or
+// guests that take no answers, do not get the others' memory.
 //
-//   a request's lease:  | cell 640 B: its owner's object, its list | 64 KiB | 64 KiB | … | 4 KiB |
-//   …
-//
-// Who finds no memory waits, in order. A large request is never overtaken by small ones of the
-// same account; between accounts (a disc each) turns are taken; and no account may hold more than
-// its share, so that a disc whose tail is away does not take the others' memory.
+// Who finds no memory waits. Those who wait are asked in rotation whether there is enough for them
+// now, and nobody is held up by one whose request is large; so that a large one is served, too,
+// others keep to their guarantees for a tenth of each second in which somebody waits who holds
+// nothing.
 #pragma once
 
-#include <array>
+#include "head/export/payload_arena.hpp"
+#include "head/export/share.hpp"
+#include "iouring/io.hpp"
+
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
-#include <span>
-#include <sys/uio.h>
 #include <vector>
 
 namespace head::exports {
 
 class PayloadPool {
  public:
-  static constexpr std::size_t page_size = 64 << 10;
-  static constexpr std::size_t block_size = 4 << 10;
-  static constexpr std::size_t cell_size = 640;  // 102 of them to a page.
-  static constexpr std::size_t inline_parts = 16;
-  // What of a cell is the holder's; the rest is the list of parts.
-  static constexpr std::size_t cell_room = cell_size - inline_parts * sizeof(iovec);
+  static constexpr std::size_t page_size = PayloadArena::page_size;
+  static constexpr std::size_t block_size = PayloadArena::block_size;
+  static constexpr std::size_t cell_room = PayloadArena::cell_room;
   static constexpr std::size_t payload_max = 32 << 20;
-  // The largest payload, its list and its cell fit in any pool, however small it was asked to be.
-  static constexpr std::size_t smallest = payload_max + 4 * page_size;
+  // The largest payload, and what is owed to others, fit in any pool, however small it was asked to
+  // be.
+  static constexpr std::size_t smallest = payload_max + (8 << 20);
 
-  // One request's memory. The sizes of the parts add up to the payload.
-  struct Lease {
-    std::byte* cell = nullptr;  // cell_room bytes, aligned as for any object.
-    std::span<iovec> parts;
-    std::uint32_t payload = 0;
-  };
+  using Lease = PayloadArena::Lease;
 
-  class Account;
-
-  // Somebody who waits for memory; waits for one lease at a time.
-  class Waiter {
+  // The sessions of a disc, as far as memory goes.
+  class Account {
    public:
-    virtual void on_memory(const Lease& lease) noexcept = 0;
-
-   protected:
-    ~Waiter() = default;
+    explicit Account(PayloadPool& pool) noexcept : pool_(pool) {}
+    Account(const Account&) = delete;
+    Account& operator=(const Account&) = delete;
 
    private:
     friend class PayloadPool;
-    friend class Account;
-    Waiter* next_ = nullptr;
-    std::uint32_t payload_ = 0;
+    PayloadPool& pool_;
+    std::size_t held_ = 0;
   };
 
-  // Throws std::system_error when the address space is not to be had.
-  explicit PayloadPool(std::size_t bytes);
+  // A session. It asks for one lease at a time.
+  class Lessee {
+   public:
+    explicit Lessee(Account& account);
+    Lessee(const Lessee&) = delete;
+    Lessee& operator=(const Lessee&) = delete;
+
+    // `payload` at most payload_max. False: wait().
+    bool take(std::uint32_t payload, Lease& lease) noexcept;
+    // on_memory() comes once, later: from the loop, or from inside another's call.
+    void wait(std::uint32_t payload) noexcept;
+    void give_up() noexcept;  // Nothing to do when it does not wait.
+    void give_back(const Lease& lease) noexcept;
+
+    virtual void on_memory(const Lease& lease) noexcept = 0;
+
+   protected:
+    ~Lessee();  // Nothing may be held.
+
+   private:
+    friend class PayloadPool;
+    Account& account_;
+    std::size_t held_ = 0;
+    std::size_t place_;  // Among all lessees.
+    Lessee* previous_ = nullptr;
+    Lessee* next_ = nullptr;
+    std::uint32_t payload_ = 0;
+    bool waits_ = false;
+  };
+
+  PayloadPool(iouring::Io& io, std::size_t bytes);
   PayloadPool(const PayloadPool&) = delete;
   PayloadPool& operator=(const PayloadPool&) = delete;
   ~PayloadPool();
 
-  std::size_t size() const noexcept { return pages_.size() * page_size; }
-  // True when nothing is leased.
-  bool whole() const noexcept { return free_pages_.size() == pages_.size(); }
+  std::size_t size() const noexcept { return arena_.size(); }
+  bool whole() const noexcept { return arena_.whole(); }
 
  private:
-  enum class Kind : std::uint8_t { page, blocks, cells };
-  static constexpr std::uint32_t none = ~0u;
+  // When somebody has waited nine times as long, who holds nothing, it is preferred for so long;
+  // for longer, where that was too short.
+  static constexpr std::chrono::milliseconds preferred_time_min{100};
+  static constexpr std::chrono::milliseconds preferred_time_max{400};
 
-  // A page that is cut up is in its kind's list while it has pieces left.
-  struct Page {
-    std::array<std::uint64_t, 2> free{};  // One bit a piece.
-    std::uint32_t previous = none;
-    std::uint32_t next = none;
-    std::uint8_t pieces_free = 0;
-    Kind kind = Kind::page;
-  };
-  struct Pieces {
-    Kind kind;
-    std::uint32_t size;
-    std::uint8_t per_page;
-    std::uint32_t first = none;  // Pages with pieces left.
-    std::size_t free = 0;        // Pieces in all of them.
-  };
-  struct Plan {
-    std::size_t pages = 0;
-    std::size_t blocks = 0;
-    bool list = false;  // The parts need a page of their own for their list.
-    std::size_t parts() const noexcept { return pages + blocks; }
-  };
+  static std::size_t cost(std::uint32_t payload) noexcept;
+  std::size_t owed_to(const Lessee& who) const noexcept;
+  Grant judge(const Lessee& who, std::uint32_t payload) const noexcept;
+  Lease grant(Lessee& who, std::uint32_t payload, Grant how) noexcept;
+  void divide() noexcept;
 
-  static Plan plan(std::uint32_t payload) noexcept;
-  bool fits(const Plan& plan) const noexcept;
-  Lease lease(std::uint32_t payload) noexcept;
-  void give_back(const Lease& lease) noexcept;
-  void serve() noexcept;
+  void ask_all() noexcept;
+  void ask_some() noexcept;
+  void push(Lessee& who) noexcept;
+  void push_front(Lessee& who) noexcept;
+  void remove(Lessee& who) noexcept;
+  void on_turn() noexcept;
 
-  std::byte* take_page() noexcept;
-  void return_page(std::byte* memory) noexcept;
-  std::byte* take_piece(Pieces& pieces) noexcept;
-  void return_piece(Pieces& pieces, std::byte* memory) noexcept;
-  void link(Pieces& pieces, std::uint32_t index) noexcept;
-  void unlink(Pieces& pieces, std::uint32_t index) noexcept;
-  std::uint32_t index_of(const std::byte* memory) const noexcept;
+  iouring::Io& io_;
+  PayloadArena arena_;
+  std::vector<Lessee*> lessees_;
+  std::size_t guarantee_ = 0;
+  std::size_t owed_ = 0;                  // To all lessees.
+  const std::byte* exceeding_ = nullptr;  // The cell of the lease that is larger than a share.
 
-  std::byte* arena_ = nullptr;
-  std::vector<Page> pages_;
-  std::vector<std::uint32_t> free_pages_;
-  Pieces blocks_{.kind = Kind::blocks, .size = block_size, .per_page = page_size / block_size};
-  Pieces cells_{.kind = Kind::cells, .size = cell_size, .per_page = page_size / cell_size};
-
-  // Accounts whose first waiter keeps to its share and waits for the pool.
-  Account* first_ = nullptr;
-  Account* last_ = nullptr;
-  bool serving_ = false;
-};
-
-// What one disc may hold of a pool.
-class PayloadPool::Account {
- public:
-  // A quarter of the pool; one request alone may be larger.
-  explicit Account(PayloadPool& pool) noexcept;
-  Account(const Account&) = delete;
-  Account& operator=(const Account&) = delete;
-  ~Account();  // Nothing may be held, nobody may wait.
-
-  // `payload` at most payload_max. False: wait().
-  bool take(std::uint32_t payload, Lease& lease) noexcept;
-  // on_memory() comes once, later, from inside somebody's give_back().
-  void wait(Waiter& waiter, std::uint32_t payload) noexcept;
-  void give_up(Waiter& waiter) noexcept;  // Nothing to do when it does not wait.
-  void give_back(const Lease& lease) noexcept;
-
- private:
-  friend class PayloadPool;
-
-  bool keeps_to_share(std::uint32_t payload) const noexcept;
-  void queue() noexcept;  // At the pool, when there is a waiter that keeps to its share.
-
-  PayloadPool& pool_;
-  const std::size_t share_;
-  std::size_t held_ = 0;
-  Waiter* first_ = nullptr;
-  Waiter* last_ = nullptr;
-  Account* next_ = nullptr;
-  bool queued_ = false;
+  // Those that wait, and how many of them were not asked yet since there was more memory.
+  Lessee* first_ = nullptr;
+  Lessee* last_ = nullptr;
+  std::size_t waiting_ = 0;
+  std::size_t unasked_ = 0;
+  bool asking_ = false;
+  Lessee* preferred_ = nullptr;  // Others keep to their guarantees meanwhile.
+  iouring::Duration preferred_time_ = preferred_time_min;
+  iouring::Alarm<&PayloadPool::ask_some> go_on_{*this};
+  iouring::Alarm<&PayloadPool::on_turn> turn_{*this};
 };
 
 }  // namespace head::exports

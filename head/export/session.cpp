@@ -18,8 +18,9 @@ constexpr std::chrono::seconds patience{30};
 
 using nbd::Command;
 
-Session::Session(const Service& service, Owner& owner, iouring::Socket socket) noexcept
-    : service_(service),
+Session::Session(const Service& service, Owner& owner, iouring::Socket socket)
+    : PayloadPool::Lessee(service.memory),
+      service_(service),
       owner_(owner),
       socket_(socket),
       reader_(service.io, *this),
@@ -143,10 +144,9 @@ void Session::on_request(std::span<const std::byte> bytes) noexcept {
   verdict_ = validate(header_, terms_, service_.volume.info()->size);
   const std::uint32_t payload = payload_of(header_, verdict_);
   PayloadPool::Lease lease;
-  if (!service_.memory.take(payload, lease)) {
+  if (!take(payload, lease)) {
     reader_.pause();
-    waits_for_memory_ = true;
-    return service_.memory.wait(*this, payload);
+    return wait(payload);
   }
   admit(lease);
   stalled_ = receiving_ == nullptr && must_stall();
@@ -154,7 +154,6 @@ void Session::on_request(std::span<const std::byte> bytes) noexcept {
 }
 
 void Session::on_memory(const PayloadPool::Lease& lease) noexcept {
-  waits_for_memory_ = false;
   admit(lease);
   stalled_ = receiving_ == nullptr && must_stall();
   if (!stalled_) reader_.resume();
@@ -257,7 +256,7 @@ void Session::release(Slot& slot) noexcept {
 
   const PayloadPool::Lease lease = slot.lease;
   slot.~Slot();
-  service_.memory.give_back(lease);  // Who waits for it may be served now; this session as well.
+  give_back(lease);  // Who waits for it may be served now; this session as well.
 }
 
 bool Session::must_stall() const noexcept {
@@ -302,7 +301,7 @@ void Session::end() noexcept {
   state_ = State::ending;
   if (was_live) owner_.on_guest_gone(*this);
   service_.io.disarm(patience_);
-  if (std::exchange(waits_for_memory_, false)) service_.memory.give_up(*this);
+  give_up();
   reader_.stop();
   writer_.stop();
   service_.io.shutdown(socket_);

@@ -38,7 +38,7 @@ struct Service {
   PayloadPool::Account& memory;
 };
 
-class Session final : nbd::Reader::Owner, nbd::Writer::Owner, PayloadPool::Waiter {
+class Session final : nbd::Reader::Owner, nbd::Writer::Owner, PayloadPool::Lessee {
  public:
   static constexpr unsigned in_flight_max = 64;
 
@@ -55,7 +55,7 @@ class Session final : nbd::Reader::Owner, nbd::Writer::Owner, PayloadPool::Waite
   };
 
   // Takes the socket over. `service` and `owner` must outlive the session.
-  Session(const Service& service, Owner& owner, iouring::Socket socket) noexcept;
+  Session(const Service& service, Owner& owner, iouring::Socket socket);
   Session(const Session&) = delete;
   Session& operator=(const Session&) = delete;
   ~Session();
@@ -132,7 +132,6 @@ class Session final : nbd::Reader::Owner, nbd::Writer::Owner, PayloadPool::Waite
   unsigned in_flight_ = 0;     // Those.
   unsigned at_volume_ = 0;     // Of those, submitted and not answered.
   bool stalled_ = false;       // Paused because of in_flight_max.
-  bool waits_for_memory_ = false;
   iouring::Instant receiving_since_{};
   // While it is the guest's turn: to go on with the handshake, with a payload, to take an answer.
   // Not armed anew for each: when it fires it is found out since when the guest is waited for.

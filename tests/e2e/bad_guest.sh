@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # A client that talks nonsense, or nothing at all, loses its own connection and nothing else:
-# another guest's verified I/O goes on, and headd is there afterwards.
+# another guest's verified I/O goes on, without a wait of seconds, and headd is there afterwards. One that asks and asks and
+# never reads is hung up on after half a minute, and what it held is free again.
 # shellcheck source=tests/e2e/lib.sh
 source "$(dirname "$0")/lib.sh"
 need nbdkit fio python3 nbdinfo
@@ -9,7 +10,27 @@ start_tail nbdkit -f -i ::1 -p PORT memory 64M
 start_headd
 attach disc
 background guest fio --name=guest --ioengine=nbd --uri="$(disc_uri disc)" --rw=randwrite --bs=16k \
-  --size=64m --iodepth=8 --verify=crc32c --verify_fatal=1 --rate=,16m --output="$work/fio.log"
+  --size=64m --iodepth=8 --verify=crc32c --verify_fatal=1 --rate=,16m --max_latency=5s \
+  --output="$work/fio.log"
+
+cat >"$work/deaf.py" <<'EOT'
+import select, socket, struct, sys, time
+
+s = socket.socket(socket.AF_UNIX)
+s.settimeout(10)
+s.connect(sys.argv[1])
+s.recv(18, socket.MSG_WAITALL)
+s.sendall(struct.pack(">I8sII", 3, b"IHAVEOPT", 1, 0))
+assert len(s.recv(10, socket.MSG_WAITALL)) == 10, "a well-behaved client was refused"
+began = time.monotonic()
+s.sendall(b"".join(struct.pack(">IHHQQI", 0x25609513, 0, 0, cookie, 0, 1 << 20)
+                   for cookie in range(200)))
+poll = select.poll()
+poll.register(s, 0)
+assert poll.poll(70000), "nobody hung up"
+assert time.monotonic() - began > 25, "it was hung up on too soon"
+EOT
+background deaf python3 "$work/deaf.py" "$(disc_socket disc)"
 
 python3 - "$(disc_socket disc)" <<'EOT'
 import random, socket, struct, sys
@@ -99,5 +120,12 @@ guest=${pids[guest]} status=0
 wait "$guest" || status=$?
 unset "pids[guest]"
 ((status == 0)) || fail "the well-behaved guest met an error (fio's status $status)"
+deaf=${pids[deaf]} status=0
+wait "$deaf" || status=$?
+unset "pids[deaf]"
+((status == 0)) || fail "the guest that never reads was not ended as it should be"
+# shellcheck disable=SC2317
+idle() { headctl discs disc --json | grep -qE '"in_flight": *0\b'; }
+await 5 "the disc to be idle" idle
 nbdinfo --size "$(disc_uri disc)" >/dev/null || fail "headd serves no new guest"
 stop_headd

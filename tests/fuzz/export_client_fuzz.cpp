@@ -37,11 +37,6 @@ struct Ending final : exports::Session::Owner {
   void on_session_over(exports::Session&) noexcept override { ++times; }
 };
 
-exports::PayloadPool& pool() {
-  static exports::PayloadPool only(0);
-  return only;
-}
-
 }  // namespace
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
@@ -49,13 +44,14 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   const auto script = std::as_bytes(std::span(data, size)).subspan(1);
   sim::SimIo io(data[0], {.partial = 0.2, .reset = 0, .refuse = 0, .stall = 0.1},
                 [] { return nullptr; });
+  exports::PayloadPool pool(io, 0);
   tests::MemoryVolume volume(64 << 10);
   if ((data[0] & 1) != 0) volume.described.flags |= nbd::transmission_flag::read_only;
   volume.known = (data[0] & 2) == 0;
   stats::DiscStats stats;
   Ending ending;
   {
-    exports::PayloadPool::Account memory(pool());
+    exports::PayloadPool::Account memory(pool);
     exports::Session session(exports::Service{.io = io,
                                               .name = "disk",
                                               .volume = volume,
@@ -82,7 +78,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     require(session.over() && ending.gone == 1 && ending.times == 1);
   }
   require(volume.complaints.empty());
-  require(pool().whole());
+  require(pool.whole());
   require(stats.in_flight == 0);
   require(io.sockets_open() == 0);
   return 0;
