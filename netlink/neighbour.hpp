@@ -58,7 +58,15 @@ struct Entry {
   Mac lladdr{};
   std::uint16_t state = nud::stale;
   bool validated = false;  // Ask for NTF_EXT_EXT_VALIDATED as well (kernels that have it).
+  bool fresh = false;      // Nothing was there: it is made only if that is still so.
   bool operator==(const Entry&) const = default;
+};
+
+// A neighbour that the network is to be asked for; the asking makes an entry.
+struct Question {
+  NeighbourKey key;
+  bool fresh = false;  // As for an Entry.
+  bool operator==(const Question&) const = default;
 };
 
 // What somebody wants: this neighbour kept, at this link-layer address if it is known.
@@ -81,6 +89,7 @@ struct Judgement {
   Mac lladdr{};                      // set, learned: which one is right.
   std::uint16_t state = nud::stale;  // set, learned: the state to write it in.
   bool write = false;                // learned: the entry lacks our marks and must be written too.
+  bool fresh = false;                // set, resolve: there is nothing that may be replaced.
 };
 
 // What is to be done about one desired entry, given what the kernel has (nullptr: nothing).
@@ -96,7 +105,7 @@ struct Learned {
 struct Plan {
   std::vector<Entry> set;
   std::vector<NeighbourKey> remove;
-  std::vector<NeighbourKey> resolve;
+  std::vector<Question> resolve;
   std::vector<Learned> learned;
   std::vector<NeighbourKey> foreign;
 

@@ -42,7 +42,11 @@ Judgement judge_other(const Desired& desired, const Neighbour& actual) {
 }  // namespace
 
 Judgement judge(const Desired& desired, const Neighbour* actual) noexcept {
-  if (!actual) return desired.lladdr ? set(desired) : Judgement{Verdict::resolve};
+  if (!actual) {
+    Judgement judged = desired.lladdr ? set(desired) : Judgement{.verdict = Verdict::resolve};
+    judged.fresh = true;
+    return judged;
+  }
   return actual->ours() ? judge_ours(desired, *actual) : judge_other(desired, *actual);
 }
 
@@ -59,10 +63,10 @@ Plan plan(std::span<const Desired> desired, std::span<const Neighbour> actual) {
     const Judgement judged = judge(want, present ? &*have : nullptr);
     if (present) ++have;
 
-    const Entry entry{want.key, judged.lladdr, judged.state, want.validated};
+    const Entry entry{want.key, judged.lladdr, judged.state, want.validated, judged.fresh};
     if (judged.verdict == Verdict::set || judged.write) changes.set.push_back(entry);
     if (judged.verdict == Verdict::learned) changes.learned.push_back({want.key, judged.lladdr});
-    if (judged.verdict == Verdict::resolve) changes.resolve.push_back(want.key);
+    if (judged.verdict == Verdict::resolve) changes.resolve.push_back({want.key, judged.fresh});
     if (judged.verdict == Verdict::foreign) changes.foreign.push_back(want.key);
   }
   while (have != actual.end()) pass_over();

@@ -13,6 +13,7 @@ namespace netlink {
 namespace {
 
 constexpr int nda_protocol = 12, nda_flags_ext = 15;
+constexpr std::size_t gets_max = 64;  // One dump is cheaper than more questions than this.
 constexpr int dump_attempts = 4;  // While the kernel says that the table changed under the dump.
 
 ndmsg header_for(const NeighbourKey& key, std::uint16_t state, std::uint8_t flags) {
@@ -22,6 +23,26 @@ ndmsg header_for(const NeighbourKey& key, std::uint16_t state, std::uint8_t flag
   header.ndm_state = state;
   header.ndm_flags = flags;
   return header;
+}
+
+// Each key once: a dump of a table that changes can name one twice.
+void sort_by_key(std::vector<Neighbour>& entries) {
+  std::sort(entries.begin(), entries.end(),
+            [](const Neighbour& a, const Neighbour& b) { return a.key < b.key; });
+  const auto last =
+      std::unique(entries.begin(), entries.end(),
+                  [](const Neighbour& a, const Neighbour& b) { return a.key == b.key; });
+  entries.erase(last, entries.end());
+}
+
+// The entry is not there, or not even its interface.
+bool is_absence(std::error_code error) {
+  return error.value() == ENOENT || error.value() == ENODEV;
+}
+
+// What is not there is created; what is there is replaced, unless nothing ought to be there.
+std::uint16_t creation(bool fresh) {
+  return NLM_F_CREATE | (fresh ? NLM_F_EXCL : NLM_F_REPLACE);
 }
 
 }  // namespace
@@ -48,11 +69,7 @@ std::error_code Table::dump(std::vector<Neighbour>& into, int ifindex) {
         });
     if (error.value() != EAGAIN) break;
   }
-  std::sort(into.begin(), into.end(),
-            [](const Neighbour& a, const Neighbour& b) { return a.key < b.key; });
-  into.erase(std::unique(into.begin(), into.end(),
-                         [](const Neighbour& a, const Neighbour& b) { return a.key == b.key; }),
-             into.end());
+  sort_by_key(into);
   return error;
 }
 
@@ -75,13 +92,36 @@ std::error_code Table::get(const NeighbourKey& key, Neighbour& into) {
   return {};
 }
 
+std::error_code Table::get(std::span<const NeighbourKey> keys, std::vector<Neighbour>& into) {
+  if (keys.size() > gets_max) {
+    if (const auto error = dump(into)) return error;
+    std::vector<NeighbourKey> sorted(keys.begin(), keys.end());
+    std::sort(sorted.begin(), sorted.end());
+    std::erase_if(into, [&](const Neighbour& entry) {
+      return !std::binary_search(sorted.begin(), sorted.end(), entry.key);
+    });
+    return {};
+  }
+  into.clear();
+  for (const NeighbourKey& key : keys) {
+    Neighbour found;
+    const std::error_code error = get(key, found);
+    if (!error)
+      into.push_back(found);
+    else if (!is_absence(error))
+      return error;
+  }
+  sort_by_key(into);
+  return {};
+}
+
 std::vector<EntryError> Table::set(std::span<const Entry> entries) {
   Message message;
   return socket_.batch(entries.size(), [&](std::size_t i, std::uint16_t flags,
                                            std::uint32_t sequence, std::vector<std::byte>& out) {
     const Entry& entry = entries[i];
     message
-        .start(RTM_NEWNEIGH, flags | NLM_F_CREATE | NLM_F_REPLACE, sequence,
+        .start(RTM_NEWNEIGH, flags | creation(entry.fresh), sequence,
                header_for(entry.key, entry.state, ntf::ext_learned))
         .put(NDA_DST, entry.key.address)
         .put(NDA_LLADDR, entry.lladdr)
@@ -100,21 +140,19 @@ std::vector<EntryError> Table::remove(std::span<const NeighbourKey> keys) {
             .put(NDA_DST, keys[i].address)
             .append_to(out);
       });
-  // The entry, or its interface, is gone: that is what was asked for.
-  std::erase_if(errors, [](const EntryError& failed) {
-    return failed.error.value() == ENOENT || failed.error.value() == ENODEV;
-  });
+  std::erase_if(errors, [](const EntryError& failed) { return is_absence(failed.error); });
   return errors;
 }
 
-std::vector<EntryError> Table::resolve(std::span<const NeighbourKey> keys) {
+std::vector<EntryError> Table::resolve(std::span<const Question> questions) {
   Message message;
-  return socket_.batch(keys.size(), [&](std::size_t i, std::uint16_t flags, std::uint32_t sequence,
-                                        std::vector<std::byte>& out) {
+  return socket_.batch(questions.size(), [&](std::size_t i, std::uint16_t flags,
+                                             std::uint32_t sequence, std::vector<std::byte>& out) {
+    const Question& question = questions[i];
     message
-        .start(RTM_NEWNEIGH, flags | NLM_F_CREATE | NLM_F_REPLACE, sequence,
-               header_for(keys[i], nud::none, ntf::use | ntf::ext_learned))
-        .put(NDA_DST, keys[i].address)
+        .start(RTM_NEWNEIGH, flags | creation(question.fresh), sequence,
+               header_for(question.key, nud::none, ntf::use | ntf::ext_learned))
+        .put(NDA_DST, question.key.address)
         .put(nda_protocol, our_protocol)
         .append_to(out);
   });

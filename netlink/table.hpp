@@ -25,15 +25,20 @@ class Table {
   // ENOENT when there is none.
   std::error_code get(const NeighbourKey& key, Neighbour& into);
 
-  // Creates or replaces, marked as ours and exempt from garbage collection. Returns what failed.
+  // Those of the keys that have an entry, sorted by key; `into` is replaced. More than a few keys
+  // cost as much as a dump.
+  std::error_code get(std::span<const NeighbourKey> keys, std::vector<Neighbour>& into);
+
+  // Creates or replaces, marked as ours and exempt from garbage collection. A fresh one is never
+  // replaced: EEXIST says that somebody was faster. Returns what failed.
   std::vector<EntryError> set(std::span<const Entry> entries);
 
   // An entry that is not there counts as removed. Looks at no mark: only give it ours.
   std::vector<EntryError> remove(std::span<const NeighbourKey> keys);
 
   // Makes the kernel ask the network now, without any traffic, for entries that have no usable
-  // link-layer address; the entry is marked as ours and exempt meanwhile.
-  std::vector<EntryError> resolve(std::span<const NeighbourKey> keys);
+  // link-layer address; the entry is marked as ours and exempt meanwhile. EEXIST as for set().
+  std::vector<EntryError> resolve(std::span<const Question> questions);
 
  private:
   Socket socket_;

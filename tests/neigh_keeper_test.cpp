@@ -2,12 +2,14 @@
 #include "head/neigh/keeper.hpp"
 #include "netlink/device.hpp"
 #include "netlink/format.hpp"
+#include "netlink/monitor.hpp"
 #include "netlink/table.hpp"
 #include "scratch_namespace.hpp"
 #include "tests/skip.hpp"
 
 #include <catch2/catch.hpp>
 
+#include <cstdio>
 #include <map>
 #include <mutex>
 
@@ -175,6 +177,52 @@ TEST_CASE("somebody else's entry for a disc is used and left alone", "[neigh][ke
     REQUIRE(!Table().get({ifindex, address(0)}, found));
     CHECK(found.state == nud::permanent);
     CHECK(!found.ours());
+  });
+}
+
+// Between looking at the table and writing it, others write too; theirs was overwritten.
+TEST_CASE("what others enter at the same moment stays theirs", "[neigh][kernel]") {
+  constexpr unsigned count = 2000, rounds = 5;
+  scratch::with_veth([](int ifindex) {
+    char batch[] = "/tmp/head-neigh-test.XXXXXX";
+    const int file = ::mkstemp(batch);
+    REQUIRE(file >= 0);
+    std::string text;
+    for (unsigned i = 0; i < count; ++i)
+      text += "neigh add " + to_string(address(i)) +
+              " lladdr 02:88:88:88:88:88 nud permanent dev head0\n";
+    REQUIRE(::write(file, text.data(), text.size()) == static_cast<ssize_t>(text.size()));
+    ::close(file);
+    const std::string command = "ip -6 -batch " + std::string(batch) + " 2>/dev/null";
+    const auto is_theirs = [](const Neighbour& entry) {
+      return entry.state == nud::permanent && !entry.ours();
+    };
+    Keeper keeper(options());
+    for (unsigned round = 0; round < rounds; ++round) {
+      Monitor witness;
+      std::FILE* others = ::popen(command.c_str(), "r");  // Until it meets an entry of ours.
+      REQUIRE(others != nullptr);
+      std::vector<Neighbour> all;
+      REQUIRE(eventually([&] { return !dump(all, ifindex) && all.size() > 50; }));
+      Reports reports;
+      keeper.want(discs(count), reports.ready());
+      ::pclose(others);
+      REQUIRE(eventually([&] { return reports.count() == count; }));
+      REQUIRE(!dump(all, ifindex));
+      const Changes seen = witness.read();
+      REQUIRE(seen.drained);
+      const auto made =
+          std::count_if(seen.neighbours.begin(), seen.neighbours.end(),
+                        [&](const NeighbourChange& change) { return is_theirs(change.neighbour); });
+      CHECK(std::count_if(all.begin(), all.end(), is_theirs) == made);
+      CHECK(in_place(ifindex, count) == count - made);
+      std::vector<std::string> names;
+      for (unsigned i = 0; i < count; ++i) names.push_back("disc" + std::to_string(i));
+      keeper.forget(names);
+      REQUIRE(eventually([&] { return in_place(ifindex, count) == 0; }));
+      sh("ip link set head0 down; ip link set head0 up");
+    }
+    ::unlink(batch);
   });
 }
 

@@ -44,6 +44,11 @@ Ledger ledger() {
   return Ledger(Ledger::Tuning());
 }
 
+void carry_out(Ledger& book, const Due& due) {
+  for (const Entry& entry : due.write) book.written(entry.key);
+  for (const Question& question : due.resolve) book.written(question.key);
+}
+
 // One hold with its entry in the table.
 Ledger holding(unsigned number, unsigned lladdr) {
   Ledger made = ledger();
@@ -64,7 +69,7 @@ TEST_CASE("a wanted neighbour is written at once, as STALE", "[neigh]") {
   CHECK(book.next(start) == start);
   const Due due = book.due(start);
   REQUIRE(due.write.size() == 1);
-  CHECK(due.write[0] == Entry{key(1), mac(1), nud::stale, false});
+  CHECK(due.write[0] == Entry{key(1), mac(1), nud::stale, false, true});
   CHECK(book.take_settled().empty());
   book.written(key(1));
   CHECK(book.take_settled() == std::vector{key(1)});
@@ -97,8 +102,7 @@ TEST_CASE("entries of ours are counted whatever their state, and before they are
   Ledger book = ledger();
   book.add(key(1), each.known ? std::optional(mac(1)) : std::nullopt);
   book.observe(key(1), each.there ? &*each.there : nullptr, start);
-  if (each.asked)
-    for (const Entry& entry : book.due(start).write) book.written(entry.key);
+  if (each.asked) carry_out(book, book.due(start));
   CHECK(book.entries() == each.expected);
 }
 
@@ -195,8 +199,9 @@ TEST_CASE("a neighbour that nobody knows is asked for, again and again, ever mor
   std::chrono::nanoseconds last{0};
   for (int i = 0; i < 10; ++i) {
     const Due due = book.due(now);
-    REQUIRE(due.resolve == std::vector{key(1)});
+    REQUIRE(due.resolve == std::vector{Question{key(1), i == 0}});
     CHECK(due.write.empty());
+    carry_out(book, due);
     const Neighbour failed = unanswered(1, nud::failed);
     book.observe(key(1), &failed, now + 300ms);
     last = *book.next(now + 300ms) - (now + 300ms);
@@ -306,6 +311,40 @@ TEST_CASE("a write that the kernel refuses is tried again later", "[neigh]") {
   CHECK(book.find(key(1))->error == 0);
 }
 
+TEST_CASE("what was made where nothing was is judged again before it is written again", "[neigh]") {
+  Ledger book = ledger();
+  book.add(key(1), mac(1));
+  book.observe(key(1), nullptr, start);
+  REQUIRE(book.due(start).write.at(0).fresh);
+  SECTION("somebody's own stays") {
+    Neighbour theirs = ours(1, 7, nud::permanent);
+    theirs.protocol = 0;
+    book.contested(key(1), &theirs, start);
+    CHECK(book.due(start + 1min).empty());
+    CHECK(book.take_settled() == std::vector{key(1)});
+    CHECK(book.find(key(1))->phase == Phase::foreign);
+    CHECK(book.counters().installed == 0);
+  }
+  SECTION("what the kernel began to resolve by itself is replaced") {
+    Neighbour asked = unanswered(1, nud::incomplete);
+    asked.protocol = 0;
+    asked.flags = 0;
+    book.contested(key(1), &asked, start);
+    CHECK(book.due(start).empty());
+    CHECK(book.due(start + 1s).write.at(0) == Entry{key(1), mac(1)});
+  }
+  SECTION("what went again is made again, ever more slowly") {
+    Instant now = start;
+    for (int i = 0; i < 12; ++i) {
+      book.contested(key(1), nullptr, now);
+      now = *book.next(now);
+      REQUIRE(book.due(now).write.at(0).fresh);
+    }
+    book.contested(key(1), nullptr, now);
+    CHECK(*book.next(now) == now + 1s);
+  }
+}
+
 // The ledger against a table that others delete from, replace in, and that the wire speaks to.
 TEST_CASE("whatever happens to the table, it ends as wanted and others' entries stay",
           "[neigh][property]") {
@@ -329,6 +368,10 @@ TEST_CASE("whatever happens to the table, it ends as wanted and others' entries 
       if (!others.contains(gone)) table.erase(gone);
     }
     for (const auto& entry : due.write) {
+      if (entry.fresh && table.contains(entry.key)) {
+        book.contested(entry.key, &table.at(entry.key), now);
+        continue;
+      }
       REQUIRE(!others.contains(entry.key));
       if (pick(10) == 0) {
         book.refused(entry.key, ENOBUFS, now);
@@ -340,10 +383,16 @@ TEST_CASE("whatever happens to the table, it ends as wanted and others' entries 
       table[entry.key] = written;
       book.written(entry.key);
     }
-    for (const auto& asked : due.resolve) {
+    for (const auto& [asked, fresh] : due.resolve) {
+      if (fresh && table.contains(asked)) {
+        book.contested(asked, &table.at(asked), now);
+        continue;
+      }
+      REQUIRE(!others.contains(asked));
       const unsigned number = asked.address[15];
       table[asked] =
           pick(2) ? ours(number, number, nud::reachable) : unanswered(number, nud::failed);
+      book.written(asked);
       tell(asked);
     }
   };
@@ -378,7 +427,8 @@ TEST_CASE("whatever happens to the table, it ends as wanted and others' entries 
         }
         break;
       case 5:
-        if (!table.contains(key(number)) && !book.find(key(number))) {
+        // The ledger is not told: it finds out when it writes.
+        if (!table.contains(key(number))) {
           others[key(number)] = ours(number, 77, nud::permanent);
           others[key(number)].protocol = 0;
           table[key(number)] = others[key(number)];

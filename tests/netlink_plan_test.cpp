@@ -97,7 +97,7 @@ TEST_CASE("a plan leaves other people's entries out", "[netlink]") {
                                       ours(5, 5)};
   const Plan changes = plan(desired, actual);
   CHECK(changes.remove == std::vector{key(1), key(5)});
-  CHECK(changes.set == std::vector<Entry>{{key(2), mac(2)}});
+  CHECK(changes.set == std::vector<Entry>{{key(2), mac(2), nud::stale, false, true}});
   CHECK(changes.resolve.empty());
   CHECK(changes.foreign.empty());
 }
@@ -115,7 +115,7 @@ TEST_CASE("a plan carried out leaves nothing to plan", "[netlink][property]") {
   std::map<NeighbourKey, Neighbour> have;
   for (int i = 0; i < 8; ++i) {
     const unsigned w = pick(6), h = pick(6);
-    want[key(w)] = {key(w), mac(1 + pick(3)), validated};
+    want[key(w)] = {key(w), pick(4) ? std::optional(mac(1 + pick(3))) : std::nullopt, validated};
     have[key(h)] =
         entry(h, 1 + pick(3), states[pick(7)], pick(2) ? ntf::ext_learned : 0, protocols[pick(6)]);
   }
@@ -134,15 +134,18 @@ TEST_CASE("a plan carried out leaves nothing to plan", "[netlink][property]") {
   for (const auto& set : changes.set) {
     CHECK(set.lladdr == want.at(set.key).lladdr);
     CHECK((set.state == nud::stale || set.state == nud::probe));
+    CHECK(set.fresh == !have.contains(set.key));
     Neighbour written = ours(0, 0, set.state);
     written.key = set.key;
     written.lladdr = set.lladdr;
     if (set.validated) written.ext_flags = ntf::ext_validated;
     have[set.key] = written;
   }
-  for (const auto& k : changes.resolve) {
+  for (const auto& [k, fresh] : changes.resolve) {
+    CHECK(fresh == !have.contains(k));
     Neighbour answered = ours(0, 0, nud::reachable);
     answered.key = k;
+    if (!want.at(k).lladdr) want.at(k).lladdr = mac(4);
     answered.lladdr = want.at(k).lladdr;
     if (validated) answered.ext_flags = ntf::ext_validated;
     have[k] = answered;

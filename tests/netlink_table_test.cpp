@@ -102,12 +102,51 @@ TEST_CASE("one entry is looked up", "[netlink][kernel]") {
   });
 }
 
+// An entry that somebody made after the table was looked at was overwritten, and became ours.
+TEST_CASE("what is made where nothing was never replaces what is there", "[netlink][kernel]") {
+  scratch::with_veth([](int ifindex) {
+    Table table;
+    sh("ip -6 neigh add " + to_string(address(1)) +
+       " lladdr 02:88:88:88:88:88 dev head0 nud permanent");
+    auto wanted = entries(ifindex, 3);
+    for (Entry& entry : wanted) entry.fresh = true;
+    const auto refused = table.set(wanted);
+    REQUIRE(refused.size() == 1);
+    CHECK(refused[0].index == 1);
+    CHECK(refused[0].error == std::errc::file_exists);
+    const std::array<Question, 1> question{{{wanted[1].key, true}}};
+    REQUIRE(table.resolve(question).size() == 1);
+    Neighbour found;
+    REQUIRE(!table.get(wanted[1].key, found));
+    CHECK(found.state == nud::permanent);
+    CHECK(found.lladdr == parse_mac("02:88:88:88:88:88"));
+    CHECK(!found.ours());
+    CHECK(found.flags == 0);
+    CHECK(ours(table, ifindex).size() == 2);
+  });
+}
+
+TEST_CASE("some entries are looked up, or many", "[netlink][kernel]") {
+  scratch::with_veth([](int ifindex) {
+    Table table;
+    table.set(entries(ifindex, 500));
+    const unsigned count = GENERATE(0u, 3u, 64u, 65u, 400u);
+    CAPTURE(count);
+    std::vector<NeighbourKey> keys{{ifindex, address(1000)}};
+    for (unsigned i = count; i > 0; --i) keys.push_back({ifindex, address(i - 1)});
+    std::vector<Neighbour> found;
+    REQUIRE(!table.get(keys, found));
+    REQUIRE(found.size() == count);
+    for (unsigned i = 0; i < count; ++i) CHECK(found[i].key.address == address(i));
+  });
+}
+
 TEST_CASE("an address is resolved without any traffic", "[netlink][kernel]") {
   scratch::with_veth([](int ifindex) {
     Table table;
     const NeighbourKey key{ifindex, *parse_ip6("2001:db8::99")};
-    const std::array<NeighbourKey, 1> keys{key};
-    REQUIRE(table.resolve(keys).empty());
+    const std::array<Question, 1> questions{{{key}}};
+    REQUIRE(table.resolve(questions).empty());
     Neighbour found;
     REQUIRE(!table.get(key, found));
     CHECK(found.state == nud::incomplete);

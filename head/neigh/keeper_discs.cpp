@@ -14,7 +14,6 @@ using netlink::NeighbourKey;
 
 namespace {
 
-constexpr std::size_t gets_max = 64;  // One dump is cheaper than more questions than this.
 constexpr std::chrono::milliseconds patience_min{1};
 
 bool not_asked_yet(const Hold& hold) {
@@ -59,19 +58,15 @@ void Keeper::Work::accept(Disc& disc, Want want, std::vector<NeighbourKey>& fres
     ledger_.rebind(disc.placed.neighbour, *disc.want.lladdr, now);
 }
 
-// New holds: room for them in the table, then what the kernel has for each.
+// New holds: what the kernel has for each, and room for all of them in the table. Those that are
+// there already are no others' then.
 void Keeper::Work::meet(const std::vector<NeighbourKey>& fresh, Instant now) {
   if (fresh.empty()) return;
+  std::vector<Neighbour> there;
+  // Unseen, everything is made as where there is nothing: whoever is there is met then.
+  if (table_.get(fresh, there)) there.clear();
+  for (const NeighbourKey& key : fresh) ledger_.observe(key, netlink::find(there, key), now);
   ensure_limits();
-  std::vector<Neighbour> all;
-  const bool dumped = fresh.size() > gets_max && !table_.dump(all);
-  for (const NeighbourKey& key : fresh) {
-    Neighbour one;
-    const Neighbour* actual = dumped                 ? netlink::find(all, key)
-                              : table_.get(key, one) ? nullptr
-                                                     : &one;
-    ledger_.observe(key, actual, now);
-  }
 }
 
 // Puts a disc where it belongs now, and takes it from where it was.

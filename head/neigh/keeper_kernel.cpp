@@ -2,6 +2,7 @@
 #include "head/neigh/keeper_work.hpp"
 
 #include <algorithm>
+#include <cerrno>
 #include <chrono>
 
 namespace head::neigh {
@@ -12,7 +13,8 @@ using namespace std::chrono_literals;
 
 namespace {
 
-constexpr std::size_t gets_max = 64;   // One dump is cheaper than more questions than this.
+constexpr std::size_t looks_max = 64;  // One look at everybody is cheaper than more than this.
+constexpr auto remove_again_after = 5s;
 constexpr std::size_t rounds_max = 4;  // Of refused writes in one turn; the rest wait for the next.
 
 }  // namespace
@@ -21,34 +23,60 @@ void Keeper::Work::apply(Instant now) {
   for (std::size_t round = 0; round < rounds_max; ++round) {
     const Due due = ledger_.due(now);
     if (due.empty()) return;
-    if (!due.remove.empty()) table_.remove(only_ours(due.remove));
-    const auto failed = table_.set(due.write);
-    auto refused = failed.begin();
-    for (std::size_t i = 0; i < due.write.size(); ++i) {
-      if (refused != failed.end() && refused->index == i) {
-        ledger_.refused(due.write[i].key, refused->error.value(), now);
-        ++refused;
-      } else {
-        ledger_.written(due.write[i].key);
-      }
-    }
-    for (const auto& [index, error] : table_.resolve(due.resolve))
-      ledger_.refused(due.resolve[index], error.value(), now);
+    remove(due.remove, now);
+    std::vector<NeighbourKey> contested;
+    outcome(due.write, table_.set(due.write), contested, now);
+    outcome(due.resolve, table_.resolve(due.resolve), contested, now);
+    look_again(contested, now);
   }
 }
 
-std::vector<NeighbourKey> Keeper::Work::only_ours(const std::vector<NeighbourKey>& keys) {
-  std::vector<Neighbour> all;
-  const bool dumped = keys.size() > gets_max && !table_.dump(all);
-  std::vector<NeighbourKey> ours;
-  for (const NeighbourKey& key : keys) {
-    Neighbour one;
-    const Neighbour* actual = dumped                 ? netlink::find(all, key)
-                              : table_.get(key, one) ? nullptr
-                                                     : &one;
-    if (actual && actual->ours()) ours.push_back(key);
+// Tells the ledger what became of each. What was to be made where there was nothing, and met
+// somebody else's entry, is contested.
+template <class Requests>
+void Keeper::Work::outcome(const Requests& requests, const std::vector<netlink::EntryError>& failed,
+                           std::vector<NeighbourKey>& contested, Instant now) {
+  auto refused = failed.begin();
+  for (std::size_t i = 0; i < requests.size(); ++i) {
+    if (refused == failed.end() || refused->index != i) {
+      ledger_.written(requests[i].key);
+      continue;
+    }
+    if (refused->error.value() == EEXIST)
+      contested.push_back(requests[i].key);
+    else
+      ledger_.refused(requests[i].key, refused->error.value(), now);
+    ++refused;
   }
-  return ours;
+}
+
+void Keeper::Work::look_again(const std::vector<NeighbourKey>& contested, Instant now) {
+  std::vector<Neighbour> there;
+  const auto error = table_.get(contested, there);
+  for (const NeighbourKey& key : contested) {
+    if (error)
+      ledger_.refused(key, error.value(), now);
+    else
+      ledger_.contested(key, netlink::find(there, key), now);
+  }
+}
+
+// Of these, only what is ours; what could not be removed now is tried again later.
+void Keeper::Work::remove(const std::vector<NeighbourKey>& keys, Instant now) {
+  std::vector<Neighbour> there;
+  std::vector<NeighbourKey> ours;
+  bool failed = static_cast<bool>(table_.get(keys, there));
+  if (failed) {
+    leftovers_.insert(keys.begin(), keys.end());
+  } else {
+    for (const Neighbour& entry : there)
+      if (entry.ours()) ours.push_back(entry.key);
+    for (const auto& [index, error] : table_.remove(ours)) {
+      leftovers_.insert(ours[index]);
+      failed = true;
+    }
+  }
+  if (failed) orphans_at_ = std::max(orphans_at_, now + remove_again_after);
 }
 
 void Keeper::Work::reconcile(Instant now) {
@@ -68,7 +96,7 @@ void Keeper::Work::reconcile(Instant now) {
   ledger_.settle(all, now);
 }
 
-void Keeper::Work::remove_orphans(Instant) {
+void Keeper::Work::remove_orphans() {
   for (const NeighbourKey& key : std::exchange(leftovers_, {})) ledger_.remove(key);
 }
 
@@ -96,7 +124,7 @@ void Keeper::Work::on_looks(Instant now) {
   const bool all_of_them = look_at_all_.exchange(false);
   if (discs.empty() && !all_of_them) return;
   std::vector<Neighbour> all;
-  const bool dumped = (all_of_them || discs.size() > gets_max) && !table_.dump(all);
+  const bool dumped = (all_of_them || discs.size() > looks_max) && !table_.dump(all);
   if (dumped && all_of_them) {
     for (auto& [name, disc] : discs_)
       if (disc.want.stats && disc.want.stats->in_flight.load(std::memory_order_relaxed) > 0)

@@ -180,7 +180,7 @@ void Keeper::Work::on_timers(Instant now) {
     place_at_ = now + place_again_every;
     if (!unplaced_.empty()) place_again(now, false);
   }
-  if (now >= orphans_at_ && !leftovers_.empty()) remove_orphans(now);
+  if (now >= orphans_at_ && !leftovers_.empty()) remove_orphans();
   if (now >= reconcile_at_) reconcile(now);
 }
 

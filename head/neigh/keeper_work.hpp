@@ -79,9 +79,13 @@ class Keeper::Work {
 
   // keeper_kernel.cpp: what is done to the kernel.
   void apply(Instant now);
-  std::vector<netlink::NeighbourKey> only_ours(const std::vector<netlink::NeighbourKey>& keys);
+  template <class Requests>
+  void outcome(const Requests& requests, const std::vector<netlink::EntryError>& failed,
+               std::vector<netlink::NeighbourKey>& contested, Instant now);
+  void look_again(const std::vector<netlink::NeighbourKey>& contested, Instant now);
+  void remove(const std::vector<netlink::NeighbourKey>& keys, Instant now);
   void reconcile(Instant now);
-  void remove_orphans(Instant now);
+  void remove_orphans();
   void ensure_limits();
   void on_looks(Instant now);
   void check(Disc& disc, const netlink::Neighbour* actual, Instant now);

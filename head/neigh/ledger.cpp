@@ -26,6 +26,12 @@ bool answering(std::uint16_t state) {
   return state == netlink::nud::reachable;
 }
 
+// An attempt: the next one waits longer, unless all is quiet meanwhile.
+void count_repair(Hold& hold, Instant now) {
+  hold.repaired = now;
+  if (hold.repairs_in_a_row < 255) ++hold.repairs_in_a_row;
+}
+
 }  // namespace
 
 const Hold* Ledger::find(const NeighbourKey& key) const noexcept {
@@ -41,11 +47,9 @@ std::vector<netlink::Desired> Ledger::desired() const {
 }
 
 std::size_t Ledger::entries() const noexcept {
-  // A question makes an entry too, and the kernel does not tell of INCOMPLETE.
-  return static_cast<std::size_t>(std::count_if(holds_.begin(), holds_.end(), [](const auto& item) {
-    const Hold& hold = item.second;
-    return hold.installed || hold.attempts > 0 || hold.state != netlink::nud::none;
-  }));
+  const auto present = std::count_if(holds_.begin(), holds_.end(),
+                                     [](const auto& item) { return item.second.present; });
+  return static_cast<std::size_t>(present) + removals_.size();
 }
 
 bool Ledger::add(const NeighbourKey& key, const std::optional<netlink::Mac>& lladdr) {
@@ -94,6 +98,7 @@ std::size_t Ledger::settle(std::span<const Neighbour> actual, Instant now) {
 
 void Ledger::judge(Item& item, const Neighbour* actual, Instant now, bool arrival) {
   auto& [key, hold] = item;
+  hold.present = actual != nullptr;
   hold.state = actual ? actual->state : netlink::nud::none;
   const auto judged = netlink::judge({key, hold.lladdr, tuning_.validated}, actual);
   switch (judged.verdict) {
@@ -192,15 +197,8 @@ void Ledger::collect_writes(Instant now, Due& due) {
     auto& [key, hold] = item;
     unschedule(item);
     const bool validated = tuning_.validated && hold.write_state == netlink::nud::stale;
-    due.write.push_back({key, *hold.lladdr, hold.write_state, validated});
-    if (hold.installed) {
-      hold.repaired = now;
-      if (hold.repairs_in_a_row < 255) ++hold.repairs_in_a_row;
-      ++hold.repairs;
-      ++counters_.repaired;
-    } else {
-      ++counters_.installed;
-    }
+    due.write.push_back({key, *hold.lladdr, hold.write_state, validated, !hold.present});
+    if (hold.installed) count_repair(hold, now);
   }
 }
 
@@ -214,9 +212,9 @@ void Ledger::collect_asks(Instant now, Due& due) {
     if (hold.lladdr) {
       // PROBE asks the known address first and then, with mcast_resolicit, everybody; packets
       // need not wait meanwhile.
-      due.write.push_back({key, *hold.lladdr, netlink::nud::probe, false});
+      due.write.push_back({key, *hold.lladdr, netlink::nud::probe, false, !hold.present});
     } else {
-      due.resolve.push_back(key);
+      due.resolve.push_back({key, !hold.present});
       schedule(item, Agenda::ask, now + doubled(answer_within, hold.attempts - 1u, ask_again_max));
     }
   }
@@ -225,9 +223,14 @@ void Ledger::collect_asks(Instant now, Due& due) {
 void Ledger::written(const NeighbourKey& key) {
   const auto found = holds_.find(key);
   if (found == holds_.end()) return;
-  found->second.error = 0;
-  // A probe of a neighbour that did not answer is no answer yet.
-  if (found->second.phase != Phase::failed) enter(*found, Phase::held);
+  Hold& hold = found->second;
+  hold.error = 0;
+  hold.present = true;
+  // A question, or a probe of a neighbour that did not answer, is no answer yet.
+  if (hold.phase != Phase::writing) return;
+  if (hold.installed) ++hold.repairs;
+  ++(hold.installed ? counters_.repaired : counters_.installed);
+  enter(*found, Phase::held);
 }
 
 void Ledger::refused(const NeighbourKey& key, int error, Instant now) {
@@ -236,11 +239,17 @@ void Ledger::refused(const NeighbourKey& key, int error, Instant now) {
   if (found == holds_.end()) return;
   Hold& hold = found->second;
   hold.error = static_cast<std::uint16_t>(error);
-  if (hold.repairs_in_a_row < 255) ++hold.repairs_in_a_row;
-  hold.repaired = now;
+  count_repair(hold, now);
   const auto delay = doubled(10ms, hold.repairs_in_a_row, holdoff_max);
   const bool ask = !hold.lladdr || hold.phase == Phase::failed;
   schedule(*found, ask ? Agenda::ask : Agenda::write, now + delay);
+}
+
+void Ledger::contested(const NeighbourKey& key, const Neighbour* actual, Instant now) {
+  const auto found = holds_.find(key);
+  if (found == holds_.end()) return;
+  count_repair(found->second, now);  // So that a quarrel is carried on ever more slowly.
+  judge(*found, actual, now, false);
 }
 
 std::optional<Instant> Ledger::next(Instant now) {

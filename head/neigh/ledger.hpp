@@ -4,7 +4,8 @@
 //                        observe()                  due()
 //   the kernel's word ───────────────► a hold ───────────────► write, resolve, remove
 //                                        ▲                         │
-//                                        └──── written(), failed() ┘
+//                                        └─ written(), refused(), ─┘
+//                                             contested()
 #pragma once
 
 #include "head/neigh/pacer.hpp"
@@ -39,6 +40,7 @@ struct Hold {
   std::optional<netlink::Mac> lladdr;
   bool learned = false;    // The wire said so.
   bool installed = false;  // Was in the table as it should be, once.
+  bool present = false;    // There was an entry, anybody's, when last seen or written.
   Phase phase = Phase::unseen;
   Agenda agenda = Agenda::none;
   std::uint16_t state = 0;  // As last seen.
@@ -56,7 +58,7 @@ struct Hold {
 // What the kernel is to be asked for now.
 struct Due {
   std::vector<netlink::Entry> write;
-  std::vector<netlink::NeighbourKey> resolve;
+  std::vector<netlink::Question> resolve;
   std::vector<netlink::NeighbourKey> remove;
   bool empty() const noexcept { return write.empty() && resolve.empty() && remove.empty(); }
 };
@@ -75,7 +77,8 @@ class Ledger {
   const std::map<netlink::NeighbourKey, Hold>& holds() const noexcept { return holds_; }
   const Hold* find(const netlink::NeighbourKey& key) const noexcept;
   std::vector<netlink::Desired> desired() const;  // By key.
-  // How many holds have an entry in the table, whatever its state and whoever made it.
+  // How many holds have an entry in the table, whatever its state and whoever made it; and those
+  // whose removal is still to come.
   std::size_t entries() const noexcept;
   const Counters& counters() const noexcept { return counters_; }
 
@@ -99,8 +102,10 @@ class Ledger {
 
   // What is to be done now, as far as pacing allows. The caller does it, then says how it went.
   Due due(Instant now);
-  void written(const netlink::NeighbourKey& key);
+  void written(const netlink::NeighbourKey& key);  // Or asked for.
   void refused(const netlink::NeighbourKey& key, int error, Instant now);
+  // Something was there where nothing ought to be; `actual` is what is there now.
+  void contested(const netlink::NeighbourKey& key, const netlink::Neighbour* actual, Instant now);
 
   // When due() has something again.
   std::optional<Instant> next(Instant now);
