@@ -14,7 +14,7 @@ namespace netlink {
 
 namespace {
 
-constexpr std::size_t changes_max = 4096;
+constexpr std::size_t datagrams_max = 4096;
 constexpr std::size_t receive_bytes = 32 * 1024;
 
 void note(const MessageView& message, Changes& changes) {
@@ -33,6 +33,14 @@ void note(const MessageView& message, Changes& changes) {
     case RTM_DELADDR:
       changes.addresses = true;
       return;
+    case RTM_NEWROUTE:
+    case RTM_DELROUTE:
+      if (const auto prefix = parse_prefix(message.payload)) changes.routes.push_back(*prefix);
+      return;
+    case RTM_NEWRULE:
+    case RTM_DELRULE:
+      changes.routes.push_back({});
+      return;
   }
 }
 
@@ -44,6 +52,8 @@ Monitor::Monitor(std::uint32_t except_port, int buffer_bytes) : in_(receive_byte
   socket_.join(RTNLGRP_NEIGH);
   socket_.join(RTNLGRP_LINK);
   socket_.join(RTNLGRP_IPV6_IFADDR);
+  socket_.join(RTNLGRP_IPV6_ROUTE);
+  socket_.join(RTNLGRP_IPV6_RULE);
 }
 
 // Drops RTM_NEWNEIGH of other families than IPv6 (ARP, bridges) and those that `except_port`
@@ -70,7 +80,7 @@ void Monitor::filter(std::uint32_t except_port) noexcept {
 
 Changes Monitor::read() {
   Changes changes;
-  while (changes.neighbours.size() + changes.links.size() < changes_max) {
+  for (std::size_t datagrams = 0; datagrams < datagrams_max; ++datagrams) {
     const ssize_t got = ::recv(fd(), in_.data(), in_.size(), MSG_DONTWAIT | MSG_TRUNC);
     if (got < 0 && errno == EINTR) continue;
     if (got < 0 && errno != ENOBUFS) {

@@ -1,12 +1,14 @@
-// The kernel's word on changes: neighbours, links, the host's addresses. What one socket caused
-// itself can be left out, so that a bulk installation does not flood its own monitor. When the
-// kernel had to drop notifications it says so, and whoever listens must look at everything again.
+// The kernel's word on changes: neighbours, links, the host's addresses, routes. What one socket
+// caused itself can be left out, so that a bulk installation does not flood its own monitor. When
+// the kernel had to drop notifications it says so, and whoever listens must look at everything
+// again.
 //
 // Not notified by the kernel, and so not seen here: NONE to INCOMPLETE, and STALE to DELAY.
 #pragma once
 
 #include "netlink/link.hpp"
 #include "netlink/neighbour.hpp"
+#include "netlink/route.hpp"
 #include "netlink/socket.hpp"
 
 #include <cstdint>
@@ -27,13 +29,16 @@ struct LinkChange {
 struct Changes {
   std::vector<NeighbourChange> neighbours;
   std::vector<LinkChange> links;
-  bool addresses = false;  // An address of this host came or went.
+  std::vector<Prefix> routes;  // Where a route changed; all destinations when a rule did.
+  bool addresses = false;      // An address of this host came or went.
   // Notifications were dropped. More may be, silently, until everything has been read (the kernel
   // calls the socket congested until then): read until `drained`, then dump, and compare.
   bool lost = false;
   bool drained = false;  // There was nothing more to read.
 
-  bool empty() const noexcept { return neighbours.empty() && links.empty() && !addresses && !lost; }
+  bool empty() const noexcept {
+    return neighbours.empty() && links.empty() && routes.empty() && !addresses && !lost;
+  }
 };
 
 class Monitor {
@@ -48,7 +53,7 @@ class Monitor {
   int fd() const noexcept { return socket_.fd(); }
 
   // What has been said since the last call, in order; never waits. At most some thousands of
-  // changes at a time: the descriptor stays readable when there is more.
+  // messages at a time: the descriptor stays readable when there is more.
   Changes read();
 
  private:

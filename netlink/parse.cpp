@@ -103,6 +103,16 @@ std::optional<Route> parse_route(Bytes payload) noexcept {
   return route;
 }
 
+std::optional<Prefix> parse_prefix(Bytes payload) noexcept {
+  const auto header = read<rtmsg>(payload);
+  if (!header || header->rtm_family != AF_INET6 || header->rtm_dst_len > 128) return {};
+  Prefix prefix{.address = {}, .bits = header->rtm_dst_len};
+  for_each_attribute(attributes<rtmsg>(payload), [&](int type, Bytes value) {
+    if (type == RTA_DST) prefix.address = read_address<16>(value).value_or(Ip6());
+  });
+  return prefix;
+}
+
 namespace {
 
 void read_parameters(Bytes nested, DeviceTimers& timers) noexcept {

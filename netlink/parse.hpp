@@ -65,6 +65,7 @@ std::optional<int> parse_error(Bytes payload) noexcept;  // NLMSG_ERROR, NLMSG_D
 std::optional<Neighbour> parse_neighbour(Bytes payload) noexcept;  // RTM_{NEW,DEL}NEIGH, IPv6.
 std::optional<Link> parse_link(Bytes payload);                     // RTM_{NEW,DEL}LINK
 std::optional<Route> parse_route(Bytes payload) noexcept;          // RTM_NEWROUTE, IPv6.
+std::optional<Prefix> parse_prefix(Bytes payload) noexcept;        // RTM_{NEW,DEL}ROUTE, IPv6.
 
 // RTM_NEWNEIGHTBL of "ndisc_cache": the table itself (`device.ifindex` 0) or one interface's part.
 struct TablePart {

@@ -3,10 +3,24 @@
 #include "netlink/message.hpp"
 #include "netlink/parse.hpp"
 
+#include <algorithm>
 #include <cerrno>
 #include <linux/rtnetlink.h>
 
 namespace netlink {
+
+Ip6 first_of(const Prefix& prefix) noexcept {
+  Ip6 first = prefix.address;
+  for (std::size_t i = 0; i < first.size(); ++i) {
+    const int kept = std::clamp(prefix.bits - 8 * static_cast<int>(i), 0, 8);
+    first[i] = static_cast<std::uint8_t>(first[i] & (0xff00 >> kept));
+  }
+  return first;
+}
+
+bool contains(const Prefix& prefix, const Ip6& address) noexcept {
+  return first_of({address, prefix.bits}) == first_of(prefix);
+}
 
 std::error_code find_route(Socket& socket, const Ip6& address, int ifindex, Route& into) {
   rtmsg header{};

@@ -4,6 +4,7 @@
 #include "netlink/neighbour.hpp"
 #include "netlink/socket.hpp"
 
+#include <cstdint>
 #include <optional>
 #include <system_error>
 
@@ -16,6 +17,16 @@ struct Route {
   bool local = false;          // The address is this host's own: nothing leaves it.
   bool unicast = false;        // False for multicast, unreachable, prohibited, blackhole.
 };
+
+// Destinations that agree in their first bits; none of them are all destinations.
+struct Prefix {
+  Ip6 address{};
+  std::uint8_t bits = 0;  // At most 128.
+  bool operator==(const Prefix&) const = default;
+};
+bool contains(const Prefix& prefix, const Ip6& address) noexcept;
+// The least address of it.
+Ip6 first_of(const Prefix& prefix) noexcept;
 
 // `ifindex` restricts the look-up to one interface; 0 for any. ENETUNREACH and its like when there
 // is no route.

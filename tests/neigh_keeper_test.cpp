@@ -358,6 +358,66 @@ TEST_CASE("a disc without a route is told so, and placed when there is one", "[n
   });
 }
 
+// Where a disc was reached was looked up once, as long as its interface stayed.
+TEST_CASE("a disc follows its route to a gateway, to another one, and back", "[neigh][kernel]") {
+  scratch::with_tail([](int ifindex, scratch::Tail& tail) {
+    tail.sh("ip -6 address add 2001:db8::fd/64 dev tail0 nodad");
+    tail.sh("ip -6 address add 2001:db8::fe/64 dev tail0 nodad");
+    Reports reports;
+    Keeper keeper(options());
+    keeper.want({disc(0, mac(0)), disc(1, mac(1))}, reports.ready());
+    REQUIRE(reports.of("disc1").state == BindingState::held);
+    const std::string route = to_string(address(1)) + "/128";
+    const auto held_at = [&](const NeighbourKey& key) {
+      const Snapshot now = keeper.snapshot();
+      return now.held == 2 && now.discs.at(1).status.neighbour == key;
+    };
+    const auto absent = [&](const NeighbourKey& key) {
+      Neighbour found;
+      return Table().get(key, found).value() == ENOENT;
+    };
+    for (const char* gateway : {"2001:db8::fd", "2001:db8::fe"}) {
+      sh("ip -6 route replace " + route + " via " + gateway);
+      CHECK(eventually([&] { return held_at({ifindex, *parse_ip6(gateway)}); }, 3s));
+      CHECK(eventually([&] { return absent({ifindex, address(1)}); }, 3s));
+      CHECK(in_place(ifindex, 1) == 1);
+    }
+    CHECK(absent({ifindex, *parse_ip6("2001:db8::fd")}));
+    sh("ip -6 route del " + route);
+    CHECK(eventually([&] { return held_at({ifindex, address(1)}); }, 3s));
+    CHECK(eventually([&] { return absent({ifindex, *parse_ip6("2001:db8::fe")}); }, 3s));
+    CHECK(in_place(ifindex, 2) == 2);
+    CHECK(keeper.snapshot(false).counters.moves == 3);
+  });
+}
+
+TEST_CASE("discs follow their route to another interface", "[neigh][kernel]") {
+  scratch::with_veth([](int ifindex) {
+    sh("ip link add head1 type veth peer name tail1; ip link set head1 up; ip link set tail1 up");
+    const int other = scratch::ifindex_of("head1");
+    Reports reports;
+    Keeper keeper(options());
+    keeper.want(discs(2000), reports.ready());
+    REQUIRE(eventually([&] { return in_place(ifindex, 2000) == 2000; }));
+    SECTION("by the route itself, and stay when that goes") {
+      sh("ip -6 route add 2001:db8::/112 dev head1");  // Of none of them.
+      sh("ip -6 route add 2001:db8::1:0:0/112 dev head1");
+      CHECK(eventually([&] { return in_place(other, 2000) == 2000; }, 5s));
+      CHECK(eventually([&] { return in_place(ifindex, 2000) == 0; }, 5s));
+      CHECK(keeper.snapshot(false).counters.moves == 2000);
+      sh("ip -6 address del 2001:db8::1/64 dev head0; ip -6 route del 2001:db8::1:0:0/112");
+      sh("ip -6 route add unreachable 2001:db8:5::/64");
+      CHECK(!eventually([&] { return in_place(other, 2000) != 2000; }, 500ms));
+    }
+    SECTION("by a rule") {
+      sh("ip -6 route add 2001:db8::/64 dev head1 table 100");
+      sh("ip -6 rule add to 2001:db8::1:0:0/112 lookup 100");
+      CHECK(eventually([&] { return in_place(other, 2000) == 2000; }, 5s));
+      CHECK(eventually([&] { return in_place(ifindex, 2000) == 0; }, 5s));
+    }
+  });
+}
+
 TEST_CASE("an interface that is deleted and made again gets its entries again", "[neigh][kernel]") {
   scratch::with_veth([](int ifindex) {
     Reports reports;

@@ -1,4 +1,5 @@
 #include "head/neigh/devices.hpp"
+#include "head/neigh/doubts.hpp"
 #include "head/neigh/looks.hpp"
 #include "head/neigh/pacer.hpp"
 #include "head/neigh/places.hpp"
@@ -9,6 +10,7 @@
 
 #include <linux/if.h>
 #include <random>
+#include <set>
 #include <thread>
 
 using namespace head::neigh;
@@ -133,6 +135,51 @@ TEST_CASE("looks are bounded and none is lost below the bound", "[neigh]") {
     for (int i = 0; i < 4; ++i) CHECK(*looks.pop() == i);
     CHECK(looks.pop() == nullptr);
   }
+}
+
+TEST_CASE("a changed route puts the discs of its prefix in doubt, and no others", "[neigh]") {
+  using Found = std::vector<int*>;
+  const auto start = Doubts<int>::Instant(1h);
+  Doubts<int> doubts;
+  int disc[4] = {};
+  const char* addresses[] = {"2001:db8:1::1", "2001:db8:1::2", "2001:db8:1::2", "2001:db8:2::1"};
+  for (int i = 0; i < 4; ++i) doubts.add(*netlink::parse_ip6(addresses[i]), &disc[i]);
+  CHECK(!doubts.next());
+  doubts.doubt({*netlink::parse_ip6("2001:db8:3::"), 48}, start);
+  CHECK(!doubts.next());
+  doubts.doubt({*netlink::parse_ip6("2001:db8:1::9"), 48}, start);
+  doubts.doubt({*netlink::parse_ip6("2001:db8:1::9"), 48}, start + 10ms);
+  CHECK(doubts.next() == start + 20ms);
+  CHECK(doubts.take(start + 19ms).empty());
+  CHECK(doubts.take(start + 20ms) == Found{&disc[0], &disc[1], &disc[2]});
+  CHECK(!doubts.next());
+  doubts.doubt_all(start + 1s);
+  doubts.erase(*netlink::parse_ip6(addresses[1]), &disc[1]);
+  doubts.doubt_all(start + 1s);
+  const Found rest = doubts.take(start + 2s);
+  CHECK(std::set<int*>(rest.begin(), rest.end()) == std::set<int*>{&disc[0], &disc[2], &disc[3]});
+}
+
+TEST_CASE("doubts are settled some at a time, and every disc has its turn", "[neigh]") {
+  constexpr std::size_t count = 1000;
+  std::vector<int> looked(count);
+  Doubts<int> doubts;
+  for (int& disc : looked) doubts.add({}, &disc);
+  auto now = Doubts<int>::Instant(1h);
+  // All of them are doubted again before each pass.
+  for (int pass = 0; pass < 40; ++pass) {
+    doubts.doubt_all(now);
+    REQUIRE(doubts.next() <= now + Doubts<int>::settle);
+    now = *doubts.next();
+    const auto taken = doubts.take(now);
+    REQUIRE(taken.size() == Doubts<int>::pass_max);
+    for (int* disc : taken) ++*disc;
+    CHECK(doubts.take(now).empty());
+    CHECK(*doubts.next() == now + Doubts<int>::pass_every);
+  }
+  const auto [least, most] = std::minmax_element(looked.begin(), looked.end());
+  CHECK(*least >= 10);
+  CHECK(*most - *least <= 1);
 }
 
 TEST_CASE("many threads look at once", "[neigh]") {

@@ -154,5 +154,6 @@ TEST_CASE("noise is survived", "[netlink][property]") {
   parse_neighbour(bytes);
   parse_link(bytes);
   parse_route(bytes);
+  if (const auto prefix = parse_prefix(bytes)) CHECK(prefix->bits <= 128);
   parse_table(bytes);
 }

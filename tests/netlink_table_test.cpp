@@ -180,6 +180,45 @@ TEST_CASE("the monitor tells changes, but not those that are left out", "[netlin
   });
 }
 
+TEST_CASE("the monitor tells where routes changed", "[netlink][kernel]") {
+  scratch::with_veth([](int) {
+    Monitor monitor;
+    monitor.read();
+    const Prefix changed{*parse_ip6("2001:db8:5::"), 48};
+    for (const char* what : {"add 2001:db8:5::/48 dev head0", "del 2001:db8:5::/48 dev head0"}) {
+      sh(std::string("ip -6 route ") + what);
+      CHECK(monitor.read().routes == std::vector{changed});
+    }
+    sh("ip -6 route add default dev head0");
+    CHECK(monitor.read().routes == std::vector{Prefix()});
+    sh("ip -6 rule add to 2001:db8:5::/48 lookup 100");
+    CHECK(monitor.read().routes == std::vector{Prefix()});
+  });
+}
+
+TEST_CASE("a prefix holds the addresses that begin as it does", "[netlink]") {
+  struct Case {
+    const char* prefix;
+    std::uint8_t bits;
+    const char* first;
+    const char* inside;
+    const char* outside;
+  };
+  const Case each = GENERATE(values<Case>({
+      {"2001:db8::5", 128, "2001:db8::5", "2001:db8::5", "2001:db8::4"},
+      {"2001:db8::7", 127, "2001:db8::6", "2001:db8::7", "2001:db8::5"},
+      {"2001:db8::5", 64, "2001:db8::", "2001:db8::ffff:1", "2001:db8:0:1::5"},
+      {"2001:dbf::5", 29, "2001:db8::", "2001:dbf:ffff::", "2001:db7:ffff::"},
+      {"2001:db8::5", 1, "::", "7fff::", "8000::"},
+  }));
+  const Prefix prefix{*parse_ip6(each.prefix), each.bits};
+  CAPTURE(each.prefix, each.bits);
+  CHECK(first_of(prefix) == parse_ip6(each.first));
+  CHECK(contains(prefix, *parse_ip6(each.inside)));
+  CHECK(!contains(prefix, *parse_ip6(each.outside)));
+  CHECK(contains(Prefix(), *parse_ip6(each.outside)));
+}
+
 TEST_CASE("an overflowing monitor says so", "[netlink][kernel]") {
   scratch::with_veth([](int ifindex) {
     Table table;

@@ -3,6 +3,7 @@
 #pragma once
 
 #include "netlink/link.hpp"
+#include "netlink/route.hpp"
 #include "netlink/socket.hpp"
 #include "tests/skip.hpp"
 
@@ -38,6 +39,17 @@ inline int ifindex_of(const std::string& name) {
   return 0;
 }
 
+// Waits, at most `limit`, until `condition` holds.
+inline bool eventually(const std::function<bool()>& condition,
+                       std::chrono::milliseconds limit = std::chrono::seconds(10)) {
+  const auto end = std::chrono::steady_clock::now() + limit;
+  while (!condition()) {
+    if (std::chrono::steady_clock::now() > end) return false;
+    std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  }
+  return true;
+}
+
 // Calls `test(ifindex of "head0")` on a thread in a namespace with head0 and tail0, both up, head0
 // with 2001:db8::1/64. What goes wrong there is thrown here.
 inline void with_veth(const std::function<void(int)>& test) {
@@ -51,6 +63,14 @@ inline void with_veth(const std::function<void(int)>& test) {
     sh("ip link add head0 type veth peer name tail0");
     sh("ip link set lo up; ip link set head0 up; ip link set tail0 up");
     sh("ip -6 address add 2001:db8::1/64 dev head0 nodad");
+    // The kernel's routes for an address follow it a little later.
+    netlink::Socket socket;
+    const netlink::Ip6 own{0x20, 0x01, 0x0d, 0xb8, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1};
+    const bool routed = eventually([&] {
+      netlink::Route route;
+      return !netlink::find_route(socket, own, 0, route) && route.local;
+    });
+    if (!routed) throw std::runtime_error("head0 does not get its address");
     test(ifindex_of("head0"));
   });
 }
@@ -116,17 +136,6 @@ inline void with_tail(const std::function<void(int, Tail&)>& test) {
     Tail tail;
     test(ifindex, tail);
   });
-}
-
-// Waits, at most `limit`, until `condition` holds.
-inline bool eventually(const std::function<bool()>& condition,
-                       std::chrono::milliseconds limit = std::chrono::seconds(10)) {
-  const auto end = std::chrono::steady_clock::now() + limit;
-  while (!condition()) {
-    if (std::chrono::steady_clock::now() > end) return false;
-    std::this_thread::sleep_for(std::chrono::milliseconds(1));
-  }
-  return true;
 }
 
 }  // namespace scratch

@@ -46,7 +46,8 @@ json counters_of(const neigh::Counters& counters) {
           {"looks", counters.looks},
           {"looks_bad", counters.looks_bad},
           {"looks_dropped", counters.looks_dropped},
-          {"raises", counters.raises}};
+          {"raises", counters.raises},
+          {"moves", counters.moves}};
 }
 
 std::string device_name(const neigh::Snapshot& snapshot, int ifindex) {

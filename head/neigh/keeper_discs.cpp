@@ -44,18 +44,17 @@ void Keeper::Work::on_want(std::vector<Want> wants, const SharedReady& ready, In
 
 void Keeper::Work::accept(Disc& disc, Want want, std::vector<NeighbourKey>& fresh, Instant now) {
   const std::optional<netlink::Mac> before = disc.want.lladdr;
+  doubts_.erase(disc.want.address, &disc);
+  doubts_.add(want.address, &disc);
   if (disc.want.stats) by_stats_.erase(disc.want.stats.get());
   if (want.stats) by_stats_[want.stats.get()] = &disc;
   BindingStatus placed = places_.place(want);
   disc.want = std::move(want);
-  const bool stays = disc.placed.state == BindingState::waiting &&
-                     placed.state == BindingState::waiting &&
-                     placed.neighbour == disc.placed.neighbour;
-  if (!stays) return settle_in(disc, std::move(placed), fresh);
-  disc.placed = std::move(placed);
+  if (!disc.stays(placed)) return settle_in(disc, std::move(placed), fresh);
+  disc.placed.dev = std::move(placed.dev);
   // Whoever wants it anew with another address knows better than before, and than the wire.
-  if (disc.want.lladdr && disc.want.lladdr != before && disc.placed.on_link)
-    ledger_.rebind(disc.placed.neighbour, *disc.want.lladdr, now);
+  const bool newer = disc.want.lladdr && disc.want.lladdr != before && disc.placed.on_link;
+  if (newer && options_.enabled) ledger_.rebind(disc.placed.neighbour, *disc.want.lladdr, now);
 }
 
 // New holds: what the kernel has for each, and room for all of them in the table. Those that are
@@ -91,9 +90,7 @@ void Keeper::Work::settle_in(Disc& disc, BindingStatus placed, std::vector<Neigh
 void Keeper::Work::leave(Disc& disc) {
   unplaced_.erase(&disc);
   const auto found = users_.find(disc.placed.neighbour);
-  const bool placed =
-      disc.placed.state == BindingState::waiting || disc.placed.state == BindingState::off;
-  if (!placed || found == users_.end()) return;
+  if (!disc.has_neighbour() || found == users_.end()) return;
   auto& discs = found->second;
   const auto mine = std::find(discs.begin(), discs.end(), &disc);
   if (mine == discs.end()) return;
@@ -108,28 +105,35 @@ void Keeper::Work::on_forget(const std::vector<std::string>& names) {
     const auto found = discs_.find(name);
     if (found == discs_.end()) continue;
     leave(found->second);
+    doubts_.erase(found->second.want.address, &found->second);
     if (found->second.want.stats) by_stats_.erase(found->second.want.stats.get());
     discs_.erase(found);
   }
 }
 
-// Where discs are can change with links, addresses and routes: those without a place, and those
-// whose link is gone, look for another one; behind gateways, only when asked for.
-void Keeper::Work::place_again(Instant now, bool routed) {
+// Where discs are can change with links, addresses and routes. Those in doubt look again; they stay
+// where there is no better place.
+void Keeper::Work::place_again(Instant now) {
+  const std::vector<Disc*> doubted = doubts_.take(now);
   std::vector<NeighbourKey> fresh;
-  for (auto& [name, disc] : discs_) {
-    const bool placed =
-        disc.placed.state == BindingState::waiting || disc.placed.state == BindingState::off;
-    const bool lost = placed && !places_.links().contains(disc.placed.neighbour.ifindex);
-    const bool elsewhere = placed && routed && !disc.placed.on_link;
-    if (!lost && !elsewhere && disc.placed.state != BindingState::unplaced) continue;
-    BindingStatus found = places_.place(disc.want);
-    const bool no_better = found.state == BindingState::unplaced && !lost;
-    const bool same =
-        placed && found.state == BindingState::waiting && found.neighbour == disc.placed.neighbour;
-    if (!no_better && !same) settle_in(disc, std::move(found), fresh);
+  std::size_t moved = 0;
+  for (Disc* disc : doubted) {
+    if (disc->placed.state == BindingState::refused) continue;
+    BindingStatus found = places_.place(disc->want);
+    // It could be kept once, so that now is not for ever.
+    if (found.state == BindingState::refused) found.state = BindingState::unplaced;
+    const bool linked = places_.links().contains(disc->placed.neighbour.ifindex);
+    const bool no_better = found.state == BindingState::unplaced && linked;
+    if (disc->stays(found)) disc->placed.dev = std::move(found.dev);  // Perhaps renamed.
+    if (disc->stays(found) || (disc->has_neighbour() && no_better)) continue;
+    moved += disc->has_neighbour();
+    settle_in(*disc, std::move(found), fresh);
   }
   meet(fresh, now);
+  for (Disc* disc : doubted)
+    if (disc->ready && status(*disc).state != BindingState::waiting) report(*disc);
+  moves_ += moved;
+  if (moved > 0) log::info("routes or links changed: {} discs are reached another way", moved);
 }
 
 BindingStatus Keeper::Work::status(const Disc& disc) const {

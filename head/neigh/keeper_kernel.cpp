@@ -81,7 +81,7 @@ void Keeper::Work::remove(const std::vector<NeighbourKey>& keys, Instant now) {
 
 void Keeper::Work::reconcile(Instant now) {
   reconcile_at_ = now + options_.reconcile;
-  place_again(now, true);
+  doubts_.doubt_all(now);  // Not every change is told, nor every one heard.
   if (!options_.enabled) return;
   std::vector<Neighbour> all;
   if (const auto error = table_.dump(all)) {
@@ -139,9 +139,7 @@ void Keeper::Work::on_looks(Instant now) {
 }
 
 void Keeper::Work::check(Disc& disc, const Neighbour* actual, Instant now) {
-  const bool placed =
-      disc.placed.state == BindingState::waiting || disc.placed.state == BindingState::off;
-  if (!placed || (actual && actual->usable())) return;
+  if (!disc.has_neighbour() || (actual && actual->usable())) return;
   ++looks_bad_;
   // Not the turn's beginning: the request may have come since.
   mark_missing(disc.placed.neighbour, std::chrono::steady_clock::now());
@@ -164,6 +162,7 @@ Snapshot Keeper::Work::snapshot(bool with_entries) const {
   now.counters = ledger_.counters();
   now.counters.notifications_lost = notifications_lost_;
   now.counters.raises = raises_;
+  now.counters.moves = moves_;
   now.counters.looks = looks_;
   now.counters.looks_bad = looks_bad_;
   now.counters.looks_dropped = looks_dropped_.load(std::memory_order_relaxed);

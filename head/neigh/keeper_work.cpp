@@ -143,6 +143,7 @@ void Keeper::Work::sleep(Instant now) {
   Instant until = std::min(reconcile_at_, limits_at_);
   if (!leftovers_.empty()) until = std::min(until, orphans_at_);
   if (!unplaced_.empty()) until = std::min(until, place_at_);
+  if (const auto next = doubts_.next()) until = std::min(until, *next);
   if (!patience_.empty()) until = std::min(until, patience_.front().first);
   if (const auto next = ledger_.next(now)) until = std::min(until, *next);
   const auto wait = std::clamp<std::chrono::nanoseconds>(until - now, 0ns, 10s);
@@ -178,10 +179,11 @@ void Keeper::Work::on_timers(Instant now) {
   }
   if (now >= place_at_) {
     place_at_ = now + place_again_every;
-    if (!unplaced_.empty()) place_again(now, false);
+    for (Disc* disc : unplaced_) doubts_.doubt(disc, now);
   }
   if (now >= orphans_at_ && !leftovers_.empty()) remove_orphans();
   if (now >= reconcile_at_) reconcile(now);
+  place_again(now);
 }
 
 void Keeper::Work::on_changes(Instant now) {
@@ -203,8 +205,9 @@ void Keeper::Work::on_changes(Instant now) {
     places_.refresh();
     reconcile_at_ = now;
   }
+  for (const netlink::Prefix& prefix : changes.routes) doubts_.doubt(prefix, now);
   if (moved) {
-    place_at_ = std::min(place_at_, now + after_link_change);
+    doubts_.doubt_all(now);
     reconcile_at_ = std::min(reconcile_at_, now + after_link_change);
   }
 }

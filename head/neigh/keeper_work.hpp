@@ -4,6 +4,7 @@
 #pragma once
 
 #include "head/neigh/devices.hpp"
+#include "head/neigh/doubts.hpp"
 #include "head/neigh/keeper.hpp"
 #include "head/neigh/ledger.hpp"
 #include "head/neigh/limits.hpp"
@@ -42,6 +43,15 @@ class Keeper::Work {
     Want want;
     BindingStatus placed;  // Without what only the ledger knows.
     SharedReady ready;     // Null once it was called.
+
+    bool has_neighbour() const noexcept {
+      return placed.state == BindingState::waiting || placed.state == BindingState::off;
+    }
+    // Whether it is there already.
+    bool stays(const BindingStatus& found) const noexcept {
+      return has_neighbour() && found.state == BindingState::waiting &&
+             found.neighbour == placed.neighbour;
+    }
   };
   struct Command {
     std::vector<Want> wants;
@@ -71,7 +81,7 @@ class Keeper::Work {
   void meet(const std::vector<netlink::NeighbourKey>& fresh, Instant now);
   void settle_in(Disc& disc, BindingStatus placed, std::vector<netlink::NeighbourKey>& fresh);
   void leave(Disc& disc);
-  void place_again(Instant now, bool routed);
+  void place_again(Instant now);
   BindingStatus status(const Disc& disc) const;
   void report(Disc& disc);
   void report_settled();
@@ -105,12 +115,13 @@ class Keeper::Work {
   std::map<netlink::NeighbourKey, std::vector<Disc*>> users_;
   std::unordered_map<const stats::DiscStats*, Disc*> by_stats_;
   std::set<Disc*> unplaced_;
+  Doubts<Disc> doubts_;                                   // Whose place is to be looked up again.
   std::deque<std::pair<Instant, std::string>> patience_;  // When whose want is reported anyway.
   std::set<netlink::NeighbourKey> leftovers_;  // Of a former run; nobody wanted them yet.
   std::vector<Report> reports_;
   Instant reconcile_at_, limits_at_, place_at_, orphans_at_;
   bool resync_ = false;  // Notifications were lost, and there are more to read.
-  std::uint64_t notifications_lost_ = 0, raises_ = 0, looks_ = 0, looks_bad_ = 0;
+  std::uint64_t notifications_lost_ = 0, raises_ = 0, moves_ = 0, looks_ = 0, looks_bad_ = 0;
 
   std::mutex inbox_lock_;
   std::deque<Command> inbox_;

@@ -27,6 +27,7 @@ struct Counters {
   std::uint64_t reconciled = 0;  // What they found missing or wrong.
   std::uint64_t looks = 0, looks_bad = 0, looks_dropped = 0;
   std::uint64_t raises = 0;  // Times the table's limits were raised.
+  std::uint64_t moves = 0;   // Times a disc was found to be reached another way than before.
 };
 
 struct TableStatus {

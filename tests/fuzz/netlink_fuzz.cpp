@@ -25,7 +25,10 @@ void parse(const netlink::MessageView& message) {
         expect(!link->name.empty() && link->name.size() < 16 && link->ifindex > 0);
       return;
     case RTM_NEWROUTE:
+    case RTM_DELROUTE:
       parse_route(message.payload);
+      if (const auto prefix = parse_prefix(message.payload))
+        expect(contains(*prefix, prefix->address));
       return;
     case RTM_NEWNEIGHTBL:
       if (const TablePart part = parse_table(message.payload); part.device)
