@@ -47,6 +47,16 @@ std::uint16_t creation(bool fresh) {
 
 }  // namespace
 
+std::error_code Table::permission() {
+  // A removal that does not say of what: whoever may remove is told that this is invalid.
+  const auto error = socket_.request(
+      [&](std::uint16_t flags, std::uint32_t sequence, std::vector<std::byte>& out) {
+        Message().start(RTM_DELNEIGH, flags, sequence, header_for({}, 0, 0)).append_to(out);
+      });
+  const bool refused = error.value() == EPERM || error.value() == EACCES;
+  return refused ? error : std::error_code();
+}
+
 std::error_code Table::dump(std::vector<Neighbour>& into, int ifindex) {
   ndmsg header{};
   header.ndm_family = AF_INET6;

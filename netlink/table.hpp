@@ -19,6 +19,10 @@ class Table {
 
   Socket& socket() noexcept { return socket_; }
 
+  // Whether the kernel lets this socket change its table; EPERM without CAP_NET_ADMIN. Changes
+  // nothing.
+  std::error_code permission();
+
   // All entries, or one interface's, sorted by key; `into` is replaced. Needs no privilege.
   std::error_code dump(std::vector<Neighbour>& into, int ifindex = 0);
 

@@ -52,6 +52,7 @@ class FakeNeighbours final : public control::Neighbours {
     if (error_ != 0) throw std::system_error(error_, std::generic_category(), "netlink");
     neigh::Snapshot snapshot;
     snapshot.held = kept_.size();
+    snapshot.permitted = permitted_;
     snapshot.table.table.limits = {128, 512, 1024};
     if (!with_entries) return snapshot;
     for (const auto& [name, kept] : kept_) {
@@ -71,6 +72,11 @@ class FakeNeighbours final : public control::Neighbours {
   void fail_with(int error) {
     const std::lock_guard lock(lock_);
     error_ = error;
+  }
+  // Whether the keeper may change the table.
+  void permit(bool yes) {
+    const std::lock_guard lock(lock_);
+    permitted_ = yes;
   }
   // Whether wants are answered as soon as they are made.
   void at_once(bool yes) {
@@ -99,6 +105,7 @@ class FakeNeighbours final : public control::Neighbours {
   mutable std::mutex lock_;
   bool at_once_ = true;
   int error_ = 0;
+  bool permitted_ = true;
   std::map<std::string, Kept> kept_;
 };
 

@@ -73,6 +73,17 @@ TEST_CASE("headctl attaches, shows and detaches", "[headctl]") {
   CHECK(daemon.agent->discs().empty());
 }
 
+TEST_CASE("headctl shows what the keeper is not permitted to do", "[headctl]") {
+  Daemon daemon;
+  for (const char* command : {"status", "neigh"}) {
+    CAPTURE(command);
+    daemon.neighbours->permit(true);
+    CHECK(daemon.headctl(command).out.find("problem") == std::string::npos);
+    daemon.neighbours->permit(false);
+    CHECK(daemon.headctl(command).out.find(neigh::not_permitted) != std::string::npos);
+  }
+}
+
 TEST_CASE("headctl imports a list and names what is wrong with it", "[headctl]") {
   Daemon daemon;
   std::string lines;

@@ -538,15 +538,38 @@ TEST_CASE("a disc whose question waits for its turn is not given up", "[neigh][k
   });
 }
 
-TEST_CASE("without permission the keeper says why it cannot work", "[neigh][kernel]") {
+TEST_CASE("without CAP_NET_ADMIN the keeper says so, and keeps nobody waiting", "[neigh][kernel]") {
+  scratch::with_veth([](int) {
+    scratch::drop_net_admin();
+    Options patient = options();
+    patient.patience = 1min;
+    Reports reports;
+    Keeper keeper(patient);
+    keeper.want({disc(1, mac(1)), disc(2, std::nullopt)}, reports.ready());
+    for (const char* name : {"disc1", "disc2"}) {
+      CHECK(reports.of(name).state == BindingState::waiting);
+      CHECK_THAT(reports.of(name).problem, Catch::Contains("CAP_NET_ADMIN; start it as root"));
+    }
+    const Snapshot now = keeper.snapshot(false);
+    CHECK(!now.permitted);
+    CHECK(problems(now).at(0) == not_permitted);
+    CHECK(now.counters.errors == 2);
+  });
+}
+
+TEST_CASE("from another namespace the keeper says why it cannot raise the limits",
+          "[neigh][kernel]") {
   scratch::with_veth([](int) {
     Reports reports;
     Keeper keeper(options());
     keeper.want(discs(2000), reports.ready());
     REQUIRE(eventually([&] { return reports.count() == 2000; }));
-    const TableStatus table = keeper.snapshot(false).table;
+    const Snapshot now = keeper.snapshot(false);
+    const TableStatus& table = now.table;
+    CHECK(now.permitted);
     // The limits belong to the initial namespace; from here they cannot be raised.
     if (table.wanted == table.table.limits) return tests::skip("they are large enough already");
     CHECK_THAT(table.problem, Catch::Contains("--table-netns"));
+    CHECK(problems(now) == std::vector{table.problem});
   });
 }

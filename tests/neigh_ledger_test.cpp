@@ -345,6 +345,27 @@ TEST_CASE("what was made where nothing was is judged again before it is written 
   }
 }
 
+TEST_CASE("a write that is not permitted keeps nobody waiting, and is seldom tried", "[neigh]") {
+  Ledger book = ledger();
+  const bool known = GENERATE(true, false);
+  book.add(key(1), known ? std::optional(mac(1)) : std::nullopt);
+  book.observe(key(1), nullptr, start);
+  Instant now = start;
+  for (int i = 0; i < 3; ++i) {
+    const Due due = book.due(now);
+    REQUIRE(due.write.size() + due.resolve.size() == 1);
+    book.refused(key(1), EPERM, now);
+    const std::vector<NeighbourKey> once{key(1)};
+    CHECK(book.take_settled() == (i == 0 ? once : std::vector<NeighbourKey>()));
+    CHECK(book.due(now + 9s).empty());
+    now += 10s;
+  }
+  const Due due = book.due(now);
+  carry_out(book, due);
+  CHECK(book.find(key(1))->error == 0);
+  if (known) CHECK(book.take_settled() == std::vector{key(1)});
+}
+
 // The ledger against a table that others delete from, replace in, and that the wire speaks to.
 TEST_CASE("whatever happens to the table, it ends as wanted and others' entries stay",
           "[neigh][property]") {

@@ -219,6 +219,17 @@ TEST_CASE("a prefix holds the addresses that begin as it does", "[netlink]") {
   CHECK(contains(Prefix(), *parse_ip6(each.outside)));
 }
 
+TEST_CASE("whether the table may be changed is known without changing it", "[netlink][kernel]") {
+  scratch::with_veth([](int ifindex) {
+    Table table;
+    table.set(entries(ifindex, 10));
+    CHECK(!table.permission());
+    CHECK(ours(table, ifindex).size() == 10);
+    scratch::drop_net_admin();
+    CHECK(Table().permission() == std::errc::operation_not_permitted);
+  });
+}
+
 TEST_CASE("an overflowing monitor says so", "[netlink][kernel]") {
   scratch::with_veth([](int ifindex) {
     Table table;

@@ -13,10 +13,12 @@
 #include <cstdlib>
 #include <fcntl.h>
 #include <functional>
+#include <linux/capability.h>
 #include <sched.h>
 #include <signal.h>
 #include <string>
 #include <sys/prctl.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <system_error>
 #include <thread>
@@ -73,6 +75,15 @@ inline void with_veth(const std::function<void(int)>& test) {
     if (!routed) throw std::runtime_error("head0 does not get its address");
     test(ifindex_of("head0"));
   });
+}
+
+// Takes CAP_NET_ADMIN from the calling thread and from those that it starts.
+inline void drop_net_admin() {
+  __user_cap_header_struct header{.version = _LINUX_CAPABILITY_VERSION_3, .pid = 0};
+  __user_cap_data_struct data[2] = {};
+  if (::syscall(SYS_capget, &header, data) != 0) throw std::runtime_error("capget");
+  data[CAP_TO_INDEX(CAP_NET_ADMIN)].effective &= ~CAP_TO_MASK(CAP_NET_ADMIN);
+  if (::syscall(SYS_capset, &header, data) != 0) throw std::runtime_error("capset");
 }
 
 // A machine at the other end of the cable: a child process with a namespace of its own, into which

@@ -82,6 +82,7 @@ json entry_of(const neigh::Snapshot& snapshot, const neigh::EntryStatus& entry) 
 json to_json(const neigh::Snapshot& snapshot, bool with_entries) {
   json object = {
       {"enabled", snapshot.enabled},
+      {"problems", neigh::problems(snapshot)},
       {"table", table_of(snapshot.table)},
       {"counters", counters_of(snapshot.counters)},
       {"discs",

@@ -5,6 +5,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <system_error>
 
 namespace head::neigh {
@@ -18,6 +19,15 @@ constexpr std::chrono::milliseconds patience_min{1};
 
 bool not_asked_yet(const Hold& hold) {
   return hold.agenda == Agenda::ask && hold.attempts == 0 && hold.error == 0;
+}
+
+// Why the kernel refused an entry, and the way out.
+std::string why(int error) {
+  if (error == EPERM || error == EACCES)
+    return "headd lacks CAP_NET_ADMIN; start it as root or with that capability";
+  if (error == ENOBUFS)
+    return "the table is full, or the kernel is short of memory; see `headctl neigh`";
+  return std::error_code(error, std::system_category()).message() + "; headd goes on trying";
 }
 
 }  // namespace
@@ -149,8 +159,7 @@ BindingStatus Keeper::Work::status(const Disc& disc) const {
     if (disc.want.lladdr && !status.on_link)
       status.problem = who + " is a gateway; the given link-layer address is not used";
   } else if (hold->error != 0) {
-    status.problem = who + " could not be entered: " +
-                     std::error_code(hold->error, std::system_category()).message();
+    status.problem = who + " could not be entered in the neighbour table: " + why(hold->error);
   } else if (not_asked_yet(*hold)) {
     status.problem = who + " has not been asked yet; neighbour solicitations are paced";
   } else if (hold->phase == Phase::failed) {

@@ -104,6 +104,13 @@ void Keeper::Work::ensure_limits() {
   if (limits_.ensure(ledger_.holds().size(), ledger_.entries() + leftovers_.size())) ++raises_;
 }
 
+void Keeper::Work::ensure_permission() {
+  const bool permitted = !table_.permission();
+  if (permitted_ && !permitted) log::warning("{}", not_permitted);
+  if (permitted && !permitted_) log::info("headd may change the neighbour table again");
+  permitted_ = permitted;
+}
+
 void Keeper::Work::mark_missing(const NeighbourKey& key, Instant now) {
   const auto found = users_.find(key);
   if (found == users_.end()) return;
@@ -156,6 +163,7 @@ Snapshot Keeper::Work::snapshot(bool with_entries) const {
   const std::lock_guard lock(state_lock_);
   Snapshot now;
   now.enabled = options_.enabled;
+  now.permitted = permitted_;
   now.capabilities = capabilities_;
   now.table = limits_.status();
   now.table.table = table;

@@ -38,6 +38,7 @@ Keeper::Work::Work(Options options)
                .repairs = Pacer(options_.repairs_per_second, options_.repairs_burst),
                .resolutions = Pacer(options_.resolutions_per_second, options_.resolutions_burst),
                .validated = capabilities_.validated}) {
+  if (options_.enabled) ensure_permission();
   std::vector<Neighbour> all;
   if (options_.enabled && !table_.dump(all))
     for (const Neighbour& entry : all)
@@ -173,6 +174,7 @@ void Keeper::Work::on_timers(Instant now) {
   if (now >= limits_at_) {
     limits_at_ = now + options_.recheck_limits;
     if (options_.enabled) {
+      ensure_permission();
       ensure_limits();
       devices_.recheck(table_.socket());
     }

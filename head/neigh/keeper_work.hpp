@@ -97,6 +97,7 @@ class Keeper::Work {
   void reconcile(Instant now);
   void remove_orphans();
   void ensure_limits();
+  void ensure_permission();
   void on_looks(Instant now);
   void check(Disc& disc, const netlink::Neighbour* actual, Instant now);
   void mark_missing(const netlink::NeighbourKey& key, Instant now);
@@ -120,7 +121,8 @@ class Keeper::Work {
   std::set<netlink::NeighbourKey> leftovers_;  // Of a former run; nobody wanted them yet.
   std::vector<Report> reports_;
   Instant reconcile_at_, limits_at_, place_at_, orphans_at_;
-  bool resync_ = false;  // Notifications were lost, and there are more to read.
+  bool permitted_ = true;  // To change the table.
+  bool resync_ = false;    // Notifications were lost, and there are more to read.
   std::uint64_t notifications_lost_ = 0, raises_ = 0, moves_ = 0, looks_ = 0, looks_bad_ = 0;
 
   std::mutex inbox_lock_;

@@ -1,6 +1,7 @@
 #include "head/neigh/ledger.hpp"
 
 #include <algorithm>
+#include <cerrno>
 
 namespace head::neigh {
 
@@ -13,6 +14,7 @@ namespace {
 
 constexpr auto quiet = 10s;       // After so long without a repair, the next one is at once again.
 constexpr auto holdoff_max = 1s;  // Somebody keeps undoing our work: no faster than this.
+constexpr std::chrono::milliseconds when_forbidden = 10s;  // Permission seldom comes back.
 constexpr auto ask_again_max = 5s;
 constexpr std::chrono::milliseconds answer_within =
     1s;  // In case the kernel's word on the outcome is lost.
@@ -238,9 +240,11 @@ void Ledger::refused(const NeighbourKey& key, int error, Instant now) {
   const auto found = holds_.find(key);
   if (found == holds_.end()) return;
   Hold& hold = found->second;
+  const bool forbidden = error == EPERM || error == EACCES;
+  if (forbidden && hold.error != error) settled_.push_back(key);
   hold.error = static_cast<std::uint16_t>(error);
   count_repair(hold, now);
-  const auto delay = doubled(10ms, hold.repairs_in_a_row, holdoff_max);
+  const auto delay = forbidden ? when_forbidden : doubled(10ms, hold.repairs_in_a_row, holdoff_max);
   const bool ask = !hold.lladdr || hold.phase == Phase::failed;
   schedule(*found, ask ? Agenda::ask : Agenda::write, now + delay);
 }

@@ -110,7 +110,8 @@ class Ledger {
   // When due() has something again.
   std::optional<Instant> next(Instant now);
 
-  // Holds that became usable (held or foreign) since the last call.
+  // Holds whose discs have nothing more to wait for since the last call: they became usable (held
+  // or foreign), or we are not permitted to make them so.
   std::vector<netlink::NeighbourKey> take_settled() { return std::exchange(settled_, {}); }
 
  private:

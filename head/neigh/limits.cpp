@@ -3,6 +3,7 @@
 #include "head/base/log.hpp"
 #include "head/neigh/sizing.hpp"
 
+#include <cerrno>
 #include <system_error>
 
 namespace head::neigh {
@@ -23,6 +24,11 @@ Limits::Limits(const std::string& netns, std::uint32_t max) : max_(max) {
     writer_.emplace(netns);
   } catch (const std::system_error& error) {
     no_writer_ = std::string("the limits of the neighbour table cannot be raised: ") + error.what();
+    const int why = error.code().value();
+    if (why == EPERM || why == EACCES)
+      no_writer_ +=
+          "; that needs CAP_SYS_ADMIN and CAP_SYS_PTRACE: start headd as root, or set "
+          "net.ipv6.neigh.default.gc_thresh1, 2 and 3 there with sysctl";
   }
 }
 

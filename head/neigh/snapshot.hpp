@@ -9,6 +9,7 @@
 
 #include <cstdint>
 #include <string>
+#include <string_view>
 #include <vector>
 
 namespace head::neigh {
@@ -60,6 +61,7 @@ struct DiscBinding {
 
 struct Snapshot {
   bool enabled = true;
+  bool permitted = true;  // The kernel lets us change its table.
   netlink::Capabilities capabilities;
   TableStatus table;
   Counters counters;
@@ -68,5 +70,14 @@ struct Snapshot {
   std::vector<DiscBinding> discs;                 // By name; only with_entries.
   std::size_t held = 0, unready = 0, others = 0;  // Discs; others need no entry of ours.
 };
+
+inline constexpr std::string_view not_permitted =
+    "headd may not change the kernel's neighbour table: it lacks CAP_NET_ADMIN, so that no entries "
+    "are kept and requests can wait for neighbour discovery; start it as root, or with "
+    "AmbientCapabilities=CAP_NET_ADMIN in its unit, or leave neighbours to the kernel with "
+    "--no-neigh";
+
+// What cannot be done now, a sentence for each with the way out; empty when all is well.
+std::vector<std::string> problems(const Snapshot& snapshot);
 
 }  // namespace head::neigh

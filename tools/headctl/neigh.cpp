@@ -51,8 +51,9 @@ std::string summary(const json& source) {
     text += fmt::format("discs: {} held, {} not ready, {} that need no entry\n",
                         source["discs"]["held"].dump(), source["discs"]["unready"].dump(),
                         source["discs"]["others"].dump());
-  const std::string problem = table.value("problem", "");
-  return problem.empty() ? text : text + "problem: " + problem + "\n";
+  for (const json& problem : source.value("problems", json::array()))
+    text += "problem: " + problem.get<std::string>() + "\n";
+  return text;
 }
 
 }  // namespace

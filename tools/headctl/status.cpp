@@ -63,7 +63,8 @@ Exit status(const Context& context) {
             fmt::format("{} entries, limits {}, overflows {}, forced collections {}",
                         table["entries"].dump(), limits_text(table["limits"]),
                         table["overflows"].dump(), table["forced_collections"].dump()));
-  sheet.add("problem", table.value("problem", ""));
+  for (const json& problem : neighbours["problems"])
+    sheet.add("problem", problem.get<std::string>());
   print(sheet.text());
   return Exit::done;
 }
