@@ -185,6 +185,47 @@ TEST_CASE("the same disc again is accepted only when the first is durable", "[co
   CHECK(accepted == !head.store->discs().empty());
 }
 
+// Whatever the store threw but a StoreError left the disc pending for ever, and whoever attached
+// the same, or detached it, waited for ever.
+TEST_CASE("a store that fails in an unforeseen way leaves nothing pending", "[control]") {
+  Head head;
+  head.store->fail_when(2);
+  const auto attach = [&] { return head.agent->attach(disc("a")); };
+  auto first = std::async(std::launch::async, attach);
+  while (!head.agent->disc("a")) std::this_thread::yield();
+  auto second = std::async(std::launch::async, attach);
+  CHECK(second.wait_for(50ms) == std::future_status::timeout);  // It waits for the first one.
+  head.store->count_one();
+  REQUIRE(first.wait_for(10s) == std::future_status::ready);
+  CHECK(first.get()->why == Refusal::Why::not_stored);
+  // The second now tries by itself.
+  REQUIRE(second.wait_for(10s) == std::future_status::ready);
+  CHECK(second.get()->why == Refusal::Why::not_stored);
+  CHECK(head.agent->discs().empty());
+  CHECK(head.agent->import({disc("a"), disc("b")}).error().why == Refusal::Why::not_stored);
+
+  head.store->mend();
+  REQUIRE_FALSE(attach());
+  REQUIRE(head.becomes("a", State::ready));
+  head.store->fail_when(1);
+  CHECK(head.agent->detach("a")->why == Refusal::Why::not_stored);
+  CHECK(head.agent->disc("a")->state == State::ready);
+  head.store->mend();
+  CHECK_FALSE(head.agent->detach("a"));
+  CHECK(head.goes("a"));
+}
+
+TEST_CASE("a keeper that throws fails the discs, and they can be tried again", "[control]") {
+  Head head;
+  head.neighbours->fail_with(EMFILE);
+  REQUIRE_FALSE(head.agent->attach(disc("a")));
+  CHECK(head.agent->disc("a")->state == State::failed);
+  CHECK(head.agent->disc("a")->problem.find("netlink") != std::string::npos);
+  head.neighbours->fail_with(0);
+  REQUIRE_FALSE(head.agent->attach(disc("a")));
+  CHECK(head.becomes("a", State::ready));
+}
+
 TEST_CASE("an import is taken whole or not at all", "[control]") {
   Head head(3, 10);
   REQUIRE_FALSE(head.agent->attach(disc("a")));

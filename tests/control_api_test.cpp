@@ -4,6 +4,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include <algorithm>
 #include <fstream>
 #include <optional>
 #include <poll.h>
@@ -260,25 +261,83 @@ TEST_CASE("every refusal has a type, a status and a sentence", "[control]") {
   check(daemon.ask("GET", "/v1/neighbours"), 503, "unavailable");
 }
 
-TEST_CASE("a client makes way for one that waits for a thread", "[control]") {
+namespace {
+
+constexpr std::string_view listing = "GET /v1/discs HTTP/1.1\r\n\r\n";
+
+// Whether it was answered; nothing when the connection was closed instead.
+bool asks(const iouring::UniqueFd& fd) {
+  send_all(fd.fd(), listing);
+  const auto reply = read_reply(fd.fd());
+  return reply && reply->status == 200;
+}
+
+bool was_closed(const iouring::UniqueFd& fd) {
+  pollfd ready{fd.fd(), POLLIN, 0};
+  char byte = 0;
+  return ::poll(&ready, 1, 0) == 1 && ::recv(fd.fd(), &byte, 1, MSG_DONTWAIT) <= 0;
+}
+
+}  // namespace
+
+TEST_CASE("a silent client makes way at once", "[control]") {
   Daemon daemon;
-  constexpr std::string_view request = "GET /v1/discs HTTP/1.1\r\n\r\n";
-  const auto ask = [&](const iouring::UniqueFd& fd) {
-    send_all(fd.fd(), request);
-    const auto reply = read_reply(fd.fd());
-    REQUIRE(reply);
-    CHECK(reply->status == 200);
-    return reply->raw.find("Connection: close") != std::string::npos;
-  };
+  const bool asked = GENERATE(false, true);  // Idle between requests, or silent from the beginning.
   std::vector<iouring::UniqueFd> clients;
   for (unsigned i = 0; i < control::api_threads; ++i) {
     clients.push_back(connect_to(daemon.server->path()));
-    CHECK_FALSE(ask(clients.back()));
+    if (asked) REQUIRE(asks(clients.back()));
+  }
+  const auto began = std::chrono::steady_clock::now();
+  const auto late = connect_to(daemon.server->path());
+  CHECK(asks(late));
+  CHECK(std::chrono::steady_clock::now() - began < 3s);  // Silence ends after 5 s by itself.
+  const auto closed = std::count_if(clients.begin(), clients.end(),
+                                    [](const auto& client) { return was_closed(client); });
+  CHECK(closed == 1);
+}
+
+TEST_CASE("clients that stall within a request make way after a while", "[control]") {
+  Daemon daemon;
+  std::vector<iouring::UniqueFd> clients;
+  for (unsigned i = 0; i < control::api_threads; ++i) {
+    clients.push_back(connect_to(daemon.server->path()));
+    send_all(clients.back().fd(), "GET /v1/discs HT");
+  }
+  const auto began = std::chrono::steady_clock::now();
+  CHECK(asks(connect_to(daemon.server->path())));
+  CHECK(std::chrono::steady_clock::now() - began < 15s);  // Such a request may take 30 s.
+}
+
+TEST_CASE("a client that is answered while another waits is told to end", "[control]") {
+  Daemon daemon;
+  daemon.neighbours->at_once(false);
+  REQUIRE(daemon.put("a", plain).status == 202);
+  // All threads are busy for others: waiting with answers, or for a disk.
+  const unsigned writers = control::api_threads - control::api_waiters_max;
+  daemon.store->fail_when(writers + 1);
+  std::vector<iouring::UniqueFd> clients;
+  const std::string body = plain.dump();
+  for (unsigned i = 0; i < control::api_threads; ++i) {
+    clients.push_back(connect_to(daemon.server->path()));
+    const auto request =
+        i < writers ? fmt::format("PUT /v1/discs/d{} HTTP/1.1\r\nContent-Length: {}\r\n\r\n{}", i,
+                                  body.size(), body)
+                    : std::string("GET /v1/discs/a?wait=60 HTTP/1.1\r\n\r\n");
+    send_all(clients.back().fd(), request);
   }
   const auto late = connect_to(daemon.server->path());
-  CHECK(ask(clients[0]));
-  CHECK_FALSE(ask(late));
-  CHECK_FALSE(ask(clients[1]));
+  daemon.neighbours->answer("a", test::binding(neigh::BindingState::held));
+  unsigned ended = 0;
+  for (unsigned i = writers; i < control::api_threads; ++i) {
+    const auto reply = read_reply(clients[i].fd());
+    REQUIRE(reply);
+    CHECK(reply->status == 200);
+    if (reply->raw.find("Connection: close") != std::string::npos) ++ended;
+  }
+  CHECK(ended >= 1);
+  CHECK(asks(late));
+  daemon.store->count_one();
 }
 
 TEST_CASE("requests that are no requests are refused, and the server goes on", "[control]") {

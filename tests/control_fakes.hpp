@@ -8,8 +8,11 @@
 #include <fmt/format.h>
 
 #include <chrono>
+#include <condition_variable>
 #include <map>
 #include <mutex>
+#include <new>
+#include <span>
 #include <string>
 #include <system_error>
 #include <utility>
@@ -34,6 +37,10 @@ inline neigh::BindingStatus binding(neigh::BindingState state, std::string probl
 class FakeNeighbours final : public control::Neighbours {
  public:
   void want(std::vector<neigh::Want> discs, neigh::Keeper::Ready ready) override {
+    {
+      const std::lock_guard lock(lock_);
+      if (error_ != 0) throw std::system_error(error_, std::generic_category(), "netlink");
+    }
     for (const neigh::Want& want : discs) {
       {
         const std::lock_guard lock(lock_);
@@ -167,6 +174,49 @@ class FakeThread final : public control::DataThread {
   std::atomic<bool> connect_{true};
 };
 
+// A state directory whose disk fails in a way that nobody foresaw, when a test says so.
+class FakeStore final : public catalogue::Store {
+ public:
+  using Store::Store;
+
+  void put(std::span<const catalogue::DiscSpec> specs) override {
+    check();
+    Store::put(specs);
+  }
+  void remove(std::span<const std::string> names) override {
+    check();
+    Store::remove(names);
+  }
+  // From now on; a caller waits until `seen` callers came, itself included.
+  void fail_when(unsigned seen) {
+    const std::lock_guard lock(lock_);
+    wanted_ = seen;
+    seen_ = 0;
+  }
+  void mend() { fail_when(0); }
+  // Somebody else came, who will not get as far as the store.
+  void count_one() {
+    {
+      const std::lock_guard lock(lock_);
+      ++seen_;
+    }
+    came_.notify_all();
+  }
+
+ private:
+  void check() {
+    std::unique_lock lock(lock_);
+    if (wanted_ == 0) return;
+    ++seen_;
+    came_.wait(lock, [this] { return seen_ >= wanted_; });
+    throw std::bad_alloc();
+  }
+
+  std::mutex lock_;
+  std::condition_variable came_;
+  unsigned wanted_ = 0, seen_ = 0;
+};
+
 // An agent over fakes, and the state directory it has. restart() is a new daemon on the same state.
 struct Head {
   explicit Head(std::size_t thread_count = 2, std::size_t most_discs = 100)
@@ -177,7 +227,7 @@ struct Head {
   void restart() {
     agent.reset();
     store.reset();
-    store = std::make_unique<catalogue::Store>(folder.path / "state");
+    store = std::make_unique<FakeStore>(folder.path / "state");
     auto keeper = std::make_unique<FakeNeighbours>();
     neighbours = keeper.get();
     std::vector<std::unique_ptr<control::DataThread>> made;
@@ -212,7 +262,7 @@ struct Head {
   Folder folder;
   std::size_t threads_count;
   std::size_t discs_max;
-  std::unique_ptr<catalogue::Store> store;
+  std::unique_ptr<FakeStore> store;
   FakeNeighbours* neighbours = nullptr;
   std::vector<FakeThread*> threads;
   std::unique_ptr<control::Agent> agent;

@@ -1,12 +1,21 @@
 #include "head/control/loop_thread.hpp"
 #include "iouring/io.hpp"
+#include "iouring/ring.hpp"
+#include "tests/folder.hpp"
+#include "tests/skip.hpp"
 
 #include <catch2/catch.hpp>
 
 #include <atomic>
+#include <chrono>
+#include <filesystem>
+#include <future>
+#include <memory>
+#include <system_error>
 #include <thread>
 
 using namespace head;
+using namespace std::chrono_literals;
 
 namespace {
 
@@ -52,6 +61,21 @@ class SlowToWake final : public iouring::Loop {
   Seen& seen_;
 };
 
+// The real data thread on a real ring; nothing where there is none.
+std::unique_ptr<control::LoopThread> make_thread(const std::filesystem::path& run_dir) {
+  control::LoopThreadOptions options;
+  options.make_loop = [] { return std::make_unique<iouring::Ring>(iouring::Ring::Options{}); };
+  options.look = [](const auto&) {};
+  options.run_dir = run_dir;
+  options.payload_memory = 1 << 20;
+  try {
+    return std::make_unique<control::LoopThread>(std::move(options));
+  } catch (const std::system_error& error) {
+    tests::skip(std::string("no io_uring here: ") + error.what());
+    return nullptr;
+  }
+}
+
 }  // namespace
 
 // The thread could see that it was to end, and destroy its loop, before whoever had told it so had
@@ -68,4 +92,31 @@ TEST_CASE("a data thread's loop lives until it has been woken for the last time"
   CHECK(seen.wakes == 1);
   CHECK(seen.gone);
   CHECK(!seen.gone_in_wake);
+}
+
+// The second caller's `done` was dropped while the first one's disc was still draining.
+TEST_CASE("everybody who detaches a disc is told when it is gone", "[control]") {
+  const test::Folder folder;
+  const auto thread = make_thread(folder.path);
+  if (!thread) return;
+  const catalogue::DiscSpec spec = {.name = "a", .uri = *nbd::parse_uri("nbd://[::1]:1/")};
+  const auto socket = folder.path / "discs" / "a" / "nbd.sock";
+
+  std::promise<std::string> attached;
+  std::promise<bool> first, second, third;
+  thread->attach(spec, std::make_shared<stats::DiscStats>(nullptr), [&](std::string problem) {
+    // From the data thread itself: it obeys all of them before anything can drain.
+    for (auto* const gone : {&first, &second, &third})
+      thread->detach("a", [&, gone] { gone->set_value(!std::filesystem::exists(socket)); });
+    attached.set_value(std::move(problem));
+  });
+  CHECK(attached.get_future().get().empty());
+  for (auto* const gone : {&first, &second, &third}) {
+    auto told = gone->get_future();
+    REQUIRE(told.wait_for(10s) == std::future_status::ready);
+    CHECK(told.get());
+  }
+  std::promise<void> nobody;
+  thread->detach("a", [&] { nobody.set_value(); });
+  CHECK(nobody.get_future().wait_for(10s) == std::future_status::ready);
 }

@@ -40,6 +40,7 @@ class Store {
  public:
   // Makes the directory when it is missing (its parent must exist). Throws StoreError.
   explicit Store(std::filesystem::path directory);
+  virtual ~Store() = default;
   Store(const Store&) = delete;
   Store& operator=(const Store&) = delete;
 
@@ -48,9 +49,9 @@ class Store {
 
   // Adds, or replaces those of the same names. Throws StoreError when it could not be made durable;
   // then nothing has changed.
-  void put(std::span<const DiscSpec> specs);
+  virtual void put(std::span<const DiscSpec> specs);
   // Names that are not there are passed over. Throws as put() does.
-  void remove(std::span<const std::string> names);
+  virtual void remove(std::span<const std::string> names);
 
   // How often the file has been written: fewer times than changes were made, when many came.
   std::uint64_t writes() const;

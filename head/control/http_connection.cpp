@@ -16,11 +16,12 @@ constexpr auto idle_max = 5s;      // A thread is kept that long for nothing.
 constexpr auto request_max = 30s;  // From a request's first byte to its last.
 constexpr auto write_max = 30s;    // Without any progress.
 constexpr auto drain_max = 5s;
+constexpr auto stall_max = 1s;  // In the middle of something, while others wait.
 
 }  // namespace
 
 bool HttpConnection::wait_for_request() {
-  if (begin_ == end_ && !fill(Clock::now() + idle_max)) return false;
+  if (begin_ == end_ && !fill(Clock::now() + idle_max, 0s)) return false;
   deadline_ = Clock::now() + request_max;
   allowance_ = headers_max;
   keep_ = false;
@@ -31,16 +32,16 @@ void HttpConnection::drain() {
   ::shutdown(socket_.fd(), SHUT_WR);
   const auto until = Clock::now() + drain_max;
   do begin_ = end_ = 0;
-  while (fill(until));
+  while (fill(until, stall_max));
 }
 
 bool HttpConnection::is_readable() const {
-  return begin_ != end_ || wait(POLLIN, Clock::now());
+  return begin_ != end_ || lobby_.wait(socket_.fd(), POLLIN, Clock::now(), 0s);
 }
 
 ssize_t HttpConnection::read(char* into, std::size_t size) {
   if (allowance_ == 0) return -1;
-  if (begin_ == end_ && !fill(deadline_)) return -1;
+  if (begin_ == end_ && !fill(deadline_, stall_max)) return -1;
   const std::size_t taken = std::min({size, end_ - begin_, allowance_});
   std::memcpy(into, buffer_.data() + begin_, taken);
   begin_ += taken;
@@ -53,11 +54,12 @@ ssize_t HttpConnection::write(const char* from, std::size_t size) {
     const ssize_t sent = ::send(socket_.fd(), from, size, MSG_NOSIGNAL | MSG_DONTWAIT);
     if (sent >= 0) return sent;
     if (errno == EINTR) continue;
-    if (errno != EAGAIN || !wait(POLLOUT, Clock::now() + write_max)) return -1;
+    if (errno != EAGAIN || !lobby_.wait(socket_.fd(), POLLOUT, Clock::now() + write_max, stall_max))
+      return -1;
   }
 }
 
-bool HttpConnection::fill(Clock::time_point until) {
+bool HttpConnection::fill(Clock::time_point until, Clock::duration patience) {
   for (;;) {
     const ssize_t got = ::recv(socket_.fd(), buffer_.data(), buffer_.size(), MSG_DONTWAIT);
     if (got > 0) {
@@ -67,16 +69,8 @@ bool HttpConnection::fill(Clock::time_point until) {
     }
     if (got == 0) return false;
     if (errno == EINTR) continue;
-    if (errno != EAGAIN || !wait(POLLIN, until)) return false;
+    if (errno != EAGAIN || !lobby_.wait(socket_.fd(), POLLIN, until, patience)) return false;
   }
-}
-
-bool HttpConnection::wait(short events, Clock::time_point until) const {
-  const auto left = std::chrono::ceil<std::chrono::milliseconds>(until - Clock::now()).count();
-  std::array<pollfd, 2> fds = {pollfd{socket_.fd(), events, 0}, pollfd{stop_, POLLIN, 0}};
-  const int ready = ::poll(fds.data(), fds.size(), static_cast<int>(std::max<long>(left, 0)));
-  if (ready < 0) return errno == EINTR;  // The caller tries, and waits again.
-  return ready > 0 && fds[1].revents == 0;
 }
 
 }  // namespace head::control

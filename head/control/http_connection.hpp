@@ -2,6 +2,7 @@
 // the HTTP server.
 #pragma once
 
+#include "head/control/http_lobby.hpp"
 #include "iouring/unique_fd.hpp"
 
 #include <array>
@@ -16,10 +17,11 @@ class HttpConnection {
  public:
   static constexpr std::size_t headers_max = 16 * 1024;  // Of one request, its first line included.
 
-  // `stop`: an eventfd; readable ends every wait.
-  HttpConnection(iouring::UniqueFd socket, int stop) : socket_(std::move(socket)), stop_(stop) {}
+  HttpConnection(iouring::UniqueFd socket, HttpLobby& lobby)
+      : socket_(std::move(socket)), lobby_(lobby) {}
 
-  // Waits for the first byte of a request; false when the client is gone or idle for too long.
+  // Waits for the first byte of a request; false when the client is gone, idle for too long, or
+  // makes way for another.
   bool wait_for_request();
   // The headers are accepted: the request may go on for `bytes` more.
   void expect_body(std::size_t bytes) noexcept { allowance_ = bytes; }
@@ -31,18 +33,18 @@ class HttpConnection {
   void drain();
 
   bool is_readable() const;
-  // -1 when the request has had its bytes or its time, or the client or the server is ending.
+  // -1 when the request has had its bytes or its time, the client stalls and others wait, or the
+  // client or the server is ending.
   ssize_t read(char* into, std::size_t size);
   ssize_t write(const char* from, std::size_t size);
 
  private:
-  using Clock = std::chrono::steady_clock;
+  using Clock = HttpLobby::Clock;
 
-  bool wait(short events, Clock::time_point until) const;
-  bool fill(Clock::time_point until);
+  bool fill(Clock::time_point until, Clock::duration patience);
 
   iouring::UniqueFd socket_;
-  const int stop_;
+  HttpLobby& lobby_;
   Clock::time_point deadline_{};
   std::size_t allowance_ = 0;
   bool keep_ = false;

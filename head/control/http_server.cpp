@@ -6,22 +6,13 @@
 #include <fmt/format.h>
 #include <httplib.h>
 
-#include <algorithm>
-#include <array>
-#include <cerrno>
 #include <charconv>
-#include <fcntl.h>
 #include <optional>
-#include <poll.h>
-#include <sys/eventfd.h>
-#include <sys/socket.h>
-#include <system_error>
 
 namespace head::control {
 
 namespace {
 
-using iouring::adopt;
 using iouring::UniqueFd;
 
 constexpr std::size_t path_max = 256;  // httplib matches paths by a regular expression, recursing.
@@ -77,7 +68,7 @@ std::optional<std::size_t> length_of(const httplib::Request& request) {
 // cpp-httplib without its sockets: 0.11 knows only TCP.
 class HttpServer::Protocol final : private httplib::Server {
  public:
-  Protocol(HttpHandler& handler, int listener) : handler_(handler), listener_(listener) {
+  Protocol(HttpHandler& handler, const HttpLobby& lobby) : handler_(handler), lobby_(lobby) {
     set_pre_routing_handler([this](const httplib::Request& request, httplib::Response& response) {
       return before_body(request, response) ? HandlerResponse::Handled : HandlerResponse::Unhandled;
     });
@@ -161,52 +152,31 @@ class HttpServer::Protocol final : private httplib::Server {
     for (const auto& [name, value] : from.params) request.query.emplace_back(name, value);
     put(handler_.on_request(request), into);
     current_->keep();
-    if (!somebody_waits()) return;
+    if (!lobby_.somebody_waits()) return;
     into.set_header("Connection", "close");
     make_way_ = true;
   }
 
-  // Not accepted yet: there may be no thread left but those that clients keep.
-  bool somebody_waits() const {
-    pollfd listener{listener_, POLLIN, 0};
-    return ::poll(&listener, 1, 0) > 0;
-  }
-
   HttpHandler& handler_;
-  const int listener_;
+  const HttpLobby& lobby_;
   static inline thread_local bool make_way_ = false;
   static inline thread_local HttpConnection* current_ = nullptr;
 };
 
 HttpServer::HttpServer(UniqueFd listener, HttpHandler& handler, unsigned threads)
-    : listener_(std::move(listener)),
-      stop_(adopt, ::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)),
-      protocol_(std::make_unique<Protocol>(handler, listener_.fd())) {
-  if (!stop_) throw std::system_error(errno, std::generic_category(), "cannot make an eventfd");
-  // Of the threads that poll() wakes for a client, one gets it.
-  if (::fcntl(listener_.fd(), F_SETFL, O_NONBLOCK) != 0)
-    throw std::system_error(errno, std::generic_category(), "cannot make a listener non-blocking");
+    : lobby_(std::move(listener), threads), protocol_(std::make_unique<Protocol>(handler, lobby_)) {
   for (unsigned i = 0; i < threads; ++i) threads_.emplace_back([this] { serve(); });
 }
 
 HttpServer::~HttpServer() {
-  ::eventfd_write(stop_.fd(), 1);
+  lobby_.end();
   threads_.clear();
 }
 
 void HttpServer::serve() {
-  std::array<pollfd, 2> fds = {pollfd{listener_.fd(), POLLIN, 0}, pollfd{stop_.fd(), POLLIN, 0}};
-  for (;;) {
-    if (::poll(fds.data(), fds.size(), -1) < 0 && errno != EINTR) return;
-    if (fds[1].revents != 0) return;
-    UniqueFd socket(adopt, ::accept4(listener_.fd(), nullptr, nullptr, SOCK_CLOEXEC));
-    if (!socket) {
-      // Another thread was quicker, or descriptors have run out: then wait for some to come back.
-      if (errno == EMFILE || errno == ENFILE || errno == ENOMEM) ::poll(&fds[1], 1, 100);
-      continue;
-    }
+  while (UniqueFd client = lobby_.next_client()) {
     try {
-      const auto connection = std::make_unique<HttpConnection>(std::move(socket), stop_.fd());
+      const auto connection = std::make_unique<HttpConnection>(std::move(client), lobby_);
       while (connection->wait_for_request() && protocol_->serve(*connection)) {
       }
     } catch (const std::exception& error) {
@@ -215,6 +185,7 @@ void HttpServer::serve() {
         log::warning("an API connection ended early: {} ({} more like it)", error.what(),
                      pass->held);
     }
+    lobby_.leave();
   }
 }
 

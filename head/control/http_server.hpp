@@ -1,9 +1,10 @@
 // HTTP/1.1 on a Unix socket: a fixed number of threads, each serving one connection at a time, over
 // cpp-httplib's parser. Requests are bounded in size and time before anything is made of them, and
-// every refusal is a problem object.
+// every refusal is a problem object. Clients that keep a thread for nothing make way for others.
 #pragma once
 
 #include "head/control/http.hpp"
+#include "head/control/http_lobby.hpp"
 #include "iouring/unique_fd.hpp"
 
 #include <memory>
@@ -27,8 +28,7 @@ class HttpServer {
 
   void serve();
 
-  iouring::UniqueFd listener_;
-  iouring::UniqueFd stop_;  // An eventfd: readable for ever once it is time to end.
+  HttpLobby lobby_;
   std::unique_ptr<Protocol> protocol_;
   std::vector<std::jthread> threads_;
 };

@@ -25,7 +25,8 @@ sockaddr_in6 address_of(const catalogue::DiscSpec& spec) noexcept {
   return address;
 }
 
-// A disc and how its guests reach it; gone when both have drained.
+// A disc and how its guests reach it. When it was closed and both have drained, `gone` is called,
+// which destroys this, and then everybody who asked for the end.
 class Served final : disc::Disc::Owner, exports::Export::Owner {
  public:
   struct Context {
@@ -36,8 +37,10 @@ class Served final : disc::Disc::Owner, exports::Export::Owner {
   };
 
   Served(const Context& context, const catalogue::DiscSpec& spec,
-         std::shared_ptr<stats::DiscStats> stats, iouring::UniqueFd listener)
-      : disc_(context.io, *this, context.patience,
+         std::shared_ptr<stats::DiscStats> stats, iouring::UniqueFd listener,
+         std::function<void()> gone)
+      : gone_(std::move(gone)),
+        disc_(context.io, *this, context.patience,
               {.name = spec.name,
                .tail = address_of(spec),
                .interface = spec.uri.zone.empty() ? spec.dev : spec.uri.zone,
@@ -50,10 +53,9 @@ class Served final : disc::Disc::Owner, exports::Export::Owner {
     disc_.open();
   }
 
-  // `gone` destroys this.
-  void close(std::function<void()> gone) {
-    if (gone_) return;
-    gone_ = std::move(gone);
+  void close(std::function<void()> done) {
+    asked_.push_back(std::move(done));
+    if (asked_.size() != 1) return;
     export_.close();
     disc_.close();
   }
@@ -70,14 +72,18 @@ class Served final : disc::Disc::Owner, exports::Export::Owner {
   void finish() noexcept {
     if (disc_open_ || export_open_) return;
     const auto gone = std::move(gone_);
-    gone();  // Last: we are no more.
+    const auto asked = std::move(asked_);
+    gone();
+    // We are no more.
+    for (const auto& done : asked) done();
   }
 
+  std::function<void()> gone_;
+  std::vector<std::function<void()>> asked_;
   disc::Disc disc_;
   exports::Export export_;
   bool disc_open_ = true;
   bool export_open_ = true;
-  std::function<void()> gone_;
 };
 
 }  // namespace
@@ -116,19 +122,13 @@ class LoopThread::Work final : disc::Patience::Owner {
               iouring::UniqueFd listener) {
     served_[spec.name] = std::make_unique<Served>(
         Served::Context{.io = *loop_, .patience = *patience_, .pool = *pool_, .options = options_},
-        spec, std::move(stats), std::move(listener));
+        spec, std::move(stats), std::move(listener), [this, name = spec.name] { forget(name); });
   }
 
   void detach(const std::string& name, std::function<void()> done) {
     const auto found = served_.find(name);
     if (found == served_.end()) return done();
-    found->second->close([this, name, done = std::move(done)] {
-      exports::remove_listener(options_.run_dir, name);
-      const auto keep = std::move(served_[name]);
-      served_.erase(name);
-      done();
-      if (stopping_) loop_->wake();  // It may have been the last.
-    });
+    found->second->close(std::move(done));
   }
 
  private:
@@ -149,6 +149,12 @@ class LoopThread::Work final : disc::Patience::Owner {
     patience_.reset();
     pool_.reset();
     loop_.reset();
+  }
+
+  void forget(const std::string& name) {
+    exports::remove_listener(options_.run_dir, name);
+    served_.erase(name);
+    if (stopping_) loop_->wake();  // It may have been the last.
   }
 
   void obey() {
