@@ -15,19 +15,42 @@ from demo_network import (DEFAULTS, Network, address_of, default_limits, limits,
 BIN = os.environ.get("HEAD_BIN", "")
 
 
+class Parser(argparse.ArgumentParser):
+    def error(self, message):
+        self.exit(2, f"{self.prog}: {message}; see {self.prog} --help\n")
+
+
+def number(kind, least, most):
+    """What argparse makes of an option's text: a number in that range."""
+    def parse(text):
+        try:
+            value = kind(text)
+        except ValueError:
+            value = None
+        if value is None or not least <= value <= most:
+            raise argparse.ArgumentTypeError(f"{text} is no number from {least} to {most}")
+        return value
+    return parse
+
+
 def arguments():
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="tools/demo", description="Two thousand discs, each at an IPv6 address of its own, on "
         "a kernel whose neighbour table holds 1,024: first without headd's keeper, then with it. "
         "Leaves the machine as it found it.")
-    parser.add_argument("--discs", type=int, default=2000, help="how many (default 2000)")
-    parser.add_argument("--seconds", type=float, default=40, help="of requests, each time")
-    parser.add_argument("--rate", type=int, default=400, help="requests per second, all discs")
-    parser.add_argument("--solicitations", type=int, default=200, metavar="N",
-                        help="neighbour solicitations a second that a tail answers; 0: all")
+    parser.add_argument("--discs", type=number(int, 1, 20000), default=2000, metavar="N",
+                        help="how many (default 2000)")
+    parser.add_argument("--seconds", type=number(float, 0.1, 3600), default=40, metavar="N",
+                        help="of requests, each time (default 40)")
+    parser.add_argument("--rate", type=number(int, 1, 100000), default=400, metavar="N",
+                        help="requests per second, all discs (default 400)")
+    parser.add_argument("--solicitations", type=number(int, 0, 100000), default=200,
+                        metavar="N", help="neighbour solicitations a second that a tail answers; "
+                        "0: all (default 200)")
     parser.add_argument("--json", action="store_true", help="the measurements as JSON")
     parser.add_argument("--wait", action="store_true",
                         help="wait for Enter at the end, for a look around (default on a terminal)")
+    parser.add_argument("--only-parse", action="store_true", help=argparse.SUPPRESS)
     return parser.parse_args()
 
 
@@ -235,4 +258,5 @@ def main():
 
 if __name__ == "__main__":
     OPTIONS = arguments()
-    main()
+    if not OPTIONS.only_parse:
+        main()

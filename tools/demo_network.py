@@ -26,7 +26,11 @@ def run(*command, **options):
 
 
 def limits():
-    return tuple(int(open(LIMITS + str(i), encoding="ascii").read()) for i in (1, 2, 3))
+    values = []
+    for i in (1, 2, 3):
+        with open(LIMITS + str(i), encoding="ascii") as file:
+            values.append(int(file.read()))
+    return tuple(values)
 
 
 def set_limits(values):

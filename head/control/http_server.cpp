@@ -121,7 +121,7 @@ class HttpServer::Protocol final : private httplib::Server {
       return true;
     };
     if (request.path.size() > path_max)
-      return refuse(Problem::no_such_route, "no path is that long; see head/control/API.md");
+      return refuse(Problem::no_such_route, "no path is that long; see API.md");
     if (request.has_header("Transfer-Encoding"))
       return refuse(Problem::length_required,
                     "a body's length must be given as Content-Length; chunks are not taken");

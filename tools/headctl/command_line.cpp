@@ -46,7 +46,7 @@ class Commands {
   CLI::App& add_any(CLI::App& parent, const std::string& name, const std::string& description,
                     std::function<Exit(const Context&)> run) {
     CLI::App* const command = parent.add_subcommand(name, description);
-    command->add_flag("--json", context.json, "For programs, as head/control/API.md has it");
+    command->add_flag("--json", context.json, "For programs, as API.md has it");
     // Of a command and a command of it, CLI11 calls the inner one's first.
     command->callback([this, run = std::move(run)] {
       if (!said) said = run;
