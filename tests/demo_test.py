@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
-"""tools/demo leaves the limits of the neighbour table as it found them, however it ends, and refuses
-a wrong command line before it does anything. Changing limits takes the initial network namespace and
-root; the limits are the whole kernel's, so these tests put back what they found, and take turns with
-others that change them."""
+"""tools/demo leaves the limits of the neighbour table as it found them, however it ends, and
+refuses a wrong command line before it does anything. Changing limits takes the initial network
+namespace and root; the limits are the whole kernel's, so these tests put back what they found, and
+take turns with others that change them."""
 import contextlib
 import fcntl
 import os
