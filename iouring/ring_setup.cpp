@@ -79,6 +79,8 @@ void Ring::set_up(const Options& options) {
 // Direct descriptors take no number of the process. They are of use where options can be set by
 // command (6.7), and where a descriptor is closed when it is removed (6.13: before, it stayed open
 // until every older request on any other one had ended, and a receive on an idle one never ends).
+// To have only listeners among them, before, would not help: an accept does not end either, so a
+// listener that was removed would stay, and its clients wait, as long as an older one is there.
 void Ring::find_direct_sockets(unsigned wanted) noexcept {
   const bool allowed = features_.direct_sockets && features_.buffer_ring;
   features_.direct_sockets = false;

@@ -63,6 +63,8 @@ UniqueFd unix_listener(const std::string& path, const UnixAccess& access, int ba
   const sockaddr_un address = address_of(path);
   // Blocking: a ring waits for guests all the same, and early 5.15 would not on the other kind.
   UniqueFd made(adopt, ::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  if (!made && errno == EMFILE)
+    fail("raise the limit of open files (ulimit -n, or LimitNOFILE= of the service) for " + path);
   if (!made) fail("a socket for " + path);
   struct stat there {};
   if (lstat(path.c_str(), &there) == 0) {

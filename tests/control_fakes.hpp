@@ -120,13 +120,15 @@ class FakeThread final : public control::DataThread {
  public:
   void attach(const catalogue::DiscSpec& spec, std::shared_ptr<stats::DiscStats> stats,
               std::function<void(std::string)> done) override {
+    std::string problem;
     {
       const std::lock_guard lock(lock_);
-      if (problem_.empty()) discs_[spec.name] = stats;
-      if (hold_) return held_.push_back([done, problem = problem_] { done(problem); });
+      problem = problem_;
+      if (problem.empty()) discs_[spec.name] = stats;
+      if (hold_) return held_.push_back([done, problem] { done(problem); });
     }
-    done(problem_);
-    if (problem_.empty() && connect_) stats->enter(stats::DiscState::ready, iouring::Instant{1s});
+    done(problem);
+    if (problem.empty() && connect_) stats->enter(stats::DiscState::ready, iouring::Instant{1s});
   }
   void detach(const std::string& name, std::function<void()> done) override {
     {

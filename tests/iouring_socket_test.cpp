@@ -5,9 +5,12 @@
 
 #include <cstring>
 #include <fstream>
+#include <string>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
+#include <system_error>
 
 using namespace iouring;
 using Catch::Matchers::Contains;
@@ -57,6 +60,22 @@ TEST_CASE("a listener replaces nothing but sockets", "[iouring]") {
   CHECK_THROWS_WITH(unix_listener(path.native(), {}, 4),
                     Contains(path.native()) && Contains("is not a socket"));
   CHECK(std::filesystem::file_size(path) == 8);
+}
+
+TEST_CASE("a listener that lacks a file number says where to get more", "[iouring]") {
+  const Folder folder;
+  rlimit files{};
+  REQUIRE(::getrlimit(RLIMIT_NOFILE, &files) == 0);
+  const rlimit none{.rlim_cur = 0, .rlim_max = files.rlim_max};
+  REQUIRE(::setrlimit(RLIMIT_NOFILE, &none) == 0);
+  std::string problem;
+  try {
+    unix_listener((folder.path / "a.sock").native(), {}, 4);
+  } catch (const std::system_error& error) {
+    problem = error.what();
+  }
+  REQUIRE(::setrlimit(RLIMIT_NOFILE, &files) == 0);
+  CHECK_THAT(problem, Contains("a.sock") && Contains("LimitNOFILE="));
 }
 
 TEST_CASE("a listener's path has a bound", "[iouring]") {

@@ -392,6 +392,14 @@ TEST_CASE("T8 an error in answer to READ has no data behind it", "[nbd][sim]") {
   CHECK(talk.answers[1] == std::pair<nbd::Request*, int>{&read, 0});
 }
 
+TEST_CASE("a connection that lacks a file number says where to get more", "[nbd][sim]") {
+  Talk talk(Bytes{});
+  talk.io.faults.no_socket = EMFILE;
+  talk.ask({});
+  CHECK(talk.closed());
+  CHECK(talk.problem.find("LimitNOFILE=") != std::string::npos);
+}
+
 // ---- Tails that take their time
 // ------------------------------------------------------------------
 

@@ -32,6 +32,8 @@ void Connection::open(const sockaddr_in6& to, const std::string& interface,
   handshake_ = std::make_unique<ClientHandshake>(export_name);
   socket_ = io_.open_tcp(options_.tcp, interface);
   state_ = State::connecting;
+  if (!socket_ && errno == EMFILE)
+    return fail("no socket for it: raise the limit of open files (ulimit -n, or LimitNOFILE=)");
   if (!socket_) return fail(std::string("no socket for it: ") + std::strerror(errno));
   io_.connect(connect_, socket_, to_);
   io_.arm(deadline_, io_.now() + options_.connect_timeout);

@@ -24,6 +24,7 @@ struct Faults {
   double reset = 0.0;    // The connection breaks.
   double refuse = 0.0;   // A connect fails.
   double stall = 0.3;    // Nothing happens to this operation in this step.
+  int no_socket = 0;     // The errno for want of which there is no socket.
 };
 
 // The other end of a socket.
@@ -53,6 +54,10 @@ class SimIo final : public iouring::Io {
   }
 
   iouring::Socket open_tcp(const iouring::TcpOptions&, const std::string&) override {
+    if (faults.no_socket != 0) {
+      errno = faults.no_socket;
+      return {};
+    }
     const int index = next_socket_++;
     sockets_[index];
     return {.index = index, .direct = true};
