@@ -2,6 +2,7 @@
 // file, and put back what they found. They need the initial network namespace.
 #include "head/neigh/keeper.hpp"
 #include "netlink/format.hpp"
+#include "netlink/table.hpp"
 #include "netlink/thresholds.hpp"
 #include "scratch_namespace.hpp"
 #include "tests/skip.hpp"
@@ -113,6 +114,34 @@ TEST_CASE("the keeper raises the limits from another namespace, and raises them 
     CHECK(keeper.snapshot(false).counters.raises >= 2);
   });
   CHECK(turn.limits().thresh3 >= 11280);  // They stay: the entries do, too.
+}
+
+// After a restart the discs' own entries counted as others', too.
+TEST_CASE("the entries of a former run are no others'", "[neigh][kernel]") {
+  Turn turn;
+  if (turn.skipped()) return;
+  Socket socket;
+  bool right = false;  // Others' tests may fill or empty the same table at any moment: try again.
+  for (int attempt = 0; attempt < 5 && !right; ++attempt) {
+    scratch::with_veth([&](int ifindex) {
+      std::vector<Entry> left;
+      for (const Want& want : discs(2000)) left.push_back({{ifindex, want.address}, *want.lladdr});
+      REQUIRE(Table().set(left).empty());
+      turn.set({128, 512, 1024});
+      Options options;
+      options.table_netns = "/proc/" + std::to_string(::getpid()) + "/ns/net";
+      std::atomic<unsigned> ready{0};
+      Keeper keeper(options);
+      keeper.want(discs(2000), [&](const std::string&, const BindingStatus&) { ++ready; });
+      REQUIRE(eventually([&] { return ready == 2000; }));
+      TableState state;
+      REQUIRE(!read_table(socket, state));
+      const TableStatus table = keeper.snapshot(false).table;
+      CHECK(table.sized_discs == 2000);
+      right = table.sized_others + 2000 < state.entries + 200;
+    });
+  }
+  CHECK(right);
 }
 
 TEST_CASE("a keeper that keeps nothing leaves the limits alone", "[neigh][kernel]") {

@@ -49,6 +49,38 @@ TEST_CASE("the table is sized for the discs and everybody else", "[neigh]") {
   CHECK(sized.thresh3 == each.expected.thresh3);
 }
 
+// What the kernel made on account of discs, and what a former run left, counted as others' and made
+// the table thousands of entries too large.
+TEST_CASE("entries on account of discs are no others'", "[neigh]") {
+  using netlink::Neighbour;
+  const auto entry = [](int ifindex, const char* address, std::uint8_t protocol) {
+    Neighbour made;
+    made.key = {ifindex, *netlink::parse_ip6(address)};
+    made.protocol = protocol;
+    return made;
+  };
+  const std::vector<netlink::Desired> desired{
+      {{2, *netlink::parse_ip6("2001:db8::12:3456")}, {}, {}},
+      {{3, *netlink::parse_ip6("2001:db8::5")}, {}, {}}};
+  const auto counts = [&](const Neighbour& one) {
+    return entries_of_discs(desired, {&one, 1}) == 1;
+  };
+  CHECK(counts(entry(2, "2001:db8::12:3456", 0)));
+  CHECK(counts(entry(2, "ff02::1:ff12:3456", 0)));
+  CHECK(counts(entry(3, "ff02::1:ff00:5", 0)));
+  CHECK(counts(entry(2, "2001:db8::9", netlink::our_protocol)));
+  CHECK(!counts(entry(3, "2001:db8::12:3456", 0)));
+  CHECK(!counts(entry(3, "ff02::1:ff12:3456", 0)));
+  CHECK(!counts(entry(2, "ff02::1:ff12:3457", 0)));
+  CHECK(!counts(entry(2, "ff02::2", 0)));
+  CHECK(!counts(entry(2, "fe80::1", 0)));
+  const std::vector<Neighbour> all{entry(2, "2001:db8::12:3456", netlink::our_protocol),
+                                   entry(2, "fe80::1", 0), entry(2, "ff02::1:ff12:3456", 0),
+                                   entry(3, "2001:db8::5", 0)};
+  CHECK(entries_of_discs(desired, all) == 3);
+  CHECK(entries_of_discs({}, all) == 1);
+}
+
 TEST_CASE("sizing only grows, is bounded, and once done changes nothing", "[neigh][property]") {
   const auto seed = GENERATE(range(0u, 500u));
   CAPTURE(seed);

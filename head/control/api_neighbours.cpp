@@ -24,6 +24,7 @@ json table_of(const neigh::TableStatus& status) {
   json object = {{"limits", to_json(status.table.limits)},
                  {"wanted", to_json(status.wanted)},
                  {"original", to_json(status.original)},
+                 {"sized_for", {{"discs", status.sized_discs}, {"others", status.sized_others}}},
                  {"entries", status.table.entries},
                  {"forced_collections", status.table.forced_gc_runs},
                  {"overflows", status.table.table_fulls},

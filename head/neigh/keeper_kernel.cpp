@@ -1,5 +1,6 @@
 #include "head/base/log.hpp"
 #include "head/neigh/keeper_work.hpp"
+#include "head/neigh/sizing.hpp"
 
 #include <algorithm>
 #include <cerrno>
@@ -101,7 +102,14 @@ void Keeper::Work::remove_orphans() {
 }
 
 void Keeper::Work::ensure_limits() {
-  if (limits_.ensure(ledger_.holds().size(), ledger_.entries() + leftovers_.size())) ++raises_;
+  const std::size_t discs = ledger_.holds().size();
+  std::size_t ours = ledger_.entries() + leftovers_.size();
+  if (!limits_.suffice(discs, ours)) {
+    // The kernel's own entries on account of discs are worth a dump only now.
+    std::vector<Neighbour> all;
+    if (!table_.dump(all)) ours = entries_of_discs(ledger_.desired(), all);
+  }
+  if (limits_.ensure(discs, ours)) ++raises_;
 }
 
 void Keeper::Work::ensure_permission() {

@@ -32,18 +32,32 @@ Limits::Limits(const std::string& netns, std::uint32_t max) : max_(max) {
   }
 }
 
+std::uint64_t Limits::others(std::uint64_t ours) const noexcept {
+  return status_.table.entries > ours ? status_.table.entries - ours : 0;
+}
+
+netlink::TableLimits Limits::size(std::uint64_t discs, std::uint64_t others) const noexcept {
+  return size_for(status_.table.limits, discs, rounded_up(others), max_);
+}
+
+bool Limits::suffice(std::uint64_t discs, std::uint64_t ours) {
+  if (netlink::read_table(reader_, status_.table)) return false;
+  return size(discs, others(ours)) == status_.table.limits;
+}
+
 bool Limits::ensure(std::uint64_t discs, std::uint64_t ours) {
   if (const auto error = netlink::read_table(reader_, status_.table)) {
     fail("the neighbour table's limits cannot be read: " + error.message());
     return false;
   }
   const netlink::TableState& table = status_.table;
-  const std::uint64_t others = table.entries > ours ? table.entries - ours : 0;
-  status_.wanted = size_for(table.limits, discs, rounded_up(others), max_);
+  status_.wanted = size(discs, others(ours));
   if (status_.wanted == table.limits) {
     status_.problem.clear();
     return false;
   }
+  status_.sized_discs = discs;
+  status_.sized_others = others(ours);
   const netlink::TableLimits before = table.limits;
   if (!writer_) {
     fail(no_writer_);
@@ -59,9 +73,11 @@ bool Limits::ensure(std::uint64_t discs, std::uint64_t ours) {
     return false;
   }
   status_.problem.clear();
-  log::info("neighbour table: limits raised from {}/{}/{} to {}/{}/{} for {} neighbours",
-            before.thresh1, before.thresh2, before.thresh3, status_.wanted.thresh1,
-            status_.wanted.thresh2, status_.wanted.thresh3, discs);
+  log::info(
+      "neighbour table: limits raised from {}/{}/{} to {}/{}/{} for {} neighbours of discs beside "
+      "{} other entries, of all programs and network namespaces of this kernel",
+      before.thresh1, before.thresh2, before.thresh3, status_.wanted.thresh1,
+      status_.wanted.thresh2, status_.wanted.thresh3, discs, status_.sized_others);
   return true;
 }
 

@@ -17,6 +17,9 @@ class Limits {
   // entered, the limits are only read, and status().problem says so.
   Limits(const std::string& netns, std::uint32_t max);
 
+  // Whether they are large enough already, however much of the table is others'.
+  bool suffice(std::uint64_t discs, std::uint64_t ours);
+
   // Raises the limits for `discs` entries of ours, `ours` of which are in the table already. True
   // when they were changed.
   bool ensure(std::uint64_t discs, std::uint64_t ours);
@@ -24,6 +27,8 @@ class Limits {
   const TableStatus& status() const noexcept { return status_; }
 
  private:
+  std::uint64_t others(std::uint64_t ours) const noexcept;
+  netlink::TableLimits size(std::uint64_t discs, std::uint64_t others) const noexcept;
   void fail(std::string problem);
 
   std::uint32_t max_;

@@ -6,10 +6,13 @@
 // are collected: raising it by our share leaves other tenants as they were.
 #pragma once
 
+#include "netlink/neighbour.hpp"
 #include "netlink/thresholds.hpp"
 
 #include <algorithm>
+#include <cstddef>
 #include <cstdint>
+#include <span>
 
 namespace head::neigh {
 
@@ -29,5 +32,11 @@ constexpr netlink::TableLimits size_for(const netlink::TableLimits& now, std::ui
           .thresh2 = raised(now.thresh2, thresh2),
           .thresh3 = raised(now.thresh3, 2 * thresh2)};
 }
+
+// How many entries of a namespace the discs account for: theirs, those that are ours, and those of
+// their solicited-node groups. What else the kernel counts, of all namespaces, is of others. Both
+// are sorted by key.
+std::size_t entries_of_discs(std::span<const netlink::Desired> desired,
+                             std::span<const netlink::Neighbour> actual);
 
 }  // namespace head::neigh

@@ -24,6 +24,7 @@ says neigh
 says status --json
 sleep 11  # It is looked at again every ten seconds.
 says status
-(($(grep -c 'it lacks CAP_NET_ADMIN' "$work/headd.log") == 1)) || fail "the log does not say it once"
+said=$(grep -c 'it lacks CAP_NET_ADMIN' "$work/headd.log")
+((said == 1)) || fail "the log says it $said times"
 [[ $(headctl discs web1 --json) == *'"ready"'* ]] || fail "the disc is not served"
 stop_headd

@@ -51,6 +51,11 @@ std::string summary(const json& source) {
     text += fmt::format("discs: {} held, {} not ready, {} that need no entry\n",
                         source["discs"]["held"].dump(), source["discs"]["unready"].dump(),
                         source["discs"]["others"].dump());
+  if (table.contains("sized_for") && table["sized_for"]["discs"] != 0)
+    text += fmt::format(
+        "limits sized for {} neighbours of discs beside {} other entries, of all "
+        "programs and network namespaces of this kernel\n",
+        table["sized_for"]["discs"].dump(), table["sized_for"]["others"].dump());
   for (const json& problem : source.value("problems", json::array()))
     text += "problem: " + problem.get<std::string>() + "\n";
   return text;
