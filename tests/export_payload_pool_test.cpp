@@ -4,6 +4,7 @@
 
 #include <catch2/catch.hpp>
 
+#include <algorithm>
 #include <cstring>
 #include <deque>
 #include <memory>
@@ -302,6 +303,22 @@ TEST_CASE("Who waits is asked in rotation, nobody for ever behind a large one", 
   CHECK(large.held.empty());
   dead.give_back_one(0);
   CHECK(large.held.size() == 1);
+}
+
+TEST_CASE("However many wait, all are asked when there is more", "[export]") {
+  World world;
+  Guest& large = world.guest();
+  large.ask(32 * mib);
+  std::vector<Guest*> others;
+  for (int i = 0; i < 200; ++i) others.push_back(&world.guest());
+  for (Guest* guest : others) guest->ask(64 * kib);
+  const auto served = [&] {
+    return std::count_if(others.begin(), others.end(), [](Guest* guest) { return guest->served; });
+  };
+  REQUIRE(served() < 100);
+  large.give_back_one(0);
+  for (int i = 0; i < 10; ++i) world.io.advance(1us);
+  CHECK(served() == 200);
 }
 
 TEST_CASE("Leases never overlap, and everybody is served in the end", "[export]") {

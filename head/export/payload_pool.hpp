@@ -1,11 +1,11 @@
 // Memory for the requests of all guests of one data thread, of fixed size, divided as share.hpp
-// says: a session never waits for others with a small request, and discs whose tails are away, or
-// guests that take no answers, do not get the others' memory.
+// says. Up to one session for each 32 KiB of the pool, no session that holds nothing waits for
+// others with a request of 4 KiB, whatever discs whose tails are away, or guests that take no
+// answers, hold.
 //
 // Who finds no memory waits. Those who wait are asked in rotation whether there is enough for them
-// now, and nobody is held up by one whose request is large; so that a large one is served, too,
-// others keep to their guarantees for a tenth of each second in which somebody waits who holds
-// nothing.
+// now, and nobody is held up by one whose request is large. So that a large one is served, too, one
+// that holds nothing is preferred for a tenth of the time: others keep to their guarantees then.
 #pragma once
 
 #include "head/export/payload_arena.hpp"

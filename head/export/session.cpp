@@ -11,7 +11,8 @@ namespace head::exports {
 namespace {
 
 constexpr std::chrono::seconds handshake_patience{10};
-// For a payload to arrive, for one byte of an answer to leave.
+// For a payload to arrive, for one byte of an answer to leave. (What left of a send that has not
+// ended is known only when it is interrupted: its first bytes may win the guest as much again.)
 constexpr std::chrono::seconds patience{30};
 
 }  // namespace

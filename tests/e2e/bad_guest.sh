@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # A client that talks nonsense, or nothing at all, loses its own connection and nothing else:
 # another guest's verified I/O goes on, without a wait of seconds, and headd is there afterwards. One that asks and asks and
-# never reads is hung up on after half a minute, and what it held is free again.
+# never reads is hung up on within a minute or so, and what it held is free again.
 # shellcheck source=tests/e2e/lib.sh
 source "$(dirname "$0")/lib.sh"
 need nbdkit fio python3 nbdinfo
@@ -27,7 +27,7 @@ s.sendall(b"".join(struct.pack(">IHHQQI", 0x25609513, 0, 0, cookie, 0, 1 << 20)
                    for cookie in range(200)))
 poll = select.poll()
 poll.register(s, 0)
-assert poll.poll(70000), "nobody hung up"
+assert poll.poll(120000), "nobody hung up"
 assert time.monotonic() - began > 25, "it was hung up on too soon"
 EOT
 background deaf python3 "$work/deaf.py" "$(disc_socket disc)"
