@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # A client that talks nonsense, or nothing at all, loses its own connection and nothing else:
-# another guest's verified I/O goes on, without a wait of seconds, and headd is there afterwards. One that asks and asks and
-# never reads is hung up on within a minute or so, and what it held is free again.
+# another guest's verified I/O goes on, without a wait of seconds, and headd is there afterwards.
+# One that asks and asks and never reads is hung up on within a minute or so, and what it held is
+# free again.
 # shellcheck source=tests/e2e/lib.sh
 source "$(dirname "$0")/lib.sh"
 need nbdkit fio python3 nbdinfo
