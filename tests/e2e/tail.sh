@@ -55,8 +55,14 @@ attach disc
 # Requests as small as a guest may make them, whatever the tail's minimum is.
 verify "$(disc_uri disc)" --bsrange=512-64k --io_size=16m
 verify "$(disc_uri disc)" --offset=32m
-fio --name=flush --ioengine=nbd --uri="$(disc_uri disc)" --rw=write --bs=4k --size=1m --fsync=8 \
-  --output="$work/fio.log" || fail "writes with flushes"
+flushed() {
+  fio --name=flush --ioengine=nbd --uri="$1" --rw=write --bs=4k --size=1m --fsync=8 \
+    --output="$work/fio.log" 2>&1
+}
+# After an oldstyle handshake, nbdkit 1.42 refuses the FLUSH that it announced; to anybody.
+if [[ $kind != oldstyle ]] || flushed "$tail_uri"; then
+  flushed "$(disc_uri disc)" || fail "writes with flushes"
+fi
 same_data disc
 headctl detach disc >/dev/null
 [[ ! -e $(disc_socket disc) ]] || fail "the socket of a detached disc is still there"
