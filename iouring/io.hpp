@@ -58,6 +58,10 @@ class Io {
   virtual void send(Completion& completion, Socket socket, std::span<const std::byte> from) = 0;
   virtual void send(Completion& completion, Socket socket, const msghdr& from) = 0;
 
+  // Ends when the peer has hung up (both ways), or the socket was shut down, even while there is
+  // something to read. `res` says nothing but -errno.
+  virtual void await_hangup(Completion& completion, Socket socket) = 0;
+
   // Asks that `completion` end soon; it still ends exactly once, perhaps with -ECANCELED.
   virtual void cancel(Completion& completion) noexcept = 0;
   // Makes pending transfers on `socket` end soon, with an error or end of stream.

@@ -156,6 +156,13 @@ void Ring::send(Completion& completion, Socket socket, const msghdr& from) {
   start(completion, sqe);
 }
 
+void Ring::await_hangup(Completion& completion, Socket socket) {
+  io_uring_sqe& sqe = next_sqe();
+  io_uring_prep_poll_add(&sqe, socket.index, POLLHUP);
+  aim(sqe, socket);
+  start(completion, sqe);
+}
+
 void Ring::cancel(Completion& completion) noexcept {
   if (!completion.pending()) return;
   io_uring_sqe& sqe = next_sqe();

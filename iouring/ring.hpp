@@ -49,6 +49,7 @@ class Ring final : public Loop {
                    bool expect_empty) override;
   void send(Completion& completion, Socket socket, std::span<const std::byte> from) override;
   void send(Completion& completion, Socket socket, const msghdr& from) override;
+  void await_hangup(Completion& completion, Socket socket) override;
   void cancel(Completion& completion) noexcept override;
   void shutdown(Socket socket) noexcept override;
   void close(Socket socket, bool reset) noexcept override;

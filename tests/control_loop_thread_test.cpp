@@ -48,6 +48,7 @@ class SlowToWake final : public iouring::Loop {
   void recv_pooled(iouring::Completion&, iouring::Socket, std::size_t, bool) override {}
   void send(iouring::Completion&, iouring::Socket, std::span<const std::byte>) override {}
   void send(iouring::Completion&, iouring::Socket, const msghdr&) override {}
+  void await_hangup(iouring::Completion&, iouring::Socket) override {}
   void cancel(iouring::Completion&) noexcept override {}
   void shutdown(iouring::Socket) noexcept override {}
   void close(iouring::Socket, bool) noexcept override {}

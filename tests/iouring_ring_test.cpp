@@ -178,6 +178,33 @@ TEST_CASE("a socket is not shut down in place of the one whose place it got", "[
   }
 }
 
+TEST_CASE("a hang-up is heard of although there is something to read", "[iouring]") {
+  iouring::Features allowed;
+  allowed.direct_sockets = GENERATE(true, false);
+  Ring ring({.entries = 64, .allowed = allowed});
+  End end(ring);
+  REQUIRE(::send(end.other.fd(), "x", 1, MSG_NOSIGNAL) == 1);
+  end.res = 1;
+  ring.await_hangup(end.sent, end.socket);
+  for (int rounds = 0; rounds < 3; ++rounds) {
+    ring.wake();
+    ring.run_once();
+  }
+  CHECK(end.sent.pending());
+  SECTION("the peer's") {
+    end.other = {};
+  }
+  SECTION("our own") {
+    ring.shutdown(end.socket);
+  }
+  for (int rounds = 0; end.sent.pending(); ++rounds) {
+    REQUIRE(rounds < 1000);
+    ring.run_once();
+  }
+  CHECK(end.res >= 0);
+  ring.close(end.socket, false);
+}
+
 // A peer that is slow is told from one that takes nothing: nbd::Writer::interrupt() relies on it.
 TEST_CASE("a send that is cancelled says how much of it has left", "[iouring]") {
   Ring ring(Ring::Options{});

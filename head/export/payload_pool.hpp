@@ -57,6 +57,7 @@ class PayloadPool {
     void wait(std::uint32_t payload) noexcept;
     void give_up() noexcept;  // Nothing to do when it does not wait.
     void give_back(const Lease& lease) noexcept;
+    bool waits() const noexcept { return waits_; }
 
     virtual void on_memory(const Lease& lease) noexcept = 0;
 

@@ -14,6 +14,8 @@ constexpr std::chrono::seconds handshake_patience{10};
 // For a payload to arrive, for one byte of an answer to leave. (What left of a send that has not
 // ended is known only when it is interrupted: its first bytes may win the guest as much again.)
 constexpr std::chrono::seconds patience{30};
+// Until it is asked whether a guest that is not read from is still there.
+constexpr std::chrono::milliseconds long_pause{500};
 
 }  // namespace
 
@@ -127,8 +129,8 @@ void Session::on_payload() noexcept {
   Slot& slot = *std::exchange(receiving_, nullptr);
   reader_.expect_header(sizeof(nbd::wire::Request));
   verdict_.error != 0 ? answer(slot, verdict_.error, verdict_.message) : submit(slot);
-  if (must_stall()) reader_.pause();
   stalled_ = must_stall();
+  if (stalled_) pause();
 }
 
 void Session::on_end(int) noexcept {
@@ -146,12 +148,12 @@ void Session::on_request(std::span<const std::byte> bytes) noexcept {
   const std::uint32_t payload = payload_of(header_, verdict_);
   PayloadPool::Lease lease;
   if (!take(payload, lease)) {
-    reader_.pause();
-    return wait(payload);
+    wait(payload);
+    return pause();
   }
   admit(lease);
   stalled_ = receiving_ == nullptr && must_stall();
-  if (stalled_) reader_.pause();
+  if (stalled_) pause();
 }
 
 void Session::on_memory(const PayloadPool::Lease& lease) noexcept {
@@ -266,6 +268,23 @@ bool Session::must_stall() const noexcept {
 
 // ---- The end ------------------------------------------------------------------------------------
 
+void Session::pause() noexcept {
+  reader_.pause();
+  if (!paused_long_.armed()) service_.io.arm(paused_long_, service_.io.now() + long_pause);
+}
+
+// Armed at the first pause, not anew for each: when it fires, one may last or not.
+void Session::on_paused_long() noexcept {
+  if (paused() && !hangup_.pending()) service_.io.await_hangup(hangup_, socket_);
+}
+
+// What such a guest has said and we have not read is lost, a goodbye included.
+void Session::on_hangup(iouring::Result result) noexcept {
+  if (state_ == State::ending) return finish_if_drained();
+  if (state_ != State::transmission || result.res < 0) return;
+  if (paused()) end();  // Else the reader comes to it.
+}
+
 void Session::watch_guest() noexcept {
   if (!patience_.armed()) service_.io.arm(patience_, service_.io.now() + patience);
 }
@@ -302,10 +321,11 @@ void Session::end() noexcept {
   state_ = State::ending;
   if (was_live) owner_.on_guest_gone(*this);
   service_.io.disarm(patience_);
+  service_.io.disarm(paused_long_);
   give_up();
   reader_.stop();
   writer_.stop();
-  service_.io.shutdown(socket_);
+  service_.io.shutdown(socket_);  // Ends what is pending.
   // A guest that said goodbye still wants done what it asked for before.
   if (was_live) withdraw();
   finish_if_drained();
@@ -321,7 +341,8 @@ void Session::withdraw() noexcept {
 }
 
 void Session::finish_if_drained() noexcept {
-  if (state_ != State::ending || reader_.pending() || writer_.pending() || at_volume_ != 0) return;
+  if (state_ != State::ending || at_volume_ != 0) return;
+  if (reader_.pending() || writer_.pending() || hangup_.pending()) return;
   state_ = State::over;
   writer_.clear();
   receiving_ = nullptr;

@@ -107,6 +107,10 @@ class Session final : nbd::Reader::Owner, nbd::Writer::Owner, PayloadPool::Lesse
   void release(Slot& slot) noexcept;
   bool must_stall() const noexcept;
 
+  void pause() noexcept;
+  bool paused() const noexcept { return stalled_ || waits(); }
+  void on_paused_long() noexcept;
+  void on_hangup(iouring::Result result) noexcept;
   void watch_guest() noexcept;
   void on_out_of_patience() noexcept;
   void leave() noexcept;
@@ -136,6 +140,9 @@ class Session final : nbd::Reader::Owner, nbd::Writer::Owner, PayloadPool::Lesse
   // While it is the guest's turn: to go on with the handshake, with a payload, to take an answer.
   // Not armed anew for each: when it fires it is found out since when the guest is waited for.
   iouring::Alarm<&Session::on_out_of_patience> patience_{*this};
+  // Who is not read from may leave without being heard.
+  iouring::Alarm<&Session::on_paused_long> paused_long_{*this};
+  iouring::Op<&Session::on_hangup> hangup_{*this};
 };
 
 }  // namespace head::exports

@@ -41,6 +41,7 @@ bool SimIo::is_able(const Pending& op) const {
   if (op.kind == Kind::accept) return !knocking_.empty();
   const Socket& socket = sockets_.at(op.socket);
   if (socket.shut || socket.broken || socket.hung_up) return true;
+  if (op.kind == Kind::hangup) return false;
   return op.kind == Kind::send ? socket.peer->room() > 0 : !socket.to_us.empty();
 }
 
@@ -67,6 +68,7 @@ std::optional<iouring::Result> SimIo::perform(const Pending& op) {
     socket.to_us.clear();
     return iouring::Result{.res = -ECONNRESET};
   }
+  if (op.kind == Kind::hangup) return is_able(op) ? std::optional(iouring::Result{}) : std::nullopt;
   if (op.kind != Kind::send) return perform_recv(op, socket);
   if (!is_able(op)) return std::nullopt;
   return perform_send(op, socket);

@@ -106,6 +106,9 @@ class SimIo final : public iouring::Io {
     start(
         {.completion = &completion, .kind = Kind::send, .socket = socket.index, .message = &from});
   }
+  void await_hangup(iouring::Completion& completion, iouring::Socket socket) override {
+    start({.completion = &completion, .kind = Kind::hangup, .socket = socket.index});
+  }
   void cancel(iouring::Completion& completion) noexcept override {
     for (Pending& op : pending_)
       if (op.completion == &completion) op.cancelled = true;
@@ -146,7 +149,7 @@ class SimIo final : public iouring::Io {
   std::uint64_t quick_acks = 0;
 
  private:
-  enum class Kind { connect, accept, recv, recv_pooled, send, deferred };
+  enum class Kind { connect, accept, recv, recv_pooled, send, hangup, deferred };
   struct Pending {
     iouring::Completion* completion;
     Kind kind;
