@@ -295,3 +295,15 @@ TEST_CASE("many callers attach and detach at once and nothing is left over", "[c
   CHECK(head.threads[0]->size() + head.threads[1]->size() == 0);
   CHECK(head.store->discs().empty());
 }
+
+TEST_CASE("an agent that ends opens no more discs", "[control]") {
+  Head head(1, 5'000);
+  head.threads[0]->slow_down(1ms);
+  const auto attaches = head.threads[0]->attaches();
+  std::vector<catalogue::DiscSpec> specs;
+  for (int i = 0; i < 2'000; ++i) specs.push_back(disc("d" + std::to_string(i)));
+  REQUIRE(head.agent->import(specs));
+  head.agent.reset();
+  CHECK(*attaches < 1'000);
+  CHECK(head.store->discs().size() == 2'000);
+}

@@ -7,14 +7,18 @@
 #include <catch2/catch.hpp>
 #include <fmt/format.h>
 
+#include <atomic>
 #include <chrono>
 #include <condition_variable>
+#include <functional>
 #include <map>
+#include <memory>
 #include <mutex>
 #include <new>
 #include <span>
 #include <string>
 #include <system_error>
+#include <thread>
 #include <utility>
 #include <vector>
 
@@ -120,6 +124,8 @@ class FakeThread final : public control::DataThread {
  public:
   void attach(const catalogue::DiscSpec& spec, std::shared_ptr<stats::DiscStats> stats,
               std::function<void(std::string)> done) override {
+    std::this_thread::sleep_for(takes_.load());
+    ++*attaches_;
     std::string problem;
     {
       const std::lock_guard lock(lock_);
@@ -166,6 +172,9 @@ class FakeThread final : public control::DataThread {
     problem_ = std::move(problem);
   }
   void connect(bool yes) { connect_ = yes; }  // Whether tails answer.
+  void slow_down(std::chrono::microseconds takes) { takes_ = takes; }
+  // How many were attached; outlives the thread.
+  std::shared_ptr<const std::atomic<int>> attaches() const { return attaches_; }
 
  private:
   mutable std::mutex lock_;
@@ -174,6 +183,8 @@ class FakeThread final : public control::DataThread {
   std::string problem_;
   bool hold_ = false;
   std::atomic<bool> connect_{true};
+  std::atomic<std::chrono::microseconds> takes_{};
+  const std::shared_ptr<std::atomic<int>> attaches_ = std::make_shared<std::atomic<int>>(0);
 };
 
 // A state directory whose disk fails in a way that nobody foresaw, when a test says so.

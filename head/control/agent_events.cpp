@@ -35,7 +35,7 @@ void Agent::work(const std::stop_token& stop) {
       if (!events_came_.wait(lock, stop, [this] { return !events_.empty(); })) return;
       events.swap(events_);
     }
-    for (std::size_t i = 0; i < events.size(); i += batch_max) {
+    for (std::size_t i = 0; i < events.size() && !stop.stop_requested(); i += batch_max) {
       // A mutex goes to whoever asks first, and that would be this thread again.
       if (i != 0) std::this_thread::sleep_for(turn);
       const std::lock_guard lock(lock_);
