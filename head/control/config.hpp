@@ -25,7 +25,7 @@ struct Config {
 
   struct Data {
     unsigned threads = 0;      // 0: one per two processors, at least one.
-    unsigned memory_mib = 64;  // For the payloads of requests, all threads together.
+    unsigned memory_mib = 64;  // For the payloads of requests, all threads; 40 each at least.
     unsigned discs_max = 100'000;
     bool operator==(const Data&) const = default;
   } data;
