@@ -5,6 +5,7 @@
 #include <cstring>
 #include <net/if.h>
 #include <netinet/tcp.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/un.h>
 #include <system_error>
@@ -43,10 +44,30 @@ sockaddr_un address_of(const std::string& path) {
   return address;
 }
 
+constexpr const char* way_out =
+    "; check the directory's owner and mode, or choose another --run-dir";
+
+// How many file numbers are kept.
+constexpr rlim_t reserve = 64;
+
+// errno says why there is none.
+UniqueFd new_socket(int family, int type, int protocol) noexcept {
+  UniqueFd made(adopt, ::socket(family, type | SOCK_CLOEXEC, protocol));
+  if (!made || !is_reserved(made.fd())) return made;
+  errno = EMFILE;
+  return {};
+}
+
 }  // namespace
 
+bool is_reserved(int fd) noexcept {
+  rlimit files{};
+  if (getrlimit(RLIMIT_NOFILE, &files) != 0 || files.rlim_cur < 4 * reserve) return false;
+  return static_cast<rlim_t>(fd) >= files.rlim_cur - reserve;
+}
+
 UniqueFd tcp_socket(const TcpOptions& options, const std::string& interface) noexcept {
-  UniqueFd made(adopt, ::socket(AF_INET6, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, IPPROTO_TCP));
+  UniqueFd made = new_socket(AF_INET6, SOCK_STREAM | SOCK_NONBLOCK, IPPROTO_TCP);
   if (!made) return made;
   const int fd = made.fd();
   if (!interface.empty() && !bind_to(fd, interface)) return {};
@@ -62,7 +83,7 @@ UniqueFd tcp_socket(const TcpOptions& options, const std::string& interface) noe
 UniqueFd unix_listener(const std::string& path, const UnixAccess& access, int backlog) {
   const sockaddr_un address = address_of(path);
   // Blocking: a ring waits for guests all the same, and early 5.15 would not on the other kind.
-  UniqueFd made(adopt, ::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  UniqueFd made = new_socket(AF_UNIX, SOCK_STREAM, 0);
   if (!made && errno == EMFILE)
     fail("raise the limit of open files (ulimit -n, or LimitNOFILE= of the service) for " + path);
   if (!made) fail("a socket for " + path);
@@ -72,15 +93,15 @@ UniqueFd unix_listener(const std::string& path, const UnixAccess& access, int ba
       errno = EEXIST;
       fail(path + " is in the way and is not a socket: remove it");
     }
-    unlink(path.c_str());
+    if (unlink(path.c_str()) != 0) fail("replacing " + path + way_out);
   }
   if (bind(made.fd(), reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0)
-    fail("binding " + path);
+    fail("binding " + path + way_out);
   // Nobody can connect before listen(), so the file is never open to more than `mode`.
-  if (chmod(path.c_str(), access.mode) != 0) fail("the mode of " + path);
+  if (chmod(path.c_str(), access.mode) != 0) fail("the mode of " + path + way_out);
   if (access.group && chown(path.c_str(), static_cast<uid_t>(-1), *access.group) != 0)
-    fail("the group of " + path);
-  if (listen(made.fd(), backlog) != 0) fail("listening at " + path);
+    fail("the group of " + path + way_out);
+  if (listen(made.fd(), backlog) != 0) fail("listening at " + path + way_out);
   return made;
 }
 

@@ -1,6 +1,7 @@
 #include "head/export/export.hpp"
 
 #include "head/base/log.hpp"
+#include "iouring/socket.hpp"
 
 #include <algorithm>
 #include <cassert>
@@ -47,6 +48,7 @@ void Export::on_accept(iouring::Result result) noexcept {
   if (closing_) return tidy_later();
   // A guest that gave up before it was let in is no trouble of ours.
   if (!guest && result.res != -ECONNABORTED && result.res != -EINTR) return pause(-result.res);
+  if (guest && iouring::is_reserved(guest.fd())) return pause(EMFILE);
   if (guest && may_take_in()) take_in(std::move(guest));
   io_.accept(accept_, listener_);
 }
