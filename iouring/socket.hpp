@@ -13,8 +13,9 @@ namespace iouring {
 // there is no such interface.
 UniqueFd tcp_socket(const TcpOptions& options, const std::string& interface) noexcept;
 
-// The process's last file numbers are kept free of sockets for discs and guests: its state file, its
-// API and its netlink sockets must go on when those are many. Whether `fd` is one of these numbers.
+// The process's last file numbers are kept free of sockets for discs and guests: its state file,
+// its API and its netlink sockets must go on when those are many. Whether `fd` is one of these
+// numbers.
 bool is_reserved(int fd) noexcept;
 
 // Who may connect to a Unix socket.

@@ -15,7 +15,8 @@ headctl import "$work/list" >/dev/null
 states() { headctl status | sed -n 's/^states *//p'; }
 settled() { [[ $(states) == *failed* && $(states) != *resolving* ]]; }
 await 30 "the discs that find no file number" settled
-[[ $(headctl discs --json) == *LimitNOFILE* ]] || fail "a disc without a socket does not say what to raise"
+[[ $(headctl discs --json) == *LimitNOFILE* ]] ||
+  fail "a disc without a socket does not say what to raise"
 [[ $(grep -o '"name"' "$work/state/discs.json" | wc -l) == 900 ]] || fail "not all discs are stored"
 
 # Until one that has a file number goes, there is none; then there is.
