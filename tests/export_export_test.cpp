@@ -245,6 +245,27 @@ TEST_CASE("A guest that stops in the middle of a write is ended", "[export][sim]
   CHECK(world.pool.whole());
 }
 
+TEST_CASE("Who says goodbye while another's session is buried is counted rightly",
+          "[export][sim]") {
+  World world(1, {.partial = 0});               // What is asked arrives as one.
+  constexpr std::uint32_t length = 4992 << 10;  // Two of them: too much for a disc with two guests.
+  world.volume.data.resize(length);
+  world.volume.described.size = length;
+  Caller& idle = world.guest({.requests = 0});
+  world.settle();
+  Caller& deaf = world.guest({.requests = 2, .length = length, .goodbye = true});
+  deaf.takes = Caller::greeting;
+  world.settle();
+  REQUIRE(world.volume.waiting.size() == 1);  // The other waits for memory, the goodbye behind it.
+  REQUIRE(world.served->guests() == 2);
+
+  world.io.hang_up(idle);
+  world.settle();
+  CHECK(world.volume.waiting.size() == 2);
+  CHECK(world.served->guests() == 0);
+  CHECK(world.stats.guests == 0);
+}
+
 TEST_CASE("A guest that waited for the volume has to go on afterwards", "[export][sim]") {
   World world;
   world.volume.known = false;

@@ -105,7 +105,16 @@ void Export::tidy_later() noexcept {
 }
 
 void Export::on_tidy(iouring::Result) noexcept {
-  std::erase_if(sessions_, [](const auto& session) { return session->over(); });
+  // One dies when the others are in their places: who waits for memory may be served then, leave
+  // at once, and be counted.
+  for (std::size_t i = 0; i < sessions_.size();) {
+    if (!sessions_[i]->over()) {
+      ++i;
+      continue;
+    }
+    const std::unique_ptr<Session> dead = std::move(sessions_[i]);
+    sessions_.erase(sessions_.begin() + static_cast<std::ptrdiff_t>(i));
+  }
   if (!closing_ || !sessions_.empty() || accept_.pending()) return;
   io_.close(std::exchange(listener_, {}), false);
   owner_.on_export_closed(*this);

@@ -53,7 +53,8 @@ class PayloadPool {
 
     // `payload` at most payload_max. False: wait().
     bool take(std::uint32_t payload, Lease& lease) noexcept;
-    // on_memory() comes once, later: from the loop, or from inside another's call.
+    // on_memory() comes once, later: from the loop, or from inside another's call, its destructor
+    // included.
     void wait(std::uint32_t payload) noexcept;
     void give_up() noexcept;  // Nothing to do when it does not wait.
     void give_back(const Lease& lease) noexcept;
