@@ -209,6 +209,25 @@ TEST_CASE("A disc that gives nothing back leaves the others their memory", "[exp
   world.guests.clear();
 }
 
+TEST_CASE("So many sessions as the pool promises have a small request each", "[export]") {
+  constexpr std::size_t size = 64 * mib, promised = size / (40 * kib);
+  World world(size);
+  for (std::size_t i = 0; i < promised; ++i) world.guest();
+  // Some take what they can get, and give nothing back.
+  std::size_t greedy = 0;
+  for (std::uint32_t most = 32 * mib; most >= 8 * kib; most /= 2)
+    for (int i = 0; i < 3; ++i) {
+      Guest& guest = *world.guests[greedy++];
+      while (guest.wanted.empty()) guest.ask(most);
+    }
+  std::size_t waiting = 0;
+  for (std::size_t i = greedy; i < promised; ++i) {
+    world.guests[i]->ask(4 * kib);
+    waiting += world.guests[i]->waiting ? 1 : 0;
+  }
+  CHECK(waiting == 0);
+}
+
 TEST_CASE("Everybody is served in the end, even when greedy ones never give back", "[export]") {
   const auto seed = GENERATE(range(0u, 40u));
   CAPTURE(seed);
@@ -303,6 +322,58 @@ TEST_CASE("Who waits is asked in rotation, nobody for ever behind a large one", 
   CHECK(large.held.empty());
   dead.give_back_one(0);
   CHECK(large.held.size() == 1);
+}
+
+TEST_CASE("Who cannot be served for now costs the others next to nothing", "[export]") {
+  World world;
+  std::vector<Guest*> busy;
+  for (int i = 0; i < 97; ++i) busy.push_back(&world.guest());
+  Guest& dead = world.guest();
+  dead.ask(32 * mib);  // Its tail is away.
+  REQUIRE(dead.held.size() == 1);
+  Guest& hopeless = world.guest();
+  hopeless.ask(2 * mib);  // More than a share of what is left.
+  REQUIRE(hopeless.held.empty());
+
+  Guest& prompt = *busy[0];
+  const auto waits = [&](int milliseconds) {
+    int waited = 0;
+    for (int i = 0; i < milliseconds; ++i) {
+      if (prompt.wanted.empty()) prompt.ask(64 * kib);
+      prompt.held.empty() ? void(++waited) : prompt.give_back_one(0);
+      world.io.advance(1ms);
+    }
+    return waited;
+  };
+  waits(20'000);
+  const int waited = waits(300'000);
+  CHECK(waited > 0);  // It is tried again, seldom.
+  CHECK(waited < 3'000);
+
+  SECTION("and when it can be served, it is") {
+    dead.give_back_one(0);
+    CHECK(hopeless.held.size() == 1);
+  }
+  SECTION("while another gets its turn as soon as ever") {
+    std::mt19937 random(7);
+    Guest& large = world.guest();
+    const auto work = [&](int milliseconds) {
+      for (int i = 0; i < milliseconds && large.held.empty(); ++i) {
+        for (Guest* guest : busy) {
+          if (guest->wanted.size() < 3) guest->ask(128 * kib);
+          if (!guest->held.empty() && random() % 2 == 0) guest->give_back_one(0);
+        }
+        world.io.advance(1ms);
+      }
+    };
+    work(5'000);
+    large.ask(1 * mib);
+    REQUIRE(large.held.empty());
+    work(500);
+    CHECK(large.held.empty());
+    work(10'000);
+    CHECK(large.held.size() == 1);
+  }
 }
 
 TEST_CASE("However many wait, all are asked when there is more", "[export]") {

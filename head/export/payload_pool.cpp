@@ -103,16 +103,33 @@ void PayloadPool::on_turn() noexcept {
     return;
   }
   if (preferred_ != nullptr) {
-    remove(*preferred_);
-    push(*std::exchange(preferred_, nullptr));  // The others first, the next time.
+    Lessee& who = *std::exchange(preferred_, nullptr);
+    remove(who);
+    push(who);  // The others first, the next time.
+    who.in_vain_ = who.in_vain_ || preferred_time_ == preferred_time_max;
     preferred_time_ = std::min<iouring::Duration>(2 * preferred_time_, preferred_time_max);
   } else {
-    // What others hold comes back to them; then they are among those who hold nothing.
-    for (Lessee* at = first_; at != nullptr && preferred_ == nullptr; at = at->next_)
-      if (at->held_ == 0) preferred_ = at;
+    preferred_ = whom_to_prefer();
   }
-  io_.arm(turn_, io_.now() + (preferred_ != nullptr ? 1 : 9) * preferred_time_);
+  next_turn();
   ask_all();
+}
+
+void PayloadPool::next_turn() noexcept {
+  io_.arm(turn_, io_.now() + (preferred_ != nullptr ? 1 : 9) * preferred_time_);
+}
+
+// One that holds nothing: what others hold comes back to them, then they are among those.
+PayloadPool::Lessee* PayloadPool::whom_to_prefer() noexcept {
+  Lessee* in_vain = nullptr;
+  for (Lessee* at = first_; at != nullptr; at = at->next_) {
+    if (at->held_ != 0) continue;
+    if (!at->in_vain_) return at;
+    if (in_vain == nullptr) in_vain = at;
+  }
+  if (in_vain == nullptr || io_.now() < in_vain_until_) return nullptr;
+  in_vain_until_ = io_.now() + in_vain_pause;
+  return in_vain;
 }
 
 void PayloadPool::push(Lessee& who) noexcept {
@@ -172,15 +189,19 @@ bool PayloadPool::Lessee::take(std::uint32_t payload, Lease& lease) noexcept {
 void PayloadPool::Lessee::wait(std::uint32_t payload) noexcept {
   PayloadPool& pool = account_.pool_;
   payload_ = payload;
+  in_vain_ = false;
   pool.push(*this);
-  if (!pool.turn_.armed()) pool.io_.arm(pool.turn_, pool.io_.now() + 9 * pool.preferred_time_);
+  if (!pool.turn_.armed()) pool.next_turn();
 }
 
 void PayloadPool::Lessee::give_up() noexcept {
   if (!waits_) return;
   PayloadPool& pool = account_.pool_;
   pool.remove(*this);
-  if (pool.preferred_ == this) pool.preferred_ = nullptr;
+  if (pool.preferred_ == this) {
+    pool.preferred_ = nullptr;
+    pool.next_turn();
+  }
   pool.ask_all();
 }
 

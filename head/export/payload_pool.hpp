@@ -1,11 +1,13 @@
 // Memory for the requests of all guests of one data thread, of fixed size, divided as share.hpp
-// says. Up to one session for each 32 KiB of the pool, no session that holds nothing waits for
+// says. Up to one session for each 40 KiB of the pool, no session that holds nothing waits for
 // others with a request of 4 KiB, whatever discs whose tails are away, or guests that take no
 // answers, hold.
 //
 // Who finds no memory waits. Those who wait are asked in rotation whether there is enough for them
 // now, and nobody is held up by one whose request is large. So that a large one is served, too, one
 // that holds nothing is preferred for a tenth of the time: others keep to their guarantees then.
+// Those for whom that was in vain (what they need is held by a disc whose tail is away, say) are
+// preferred again for less than a hundredth of the time, all of them together.
 #pragma once
 
 #include "head/export/payload_arena.hpp"
@@ -74,6 +76,7 @@ class PayloadPool {
     Lessee* next_ = nullptr;
     std::uint32_t payload_ = 0;
     bool waits_ = false;
+    bool in_vain_ = false;  // It was preferred for as long as anybody is, and waits still.
   };
 
   PayloadPool(iouring::Io& io, std::size_t bytes);
@@ -89,6 +92,8 @@ class PayloadPool {
   // for longer, where that was too short.
   static constexpr std::chrono::milliseconds preferred_time_min{100};
   static constexpr std::chrono::milliseconds preferred_time_max{400};
+  // Between two preferences of those for whom one was in vain.
+  static constexpr std::chrono::seconds in_vain_pause{60};
 
   static std::size_t cost(std::uint32_t payload) noexcept;
   std::size_t owed_to(const Lessee& who) const noexcept;
@@ -102,6 +107,8 @@ class PayloadPool {
   void push_front(Lessee& who) noexcept;
   void remove(Lessee& who) noexcept;
   void on_turn() noexcept;
+  void next_turn() noexcept;
+  Lessee* whom_to_prefer() noexcept;
 
   iouring::Io& io_;
   PayloadArena arena_;
@@ -118,6 +125,7 @@ class PayloadPool {
   bool asking_ = false;
   Lessee* preferred_ = nullptr;  // Others keep to their guarantees meanwhile.
   iouring::Duration preferred_time_ = preferred_time_min;
+  iouring::Instant in_vain_until_{};  // When one of those may be preferred again.
   iouring::Alarm<&PayloadPool::ask_some> go_on_{*this};
   iouring::Alarm<&PayloadPool::on_turn> turn_{*this};
 };
