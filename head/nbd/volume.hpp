@@ -59,9 +59,10 @@ class Volume {
   // can be, however long that takes.
   virtual void submit(Request& request) noexcept = 0;
 
-  // Nobody waits for the answer any more. True: nothing has been begun, the request is its owner's
-  // again and is not answered. False: it is, as before, though perhaps with ECANCELED.
-  // Answers nothing inside.
+  // Nobody waits for the answer any more. True: the request is its owner's again, is not answered,
+  // and is not sent from now on; it may have been, on a connection that was lost before the answer,
+  // so that a write may have been done. False: it is answered, as before, though perhaps with
+  // ECANCELED. Answers nothing inside.
   virtual bool withdraw(Request& request) noexcept = 0;
 
   // One watcher of this kind per volume.
