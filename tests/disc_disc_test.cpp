@@ -251,6 +251,25 @@ TEST_CASE("a read that a tail refuses is asked again a bounded number of times",
   }
 }
 
+// Each needs 256 of the 1,024 stretches that a connection remembers: good answers became EIO.
+TEST_CASE("short reads that crowd each other out are all answered", "[disc][sim]") {
+  constexpr std::uint16_t no_df = sim::all_flags & ~nbd::transmission_flag::send_df;
+  constexpr std::uint32_t size = 4096;
+  World world(1, {}, {.flags = no_df, .stretch = 8, .in_turns = true});
+  world.run_until([&] { return world.disc->info() != nullptr; });
+  std::deque<Asked> asked;
+  for (std::uint32_t i = 0; i < 12; ++i)
+    world.disc->submit(asked.emplace_back(Command::read, i * size, size, world.io.now()));
+  world.run_until([&] { return world.disc->outstanding() == 0; });
+  for (const Asked& one : asked) {
+    CHECK(one.answers == 1);
+    CHECK(one.error == 0);
+    CHECK(std::equal(one.bytes.begin(), one.bytes.end(),
+                     world.model.begin() + static_cast<std::ptrdiff_t>(one.offset)));
+  }
+  CHECK(world.tail.reads > asked.size());  // They did crowd each other out.
+}
+
 TEST_CASE("H10 a disc that came back smaller is held", "[disc][sim]") {
   World world(1, {}, {});
   world.run_until([&] { return world.disc->info() != nullptr; });

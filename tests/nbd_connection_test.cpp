@@ -352,6 +352,26 @@ TEST_CASE("a reply in more pieces than are kept track of is an answer", "[nbd][s
   }
 }
 
+TEST_CASE("a reply that finds no room beside another's pieces was only crowded out", "[nbd][sim]") {
+  constexpr auto pieces = static_cast<std::uint32_t>(nbd::Coverage::ahead_max);
+  Bytes said;
+  Asked first(Command::read, 0, 2 * pieces);
+  Asked second(Command::read, 1 << 20, 4);
+  for (std::uint32_t i = 0; i < pieces; ++i) data(said, 2 * i + 1, "o", false);
+  const auto reversed = [&](std::uint32_t offset, std::string_view text, bool done) {
+    said << sim::chunk(Chunk::offset_data, 8 + 2, done, sim::cookie_of(1))
+         << be64(std::uint64_t{offset}) << text;
+  };
+  reversed((1 << 20) + 2, "cd", false);
+  reversed(1 << 20, "ab", true);
+  for (std::uint32_t i = 0; i < pieces; ++i) data(said, 2 * i, "e", i + 1 == pieces);
+  Talk talk(said);
+  talk.ask({&first, &second});
+  REQUIRE(talk.answers.size() == 2);
+  CHECK(talk.answers[0] == std::pair<nbd::Request*, int>{&second, nbd::crowded_out});
+  CHECK(talk.answers[1] == std::pair<nbd::Request*, int>{&first, 0});
+}
+
 TEST_CASE("T2 a second answer to an answered request ends the connection", "[nbd][sim]") {
   Bytes said;
   said << simple(0) << simple(0);

@@ -115,6 +115,8 @@ bool Disc::asked_again(nbd::Request& request, int error) noexcept {
       return false;
     case Again::unfragmented:
       request.flags |= nbd::command_flag::df;
+      [[fallthrough]];
+    case Again::unchanged:
       waiting_.push(request);
       pump();
       return true;

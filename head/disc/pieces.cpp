@@ -59,12 +59,13 @@ Again ask_again(const nbd::Request& request, int error, const nbd::ExportInfo& t
     return refused && request.length > tail.payload_maximum ? Again::shorter : Again::no;
   }
   if (request.command != nbd::Command::read) return Again::no;
-  const bool scattered = error == nbd::too_scattered;
+  const bool scattered = error == nbd::too_scattered || error == nbd::crowded_out;
   if (!scattered && error != EOVERFLOW) return Again::no;
   const bool may_forbid =
       tail.has(nbd::transmission_flag::send_df) && (request.flags & nbd::command_flag::df) == 0;
   if (scattered && may_forbid) return Again::unfragmented;
-  return request.length > std::max(short_enough, tail.block_minimum) ? Again::shorter : Again::no;
+  if (request.length > std::max(short_enough, tail.block_minimum)) return Again::shorter;
+  return error == nbd::crowded_out ? Again::unchanged : Again::no;
 }
 
 std::uint64_t half_of(const nbd::Request& request, const nbd::ExportInfo& tail) noexcept {

@@ -60,12 +60,13 @@ std::optional<Piece> next_piece(const nbd::Request& request, std::uint64_t done,
                                 const nbd::ExportInfo& tail, std::uint64_t most) noexcept;
 
 // What to do about a request that the tail answered with an error which says how it was asked, not
-// what became of it. DF is added once, and what is refused as too long is never asked at that
-// length again, so this ends.
+// what became of it. DF is added once, what is refused as too long is never asked at that length
+// again, and what others crowded out finds ever fewer of them, so this ends.
 enum class Again : std::uint8_t {
   no,
   unfragmented,  // In one piece: with NBD_CMD_FLAG_DF.
   shorter,       // In halves.
+  unchanged,     // As before: it was not to blame.
 };
 Again ask_again(const nbd::Request& request, int error, const nbd::ExportInfo& tail) noexcept;
 // Whole blocks, at least one.

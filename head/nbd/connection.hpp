@@ -29,6 +29,9 @@ namespace head::nbd {
 // A good answer to a READ, in more pieces than can be kept track of: no tail's error, and none for
 // a guest. Asked with NBD_CMD_FLAG_DF, or for less, it can be had.
 inline constexpr int too_scattered = EMSGSIZE;
+// The same, but only beside the pieces of other requests on the connection: asked again, it can be
+// had. One of those that crowd each other out always keeps its room.
+inline constexpr int crowded_out = ENOBUFS;
 
 class Connection final : Reader::Owner, Writer::Owner {
  public:
@@ -38,7 +41,8 @@ class Connection final : Reader::Owner, Writer::Owner {
    public:
     // The handshake is done: info() says what the export is.
     virtual void on_open() noexcept = 0;
-    // A request is answered; it is the owner's again. `error` is an errno, or too_scattered.
+    // A request is answered; it is the owner's again. `error` is an errno, or one of the two
+    // above.
     virtual void on_answer(Request& request, int error) noexcept = 0;
     // The connection is over and may be opened again. `problem` says why, for people; what was not
     // answered comes back, oldest first.

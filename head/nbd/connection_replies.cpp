@@ -158,14 +158,14 @@ bool Connection::cover(const Content& content) noexcept {
   // More bytes than there are overlap: a reply that is not kept track of ends as well.
   if (content.length > request.length - slot_->brought)
     verdict = Coverage::Verdict::overlaps;
-  else if (!slot_->scattered)
+  else if (slot_->untracked == 0)
     verdict = coverage_.add(slot, from, from + content.length, slot_->covered);
   if (verdict == Coverage::Verdict::overlaps) {
     violate("data that overlaps earlier data");
     return false;
   }
-  if (verdict == Coverage::Verdict::too_scattered) {
-    slot_->scattered = true;
+  if (verdict != Coverage::Verdict::good) {
+    slot_->untracked = verdict == Coverage::Verdict::too_scattered ? too_scattered : crowded_out;
     coverage_.forget(slot);
   }
   slot_->brought += content.length;
@@ -229,7 +229,7 @@ void Connection::finish_chunk() noexcept {
   if (!reply_.done()) return expect_start();
   Slot& slot = *slot_;
   const Request& request = *slot.request;
-  if (slot.error == 0 && slot.scattered) slot.error = too_scattered;
+  if (slot.error == 0) slot.error = slot.untracked;
   if (slot.error == 0 && request.command == Command::read && slot.covered != request.length)
     return violate("a reply to READ that does not cover it");
   if (slot.error == 0 && request.command == Command::block_status && request.extents_filled == 0)

@@ -10,7 +10,11 @@ Coverage::Verdict Coverage::add(std::uint32_t slot, std::uint32_t from, std::uin
   for (const Stretch& other : ahead_)
     if (other.slot == slot && from < other.to && other.from < to) return Verdict::overlaps;
   if (from != covered) {
-    if (ahead_.size() == ahead_max) return Verdict::too_scattered;
+    if (ahead_.size() == ahead_max) {
+      const bool alone = std::all_of(ahead_.begin(), ahead_.end(),
+                                     [slot](const Stretch& other) { return other.slot == slot; });
+      return alone ? Verdict::too_scattered : Verdict::crowded_out;
+    }
     ahead_.push_back({slot, from, to});
     return Verdict::good;
   }

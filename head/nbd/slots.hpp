@@ -21,10 +21,10 @@ struct Slot {
   std::uint32_t next_free = 0;
   std::uint32_t brought = 0;  // READ: bytes of content that came;
   std::uint32_t covered = 0;  // those of them from the start on, without a gap.
-  bool scattered = false;     // It came in too many pieces: `covered` does not count any more.
-  int error = 0;              // The first error that a chunk brought.
-  bool sent = false;          // All of it has left; its memory is not being read any more.
-  bool answered = false;      // The reply is whole, and waits for `sent`.
+  int untracked = 0;      // too_scattered or crowded_out, and `covered` does not count any more.
+  int error = 0;          // The first error that a chunk brought.
+  bool sent = false;      // All of it has left; its memory is not being read any more.
+  bool answered = false;  // The reply is whole, and waits for `sent`.
 };
 
 class Slots {

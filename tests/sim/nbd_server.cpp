@@ -28,6 +28,7 @@ bool NbdServer::on_bytes(Bytes& from_us, Bytes& to_us) {
   if (phase_ != Phase::transmission && !negotiate(from_us, to_us)) return false;
   if (phase_ != Phase::transmission) return true;
   collect(from_us);
+  if (state_.options.in_turns && state_.complaints.empty()) answer_reads_in_turns(to_us);
   while (!asked_.empty()) {
     const std::size_t which =
         chance(state_.options.shuffle)
@@ -227,20 +228,44 @@ void NbdServer::answer_read(const Asked& asked, Bytes& to_us) {
     return;
   }
   std::uint32_t left = header.length;
-  for (const auto& [from, size] : stretches(header)) {
-    left -= size;
-    const be64 offset = header.offset + from;
-    const bool whole = (header.flags & command_flag::df) != 0;
-    const bool hole = !whole && std::all_of(data + from, data + from + size,
-                                            [](std::byte byte) { return byte == std::byte{0}; });
-    if (hole) {
-      to_us << chunk(wire::Chunk::offset_hole, 12, left == 0, header.cookie) << offset
-            << be32(size);
-      continue;
-    }
-    to_us << chunk(wire::Chunk::offset_data, 8 + size, left == 0, header.cookie) << offset;
-    to_us.insert(to_us.end(), data + from, data + from + size);
+  for (const auto& stretch : stretches(header)) {
+    left -= stretch.second;
+    put_stretch(header, stretch, left == 0, to_us);
   }
+}
+
+void NbdServer::put_stretch(const head::nbd::RequestHeader& header, Stretches::value_type stretch,
+                            bool last, Bytes& to_us) const {
+  const auto [from, size] = stretch;
+  const be64 offset = header.offset + from;
+  const auto* data = state_.data.data() + header.offset + from;
+  const bool whole = (header.flags & command_flag::df) != 0;
+  const bool hole =
+      !whole && std::all_of(data, data + size, [](std::byte byte) { return byte == std::byte{0}; });
+  if (hole) {
+    to_us << chunk(wire::Chunk::offset_hole, 12, last, header.cookie) << offset << be32(size);
+    return;
+  }
+  to_us << chunk(wire::Chunk::offset_data, 8 + size, last, header.cookie) << offset;
+  to_us.insert(to_us.end(), data, data + size);
+}
+
+void NbdServer::answer_reads_in_turns(Bytes& to_us) {
+  std::vector<std::pair<Asked, Stretches>> reads;
+  std::size_t longest = 0;
+  for (const Asked& asked : asked_) {
+    if (asked.header.type != static_cast<std::uint16_t>(Command::read)) continue;
+    reads.emplace_back(asked, stretches(asked.header));
+    longest = std::max(longest, reads.back().second.size());
+    cookies_.erase(asked.header.cookie);
+    ++state_.reads;
+  }
+  std::erase_if(asked_, [](const Asked& asked) {
+    return asked.header.type == static_cast<std::uint16_t>(Command::read);
+  });
+  for (std::size_t i = 0; i < longest; ++i)
+    for (const auto& [asked, all] : reads)
+      if (i < all.size()) put_stretch(asked.header, all[i], i + 1 == all.size(), to_us);
 }
 
 NbdServer::Stretches NbdServer::stretches(const head::nbd::RequestHeader& header) {

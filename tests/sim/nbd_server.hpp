@@ -23,6 +23,7 @@ struct TailOptions {
   std::uint32_t read_max = UINT32_MAX, unfragmented_max = UINT32_MAX;
   bool zeroes_as_payload = false;  // TRIM and WRITE_ZEROES may be as long as a payload, not longer.
   std::uint32_t stretch = 0;  // Reads come in stretches of so many bytes, every other one first.
+  bool in_turns = false;      // A stretch of each read that is there, then the next of each.
 };
 
 // What a tail keeps, and what it saw.
@@ -53,9 +54,12 @@ class NbdServer final : public Peer {
   void collect(Bytes& from_us);
   void answer(const Asked& asked, Bytes& to_us);
   void answer_read(const Asked& asked, Bytes& to_us);
+  void answer_reads_in_turns(Bytes& to_us);
   // Offset and length of each chunk of a read's answer, in the order of sending.
   using Stretches = std::vector<std::pair<std::uint32_t, std::uint32_t>>;
   Stretches stretches(const head::nbd::RequestHeader& header);
+  void put_stretch(const head::nbd::RequestHeader& header, Stretches::value_type stretch, bool last,
+                   Bytes& to_us) const;
   bool too_long(const head::nbd::RequestHeader& header) const;
   void check(const Asked& asked);
   void apply(const Asked& asked);
