@@ -116,6 +116,26 @@ TEST_CASE("the keeper raises the limits from another namespace, and raises them 
   CHECK(turn.limits().thresh3 >= 11280);  // They stay: the entries do, too.
 }
 
+TEST_CASE("limits that somebody else raised far enough are no problem any more",
+          "[neigh][kernel]") {
+  Turn turn;
+  if (turn.skipped()) return;
+  turn.set({128, 512, 1024});
+  scratch::with_veth([&](int) {
+    Options options;  // From here they cannot be raised.
+    options.recheck_limits = 50ms;
+    std::atomic<unsigned> ready{0};
+    Keeper keeper(options);
+    keeper.want(discs(2000), [&](const std::string&, const BindingStatus&) { ++ready; });
+    REQUIRE(eventually([&] { return keeper.snapshot(false).table.problem != ""; }));
+    const TableLimits enough{1u << 16, 1u << 17, 1u << 18};
+    turn.set(enough);
+    CHECK(eventually([&] { return keeper.snapshot(false).table.problem == ""; }));
+    CHECK(keeper.snapshot(false).table.wanted == enough);
+    CHECK(keeper.snapshot(false).counters.raises == 0);
+  });
+}
+
 // After a restart the discs' own entries counted as others', too.
 TEST_CASE("the entries of a former run are no others'", "[neigh][kernel]") {
   Turn turn;

@@ -104,11 +104,10 @@ void Keeper::Work::remove_orphans() {
 void Keeper::Work::ensure_limits() {
   const std::size_t discs = ledger_.holds().size();
   std::size_t ours = ledger_.entries() + leftovers_.size();
-  if (!limits_.suffice(discs, ours)) {
-    // The kernel's own entries on account of discs are worth a dump only now.
-    std::vector<Neighbour> all;
-    if (!table_.dump(all)) ours = entries_of_discs(ledger_.desired(), all);
-  }
+  if (!limits_.too_low(discs, ours)) return;
+  // The kernel's own entries on account of discs are worth a dump only now.
+  std::vector<Neighbour> all;
+  if (!table_.dump(all)) ours = entries_of_discs(ledger_.desired(), all);
   if (limits_.ensure(discs, ours)) ++raises_;
 }
 

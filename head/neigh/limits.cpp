@@ -40,25 +40,22 @@ netlink::TableLimits Limits::size(std::uint64_t discs, std::uint64_t others) con
   return size_for(status_.table.limits, discs, rounded_up(others), max_);
 }
 
-bool Limits::suffice(std::uint64_t discs, std::uint64_t ours) {
-  if (netlink::read_table(reader_, status_.table)) return false;
-  return size(discs, others(ours)) == status_.table.limits;
-}
-
-bool Limits::ensure(std::uint64_t discs, std::uint64_t ours) {
+bool Limits::too_low(std::uint64_t discs, std::uint64_t ours) {
   if (const auto error = netlink::read_table(reader_, status_.table)) {
     fail("the neighbour table's limits cannot be read: " + error.message());
     return false;
   }
-  const netlink::TableState& table = status_.table;
   status_.wanted = size(discs, others(ours));
-  if (status_.wanted == table.limits) {
-    status_.problem.clear();
-    return false;
-  }
+  if (!(status_.wanted == status_.table.limits)) return true;
+  status_.problem.clear();
+  return false;
+}
+
+bool Limits::ensure(std::uint64_t discs, std::uint64_t ours) {
+  if (!too_low(discs, ours)) return false;
   status_.sized_discs = discs;
   status_.sized_others = others(ours);
-  const netlink::TableLimits before = table.limits;
+  const netlink::TableLimits before = status_.table.limits;
   if (!writer_) {
     fail(no_writer_);
     return false;

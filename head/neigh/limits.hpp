@@ -17,11 +17,11 @@ class Limits {
   // entered, the limits are only read, and status().problem says so.
   Limits(const std::string& netns, std::uint32_t max);
 
-  // Whether they are large enough already, however much of the table is others'.
-  bool suffice(std::uint64_t discs, std::uint64_t ours);
+  // Whether they are too low for `discs` entries of ours, `ours` of which are in the table already.
+  // Reads the table; false as well when that fails, and status().problem says so.
+  bool too_low(std::uint64_t discs, std::uint64_t ours);
 
-  // Raises the limits for `discs` entries of ours, `ours` of which are in the table already. True
-  // when they were changed.
+  // Raises them if they are. True when they were changed.
   bool ensure(std::uint64_t discs, std::uint64_t ours);
 
   const TableStatus& status() const noexcept { return status_; }
