@@ -5,6 +5,7 @@
 #include "netlink/monitor.hpp"
 #include "netlink/table.hpp"
 #include "scratch_namespace.hpp"
+#include "tests/log_lines.hpp"
 #include "tests/skip.hpp"
 
 #include <catch2/catch.hpp>
@@ -420,6 +421,23 @@ TEST_CASE("discs follow their route to another interface", "[neigh][kernel]") {
   });
 }
 
+// They counted as reached another way, and their entries, gone with it, as removed by the keeper.
+TEST_CASE("discs whose interface is deleted have no way, and are said to", "[neigh][kernel]") {
+  scratch::with_veth([](int ifindex) {
+    Reports reports;
+    Keeper keeper(options());
+    keeper.want(discs(100), reports.ready());
+    REQUIRE(eventually([&] { return in_place(ifindex, 100) == 100; }));
+    const tests::LogLines log;
+    sh("ip link del head0");
+    REQUIRE(eventually([&] { return keeper.snapshot(false).unready == 100; }));
+    CHECK(log.count("100 discs have no way now") == 1);
+    CHECK(log.count("another way") == 0);
+    CHECK(keeper.snapshot(false).counters.moves == 0);
+    CHECK(keeper.snapshot(false).counters.removed == 0);
+  });
+}
+
 TEST_CASE("an interface that is deleted and made again gets its entries again", "[neigh][kernel]") {
   scratch::with_veth([](int ifindex) {
     Reports reports;
@@ -455,6 +473,7 @@ TEST_CASE("a former run's entries are adopted, and removed when nobody wants the
     CHECK(eventually([&] { return in_place(ifindex, 10) == 4; }));
     CHECK(in_place(ifindex, 4) == 4);
     CHECK(keeper.snapshot(false).counters.installed == 0);
+    CHECK(keeper.snapshot(false).counters.removed == 6);
     sh("ip -6 neigh show 2001:db8::77 dev head0 | grep -q 02:00:00:00:77:77");
   });
 }

@@ -126,7 +126,7 @@ void Keeper::Work::on_forget(const std::vector<std::string>& names) {
 void Keeper::Work::place_again(Instant now) {
   const std::vector<Disc*> doubted = doubts_.take(now);
   std::vector<NeighbourKey> fresh;
-  std::size_t moved = 0;
+  std::size_t moved = 0, lost = 0;
   for (Disc* disc : doubted) {
     if (disc->placed.state == BindingState::refused) continue;
     BindingStatus found = places_.place(disc->want);
@@ -136,7 +136,7 @@ void Keeper::Work::place_again(Instant now) {
     const bool no_better = found.state == BindingState::unplaced && linked;
     if (disc->stays(found)) disc->placed.dev = std::move(found.dev);  // Perhaps renamed.
     if (disc->stays(found) || (disc->has_neighbour() && no_better)) continue;
-    moved += disc->has_neighbour();
+    if (disc->has_neighbour()) ++(found.state == BindingState::unplaced ? lost : moved);
     settle_in(*disc, std::move(found), fresh);
   }
   meet(fresh, now);
@@ -144,6 +144,9 @@ void Keeper::Work::place_again(Instant now) {
     if (disc->ready && status(*disc).state != BindingState::waiting) report(*disc);
   moves_ += moved;
   if (moved > 0) log::info("routes or links changed: {} discs are reached another way", moved);
+  if (lost > 0)
+    log::warning("routes or links changed: {} discs have no way now, until a route leads to them",
+                 lost);
 }
 
 BindingStatus Keeper::Work::status(const Disc& disc) const {

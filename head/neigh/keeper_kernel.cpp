@@ -72,10 +72,10 @@ void Keeper::Work::remove(const std::vector<NeighbourKey>& keys, Instant now) {
   } else {
     for (const Neighbour& entry : there)
       if (entry.ours()) ours.push_back(entry.key);
-    for (const auto& [index, error] : table_.remove(ours)) {
-      leftovers_.insert(ours[index]);
-      failed = true;
-    }
+    const auto refused = table_.remove(ours);
+    for (const auto& [index, error] : refused) leftovers_.insert(ours[index]);
+    removed_ += ours.size() - refused.size();
+    failed = !refused.empty();
   }
   if (failed) orphans_at_ = std::max(orphans_at_, now + remove_again_after);
 }
@@ -178,6 +178,7 @@ Snapshot Keeper::Work::snapshot(bool with_entries) const {
   now.counters.notifications_lost = notifications_lost_;
   now.counters.raises = raises_;
   now.counters.moves = moves_;
+  now.counters.removed = removed_;
   now.counters.looks = looks_;
   now.counters.looks_bad = looks_bad_;
   now.counters.looks_dropped = looks_dropped_.load(std::memory_order_relaxed);

@@ -123,7 +123,8 @@ class Keeper::Work {
   Instant reconcile_at_, limits_at_, place_at_, orphans_at_;
   bool permitted_ = true;  // To change the table.
   bool resync_ = false;    // Notifications were lost, and there are more to read.
-  std::uint64_t notifications_lost_ = 0, raises_ = 0, moves_ = 0, looks_ = 0, looks_bad_ = 0;
+  std::uint64_t notifications_lost_ = 0, raises_ = 0, moves_ = 0, removed_ = 0;
+  std::uint64_t looks_ = 0, looks_bad_ = 0;
 
   std::mutex inbox_lock_;
   std::deque<Command> inbox_;

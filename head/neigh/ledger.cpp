@@ -187,7 +187,6 @@ Due Ledger::due(Instant now) {
   due.remove = std::exchange(removals_, {});
   // Removed for one disc and wanted again by another meanwhile.
   std::erase_if(due.remove, [this](const NeighbourKey& key) { return holds_.contains(key); });
-  counters_.removed += due.remove.size();
   collect_writes(now, due);
   collect_asks(now, due);
   return due;

@@ -80,6 +80,7 @@ class Ledger {
   // How many holds have an entry in the table, whatever its state and whoever made it; and those
   // whose removal is still to come.
   std::size_t entries() const noexcept;
+  // Of what it decides; what the keeper does besides is counted there.
   const Counters& counters() const noexcept { return counters_; }
 
   // One more disc needs this neighbour. True when it is new: the caller tells with observe() what

@@ -18,7 +18,7 @@ namespace head::neigh {
 struct Counters {
   std::uint64_t installed = 0;    // Entries written because they were wanted.
   std::uint64_t repaired = 0;     // Entries written again because something broke them.
-  std::uint64_t removed = 0;      // Entries of discs that were forgotten, and orphans.
+  std::uint64_t removed = 0;      // Our entries that nobody needed any more, gone.
   std::uint64_t resolutions = 0;  // Questions to the network that the keeper started.
   std::uint64_t conflicts = 0;    // The wire said another link-layer address than we had.
   std::uint64_t failures = 0;     // Entries that were seen not to answer.
