@@ -29,10 +29,11 @@ bool HttpConnection::wait_for_request() {
 }
 
 void HttpConnection::drain() {
+  if (given_up_) return;
   ::shutdown(socket_.fd(), SHUT_WR);
   const auto until = Clock::now() + drain_max;
   do begin_ = end_ = 0;
-  while (fill(until, stall_max));
+  while (Clock::now() < until && fill(until, stall_max));
 }
 
 bool HttpConnection::is_readable() const {
@@ -54,8 +55,7 @@ ssize_t HttpConnection::write(const char* from, std::size_t size) {
     const ssize_t sent = ::send(socket_.fd(), from, size, MSG_NOSIGNAL | MSG_DONTWAIT);
     if (sent >= 0) return sent;
     if (errno == EINTR) continue;
-    if (errno != EAGAIN || !lobby_.wait(socket_.fd(), POLLOUT, Clock::now() + write_max, stall_max))
-      return -1;
+    if (errno != EAGAIN || !wait(POLLOUT, Clock::now() + write_max, stall_max)) return -1;
   }
 }
 
@@ -69,8 +69,13 @@ bool HttpConnection::fill(Clock::time_point until, Clock::duration patience) {
     }
     if (got == 0) return false;
     if (errno == EINTR) continue;
-    if (errno != EAGAIN || !lobby_.wait(socket_.fd(), POLLIN, until, patience)) return false;
+    if (errno != EAGAIN || !wait(POLLIN, until, patience)) return false;
   }
+}
+
+bool HttpConnection::wait(short events, Clock::time_point until, Clock::duration patience) {
+  if (!given_up_) given_up_ = !lobby_.wait(socket_.fd(), events, until, patience);
+  return !given_up_;
 }
 
 }  // namespace head::control

@@ -29,7 +29,8 @@ class HttpConnection {
   // answer, because nobody knows where the next request would begin.
   void keep() noexcept { keep_ = true; }
   bool keeps() const noexcept { return keep_; }
-  // Lets the client finish sending, so that it sees the answer rather than a reset.
+  // Lets the client finish sending, so that it sees the answer rather than a reset; not one that
+  // was waited for in vain, because somebody else wants its thread.
   void drain();
 
   bool is_readable() const;
@@ -42,12 +43,14 @@ class HttpConnection {
   using Clock = HttpLobby::Clock;
 
   bool fill(Clock::time_point until, Clock::duration patience);
+  bool wait(short events, Clock::time_point until, Clock::duration patience);
 
   iouring::UniqueFd socket_;
   HttpLobby& lobby_;
   Clock::time_point deadline_{};
   std::size_t allowance_ = 0;
   bool keep_ = false;
+  bool given_up_ = false;  // The lobby has said no: this connection waits for nothing any more.
   std::array<char, 16 * 1024> buffer_;
   std::size_t begin_ = 0;
   std::size_t end_ = 0;
