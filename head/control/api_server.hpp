@@ -15,8 +15,7 @@ class ApiServer {
 
  public:
   // Serves as soon as it is made; throws std::runtime_error, with one sentence, when it cannot.
-  // `agent` outlives it. The caller owns
-  // options.run_dir.
+  // `agent` outlives it. The caller owns options.run_dir.
   ApiServer(Agent& agent, const Api::Options& options, const iouring::UnixAccess& access)
       : path_(options.run_dir / "api.sock"),
         api_(agent, options),
