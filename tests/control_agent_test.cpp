@@ -215,6 +215,32 @@ TEST_CASE("a store that fails in an unforeseen way leaves nothing pending", "[co
   CHECK(head.goes("a"));
 }
 
+// A failed disc that was tried again vanished when the store failed, and came back at a restart.
+TEST_CASE("a failed disc that is tried again in vain stays", "[control]") {
+  Head head;
+  head.neighbours->fail_with(EMFILE);
+  REQUIRE_FALSE(head.agent->attach(disc("a")));
+  REQUIRE(head.becomes("a", State::failed));
+  head.neighbours->fail_with(0);
+
+  head.store->fail_when(1);
+  const bool alone = GENERATE(true, false);
+  const auto refusal =
+      alone ? head.agent->attach(disc("a")) : head.agent->import({disc("b"), disc("a")}).error();
+  REQUIRE(refusal);
+  CHECK(refusal->why == Refusal::Why::not_stored);
+  const auto discs = head.agent->discs();
+  REQUIRE(discs.size() == 1);
+  CHECK(discs[0].spec->name == "a");
+  CHECK(discs[0].state == State::failed);
+  CHECK(discs[0].problem == refusal->sentence);
+  CHECK(head.store->discs().size() == 1);
+
+  head.store->mend();
+  REQUIRE_FALSE(head.agent->attach(disc("a")));
+  CHECK(head.becomes("a", State::ready));
+}
+
 TEST_CASE("a keeper that throws fails the discs, and they can be tried again", "[control]") {
   Head head;
   head.neighbours->fail_with(EMFILE);

@@ -199,6 +199,7 @@ std::uint64_t Agent::add(std::span<const DiscSpec> specs, std::uint64_t import) 
     disc.stats = std::make_shared<stats::DiscStats>(&bell_);
     disc.batch = batch;
     disc.import = import != 0 ? import : batch;
+    disc.stored = discs_.count(spec.name) != 0;
   }
   discs_.reserve(discs_.size() + fresh.size());
   // Nothing below can fail.
@@ -209,10 +210,17 @@ std::uint64_t Agent::add(std::span<const DiscSpec> specs, std::uint64_t import) 
   return batch;
 }
 
-void Agent::take_back(std::span<const DiscSpec> specs, std::uint64_t batch) {
+void Agent::take_back(std::span<const DiscSpec> specs, std::uint64_t batch, std::string_view why) {
   for (const DiscSpec& spec : specs) {
     const auto at = discs_.find(spec.name);
-    if (at != discs_.end() && at->second.batch == batch) discs_.erase(at);
+    if (at == discs_.end() || at->second.batch != batch) continue;
+    if (!at->second.stored) {
+      discs_.erase(at);
+      continue;
+    }
+    at->second.stage = Stage::failed;
+    at->second.import = batch;
+    at->second.problem = why;
   }
 }
 
@@ -236,9 +244,10 @@ std::optional<Refusal> Agent::store(std::span<const DiscSpec> specs, std::uint64
   } catch (const std::exception& error) {
     {
       const std::lock_guard lock(lock_);
-      take_back(specs, batch);
+      take_back(specs, batch, error.what());
     }
     begun_.notify_all();
+    bell_.ring();
     return Refusal{Refusal::Why::not_stored, error.what()};
   }
 }

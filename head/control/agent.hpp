@@ -25,6 +25,7 @@
 #include <optional>
 #include <span>
 #include <string>
+#include <string_view>
 #include <thread>
 #include <unordered_map>
 #include <vector>
@@ -92,6 +93,7 @@ class Agent {
     std::uint64_t batch = 0;   // With the name: which attach this is.
     std::uint64_t import = 0;  // That it came with; 0: with none.
     Stage stage = Stage::pending;
+    bool stored = false;                // The store had it before this attach.
     bool going = false;                 // Somebody detaches it.
     bool leave = false;                 // And it is to be closed as soon as it is open.
     std::optional<std::size_t> thread;  // From `opening` on.
@@ -122,7 +124,9 @@ class Agent {
   // Those are pending from then on; all, or none when it throws. The number is their batch, and
   // their import when that is 0.
   std::uint64_t add(std::span<const catalogue::DiscSpec> specs, std::uint64_t import);
-  void take_back(std::span<const catalogue::DiscSpec> specs, std::uint64_t batch);
+  // Their batch could not be stored. What the store had before is there still: that has failed.
+  void take_back(std::span<const catalogue::DiscSpec> specs, std::uint64_t batch,
+                 std::string_view why);
   bool is_import(std::uint64_t id) const;
   ImportStatus& import_of(std::uint64_t id);  // Made, when it is not known.
   void leave(const std::string& name, Disc& disc);
