@@ -167,7 +167,7 @@ TEST_CASE("an import is accepted and its progress told", "[control]") {
   REQUIRE(accepted.status == 202);
   CHECK(accepted.body["total"] == 50);
   const Reply done =
-      daemon.ask("GET", fmt::format("/v1/imports/{}?wait=10", accepted.body["id"].get<int>()));
+      daemon.ask("GET", fmt::format("/v1/imports/{}?wait=10", accepted.body["id"].dump()));
   CHECK(done.body["settled"] == true);
   CHECK(done.body["by_state"]["ready"] == 50);
   CHECK(type_of(daemon.ask("GET", "/v1/imports/77")) == "urn:headstart:no-such-import");
@@ -216,9 +216,16 @@ TEST_CASE("an import may come in parts, and be checked before", "[control]") {
   CHECK(done.body["unchanged"] == 1);
   CHECK(done.body["by_state"]["ready"] == 3);
   CHECK(done.body["settled"] == true);
+  CHECK(import("?check=false", {"f"}).status == 202);
 
   for (const char* none : {"?part_of=77", "?part_of=x", "?part_of=-1"})
     CHECK(type_of(import(none, {"e"})) == "urn:headstart:no-such-import");
+  for (const char* unclear : {"?check", "?check=", "?check=1", "?check=True"}) {
+    CAPTURE(unclear);
+    const Reply reply = import(unclear, {"e"});
+    CHECK(type_of(reply) == "urn:headstart:bad-request");
+    CHECK(reply.body.value("detail", "").find("check is true or false") == 0);
+  }
   CHECK_FALSE(daemon.agent->disc("e"));
 }
 

@@ -210,6 +210,10 @@ HttpResponse Api::import(const HttpRequest& request) {
   const std::string* check = query(request, "check");
   if (!id)
     return problem(Problem::no_such_import, "part_of is the id that the import's answer gave");
+  if (check != nullptr && *check != "true" && *check != "false")
+    return problem(Problem::bad_request,
+                   fmt::format("check is true or false, and not \"{}\"; nothing was attached",
+                               check->substr(0, 20)));
   const ImportRequest how{.part_of = *id, .check_only = check != nullptr && *check == "true"};
   // One after the other: what a parser makes of a list is many times as large as its text.
   const std::lock_guard lock(importing_);
