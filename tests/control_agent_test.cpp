@@ -284,6 +284,31 @@ TEST_CASE("an import is taken whole or not at all", "[control]") {
   CHECK_FALSE(head.agent->import_status(import->id + 1));
 }
 
+// The import that was begun first was forgotten first, however many parts still came.
+TEST_CASE("an import that still grows is kept", "[control]") {
+  Head head;
+  int made = 0;
+  const auto import = [&](std::uint64_t part_of) {
+    const auto status =
+        head.agent->import({disc(fmt::format("d{}", ++made))}, {.part_of = part_of});
+    REQUIRE(status);
+    return status->id;
+  };
+  constexpr int others = 40;  // Of 64 that are kept.
+  const std::uint64_t grows = import(0);
+  const std::uint64_t other = import(0);
+  for (int i = 0; i < others; ++i) import(0);
+  CHECK(import(grows) == grows);
+  for (int i = 0; i < others; ++i) import(0);
+  const auto status = head.agent->import_status(grows);
+  REQUIRE(status);
+  CHECK(status->total == 2);
+  CHECK_FALSE(head.agent->import_status(other));
+  const auto late = head.agent->import({disc("late")}, {.part_of = other});
+  REQUIRE_FALSE(late);
+  CHECK(late.error().why == Refusal::Why::no_such_import);
+}
+
 TEST_CASE("latency of all discs is the sum of each one's", "[control]") {
   Head head(1);
   for (const char* name : {"a", "b"}) {

@@ -82,6 +82,7 @@ std::optional<Refusal> Agent::attach(const DiscSpec& spec) {
 
 Result<ImportStatus, Refusal> Agent::import(std::vector<DiscSpec> specs, const ImportRequest& how) {
   std::vector<DiscSpec> added;
+  std::shared_ptr<ImportStatus> import;
   std::uint64_t batch = 0;
   {
     std::unique_lock lock(lock_);
@@ -89,15 +90,14 @@ Result<ImportStatus, Refusal> Agent::import(std::vector<DiscSpec> specs, const I
       return std::none_of(specs.begin(), specs.end(),
                           [&](const DiscSpec& spec) { return is_pending(spec.name); });
     });
-    if (how.part_of != 0 && !is_import(how.part_of))
+    if (how.part_of != 0) import = find_import(how.part_of);
+    if (how.part_of != 0 && !import)
       return Failure{
           Refusal{Refusal::Why::no_such_import,
                   fmt::format("there is no import {} for this to be a part of, or it was "
                               "long ago; import the whole list again",
                               how.part_of)}};
-    const auto fresh = check(specs);
-    if (!fresh) return Failure{fresh.error()};
-    added = *fresh;
+    if (auto refusal = check(specs, added)) return Failure{std::move(*refusal)};
     if (how.check_only)
       return ImportStatus{.total = specs.size(), .unchanged = specs.size() - added.size()};
     batch = add(added, how.part_of);
@@ -105,10 +105,11 @@ Result<ImportStatus, Refusal> Agent::import(std::vector<DiscSpec> specs, const I
   if (auto refusal = store(added, batch)) return Failure{std::move(*refusal)};
   begin(added, batch);
   const std::lock_guard lock(lock_);
-  ImportStatus& import = import_of(how.part_of != 0 ? how.part_of : batch);
-  import.total += specs.size();
-  import.unchanged += specs.size() - added.size();
-  return count(import);
+  if (!import) import = std::make_shared<ImportStatus>(ImportStatus{.id = batch});
+  import->total += specs.size();
+  import->unchanged += specs.size() - added.size();
+  keep(import);
+  return count(*import);
 }
 
 std::optional<Refusal> Agent::detach(const std::string& name) {
@@ -165,29 +166,28 @@ std::optional<Refusal> Agent::check(const DiscSpec& spec, bool& fresh) const {
   return std::nullopt;
 }
 
-Result<std::vector<DiscSpec>, Refusal> Agent::check(const std::vector<DiscSpec>& specs) const {
-  std::vector<DiscSpec> added;
+std::optional<Refusal> Agent::check(const std::vector<DiscSpec>& specs,
+                                    std::vector<DiscSpec>& added) const {
   std::unordered_set<std::string_view> names;
   for (std::size_t i = 0; i < specs.size(); ++i) {
     const DiscSpec& spec = specs[i];
     if (!names.insert(spec.name).second)
-      return Failure{Refusal{Refusal::Why::duplicate,
-                             fmt::format("disc {} is in the list twice; leave one out", spec.name),
-                             i}};
+      return Refusal{Refusal::Why::duplicate,
+                     fmt::format("disc {} is in the list twice; leave one out", spec.name), i};
     bool fresh = false;
     if (auto refusal = check(spec, fresh)) {
       if (refusal->why != Refusal::Why::too_many) refusal->index = i;
-      return Failure{std::move(*refusal)};
+      return refusal;
     }
     if (fresh) added.push_back(spec);
   }
   if (discs_.size() + added.size() > discs_max_)
-    return Failure{Refusal{
+    return Refusal{
         Refusal::Why::too_many,
         fmt::format("with these {} discs there would be more than the {} that data.discs_max "
                     "allows; raise it, or detach some",
-                    added.size(), discs_max_)}};
-  return added;
+                    added.size(), discs_max_)};
+  return std::nullopt;
 }
 
 std::uint64_t Agent::add(std::span<const DiscSpec> specs, std::uint64_t import) {
@@ -224,17 +224,16 @@ void Agent::take_back(std::span<const DiscSpec> specs, std::uint64_t batch, std:
   }
 }
 
-bool Agent::is_import(std::uint64_t id) const {
-  return std::any_of(imports_.begin(), imports_.end(),
-                     [&](const ImportStatus& import) { return import.id == id; });
+std::shared_ptr<ImportStatus> Agent::find_import(std::uint64_t id) const {
+  const auto at = std::find_if(imports_.begin(), imports_.end(),
+                               [&](const auto& import) { return import->id == id; });
+  return at != imports_.end() ? *at : nullptr;
 }
 
-ImportStatus& Agent::import_of(std::uint64_t id) {
-  const auto at = std::find_if(imports_.begin(), imports_.end(),
-                               [&](const ImportStatus& import) { return import.id == id; });
-  if (at != imports_.end()) return *at;
+void Agent::keep(const std::shared_ptr<ImportStatus>& import) {
+  std::erase(imports_, import);
   if (imports_.size() == imports_kept) imports_.pop_front();
-  return imports_.emplace_back(ImportStatus{.id = id});
+  imports_.push_back(import);
 }
 
 std::optional<Refusal> Agent::store(std::span<const DiscSpec> specs, std::uint64_t batch) {

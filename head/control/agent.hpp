@@ -91,7 +91,7 @@ class Agent {
     std::shared_ptr<const catalogue::DiscSpec> spec;
     std::shared_ptr<stats::DiscStats> stats;
     std::uint64_t batch = 0;   // With the name: which attach this is.
-    std::uint64_t import = 0;  // That it came with; 0: with none.
+    std::uint64_t import = 0;  // That it came with; its batch, when it came alone.
     Stage stage = Stage::pending;
     bool stored = false;                // The store had it before this attach.
     bool going = false;                 // Somebody detaches it.
@@ -119,16 +119,17 @@ class Agent {
   // Under lock_.
   bool is_pending(const std::string& name) const;
   std::optional<Refusal> check(const catalogue::DiscSpec& spec, bool& fresh) const;
-  Result<std::vector<catalogue::DiscSpec>, Refusal> check(
-      const std::vector<catalogue::DiscSpec>& specs) const;  // Those to be added.
+  // `added`: those that are to be.
+  std::optional<Refusal> check(const std::vector<catalogue::DiscSpec>& specs,
+                               std::vector<catalogue::DiscSpec>& added) const;
   // Those are pending from then on; all, or none when it throws. The number is their batch, and
   // their import when that is 0.
   std::uint64_t add(std::span<const catalogue::DiscSpec> specs, std::uint64_t import);
   // Their batch could not be stored. What the store had before is there still: that has failed.
   void take_back(std::span<const catalogue::DiscSpec> specs, std::uint64_t batch,
                  std::string_view why);
-  bool is_import(std::uint64_t id) const;
-  ImportStatus& import_of(std::uint64_t id);  // Made, when it is not known.
+  std::shared_ptr<ImportStatus> find_import(std::uint64_t id) const;  // Null: not known.
+  void keep(const std::shared_ptr<ImportStatus>& import);             // It is the newest one now.
   void leave(const std::string& name, Disc& disc);
   void on_event(const Event& event);
   void on_neighbour(Disc& disc, const Event& event);
@@ -157,8 +158,8 @@ class Agent {
   Discs discs_;
   std::vector<std::size_t> loads_;  // Discs of each data thread.
   std::uint64_t last_batch_ = 0;
-  std::deque<ImportStatus> imports_;  // The newest ones, uncounted.
-  std::condition_variable begun_;     // Discs left `pending`.
+  std::deque<std::shared_ptr<ImportStatus>> imports_;  // Those that grew last, uncounted.
+  std::condition_variable begun_;                      // Discs left `pending`.
 
   std::mutex events_lock_;
   std::condition_variable_any events_came_;

@@ -100,10 +100,9 @@ std::vector<DiscStatus> Agent::discs() const {
 
 std::optional<ImportStatus> Agent::import_status(std::uint64_t id) const {
   const std::lock_guard lock(lock_);
-  const auto at = std::find_if(imports_.begin(), imports_.end(),
-                               [&](const ImportStatus& import) { return import.id == id; });
-  if (at == imports_.end()) return std::nullopt;
-  return count(*at);
+  const auto import = find_import(id);
+  if (!import) return std::nullopt;
+  return count(*import);
 }
 
 ImportStatus Agent::count(ImportStatus import) const {
