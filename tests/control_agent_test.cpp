@@ -309,6 +309,20 @@ TEST_CASE("an import that still grows is kept", "[control]") {
   CHECK(late.error().why == Refusal::Why::no_such_import);
 }
 
+// They began again at 1, so a part could be taken as one of somebody else's import.
+TEST_CASE("the ids of imports are others after a restart", "[control]") {
+  Head head;
+  const auto first = head.agent->import({disc("a")});
+  REQUIRE(first);
+  CHECK(first->id < std::uint64_t{1} << 53);  // As large as a number in JSON may be.
+  const auto began = std::chrono::system_clock::now();
+  while (std::chrono::system_clock::now() < began + 2ms) std::this_thread::yield();
+  head.restart();
+  const auto second = head.agent->import({disc("b")});
+  REQUIRE(second);
+  CHECK(second->id > first->id + 1000);
+}
+
 TEST_CASE("latency of all discs is the sum of each one's", "[control]") {
   Head head(1);
   for (const char* name : {"a", "b"}) {

@@ -5,6 +5,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <chrono>
 #include <iterator>
 #include <stdexcept>
 #include <unordered_set>
@@ -23,6 +24,14 @@ Refusal no_such_disc(const std::string& name) {
           fmt::format("there is no disc {}; list them with `headctl discs`", name)};
 }
 
+// Batches, and so imports, have other numbers than those of a daemon that was here before; they
+// stay below 2^53, which every reader of JSON can tell apart, for two centuries.
+std::uint64_t batch_before(std::chrono::system_clock::time_point start) {
+  using std::chrono::milliseconds;
+  const auto since_1970 = std::chrono::duration_cast<milliseconds>(start.time_since_epoch());
+  return static_cast<std::uint64_t>(since_1970.count()) << 10;
+}
+
 // Link-local addresses bring their interface along.
 neigh::Want want_of(const DiscSpec& spec, std::shared_ptr<stats::DiscStats> stats) {
   return {.disc = spec.name,
@@ -39,6 +48,7 @@ Agent::Agent(catalogue::Store& store, std::unique_ptr<Neighbours> neighbours,
     : store_(store),
       discs_max_(discs_max),
       loads_(threads.size()),
+      last_batch_(batch_before(std::chrono::system_clock::now())),
       neighbours_(std::move(neighbours)),
       threads_(std::move(threads)) {
   if (threads_.empty()) throw std::invalid_argument("an agent needs at least one data thread");

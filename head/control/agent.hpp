@@ -157,7 +157,7 @@ class Agent {
   mutable std::mutex lock_;  // Never taken by a data thread or the keeper.
   Discs discs_;
   std::vector<std::size_t> loads_;  // Discs of each data thread.
-  std::uint64_t last_batch_ = 0;
+  std::uint64_t last_batch_;
   std::deque<std::shared_ptr<ImportStatus>> imports_;  // Those that grew last, uncounted.
   std::condition_variable begun_;                      // Discs left `pending`.
 
