@@ -14,8 +14,13 @@ namespace head::exports {
 
 namespace {
 
-// Out of descriptors or memory: somebody else must give some back first.
+// Mostly out of descriptors or memory: somebody else must give some back first.
 constexpr std::chrono::milliseconds accept_pause{100};
+
+const char* advice_on(int error) noexcept {
+  const bool used_up = error == EMFILE || error == ENFILE || error == ENOMEM || error == ENOBUFS;
+  return used_up ? "; raise LimitNOFILE, or end what uses up descriptors or memory" : "";
+}
 
 }  // namespace
 
@@ -56,10 +61,8 @@ void Export::on_accept(iouring::Result result) noexcept {
 void Export::pause(int error) noexcept {
   static log::RateLimit limit;
   if (const auto pass = limit.pass(io_.now()))
-    log::warning(
-        "disc {}: a guest waits to be let in: {}; raise LimitNOFILE, or end what uses up "
-        "descriptors or memory ({} more like it)",
-        name_, std::strerror(error), pass->held);
+    log::warning("disc {}: a guest waits to be let in: {}{} ({} more like it)", name_,
+                 std::strerror(error), advice_on(error), pass->held);
   io_.arm(accept_again_, io_.now() + accept_pause);
 }
 
