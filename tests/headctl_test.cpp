@@ -7,6 +7,9 @@
 
 #include <algorithm>
 #include <fstream>
+#include <future>
+#include <poll.h>
+#include <sys/socket.h>
 
 using namespace head;
 using nlohmann::json;
@@ -99,6 +102,13 @@ TEST_CASE("headctl imports a list and names what is wrong with it", "[headctl]")
   CHECK(refused.status == 3);
   CHECK(refused.err.find(bad + ":3: disc worse: ") != std::string::npos);
 
+  for (const char* text : {"a\n", "worse nbd://nowhere/\n"}) {
+    const std::string piped = daemon.file("piped", text);
+    const Outcome outcome = daemon.headctl("import - <" + piped);
+    CAPTURE(outcome.err);
+    CHECK(outcome.err.find("headctl: standard input:1: ") == 0);
+  }
+
   const std::string taken = daemon.file("taken", "\nnew nbd://[fd00::1]/\nd7 nbd://[fd00::2]/\n");
   const Outcome conflict = daemon.headctl("import " + taken);
   CHECK(conflict.status == 5);
@@ -141,6 +151,71 @@ TEST_CASE("headctl finds what is wrong far down before it attaches anything", "[
   const std::string list = daemon.file("list", lines);
   CHECK(daemon.headctl("import --wait " + list).out == "11999 discs, 11999 ready\n");
   CHECK(daemon.headctl("import " + list).out == "11999 discs, 11999 attached before\n");
+}
+
+// Only what headd refused said what had become of the list.
+TEST_CASE("headctl says what is attached when an import breaks off", "[headctl]") {
+  constexpr int count = 60'000;
+  Daemon daemon(count);
+  const std::string list = daemon.file("list", many_lines(count));
+  auto imported = std::async(std::launch::async, [&] { return daemon.headctl("import " + list); });
+  REQUIRE(daemon.eventually([&] { return daemon.agent->status().discs != 0; }));
+  daemon.server.reset();
+  const Outcome outcome = imported.get();
+  CAPTURE(outcome.err);
+  CHECK(outcome.status == 6);
+  const std::size_t attached = daemon.agent->status().discs;
+  REQUIRE(attached < count);
+  const auto told = [&](std::size_t before) {
+    return outcome.err.find(fmt::format("; the {} discs before are attached", before)) !=
+           std::string::npos;
+  };
+  const bool first = outcome.err.find("; the first 10000 discs may be") != std::string::npos;
+  CHECK((told(attached) || told(attached - 10'000) || (first && attached <= 10'000)));
+  CHECK(outcome.err.find("; import the list again once that is mended\n") != std::string::npos);
+
+  // It cannot be asked at all.
+  const Outcome again = daemon.headctl("import " + daemon.file("short", "a nbd://[fd00::1]/\n"));
+  CHECK(again.status == 6);
+  CHECK(again.err.find("; nothing was attached\n") != std::string::npos);
+}
+
+TEST_CASE("headctl says of an import what it was told, and no more", "[headctl]") {
+  Daemon daemon;
+  daemon.server.reset();
+  const auto listener =
+      iouring::unix_listener((daemon.folder.path / "api.sock").native(), {.mode = 0600}, 1);
+  // Asked once, a headd that ends or answers this.
+  const auto imports = [&](const std::string& answer) {
+    auto asked = std::async(std::launch::async, [&] {
+      pollfd ready{listener.fd(), POLLIN, 0};
+      if (::poll(&ready, 1, 10'000) != 1) return false;
+      const iouring::UniqueFd client(iouring::adopt, ::accept(listener.fd(), nullptr, nullptr));
+      std::string request;
+      char piece[4096];
+      while (request.find("]}") == std::string::npos) {
+        const ssize_t got = ::recv(client.fd(), piece, sizeof piece, 0);
+        if (got <= 0) return false;
+        request.append(piece, static_cast<std::size_t>(got));
+      }
+      const auto size = static_cast<ssize_t>(answer.size());
+      return ::send(client.fd(), answer.data(), answer.size(), MSG_NOSIGNAL) == size;
+    });
+    const std::string list = daemon.file("list", "a nbd://[fd00::1]/\nb nbd://[fd00::1]/\n");
+    Outcome outcome = daemon.headctl("import " + list);
+    CHECK(asked.get());
+    return outcome;
+  };
+  const Outcome ended = imports("");
+  CHECK(ended.status == 6);
+  CHECK(ended.err.find("; the first 2 discs may be attached; import the list again") !=
+        std::string::npos);
+
+  const std::string body = R"({"type": "urn:headstart:no-such-import", "detail": "too late"})";
+  const Outcome refused = imports(
+      fmt::format("HTTP/1.1 404 Not Found\r\nContent-Length: {}\r\n\r\n{}", body.size(), body));
+  CHECK(refused.status == 4);
+  CHECK(refused.err.find("list: too late; nothing was attached\n") != std::string::npos);
 }
 
 TEST_CASE("headctl fails with a status of its kind and one line", "[headctl]") {

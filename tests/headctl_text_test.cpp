@@ -112,6 +112,7 @@ TEST_CASE("a list is read as lines, as JSON and as TOML alike", "[headctl]") {
 }
 
 TEST_CASE("each disc of a list knows its line", "[headctl]") {
+  for (const char* text : {"a x", "[]", "[[disc]]"}) CHECK(parse_import("l", text).name == "l");
   CHECK(parse_import("l", "\na x\n# no\nb y\n").lines == std::vector<std::size_t>{2, 4});
   CHECK(parse_import("l.toml", "\n[[disc]]\na = 1\n[[disc]]\n").lines ==
         std::vector<std::size_t>{2, 4});

@@ -24,7 +24,7 @@ constexpr time_t answer_seconds_max = 120;
 Exit exit_of(const std::string& type) {
   const auto is = [&](const char* name) { return type == std::string("urn:headstart:") + name; };
   if (is("bad-disc") || is("bad-json") || is("too-large")) return Exit::invalid;
-  if (is("no-such-disc")) return Exit::missing;
+  if (is("no-such-disc") || is("no-such-import")) return Exit::missing;
   if (is("disc-exists") || is("disc-detaching")) return Exit::conflict;
   if (is("too-many-discs") || is("not-stored") || is("out-of-memory") || is("unavailable"))
     return Exit::refused;
@@ -52,12 +52,13 @@ class Client::Http final : public httplib::ClientImpl {
   }
 
   json answer(const httplib::Result& result) const {
-    if (!result)
-      throw Failure(
-          Exit::unreachable,
-          fmt::format("cannot reach headd at {}: {}; is it running? --api PATH names "
-                      "another socket",
-                      path_, error_ != 0 ? std::strerror(error_) : "it ended the connection"));
+    if (!result) {
+      const std::string sentence = fmt::format(
+          "cannot reach headd at {}: {}; is it running? --api PATH names another socket", path_,
+          error_ != 0 ? std::strerror(error_) : "it ended the connection");
+      if (error_ == 0) throw Unanswered(Exit::unreachable, sentence);
+      throw Failure(Exit::unreachable, sentence);
+    }
     json body = json::parse(result->body, nullptr, false);
     if (body.is_discarded())
       throw Failure(Exit::unexpected,

@@ -20,6 +20,11 @@ struct Refused : Failure {
   std::optional<std::size_t> index;
 };
 
+// headd was asked, and ended without an answer: it may have done what was asked, or not.
+struct Unanswered : Failure {
+  using Failure::Failure;
+};
+
 // "/v1/discs/NAME", whatever was typed as a name. Throws when it is empty.
 std::string disc_path(const std::string& name);
 

@@ -12,7 +12,7 @@ enum class Exit : int {
   unexpected = 1,   // An answer that is not as documented.
   usage = 2,        // The command line.
   invalid = 3,      // What was asked for cannot be: a URI, a name, a list.
-  missing = 4,      // There is no such disc.
+  missing = 4,      // There is no such disc, or import.
   conflict = 5,     // The name is taken, or the disc is being detached.
   unreachable = 6,  // headd does not answer.
   refused = 7,      // The head cannot: full, short of something, or nothing can be stored.
@@ -26,7 +26,7 @@ inline constexpr const char* exit_statuses =
     "  1  headd's answer could not be understood\n"
     "  2  the command line is wrong\n"
     "  3  what was asked for is invalid: a name, a URI, a file\n"
-    "  4  there is no such disc\n"
+    "  4  there is no such disc, or import\n"
     "  5  the name is taken with other settings, or the disc is being detached\n"
     "  6  headd cannot be reached\n"
     "  7  the head cannot: it is full, lacks something, or cannot write its state directory\n"

@@ -52,34 +52,29 @@ std::size_t ready(const json& import) {
 // attached: what is still refused after that, somebody else caused in between.
 class Delivery {
  public:
-  Delivery(Client& client, const std::string& file, ImportList list)
+  Delivery(Client& client, ImportList list)
       : client_(client),
-        file_(file),
+        file_(std::move(list.name)),
         lines_(std::move(list.lines)),
         total_(list.discs->size()),
         repeated_(repeated_name(*list.discs)),
         parts_(split(std::move(*list.discs), part_discs_max, part_bytes_max)) {}
 
-  // What headd says of the import when it has accepted everything.
+  // What headd says of the import when it has accepted everything. Whatever goes wrong, the
+  // sentence ends with what has become of the list.
   json send() {
-    if (parts_.size() > 1) check();
-    json import;
-    sent_ = 0;
-    for (const json& part : parts_) {
-      std::string path = "/v1/import";
-      if (sent_ != 0) path += "?part_of=" + import["id"].dump();
-      import = post(path, part,
-                    sent_ == 0 ? "nothing was attached"
-                               : fmt::format("the {} discs before are attached; import the list "
-                                             "again once that is mended",
-                                             sent_));
-      sent_ += part.size();
-      if (parts_.size() > 1)
-        show_progress(ready(import), total_,
-                      fmt::format("{} of {} accepted, {} ready", sent_, total_, ready(import)),
-                      false);
+    try {
+      if (parts_.size() > 1) check();
+      return attach();
+    } catch (const Refused& refused) {
+      throw Failure(refused.status, fmt::format("{}: {}; {}", place(refused.index), refused.what(),
+                                                consequence(0)));
+    } catch (const Unanswered& unanswered) {
+      throw Failure(unanswered.status,
+                    fmt::format("{}; {}", unanswered.what(), consequence(under_way_)));
+    } catch (const Failure& failure) {
+      throw Failure(failure.status, fmt::format("{}; {}", failure.what(), consequence(0)));
     }
-    return import;
   }
 
  private:
@@ -87,52 +82,75 @@ class Delivery {
   static constexpr std::size_t part_bytes_max = 4 << 20;  // headd takes 8 MiB.
 
   void check() {
-    if (repeated_) refuse(Exit::invalid, *repeated_, "its name is in the list before", nothing);
+    if (repeated_) throw Refused(Exit::invalid, "its name is in the list before", repeated_);
     std::size_t added = 0;
+    std::size_t checked = 0;
     for (const json& part : parts_) {
-      const json answer = post("/v1/import?check=true", part, nothing);
+      const json answer = post("/v1/import?check=true", part, checked);
       added += answer["total"].get<std::size_t>() - answer["unchanged"].get<std::size_t>();
-      sent_ += part.size();
-      show_progress(0, total_, fmt::format("{} of {} checked", sent_, total_), false);
+      checked += part.size();
+      show_progress(0, total_, fmt::format("{} of {} checked", checked, total_), false);
     }
     const json status = client_.get("/v1/status");
     const auto most = status["discs_max"].get<std::size_t>();
     if (status["discs"].get<std::size_t>() + added > most)
-      refuse(Exit::refused, std::nullopt,
-             fmt::format("with these {} discs there would be more than the {} that data.discs_max "
-                         "allows; raise it, or detach some",
-                         added, most),
-             nothing);
+      throw Refused(
+          Exit::refused,
+          fmt::format("with these {} discs there would be more than the {} that data.discs_max "
+                      "allows; raise it, or detach some",
+                      added, most),
+          std::nullopt);
   }
 
-  json post(const std::string& path, const json& part, const std::string& consequence) {
+  json attach() {
+    json import;
+    for (const json& part : parts_) {
+      std::string path = "/v1/import";
+      if (attached_ != 0) path += "?part_of=" + import["id"].dump();
+      under_way_ = part.size();
+      import = post(path, part, attached_);
+      attached_ += std::exchange(under_way_, 0);
+      if (parts_.size() > 1)
+        show_progress(ready(import), total_,
+                      fmt::format("{} of {} accepted, {} ready", attached_, total_, ready(import)),
+                      false);
+    }
+    return import;
+  }
+
+  // `before`: so many discs of the list are in other parts.
+  json post(const std::string& path, const json& part, std::size_t before) {
     try {
       return client_.post(path, {{"discs", part}});
     } catch (const Refused& refused) {
-      std::optional<std::size_t> index = refused.index;
-      if (index) *index += sent_;
-      refuse(refused.status, index, refused.what(), consequence);
+      if (!refused.index) throw;
+      throw Refused(refused.status, refused.what(), *refused.index + before);
     }
   }
 
-  [[noreturn]] void refuse(Exit how, std::optional<std::size_t> index, const std::string& why,
-                           const std::string& consequence) const {
-    std::string where = file_;
-    if (index && *index < lines_.size())
-      where += lines_[*index] != 0 ? fmt::format(":{}", lines_[*index])
-                                   : fmt::format(": disc {} of the list", *index + 1);
-    throw Failure(how, fmt::format("{}: {}; {}", where, why, consequence));
+  std::string place(std::optional<std::size_t> index) const {
+    if (!index || *index >= lines_.size()) return file_;
+    return lines_[*index] != 0 ? fmt::format("{}:{}", file_, lines_[*index])
+                               : fmt::format("{}: disc {} of the list", file_, *index + 1);
   }
 
-  static constexpr const char* nothing = "nothing was attached";
+  // What has become of the list, when of so many discs after those attached nobody knows.
+  std::string consequence(std::size_t unknown) const {
+    if (attached_ == 0 && unknown == 0) return "nothing was attached";
+    std::string what = fmt::format("the first {} discs may be attached", unknown);
+    if (attached_ != 0) what = fmt::format("the {} discs before are attached", attached_);
+    if (attached_ != 0 && unknown != 0) what += fmt::format(", the next {} may be", unknown);
+    return what + "; import the list again once that is mended";
+  }
 
   Client& client_;
-  const std::string& file_;
+  const std::string file_;
   const std::vector<std::size_t> lines_;
   const std::size_t total_;
   const std::optional<std::size_t> repeated_;
   const std::vector<json> parts_;
-  std::size_t sent_ = 0;
+  std::size_t attached_ = 0;   // Discs that headd has accepted.
+  std::size_t under_way_ = 0;  // Discs after these that it is asked to attach.
 };
 
 // Until the import is settled. Where nobody said --wait, only as long as it gets on: discs may
@@ -158,7 +176,7 @@ void follow(Client& client, json& import, bool to_the_end) {
 
 Exit import(const Context& context, const ImportOptions& options) {
   Client client = context.client();
-  json answer = Delivery(client, options.file, read_import(options.file)).send();
+  json answer = Delivery(client, read_import(options.file)).send();
   if (options.wait || on_terminal()) follow(client, answer, options.wait);
   if (context.json)
     print(answer);

@@ -44,6 +44,7 @@ ImportList from_json(const std::string& file, std::string_view text) {
   if (!document.is_array())
     refuse(file, 1, "a list of discs is [{...}, ...] or {\"discs\": [{...}, ...]}");
   ImportList list;
+  list.name = file;
   list.lines.resize(document.size());
   *list.discs = std::move(document);
   return list;
@@ -68,6 +69,7 @@ ImportList from_toml(const std::string& file, const std::string& text) {
   if (discs == nullptr || document.size() != 1)
     refuse(file, 1, "a list of discs in TOML is [[disc]] tables and nothing else");
   ImportList list;
+  list.name = file;
   for (const toml::node& node : *discs) {
     const std::size_t line = node.source().begin.line;
     const toml::table* table = node.as_table();
@@ -91,6 +93,7 @@ json value_of(const std::string& key, const std::string& text) {
 
 ImportList from_lines(const std::string& file, const std::string& text) {
   ImportList list;
+  list.name = file;
   std::istringstream lines(text);
   std::string line;
   for (std::size_t number = 1; std::getline(lines, line); ++number) {

@@ -25,6 +25,7 @@ namespace headctl {
 struct ImportList {
   ImportList();
 
+  std::string name;                       // Of the file, for sentences.
   std::shared_ptr<nlohmann::json> discs;  // An array.
   std::vector<std::size_t> lines;         // Where each begins, from 1; 0 where that is not known.
 };
