@@ -539,6 +539,33 @@ TEST_CASE("a waiting request has its disc's entry looked at", "[neigh][kernel]")
   });
 }
 
+TEST_CASE("the entry of a disc that waits long is probed, however reachable it was",
+          "[neigh][kernel]") {
+  scratch::with_veth([](int ifindex) {
+    const Want quiet = disc(1, mac(1));
+    Reports reports;
+    Keeper keeper(options());
+    keeper.want({quiet}, reports.ready());
+    REQUIRE(reports.of("disc1").state == BindingState::held);
+    Neighbour entry;
+    REQUIRE(!Table().get({ifindex, address(1)}, entry));
+    const bool validated = entry.ext_flags & ntf::ext_validated;
+    const std::vector<Entry> reached{{{ifindex, address(1)}, mac(1), nud::reachable, validated}};
+    REQUIRE(Table().set(reached).empty());
+    // Nobody has mac(1): asked, it stays reachable no longer.
+    const auto asked = [&] {
+      return !Table().get({ifindex, address(1)}, entry) && entry.state != nud::reachable;
+    };
+    keeper.look(quiet.stats);
+    CHECK(!eventually(asked, 200ms));
+    quiet.stats->silent_at_ns = std::chrono::steady_clock::now().time_since_epoch().count();
+    keeper.look(quiet.stats);
+    CHECK(eventually(asked));
+    CHECK(keeper.snapshot(false).counters.resolutions >= 1);
+    CHECK(keeper.snapshot(false).counters.repaired == 0);
+  });
+}
+
 TEST_CASE("a disc whose question waits for its turn is not given up", "[neigh][kernel]") {
   scratch::with_veth([](int) {
     Options slow = options();

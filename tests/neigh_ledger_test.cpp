@@ -251,6 +251,44 @@ TEST_CASE("a known neighbour that stops answering is probed at its address", "[n
   CHECK(book.take_settled() == std::vector{key(1)});
 }
 
+TEST_CASE("an entry that is doubted is probed, and not again for seconds", "[neigh]") {
+  Ledger book = holding(1, 1);
+  Neighbour entry = ours(1, 1, nud::reachable);
+  SECTION("as it is, its phase included") {
+    entry.state = GENERATE(nud::reachable, nud::stale, nud::delay);
+    book.doubt(key(1), entry, start);
+    CHECK(book.next(start) == start);
+    const Due due = book.due(start);
+    REQUIRE(due.write.size() == 1);
+    CHECK(due.write[0].state == nud::probe);
+    CHECK(due.write[0].lladdr == mac(1));
+    CHECK(!due.write[0].fresh);
+    carry_out(book, due);
+    CHECK(book.find(key(1))->phase == Phase::held);
+    CHECK(book.find(key(1))->repairs == 0);
+    book.doubt(key(1), entry, start + 4s);
+    CHECK(book.due(start + 4s).empty());
+    book.doubt(key(1), entry, start + 5s);
+    CHECK(book.due(start + 5s).write.size() == 1);
+  }
+  SECTION("unless it is probed already, somebody else's, or not what is held") {
+    entry.state = nud::probe;
+    book.doubt(key(1), entry, start);
+    entry = ours(1, 2, nud::reachable);
+    book.doubt(key(1), entry, start);
+    entry = ours(1, 1, nud::reachable);
+    entry.protocol = 0;
+    book.doubt(key(1), entry, start);
+    book.doubt(key(7), ours(7, 7, nud::reachable), start);
+    CHECK(book.due(start).empty());
+  }
+  SECTION("unless nobody needs it any more") {
+    book.doubt(key(1), entry, start);
+    book.release(key(1));
+    CHECK(book.due(start).write.empty());
+  }
+}
+
 TEST_CASE("questions are paced, and writes with them are not", "[neigh]") {
   Ledger::Tuning tuning;
   tuning.resolutions = Pacer(100, 10);
@@ -265,6 +303,27 @@ TEST_CASE("questions are paced, and writes with them are not", "[neigh]") {
   CHECK(book.next(start) == start + 10ms);
   CHECK(book.due(start + 9ms).resolve.empty());
   CHECK(book.due(start + 10ms).resolve.size() == 1);
+}
+
+TEST_CASE("probes of doubted entries are paced, first come first served", "[neigh]") {
+  Ledger::Tuning tuning;
+  tuning.resolutions = Pacer(1, 1);
+  Ledger book(tuning);
+  for (unsigned i = 0; i < 2; ++i) {
+    book.add(key(i), mac(i));
+    book.observe(key(i), nullptr, start);
+  }
+  carry_out(book, book.due(start));
+  const auto probed = [&](Instant now) {
+    for (unsigned i = 0; i < 2; ++i) book.doubt(key(i), ours(i, i, nud::reachable), now);
+    const Due due = book.due(now);
+    REQUIRE(due.write.size() == 1);
+    return due.write[0].key;
+  };
+  CHECK(probed(start) == key(0));
+  CHECK(book.next(start) == start + 1s);
+  CHECK(probed(start + 6s) == key(1));  // Though the first is in doubt again.
+  CHECK(probed(start + 7s) == key(0));
 }
 
 TEST_CASE("a neighbour is removed with its last user", "[neigh]") {

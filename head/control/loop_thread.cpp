@@ -17,6 +17,9 @@
 namespace head::control {
 namespace {
 
+// Nothing answered for so long: the tail may have gone elsewhere, whatever its entry says.
+constexpr std::chrono::seconds silent_after{1};
+
 sockaddr_in6 address_of(const catalogue::DiscSpec& spec) noexcept {
   sockaddr_in6 address{};
   address.sin6_family = AF_INET6;
@@ -173,7 +176,13 @@ class LoopThread::Work final : disc::Patience::Owner {
     for (const std::string& name : names) detach(name, [] {});
   }
 
-  void on_waiting(disc::Disc& disc) noexcept override { options_.look(disc.stats()); }
+  void on_waiting(disc::Disc& disc) noexcept override {
+    const auto now = loop_->now();
+    if (now - disc.last_progress() >= silent_after)
+      disc.stats()->silent_at_ns.store(std::chrono::nanoseconds(now.time_since_epoch()).count(),
+                                       std::memory_order_relaxed);
+    options_.look(disc.stats());
+  }
 
   const LoopThreadOptions options_;
   std::unique_ptr<iouring::Loop> loop_;

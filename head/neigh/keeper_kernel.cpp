@@ -16,6 +16,7 @@ namespace {
 
 constexpr std::size_t looks_max = 64;  // One look at everybody is cheaper than more than this.
 constexpr auto remove_again_after = 5s;
+constexpr auto silent_still = 1s;      // A waiting disc says so again sooner than this.
 constexpr std::size_t rounds_max = 4;  // Of refused writes in one turn; the rest wait for the next.
 
 }  // namespace
@@ -153,7 +154,14 @@ void Keeper::Work::on_looks(Instant now) {
 }
 
 void Keeper::Work::check(Disc& disc, const Neighbour* actual, Instant now) {
-  if (!disc.has_neighbour() || (actual && actual->usable())) return;
+  if (!disc.has_neighbour()) return;
+  if (actual && actual->usable()) {
+    const Instant silent(
+        std::chrono::nanoseconds(disc.want.stats->silent_at_ns.load(std::memory_order_relaxed)));
+    if (options_.enabled && now - silent < silent_still)
+      ledger_.doubt(disc.placed.neighbour, *actual, now);
+    return;
+  }
   ++looks_bad_;
   // Not the turn's beginning: the request may have come since.
   mark_missing(disc.placed.neighbour, std::chrono::steady_clock::now());

@@ -16,6 +16,7 @@ constexpr auto quiet = 10s;       // After so long without a repair, the next on
 constexpr auto holdoff_max = 1s;  // Somebody keeps undoing our work: no faster than this.
 constexpr std::chrono::milliseconds when_forbidden = 10s;  // Permission seldom comes back.
 constexpr auto ask_again_max = 5s;
+constexpr auto doubt_again = 5s;
 constexpr std::chrono::milliseconds answer_within =
     1s;  // In case the kernel's word on the outcome is lost.
 
@@ -74,6 +75,7 @@ void Ledger::release(const NeighbourKey& key) {
   const auto found = holds_.find(key);
   if (found == holds_.end() || --found->second.users > 0) return;
   unschedule(*found);
+  if (found->second.doubtful) doubts_.erase({found->second.doubted, key});
   if (found->second.phase != Phase::foreign) removals_.push_back(key);
   holds_.erase(found);
 }
@@ -82,6 +84,20 @@ void Ledger::observe(const NeighbourKey& key, const Neighbour* actual, Instant n
   const auto found = holds_.find(key);
   if (found == holds_.end()) return;
   judge(*found, actual, now, found->second.phase == Phase::unseen);
+}
+
+void Ledger::doubt(const NeighbourKey& key, const Neighbour& actual, Instant now) {
+  const auto found = holds_.find(key);
+  if (found == holds_.end()) return;
+  Hold& hold = found->second;
+  const bool idle = hold.phase == Phase::held && hold.agenda == Agenda::none;
+  const bool right = actual.ours() && actual.lladdr == hold.lladdr;
+  const bool unasked =
+      (actual.state & (netlink::nud::reachable | netlink::nud::stale | netlink::nud::delay)) != 0;
+  if (!idle || !right || !unasked || hold.doubtful || now - hold.doubted < doubt_again) return;
+  hold.doubtful = true;
+  hold.doubted = now;
+  doubts_.emplace(now, key);
 }
 
 std::size_t Ledger::settle(std::span<const Neighbour> actual, Instant now) {
@@ -189,6 +205,7 @@ Due Ledger::due(Instant now) {
   std::erase_if(due.remove, [this](const NeighbourKey& key) { return holds_.contains(key); });
   collect_writes(now, due);
   collect_asks(now, due);
+  collect_doubted(now, due);
   return due;
 }
 
@@ -218,6 +235,20 @@ void Ledger::collect_asks(Instant now, Due& due) {
       due.resolve.push_back({key, !hold.present});
       schedule(item, Agenda::ask, now + doubled(answer_within, hold.attempts - 1u, ask_again_max));
     }
+  }
+}
+
+// PROBE asks at the known address, then everybody. What was validated stays so: whoever does not
+// answer keeps its entry, as it would have without our question.
+void Ledger::collect_doubted(Instant now, Due& due) {
+  while (!doubts_.empty() && tuning_.resolutions.take(now, 1) == 1) {
+    auto& [key, hold] = *holds_.find(doubts_.begin()->second);
+    doubts_.erase(doubts_.begin());
+    hold.doubtful = false;
+    hold.doubted = now;
+    if (hold.phase != Phase::held || hold.agenda != Agenda::none) continue;
+    ++counters_.resolutions;
+    due.write.push_back({key, *hold.lladdr, netlink::nud::probe, tuning_.validated, false});
   }
 }
 
@@ -265,6 +296,8 @@ std::optional<Instant> Ledger::next(Instant now) {
   };
   consider(writes_, tuning_.repairs);
   consider(asks_, tuning_.resolutions);
+  if (!doubts_.empty())
+    soonest = std::min(soonest.value_or(Instant::max()), tuning_.resolutions.next(now));
   return soonest;
 }
 

@@ -53,6 +53,8 @@ struct Hold {
   std::uint32_t repairs = 0;
   Instant due{};  // While on an agenda.
   Instant repaired{};
+  bool doubtful = false;  // To be probed when its turn comes.
+  Instant doubted{};      // Since when, or when it last had its turn.
 };
 
 // What the kernel is to be asked for now.
@@ -101,6 +103,10 @@ class Ledger {
   // All there is, by key: every hold is compared. Returns how many were not as they should be.
   std::size_t settle(std::span<const netlink::Neighbour> actual, Instant now);
 
+  // A disc has long waited for an answer although its entry is usable: perhaps the address is at
+  // another host now, and nobody said so. What is as it should be is probed, now and then.
+  void doubt(const netlink::NeighbourKey& key, const netlink::Neighbour& actual, Instant now);
+
   // What is to be done now, as far as pacing allows. The caller does it, then says how it went.
   Due due(Instant now);
   void written(const netlink::NeighbourKey& key);  // Or asked for.
@@ -129,10 +135,11 @@ class Ledger {
   Queue& queue(Agenda agenda) { return agenda == Agenda::write ? writes_ : asks_; }
   void collect_writes(Instant now, Due& due);
   void collect_asks(Instant now, Due& due);
+  void collect_doubted(Instant now, Due& due);
 
   Tuning tuning_;
   std::map<netlink::NeighbourKey, Hold> holds_;
-  Queue writes_, asks_;
+  Queue writes_, asks_, doubts_;
   std::vector<netlink::NeighbourKey> removals_;
   std::vector<netlink::NeighbourKey> settled_;
   Counters counters_;

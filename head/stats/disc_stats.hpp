@@ -104,6 +104,10 @@ class DiscStats {
   // entry was seen absent, INCOMPLETE or FAILED; 0 for never.
   std::atomic<std::int64_t> neighbour_missing_at_ns{0};
 
+  // The data thread writes it: the last instant (steady_clock, nanoseconds) at which requests were
+  // found to wait although nothing had been answered for a second; 0 for never.
+  std::atomic<std::int64_t> silent_at_ns{0};
+
   // Any thread. `with_latency` false leaves the histograms out: 10,000 discs are listed often.
   DiscSnapshot snapshot(bool with_latency = true) const;
   // Adds up many discs without a copy of each one's histograms.
