@@ -57,6 +57,11 @@ class World final : Export::Owner {
       volume.answer(0);
     }
   }
+  // Past what other tests have said, so that lines are not held back.
+  void advance_past_log() {
+    static int times = 0;
+    io.advance(4h + 1h * ++times);
+  }
   void close() {
     closing = true;
     served->close();
@@ -79,7 +84,7 @@ class World final : Export::Owner {
 TEST_CASE("A disc serves so many guests; one more is turned away, and the log says so",
           "[export][sim]") {
   World world;
-  world.io.advance(1h);  // Past what other tests have said.
+  world.advance_past_log();
   tests::LogLines log;
   std::vector<Caller*> guests;
   for (std::size_t i = 0; i < Export::guests_max; ++i) guests.push_back(&world.guest());
@@ -107,8 +112,7 @@ TEST_CASE("A disc serves so many guests; one more is turned away, and the log sa
 
 TEST_CASE("Where descriptors run out, guests wait until there are some", "[export][sim]") {
   World world;
-  static int times = 0;
-  world.io.advance(2h + 1min * ++times);
+  world.advance_past_log();
   tests::LogLines log;
   const int error = GENERATE(EMFILE, ENFILE, ENOMEM, ENOBUFS, EBADF);
   CAPTURE(error);
@@ -118,6 +122,7 @@ TEST_CASE("Where descriptors run out, guests wait until there are some", "[expor
   CHECK(world.io.accept_errors.size() == 2);  // It was not asked again and again.
   CHECK(world.served->guests() == 0);
   CHECK(log.count("a guest waits to be let in") == 1);
+  CHECK(log.count("LimitNOFILE") == (error == EBADF ? 0 : 1));
 
   SECTION("it is asked again after a while") {
     for (const std::size_t left : {1u, 0u}) {
@@ -177,6 +182,8 @@ TEST_CASE("An export with guests closes when the volume has answered", "[export]
 
 TEST_CASE("A guest that does not take its answers is ended", "[export][sim]") {
   World world;
+  world.advance_past_log();
+  tests::LogLines log;
   Caller& deaf = world.guest({.requests = 100, .length = 64 << 10});
   deaf.takes = Caller::greeting + 100'000;
   Caller& other = world.guest({.requests = 10});
@@ -195,6 +202,7 @@ TEST_CASE("A guest that does not take its answers is ended", "[export][sim]") {
     CHECK(world.served->guests() == 1);
     CHECK(world.stats.in_flight == 0);
     CHECK(world.pool.whole());
+    CHECK(log.count("disc disk: a guest was hung up on: it takes no answers") == 1);
   }
   SECTION("but not one that takes a little at a time") {
     for (int i = 0; i < 40; ++i) {
@@ -232,17 +240,48 @@ TEST_CASE("A guest that stops in the middle of a write is ended", "[export][sim]
   const std::uint32_t length = GENERATE(4096u, 1u << 20);
   CAPTURE(length);
   World world;
-  world.guest({.command = Command::write, .requests = 3, .length = length, .held_back = 1});
+  world.advance_past_log();
+  tests::LogLines log;
+  Caller& guest =
+      world.guest({.command = Command::write, .requests = 3, .length = length, .held_back = 10});
   world.settle();
   world.answer_all();
   CHECK(world.stats.in_flight == 1);
-  world.io.advance(29s);
-  world.settle();
-  CHECK(world.served->guests() == 1);
-  world.io.advance(2s);
+  SECTION("after 30 s") {
+    world.io.advance(29s);
+    world.settle();
+    CHECK(world.served->guests() == 1);
+    world.io.advance(2s);
+  }
+  SECTION("but not one that is slow") {
+    for (int i = 0; i < 9; ++i) {
+      world.io.advance(20s);
+      world.settle();
+      world.io.say(guest, {std::byte{1}});
+      world.settle();
+    }
+    REQUIRE(world.served->guests() == 1);
+    SECTION("unless it stops later") {
+      world.io.advance(31s);
+      world.settle();
+      world.io.advance(31s);
+    }
+    SECTION("and ends well") {
+      world.io.say(guest, {std::byte{1}});
+      world.settle();
+      world.answer_all();
+      CHECK(guest.answers() == 3);
+      world.io.advance(1h);
+      world.settle();
+      CHECK(world.served->guests() == 1);
+      CHECK(log.count("hung up on") == 0);
+      return;
+    }
+  }
   world.settle();
   CHECK(world.served->guests() == 0);
   CHECK(world.pool.whole());
+  CHECK(log.count("disc disk: a guest was hung up on: it stopped in the middle of a write") == 1);
 }
 
 TEST_CASE("Who says goodbye while another's session is buried is counted rightly",
@@ -264,6 +303,21 @@ TEST_CASE("Who says goodbye while another's session is buried is counted rightly
   CHECK(world.volume.waiting.size() == 2);
   CHECK(world.served->guests() == 0);
   CHECK(world.stats.guests == 0);
+}
+
+TEST_CASE("A guest that does not finish its handshake is ended", "[export][sim]") {
+  World world;
+  world.advance_past_log();
+  tests::LogLines log;
+  world.guest().takes = 0;
+  world.settle();
+  world.io.advance(9s);
+  world.settle();
+  CHECK(world.served->guests() == 1);
+  world.io.advance(2s);
+  world.settle();
+  CHECK(world.served->guests() == 0);
+  CHECK(log.count("disc disk: a guest was hung up on: its handshake") == 1);
 }
 
 TEST_CASE("A guest that waited for the volume has to go on afterwards", "[export][sim]") {

@@ -228,3 +228,33 @@ TEST_CASE("a send that is cancelled says how much of it has left", "[iouring]") 
   CHECK(end.res == -ECANCELED);
   ring.close(end.socket, false);
 }
+
+// And nbd::Reader::interrupt() on this.
+TEST_CASE("a receive that is cancelled says how much has come", "[iouring]") {
+  Ring ring(Ring::Options{});
+  End end(ring);
+  std::vector<std::byte> room(1 << 20);
+  std::array<iovec, 2> parts{
+      {{room.data(), room.size() / 2}, {room.data() + room.size() / 2, room.size() / 2}}};
+  msghdr into{};
+  into.msg_iov = parts.data();
+  into.msg_iovlen = GENERATE(1u, 2u);
+  const auto receive = [&] {
+    ring.recv(end.sent, end.socket, into);
+    for (int rounds = 0; rounds < 3; ++rounds) {
+      ring.wake();
+      ring.run_once();
+    }
+    CHECK(end.sent.pending());  // It waits for all.
+    ring.cancel(end.sent);
+    for (int rounds = 0; end.sent.pending(); ++rounds) {
+      REQUIRE(rounds < 1000);
+      ring.run_once();
+    }
+    return end.res;
+  };
+  REQUIRE(::send(end.other.fd(), "abc", 3, MSG_NOSIGNAL) == 3);
+  CHECK(receive() == 3);
+  CHECK(receive() == -ECANCELED);
+  ring.close(end.socket, false);
+}

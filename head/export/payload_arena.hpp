@@ -1,8 +1,7 @@
 // The memory itself behind a payload pool: one arena of fixed size, never grown, and touched only
 // as far as it is used. Leases never overlap. Who may have how much is the pool's business.
 //
-//   a request's lease:  | cell 640 B: its owner's object, its list | 64 KiB | 64 KiB | … | 4 KiB |
-//   …
+//   a lease:  | cell 640 B: its owner's object, its list | 64 KiB | 64 KiB | … | 4 KiB | …
 #pragma once
 
 #include <array>

@@ -1,9 +1,11 @@
 #include "head/export/session.hpp"
 
+#include "head/base/log.hpp"
 #include "head/export/slot.hpp"
 
 #include <algorithm>
 #include <cassert>
+#include <cerrno>
 #include <new>
 #include <utility>
 
@@ -11,8 +13,9 @@ namespace head::exports {
 namespace {
 
 constexpr std::chrono::seconds handshake_patience{10};
-// For a payload to arrive, for one byte of an answer to leave. (What left of a send that has not
-// ended is known only when it is interrupted: its first bytes may win the guest as much again.)
+// For one byte of a payload to arrive, or of an answer to leave. (What has moved of a transfer that
+// has not ended is known only when it is interrupted: its first bytes may win the guest as much
+// again.)
 constexpr std::chrono::seconds patience{30};
 // Until it is asked whether a guest that is not read from is still there.
 constexpr std::chrono::milliseconds long_pause{500};
@@ -133,8 +136,8 @@ void Session::on_payload() noexcept {
   if (stalled_) pause();
 }
 
-void Session::on_end(int) noexcept {
-  end();
+void Session::on_end(int error) noexcept {
+  error == ECANCELED ? hang_up("it stopped in the middle of a write") : end();
 }
 
 void Session::on_request(std::span<const std::byte> bytes) noexcept {
@@ -190,7 +193,6 @@ void Session::admit(const PayloadPool::Lease& lease) noexcept {
 
   if (slot.command == Command::write) {
     receiving_ = &slot;
-    receiving_since_ = service_.io.now();
     watch_guest();
     if (verdict_.error != 0) return reader_.expect_nothing(header_.length);
     return reader_.expect_payload(lease.parts, 0, header_.length);
@@ -290,18 +292,32 @@ void Session::watch_guest() noexcept {
 }
 
 void Session::on_out_of_patience() noexcept {
-  if (state_ == State::handshake) return end();
+  if (state_ == State::handshake) return hang_up("its handshake took too long");
   const auto now = service_.io.now();
-  const bool sending = !writer_.idle();
   auto since = now;  // Then the guest's turn began.
-  if (sending) since = writer_.last_progress();
-  if (since + patience <= now) {
-    writer_.interrupt();  // Ends us, if not one byte has left.
-    since = now;
-  }
-  if (receiving_ != nullptr) since = std::min(since, receiving_since_);
-  if (since + patience <= now) return end();
+  const auto watch = [&](auto& half) {
+    const auto progress = half.last_progress();
+    if (progress + patience > now)
+      since = std::min(since, progress);
+    else
+      half.interrupt();  // Ends us, if not one byte has moved.
+  };
+  const bool sending = !writer_.idle();
+  if (sending) watch(writer_);
+  if (receiving_ != nullptr) watch(reader_);
   if (sending || receiving_ != nullptr) service_.io.arm(patience_, since + patience);
+}
+
+void Session::on_send_failed(int error) noexcept {
+  error == ECANCELED ? hang_up("it takes no answers") : end();
+}
+
+void Session::hang_up(const char* why) noexcept {
+  static log::RateLimit limit;
+  if (const auto pass = limit.pass(service_.io.now()))
+    log::warning("disc {}: a guest was hung up on: {}; see what holds it up ({} more like it)",
+                 service_.name, why, pass->held);
+  end();
 }
 
 void Session::leave() noexcept {

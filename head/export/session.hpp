@@ -1,12 +1,13 @@
 // One guest's connection: handshake, then requests, each answered exactly once.
 //
-//   on_header ► validate ► memory ─┬─ (write: on_payload) ─► Volume::submit … on_done ► send ►
-//   freed
-//                 (no memory: wait)└─ refused: (drain) ─────────────────────────────► send ► freed
+//   on_header ► validate ► memory ─┬─ (write: on_payload) ► Volume::submit … on_done ─┐
+//               (no memory: wait)  └─ refused: (drain) ───────────────────────────────┴► send
+//
+// and when it is sent, its memory is freed.
 //
 // Back-pressure: a session reads no further request while 64 of its own are not answered yet, the
 // answer counted as given only when the kernel has taken it, or while its disc has no memory. A
-// guest that breaks the protocol, that leaves, or that stops in the middle (it says half a request,
+// guest that breaks the protocol, that leaves, or that stops in the middle (it says half a payload,
 // or does not take its answers) ends its own session and nothing else. What the volume has begun
 // for a guest that is gone is waited for; what it has not begun is withdrawn.
 #pragma once
@@ -87,7 +88,7 @@ class Session final : nbd::Reader::Owner, nbd::Writer::Owner, PayloadPool::Lesse
   void on_end(int error) noexcept override;
   void on_reader_drained() noexcept override { finish_if_drained(); }
   void on_sent(nbd::Writer::Item& item) noexcept override;
-  void on_send_failed(int) noexcept override { end(); }
+  void on_send_failed(int error) noexcept override;
   void on_writer_drained() noexcept override { finish_if_drained(); }
   void on_memory(const PayloadPool::Lease& lease) noexcept override;
 
@@ -113,6 +114,7 @@ class Session final : nbd::Reader::Owner, nbd::Writer::Owner, PayloadPool::Lesse
   void on_hangup(iouring::Result result) noexcept;
   void watch_guest() noexcept;
   void on_out_of_patience() noexcept;
+  void hang_up(const char* why) noexcept;
   void leave() noexcept;
   void depart() noexcept;
   void withdraw() noexcept;
@@ -136,7 +138,6 @@ class Session final : nbd::Reader::Owner, nbd::Writer::Owner, PayloadPool::Lesse
   unsigned in_flight_ = 0;     // Those.
   unsigned at_volume_ = 0;     // Of those, submitted and not answered.
   bool stalled_ = false;       // Paused because of in_flight_max.
-  iouring::Instant receiving_since_{};
   // While it is the guest's turn: to go on with the handshake, with a payload, to take an answer.
   // Not armed anew for each: when it fires it is found out since when the guest is waited for.
   iouring::Alarm<&Session::on_out_of_patience> patience_{*this};

@@ -41,6 +41,7 @@ void Reader::start(iouring::Socket socket) noexcept {
   socket_ = socket;
   stopped_ = paused_ = drained_ = large_ = false;
   kept_.clear();
+  last_progress_ = io_.now();
   receive();
 }
 
@@ -51,6 +52,7 @@ void Reader::stop() noexcept {
 
 void Reader::resume() noexcept {
   if (!std::exchange(paused_, false) || stopped_) return;
+  last_progress_ = io_.now();
   const std::vector<std::byte> kept = std::exchange(kept_, {});
   consume(kept);
   if (!stopped_ && !paused_) receive();
@@ -62,6 +64,7 @@ void Reader::on_recv(iouring::Result result) noexcept {
     stopped_ = true;
     return owner_.on_end(-result.res);
   }
+  last_progress_ = io_.now();
   if (quick_ack_) io_.quick_ack(socket_);
   drained_ = !result.more_waiting;
 

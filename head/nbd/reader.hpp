@@ -64,6 +64,14 @@ class Reader {
   void stop() noexcept;
   bool pending() const noexcept { return recv_.pending(); }
 
+  // When bytes last came, or it began again to take some.
+  iouring::Instant last_progress() const noexcept { return last_progress_; }
+  // Ends a pending receive where it is. If bytes of it have come, the others follow; if none have,
+  // the stream is over (ECANCELED).
+  void interrupt() noexcept {
+    if (recv_.pending()) io_.cancel(recv_);
+  }
+
   // Acknowledges whatever arrives at once: see Io::quick_ack().
   void acknowledge_at_once(bool on) noexcept { quick_ack_ = on; }
 
@@ -96,6 +104,7 @@ class Reader {
   bool drained_ = false;         // The last receive left the socket empty.
   bool large_ = false;           // The last payload was large: take the next header alone.
   std::vector<std::byte> kept_;  // While paused.
+  iouring::Instant last_progress_{};
 
   iouring::Op<&Reader::on_recv> recv_{*this};
   msghdr message_{};

@@ -93,6 +93,12 @@ void SimIo::hang_up(const Peer& peer) {
   for (auto& [index, socket] : sockets_) socket.hung_up |= socket.peer.get() == &peer;
 }
 
+void SimIo::say(const Peer& peer, const Bytes& bytes) {
+  for (auto& [index, socket] : sockets_)
+    if (socket.peer.get() == &peer)
+      socket.to_us.insert(socket.to_us.end(), bytes.begin(), bytes.end());
+}
+
 std::size_t SimIo::turned_away() const {
   std::size_t count = turned_away_;
   for (const auto& [fd, guest] : accepted_) count += ::fcntl(fd, F_GETFD) < 0 ? 1 : 0;

@@ -78,6 +78,8 @@ class SimIo final : public iouring::Io {
   std::size_t knocking() const { return knocking_.size(); }
   // Whoever is at the other end of a socket of ours leaves.
   void hang_up(const Peer& peer);
+  // Says more, unasked.
+  void say(const Peer& peer, const Bytes& bytes);
   // Guests that were accepted and hung up on at once.
   std::size_t turned_away() const;
   void connect(iouring::Completion& completion, iouring::Socket socket,
