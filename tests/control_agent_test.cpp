@@ -328,7 +328,7 @@ TEST_CASE("latency of all discs is the sum of each one's", "[control]") {
   for (const char* name : {"a", "b"}) {
     REQUIRE_FALSE(head.agent->attach(disc(name)));
     REQUIRE(head.becomes(name, State::ready));
-    head.threads[0]->stats(name)->record(stats::Operation::read, 4096, 0, 1ms);
+    head.threads[0]->stats(name)->record(stats::Operation::read, 4096, 0, {.whole = 1ms});
     head.threads[0]->stats(name)->record_stall(stats::Cause::neighbour, 1s);
   }
   CHECK(head.agent->latency("a")->by_operation[0].latency.count == 1);

@@ -415,7 +415,7 @@ TEST_CASE("latency is told in seconds, for all and for one", "[control]") {
   Daemon daemon;
   REQUIRE(daemon.put("a", plain, "?wait=10").status == 200);
   auto* const thread = daemon.threads[daemon.threads[0]->size() == 1 ? 0 : 1];
-  thread->stats("a")->record(stats::Operation::read, 4096, 0, 1ms);
+  thread->stats("a")->record(stats::Operation::read, 4096, 0, {.whole = 1ms});
   thread->stats("a")->record_stall(stats::Cause::neighbour, 1500ms);
   for (const char* path : {"/v1/latency", "/v1/latency/a"}) {
     const json body = daemon.ask("GET", path).body;

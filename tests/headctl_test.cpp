@@ -68,7 +68,7 @@ TEST_CASE("headctl attaches, shows and detaches", "[headctl]") {
   CHECK(daemon.headctl("status").out.find("1 ready") != std::string::npos);
 
   auto* const thread = daemon.threads[daemon.threads[0]->size() == 1 ? 0 : 1];
-  thread->stats("web1")->record(stats::Operation::read, 4096, 0, 1ms);
+  thread->stats("web1")->record(stats::Operation::read, 4096, 0, {.whole = 1ms});
   CHECK(daemon.headctl("latency web1").out.find("read") != std::string::npos);
   CHECK(json::parse(daemon.headctl("latency --json").out)["operations"]["read"]["requests"] == 1);
 

@@ -20,9 +20,9 @@ struct Listener final : DiscStats::Watcher {
 
 TEST_CASE("requests, bytes and errors are told apart by operation", "[stats]") {
   DiscStats stats;
-  stats.record(Operation::read, 4096, 0, 120us);
-  stats.record(Operation::read, 4096, EIO, 80us);
-  stats.record(Operation::write, 512, 0, 1ms);
+  stats.record(Operation::read, 4096, 0, {.whole = 120us, .away = 100us});
+  stats.record(Operation::read, 4096, EIO, {.whole = 80us, .away = 80us});
+  stats.record(Operation::write, 512, 0, {.whole = 1ms});
 
   const DiscSnapshot now = stats.snapshot();
   const auto& read = now.by_operation[static_cast<std::size_t>(Operation::read)];
@@ -30,6 +30,9 @@ TEST_CASE("requests, bytes and errors are told apart by operation", "[stats]") {
   CHECK(read.bytes == 4096);
   CHECK(read.errors == 1);
   CHECK(read.latency.count == 2);
+  CHECK(read.latency.sum_ns == 200'000);
+  CHECK(read.head.sum_ns == 20'000);
+  CHECK(read.away.sum_ns == 180'000);
   CHECK(now.by_operation[static_cast<std::size_t>(Operation::write)].bytes == 512);
   CHECK(now.by_operation[static_cast<std::size_t>(Operation::flush)].requests == 0);
 }
@@ -68,7 +71,7 @@ TEST_CASE("a problem is kept short, however long a peer made it", "[stats]") {
 
 TEST_CASE("a snapshot without latency holds no histogram", "[stats]") {
   DiscStats stats;
-  stats.record(Operation::read, 4096, 0, 120us);
+  stats.record(Operation::read, 4096, 0, {.whole = 120us, .away = 100us});
   CHECK(stats.snapshot(false).by_operation[0].requests == 1);
   CHECK(stats.snapshot(false).by_operation[0].latency.buckets.empty());
 }

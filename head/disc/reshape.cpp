@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <utility>
 
 namespace head::disc {
 
@@ -70,6 +71,7 @@ void Reshape::write_block() {
 }
 
 void Reshape::on_done(int error) noexcept {
+  whole_.away += std::exchange(away, {});
   if (error != 0) return owner_.on_reshaped(*this, error);
   if (step_ == Step::reading_block) {
     if (whole_.command != Command::read) return write_block();

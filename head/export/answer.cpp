@@ -82,7 +82,7 @@ void Session::answer(Slot& slot, int error, const char* message) noexcept {
   if (error == 0 && slot.command == Command::block_status && slot.extents_filled == 0) error = EIO;
   const auto latency = service_.io.now() - slot.arrived;
   if (const auto operation = operation_of(slot.command))
-    service_.stats.record(*operation, slot.length, error, latency);
+    service_.stats.record(*operation, slot.length, error, {latency, slot.away});
   if (latency > service_.stall_threshold)
     service_.stats.record_stall(service_.stats.cause_since(slot.arrived), latency);
 

@@ -60,9 +60,11 @@ class Request {
   // Whoever asked has lost interest: what is lost on the way need not be sent again.
   bool unwanted = false;
 
-  // Stamps of the journey: the guest asked; it left the head for the tail (again, after a replay).
+  // The journey: when the guest asked; when it left the head for the tail (again, after a replay);
+  // how long it was away, from there until its reply was whole.
   iouring::Instant arrived{};
   iouring::Instant sent{};
+  iouring::Duration away{};
 
   // Exactly once per submit(), never from inside submit(). `error` is an errno, 0 for success. The
   // request may be submitted again, or destroyed, inside.

@@ -1,5 +1,7 @@
 #include "head/stats/disc_stats.hpp"
 
+#include <new>
+
 namespace head::stats {
 
 namespace {
@@ -34,15 +36,48 @@ std::string_view to_string(DiscState state) noexcept {
   return state_names[static_cast<std::size_t>(state)];
 }
 
+OperationSnapshot& OperationSnapshot::operator+=(const OperationSnapshot& other) {
+  requests += other.requests;
+  bytes += other.bytes;
+  errors += other.errors;
+  latency += other.latency;
+  head += other.head;
+  away += other.away;
+  return *this;
+}
+
+DiscStats::~DiscStats() {
+  for (auto& of : by_operation_) delete of.load(std::memory_order_relaxed);
+}
+
 void DiscStats::record(Operation operation, std::uint32_t bytes, int error,
-                       Duration latency) noexcept {
-  PerOperation& of = by_operation_[static_cast<std::size_t>(operation)];
-  add(of.requests, 1);
+                       Journey journey) noexcept {
+  std::atomic<PerOperation*>& place = by_operation_[static_cast<std::size_t>(operation)];
+  PerOperation* of = place.load(std::memory_order_relaxed);
+  if (of == nullptr) {
+    of = new (std::nothrow) PerOperation;
+    if (of == nullptr) return;
+    place.store(of, std::memory_order_release);
+  }
+  add(of->requests, 1);
   if (error == 0)
-    add(of.bytes, bytes);
+    add(of->bytes, bytes);
   else
-    add(of.errors, 1);
-  of.latency.record(latency);
+    add(of->errors, 1);
+  of->latency.record(journey.whole);
+  of->head.record(journey.whole - journey.away);
+  of->away.record(journey.away);
+}
+
+void DiscStats::PerOperation::add_to(OperationSnapshot& sum, bool with_latency) const {
+  constexpr auto relaxed = std::memory_order_relaxed;
+  sum.requests += requests.load(relaxed);
+  sum.bytes += bytes.load(relaxed);
+  sum.errors += errors.load(relaxed);
+  if (!with_latency) return;
+  latency.add_to(sum.latency);
+  head.add_to(sum.head);
+  away.add_to(sum.away);
 }
 
 void DiscStats::record_stall(Cause cause, Duration latency) noexcept {
@@ -92,24 +127,15 @@ DiscSnapshot DiscStats::snapshot(bool with_latency) const {
   now.reconnects = reconnects.load(relaxed);
   now.neighbour_missing_at_ns = neighbour_missing_at_ns.load(relaxed);
   now.last_problem = problem();
-  for (std::size_t i = 0; i < operations; ++i) {
-    now.by_operation[i].requests = by_operation_[i].requests.load(relaxed);
-    now.by_operation[i].bytes = by_operation_[i].bytes.load(relaxed);
-    now.by_operation[i].errors = by_operation_[i].errors.load(relaxed);
-    if (with_latency) now.by_operation[i].latency = by_operation_[i].latency.snapshot();
-  }
+  add_to(now.by_operation, with_latency);
   add_to(now.stalls);
   return now;
 }
 
-void DiscStats::add_to(std::array<OperationSnapshot, operations>& sum) const {
-  constexpr auto relaxed = std::memory_order_relaxed;
-  for (std::size_t i = 0; i < operations; ++i) {
-    sum[i].requests += by_operation_[i].requests.load(relaxed);
-    sum[i].bytes += by_operation_[i].bytes.load(relaxed);
-    sum[i].errors += by_operation_[i].errors.load(relaxed);
-    by_operation_[i].latency.add_to(sum[i].latency);
-  }
+void DiscStats::add_to(std::array<OperationSnapshot, operations>& sum, bool with_latency) const {
+  for (std::size_t i = 0; i < operations; ++i)
+    if (const PerOperation* of = by_operation_[i].load(std::memory_order_acquire))
+      of->add_to(sum[i], with_latency);
 }
 
 void DiscStats::add_to(std::array<StallSnapshot, causes>& sum) const noexcept {

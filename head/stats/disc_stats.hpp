@@ -1,6 +1,6 @@
 // What there is to know about one disc while it runs. Its data thread (and, where it says so, the
 // keeper) writes; control reads at any time. Nobody ever waits for anybody, and a disc that was
-// never asked for anything costs less than 1 KiB.
+// never asked for anything costs less than 512 bytes.
 #pragma once
 
 #include "head/stats/histogram.hpp"
@@ -37,11 +37,23 @@ enum class DiscState : std::uint8_t {
 };
 std::string_view to_string(DiscState state) noexcept;
 
+// How long a request took, as the guest saw it, and how much of that it was away: on the wire and
+// with the tail. The rest it waited in the head.
+struct Journey {
+  Duration whole{};
+  Duration away{};
+};
+
 struct OperationSnapshot {
   std::uint64_t requests = 0;  // Answered, well or not.
   std::uint64_t bytes = 0;     // Of those answered well.
   std::uint64_t errors = 0;
-  HistogramSnapshot latency;  // Of all answered.
+  // Of all answered: what guests saw, and its parts.
+  HistogramSnapshot latency;
+  HistogramSnapshot head;
+  HistogramSnapshot away;
+
+  OperationSnapshot& operator+=(const OperationSnapshot& other);
 };
 
 struct StallSnapshot {
@@ -81,9 +93,11 @@ class DiscStats {
   DiscStats(const DiscStats&) = delete;
   DiscStats& operator=(const DiscStats&) = delete;
 
-  // The data thread. `error` is an errno, 0 for success; `latency` is what the guest saw, from the
-  // request's arrival to its answer.
-  void record(Operation operation, std::uint32_t bytes, int error, Duration latency) noexcept;
+  ~DiscStats();
+
+  // The data thread. `error` is an errno, 0 for success. Without memory for an operation's first
+  // record it is lost.
+  void record(Operation operation, std::uint32_t bytes, int error, Journey journey) noexcept;
   void record_stall(Cause cause, Duration latency) noexcept;
   // Why a request that arrived then, and is answered now, had to wait: what was seen meanwhile.
   Cause cause_since(Instant arrived) const noexcept;
@@ -111,7 +125,7 @@ class DiscStats {
   // Any thread. `with_latency` false leaves the histograms out: 10,000 discs are listed often.
   DiscSnapshot snapshot(bool with_latency = true) const;
   // Adds up many discs without a copy of each one's histograms.
-  void add_to(std::array<OperationSnapshot, operations>& sum) const;
+  void add_to(std::array<OperationSnapshot, operations>& sum, bool with_latency = true) const;
   void add_to(std::array<StallSnapshot, causes>& sum) const noexcept;
   std::string problem() const;
 
@@ -121,6 +135,10 @@ class DiscStats {
     std::atomic<std::uint64_t> bytes{0};
     std::atomic<std::uint64_t> errors{0};
     Histogram latency;
+    Histogram head;
+    Histogram away;
+
+    void add_to(OperationSnapshot& sum, bool with_latency) const;
   };
   struct PerCause {
     std::atomic<std::uint64_t> count{0};
@@ -128,12 +146,13 @@ class DiscStats {
   };
 
   Watcher* const watcher_;
-  std::array<PerOperation, operations> by_operation_;
+  // Made by an operation's first record: most discs see few of the seven.
+  std::array<std::atomic<PerOperation*>, operations> by_operation_{};
   std::array<PerCause, causes> stalls_;
   mutable std::mutex problem_lock_;  // Off the data path; held for a copy of 200 bytes.
   std::string problem_;
 };
 
-static_assert(sizeof(DiscStats) < 1024);
+static_assert(sizeof(DiscStats) < 512);
 
 }  // namespace head::stats

@@ -11,13 +11,15 @@ void Histogram::record(Duration latency) noexcept {
       std::chrono::duration_cast<std::chrono::nanoseconds>(latency).count();
   const std::uint64_t ns = signed_ns < 0 ? 0 : static_cast<std::uint64_t>(signed_ns);
 
-  Counts* counts = counts_.load(std::memory_order_relaxed);
-  if (counts == nullptr) {
-    counts = new (std::nothrow) Counts{};
-    if (counts == nullptr) return;
-    counts_.store(counts, std::memory_order_release);
+  const std::size_t bucket = buckets::index(ns);
+  std::atomic<Octave*>& place = octaves_[bucket / buckets::per_octave];
+  Octave* octave = place.load(std::memory_order_relaxed);
+  if (octave == nullptr) {
+    octave = new (std::nothrow) Octave{};
+    if (octave == nullptr) return;
+    place.store(octave, std::memory_order_release);
   }
-  add((*counts)[buckets::index(ns)], 1);
+  add((*octave)[bucket % buckets::per_octave], 1);
   add(sum_ns_, ns);
   if (ns > max_ns_.load(std::memory_order_relaxed)) max_ns_.store(ns, std::memory_order_relaxed);
 }
@@ -30,13 +32,15 @@ HistogramSnapshot Histogram::snapshot() const {
 
 void Histogram::add_to(HistogramSnapshot& sum) const {
   constexpr auto relaxed = std::memory_order_relaxed;
-  const Counts* counts = counts_.load(std::memory_order_acquire);
-  if (counts == nullptr) return;
-  sum.buckets.resize(buckets::count);
-  for (std::size_t i = 0; i < buckets::count; ++i) {
-    const std::uint64_t here = (*counts)[i].load(relaxed);
-    sum.buckets[i] += here;
-    sum.count += here;
+  for (std::size_t i = 0; i < buckets::octaves; ++i) {
+    const Octave* octave = octaves_[i].load(std::memory_order_acquire);
+    if (octave == nullptr) continue;
+    sum.buckets.resize(buckets::count);
+    for (std::size_t j = 0; j < buckets::per_octave; ++j) {
+      const std::uint64_t here = (*octave)[j].load(relaxed);
+      sum.buckets[i * buckets::per_octave + j] += here;
+      sum.count += here;
+    }
   }
   sum.sum_ns += sum_ns_.load(relaxed);
   sum.max_ns = std::max(sum.max_ns, max_ns_.load(relaxed));

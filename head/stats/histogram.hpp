@@ -5,8 +5,8 @@
 //   below: counted as the first bucket            above: counted as the last one
 //
 // From 1 µs to 100 s a bucket's middle differs from anything in it by at most 1/64 (1.6 %). One
-// thread writes, any thread may read meanwhile. The buckets (7 KiB) are allocated by the first
-// record, once: what never happened costs nothing.
+// thread writes, any thread may read meanwhile. An octave's buckets (256 bytes) are allocated when
+// the first value falls into it, once: what never happened costs nothing.
 #pragma once
 
 #include "iouring/timer.hpp"
@@ -29,8 +29,9 @@ namespace buckets {
 inline constexpr unsigned per_octave_bits = 5;
 inline constexpr unsigned lowest_octave = 9;    // 2^9 ns
 inline constexpr unsigned highest_octave = 36;  // up to 2^37 ns
-inline constexpr std::size_t count = std::size_t{highest_octave - lowest_octave + 1}
-                                     << per_octave_bits;
+inline constexpr std::size_t octaves = highest_octave - lowest_octave + 1;
+inline constexpr std::size_t per_octave = std::size_t{1} << per_octave_bits;
+inline constexpr std::size_t count = octaves * per_octave;
 
 // The bucket that counts `ns`.
 constexpr std::size_t index(std::uint64_t ns) noexcept {
@@ -72,9 +73,11 @@ class Histogram {
   Histogram() = default;
   Histogram(const Histogram&) = delete;
   Histogram& operator=(const Histogram&) = delete;
-  ~Histogram() { delete counts_.load(std::memory_order_relaxed); }
+  ~Histogram() {
+    for (auto& octave : octaves_) delete octave.load(std::memory_order_relaxed);
+  }
 
-  // The one writing thread. Without memory for the buckets the value is lost.
+  // The one writing thread. Without memory for its bucket a value is lost.
   void record(Duration latency) noexcept;
 
   // Any thread.
@@ -82,14 +85,14 @@ class Histogram {
   void add_to(HistogramSnapshot& sum) const;
 
  private:
-  using Counts = std::array<std::atomic<std::uint64_t>, buckets::count>;
+  using Octave = std::array<std::atomic<std::uint64_t>, buckets::per_octave>;
 
   static void add(std::atomic<std::uint64_t>& to, std::uint64_t amount) noexcept {
     // One writer: no read-modify-write is needed.
     to.store(to.load(std::memory_order_relaxed) + amount, std::memory_order_relaxed);
   }
 
-  std::atomic<Counts*> counts_{nullptr};
+  std::array<std::atomic<Octave*>, buckets::octaves> octaves_{};
   std::atomic<std::uint64_t> sum_ns_{0};
   std::atomic<std::uint64_t> max_ns_{0};
 };
