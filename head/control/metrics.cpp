@@ -1,0 +1,248 @@
+#include "head/control/metrics.hpp"
+
+#include "netlink/format.hpp"
+
+#include <map>
+#include <prometheus/metric_family.h>
+#include <prometheus/text_serializer.h>
+#include <sstream>
+#include <string_view>
+#include <utility>
+
+namespace head::control {
+
+namespace {
+
+using prometheus::ClientMetric;
+using prometheus::MetricFamily;
+using prometheus::MetricType;
+using Labels = std::vector<ClientMetric::Label>;
+
+// Upper bounds of a scraped histogram are octaves of ours, so its counts are exact: 16 µs to 137 s.
+constexpr unsigned first_octave = 14;
+
+double seconds(std::uint64_t ns) {
+  return static_cast<double>(ns) / 1e9;
+}
+
+class Families {
+ public:
+  void gauge(const char* name, const char* help) { open(name, help, MetricType::Gauge); }
+  void counter(const char* name, const char* help) { open(name, help, MetricType::Counter); }
+  void histogram(const char* name, const char* help) { open(name, help, MetricType::Histogram); }
+
+  // Of the family opened last.
+  template <class Number>
+  void add(Number value, Labels labels = {}) {
+    ClientMetric& metric = next(std::move(labels));
+    if (families_.back().type == MetricType::Gauge)
+      metric.gauge.value = static_cast<double>(value);
+    else
+      metric.counter.value = static_cast<double>(value);
+  }
+
+  void add(const stats::HistogramSnapshot& latency, Labels labels) {
+    ClientMetric::Histogram& histogram = next(std::move(labels)).histogram;
+    histogram.sample_count = latency.count;
+    histogram.sample_sum = seconds(latency.sum_ns);
+    std::uint64_t below = 0;
+    std::size_t bucket = 0;
+    for (unsigned octave = first_octave; octave <= stats::buckets::highest_octave; ++octave) {
+      const std::uint64_t bound = std::uint64_t{1} << octave;
+      for (; bucket < latency.buckets.size() && stats::buckets::lower_ns(bucket) < bound; ++bucket)
+        below += latency.buckets[bucket];
+      histogram.bucket.push_back({.cumulative_count = below, .upper_bound = seconds(bound)});
+    }
+  }
+
+  std::string text() const {
+    std::ostringstream out;
+    prometheus::TextSerializer().Serialize(out, families_);
+    return out.str();
+  }
+
+ private:
+  void open(const char* name, const char* help, MetricType type) {
+    families_.push_back({.name = name, .help = help, .type = type, .metric = {}});
+  }
+  ClientMetric& next(Labels labels) {
+    ClientMetric& metric = families_.back().metric.emplace_back();
+    metric.label = std::move(labels);
+    return metric;
+  }
+
+  std::vector<MetricFamily> families_;
+};
+
+std::string name_of(std::size_t operation) {
+  return std::string(to_string(static_cast<stats::Operation>(operation)));
+}
+
+void add_head(Families& families, const Scrape& scrape) {
+  families.gauge("head_build_info", "Which headd this is; always 1.");
+  families.add(1, {{"version", scrape.version}});
+  families.gauge("head_memory_resident_bytes", "Memory of the process.");
+  families.add(scrape.resident_bytes);
+  families.counter("head_processor_seconds_total", "Processor time of the process.");
+  families.add(scrape.processor_seconds);
+
+  const AgentStatus& agent = scrape.agent;
+  families.gauge("head_discs", "Attached discs, by state.");
+  for (std::size_t i = 0; i < states; ++i)
+    families.add(agent.by_state[i], {{"state", std::string(to_string(static_cast<State>(i)))}});
+  families.gauge("head_discs_limit", "Discs that may be attached (data.discs_max).");
+  families.add(agent.discs_max);
+  families.gauge("head_guests", "Clients of the discs' sockets.");
+  families.add(agent.guests);
+  families.counter("head_reconnects_total", "Connections to tails that were lost and made again.");
+  families.add(agent.reconnects);
+
+  families.counter("head_stalls_total", "Requests that took longer than the stall threshold.");
+  for (std::size_t i = 0; i < stats::causes; ++i)
+    families.add(agent.stalls[i].count,
+                 {{"cause", std::string(to_string(static_cast<stats::Cause>(i)))}});
+  families.counter("head_stall_seconds_total", "How long these took together.");
+  for (std::size_t i = 0; i < stats::causes; ++i)
+    families.add(seconds(agent.stalls[i].time_ns),
+                 {{"cause", std::string(to_string(static_cast<stats::Cause>(i)))}});
+}
+
+Labels labels_of(const GroupLatency& group, std::size_t operation) {
+  return {{"tail", group.tail}, {"grade", group.grade}, {"operation", name_of(operation)}};
+}
+
+Labels labels_of(const DiscSeries& disc, std::size_t operation) {
+  return {{"disc", disc.name}, {"operation", name_of(operation)}};
+}
+
+// Calls `add(operation's snapshot, labels)` for what was ever asked.
+template <class Group, class Add>
+void each(const std::vector<Group>& groups, Add add) {
+  for (const Group& group : groups)
+    for (std::size_t i = 0; i < stats::operations; ++i)
+      if (const auto& of = group.latency.by_operation[i]; of.requests != 0)
+        add(of, labels_of(group, i));
+}
+
+void add_groups(Families& families, const Scrape& scrape) {
+  using stats::OperationSnapshot;
+  families.gauge("head_tail_discs", "Attached discs, by tail and grade.");
+  for (const GroupLatency& group : scrape.groups)
+    families.add(group.discs, {{"tail", group.tail}, {"grade", group.grade}});
+  families.counter("head_requests_total", "Requests of guests that were answered.");
+  each(scrape.groups, [&](const OperationSnapshot& of, Labels labels) {
+    families.add(of.requests, std::move(labels));
+  });
+  families.counter("head_request_errors_total", "Those of them that were answered with an error.");
+  each(scrape.groups, [&](const OperationSnapshot& of, Labels labels) {
+    families.add(of.errors, std::move(labels));
+  });
+  families.counter("head_request_bytes_total", "Bytes of those that were answered well.");
+  each(scrape.groups, [&](const OperationSnapshot& of, Labels labels) {
+    families.add(of.bytes, std::move(labels));
+  });
+  families.histogram("head_request_seconds", "How long guests waited for an answer.");
+  each(scrape.groups, [&](const OperationSnapshot& of, Labels labels) {
+    families.add(of.latency, std::move(labels));
+  });
+  families.counter("head_request_head_seconds_total", "Of that, in the head.");
+  each(scrape.groups, [&](const OperationSnapshot& of, Labels labels) {
+    families.add(seconds(of.head.sum_ns), std::move(labels));
+  });
+  families.counter("head_request_away_seconds_total", "Of that, on the wire and with the tail.");
+  each(scrape.groups, [&](const OperationSnapshot& of, Labels labels) {
+    families.add(seconds(of.away.sum_ns), std::move(labels));
+  });
+}
+
+void add_discs(Families& families, const Scrape& scrape) {
+  if (scrape.discs.empty()) return;
+  using stats::OperationSnapshot;
+  families.gauge("head_disc_in_flight", "Requests that guests of a disc wait for.");
+  for (const DiscSeries& disc : scrape.discs)
+    families.add(disc.status.stats.in_flight, {{"disc", disc.name}});
+  families.counter("head_disc_requests_total", "Requests of a disc's guests that were answered.");
+  each(scrape.discs, [&](const OperationSnapshot& of, Labels labels) {
+    families.add(of.requests, std::move(labels));
+  });
+  families.histogram("head_disc_request_seconds", "How long the guests of a disc waited.");
+  each(scrape.discs, [&](const OperationSnapshot& of, Labels labels) {
+    families.add(of.latency, std::move(labels));
+  });
+}
+
+void add_entries(Families& families, const neigh::Snapshot& neighbours) {
+  std::map<std::pair<std::string_view, std::string_view>, std::size_t> counts;
+  for (const neigh::EntryStatus& entry : neighbours.entries) {
+    const netlink::Neighbour& kernel = entry.kernel;
+    const auto state = kernel.state == 0 ? "ABSENT" : netlink::nud_name(kernel.state);
+    ++counts[{state, netlink::owner_name(kernel)}];
+  }
+  families.gauge("head_neighbour_entries", "Neighbour entries of discs, by state and owner.");
+  for (const auto& [key, count] : counts)
+    families.add(count, {{"state", std::string(key.first)}, {"owner", std::string(key.second)}});
+}
+
+void add_limits(Families& families, const neigh::TableStatus& status) {
+  const netlink::TableState& table = status.table;
+  families.gauge("head_neighbour_table_entries", "Entries in the kernel's IPv6 neighbour table.");
+  families.add(table.entries);
+  families.gauge("head_neighbour_table_limit", "The table's limits (gc_thresh1..3).");
+  const netlink::TableLimits& limits = table.limits;
+  families.add(limits.thresh1, {{"limit", "gc_thresh1"}});
+  families.add(limits.thresh2, {{"limit", "gc_thresh2"}});
+  families.add(limits.thresh3, {{"limit", "gc_thresh3"}});
+  families.gauge("head_neighbour_table_wanted", "What the discs need of these limits.");
+  families.add(status.wanted.thresh1, {{"limit", "gc_thresh1"}});
+  families.add(status.wanted.thresh2, {{"limit", "gc_thresh2"}});
+  families.add(status.wanted.thresh3, {{"limit", "gc_thresh3"}});
+  families.gauge("head_neighbour_table_headroom_ratio",
+                 "Share of gc_thresh3 that is free: 1 for an empty table.");
+  families.add(limits.thresh3 == 0 ? 0.0
+                                   : 1.0 - static_cast<double>(table.entries) / limits.thresh3);
+  families.counter("head_neighbour_table_fulls_total",
+                   "New entries that the kernel refused, as the table was full.");
+  families.add(table.table_fulls);
+  families.counter("head_neighbour_forced_collections_total",
+                   "Times the kernel evicted entries to make room for new ones.");
+  families.add(table.forced_gc_runs);
+}
+
+void add_neighbours(Families& families, const neigh::Snapshot& neighbours) {
+  add_limits(families, neighbours.table);
+  add_entries(families, neighbours);
+  families.gauge("head_neighbour_discs", "Discs, by how their neighbour entry is.");
+  families.add(neighbours.held, {{"binding", "held"}});
+  families.add(neighbours.unready, {{"binding", "unready"}});
+  families.add(neighbours.others, {{"binding", "none needed"}});
+  const neigh::Counters& counters = neighbours.counters;
+  const std::pair<const char*, std::pair<const char*, std::uint64_t>> all[] = {
+      {"head_neighbour_installed_total", {"Entries that the keeper wrote.", counters.installed}},
+      {"head_neighbour_repairs_total",
+       {"Entries that it wrote again, as something broke them.", counters.repaired}},
+      {"head_neighbour_removed_total", {"Entries that it removed.", counters.removed}},
+      {"head_neighbour_resolutions_total", {"Resolutions that it began.", counters.resolutions}},
+      {"head_neighbour_conflicts_total",
+       {"Times the wire said another address than the head had.", counters.conflicts}},
+      {"head_neighbour_failures_total", {"Entries that did not answer.", counters.failures}},
+      {"head_neighbour_write_errors_total", {"Writes that the kernel refused.", counters.errors}},
+      {"head_neighbour_notifications_lost_total",
+       {"Times the kernel dropped notifications.", counters.notifications_lost}}};
+  for (const auto& [name, rest] : all) {
+    families.counter(name, rest.first);
+    families.add(rest.second);
+  }
+}
+
+}  // namespace
+
+std::string metrics_text(const Scrape& scrape) {
+  Families families;
+  add_head(families, scrape);
+  add_groups(families, scrape);
+  add_discs(families, scrape);
+  add_neighbours(families, scrape.neighbours);
+  return families.text();
+}
+
+}  // namespace head::control
