@@ -421,6 +421,8 @@ TEST_CASE("latency is told in seconds, for all and for one", "[control]") {
     const json body = daemon.ask("GET", path).body;
     CHECK(body["operations"]["read"]["p99_s"].get<double>() == Approx(0.001).epsilon(0.03));
     CHECK(body["operations"]["read"]["bytes"] == 4096);
+    CHECK(body["operations"]["read"]["head_p50_s"].get<double>() == Approx(0.001).epsilon(0.03));
+    CHECK(body["operations"]["read"]["away_p50_s"] == 0.0);
     CHECK_FALSE(body["operations"].contains("write"));
     CHECK(body["stalls"]["neighbour"] == 1);
     CHECK(body["stall_seconds"]["neighbour"].get<double>() == Approx(1.5));
@@ -441,4 +443,20 @@ TEST_CASE("every type of problem is documented", "[control]") {
           std::string::npos);
     if (kind == control::Problem::unavailable) break;
   }
+}
+
+TEST_CASE("the metrics add up the discs of a tail, and show those apart that are named",
+          "[control]") {
+  Daemon daemon;
+  REQUIRE(daemon.put("a", plain, "?wait=10").status == 200);
+  REQUIRE(daemon.put("b", {{"uri", "nbd://[fd00::1]/b"}}, "?wait=10").status == 200);
+  const Reply all = daemon.ask("GET", "/metrics");
+  CHECK(all.status == 200);
+  CHECK_THAT(all.raw, Catch::Contains("head_tail_discs{tail=\"52:54:00:00:00:01\"} 2"));
+  CHECK_THAT(all.raw, Catch::Contains("head_discs{state=\"ready\"} 2"));
+  CHECK_THAT(all.raw, !Catch::Contains("disc=\"a\""));
+  const Reply one = daemon.ask("GET", "/metrics?disc=a&disc=nobody");
+  CHECK_THAT(one.raw, Catch::Contains("head_disc_in_flight{disc=\"a\"} 0"));
+  CHECK_THAT(one.raw, !Catch::Contains("nobody"));
+  CHECK(type_of(daemon.ask("DELETE", "/metrics")) == "urn:headstart:method-not-allowed");
 }

@@ -25,9 +25,9 @@ control::Scrape scrape() {
   scrape.agent.by_state[static_cast<std::size_t>(control::State::ready)] = 2;
   scrape.agent.stalls[static_cast<std::size_t>(stats::Cause::neighbour)] = {
       .count = 3, .time_ns = 1'500'000'000};
-  control::GroupLatency group{.tail = "02:00:00:00:00:01", .grade = "gold", .discs = 2};
-  group.latency.by_operation[0] = asked({20us, 100us, 50ms});
-  scrape.groups.push_back(group);
+  control::TailLatency tail{.tail = "02:00:00:00:00:01", .discs = 2, .latency = {}};
+  tail.latency.by_operation[0] = asked({20us, 100us, 50ms});
+  scrape.tails.push_back(tail);
   scrape.neighbours.table.table.limits = {.thresh1 = 128, .thresh2 = 512, .thresh3 = 1000};
   scrape.neighbours.table.table.entries = 250;
   return scrape;
@@ -57,7 +57,7 @@ TEST_CASE("a scrape tells the head's state, and why requests were slow", "[contr
 TEST_CASE("a scraped histogram counts exactly and ends with everything", "[control]") {
   const std::string text = control::metrics_text(scrape());
   const std::string name = "head_request_seconds";
-  const std::string labels = "tail=\"02:00:00:00:00:01\",grade=\"gold\",operation=\"read\"";
+  const std::string labels = "tail=\"02:00:00:00:00:01\",operation=\"read\"";
   CHECK(value_of(text, name + "_count{" + labels + "}") == "3");
   CHECK(value_of(text, name + "_bucket{" + labels + ",le=\"+Inf\"}") == "3");
   CHECK(value_of(text, name + "_bucket{" + labels + ",le=\"1.6384e-05\"}") == "0");
@@ -71,7 +71,7 @@ TEST_CASE("a scraped histogram counts exactly and ends with everything", "[contr
 TEST_CASE("a disc's series are there only where it was asked for", "[control]") {
   auto what = scrape();
   CHECK_THAT(control::metrics_text(what), !Contains("head_disc_"));
-  control::DiscSeries disc{.name = "we\"b\\1", .status = {}, .latency = {}};
+  control::DiscSeries disc{.name = "we\"b\\1", .in_flight = 1, .latency = {}};
   disc.latency.by_operation[0] = asked({1ms});
   what.discs.push_back(disc);
   CHECK_THAT(control::metrics_text(what),

@@ -80,6 +80,8 @@ class Agent {
   // Nothing when there is no such disc.
   std::optional<LatencyStatus> latency(const std::string& name) const;
   LatencyStatus latency() const;  // Of all discs together.
+  // By name of the disc, in no order; they may be read at any time.
+  std::vector<std::pair<std::string, std::shared_ptr<const stats::DiscStats>>> all_stats() const;
   neigh::Snapshot neighbours(bool with_entries) const;
 
   Bell& bell() noexcept { return bell_; }

@@ -142,15 +142,18 @@ std::optional<LatencyStatus> Agent::latency(const std::string& name) const {
   return latency;
 }
 
+std::vector<std::pair<std::string, std::shared_ptr<const stats::DiscStats>>> Agent::all_stats()
+    const {
+  std::vector<std::pair<std::string, std::shared_ptr<const stats::DiscStats>>> all;
+  const std::lock_guard lock(lock_);
+  all.reserve(discs_.size());
+  for (const auto& [name, disc] : discs_) all.emplace_back(name, disc.stats);
+  return all;
+}
+
 LatencyStatus Agent::latency() const {
-  std::vector<std::shared_ptr<stats::DiscStats>> all;
-  {
-    const std::lock_guard lock(lock_);
-    all.reserve(discs_.size());
-    for (const auto& [name, disc] : discs_) all.push_back(disc.stats);
-  }
   LatencyStatus latency;
-  for (const auto& stats : all) {
+  for (const auto& [name, stats] : all_stats()) {
     stats->add_to(latency.by_operation);
     stats->add_to(latency.stalls);
   }

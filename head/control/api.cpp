@@ -2,6 +2,7 @@
 
 #include "head/base/json_text.hpp"
 #include "head/control/api_json.hpp"
+#include "head/control/metrics.hpp"
 
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
@@ -83,7 +84,7 @@ HttpResponse no_route(const std::string& path) {
 
 bool is_known(const std::string& path) {
   for (const char* whole :
-       {"/v1/status", "/v1/discs", "/v1/neighbours", "/v1/latency", "/v1/import"})
+       {"/v1/status", "/v1/discs", "/v1/neighbours", "/v1/latency", "/v1/import", "/metrics"})
     if (path == whole) return true;
   return rest(path, discs_path) || rest(path, imports_path) || rest(path, latency_path);
 }
@@ -155,6 +156,7 @@ HttpResponse Api::get(const HttpRequest& request) {
   const std::string& path = request.path;
   if (path == "/v1/status") return status();
   if (path == "/v1/neighbours") return neighbours(request);
+  if (path == "/metrics") return metrics(request);
   if (path == "/v1/latency") return latency("");
   if (path == "/v1/discs") {
     json list = json::array();
@@ -267,6 +269,15 @@ HttpResponse Api::neighbours(const HttpRequest& request) const {
   const std::string* entries = query(request, "entries");
   const bool with_entries = entries == nullptr || *entries != "false";
   return answer(200, to_json(agent_.neighbours(with_entries), with_entries));
+}
+
+HttpResponse Api::metrics(const HttpRequest& request) const {
+  std::vector<std::string> discs;
+  for (const auto& [key, value] : request.query)
+    if (key == "disc") discs.push_back(value);
+  return {.status = 200,
+          .body = metrics_text(scrape(agent_, options_.version, discs)),
+          .content_type = "text/plain; version=0.0.4; charset=utf-8"};
 }
 
 json Api::shown(const DiscStatus& disc) const {

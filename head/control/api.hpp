@@ -49,6 +49,7 @@ class Api final : public HttpHandler {
   HttpResponse status() const;
   HttpResponse latency(const std::string& name) const;
   HttpResponse neighbours(const HttpRequest& request) const;
+  HttpResponse metrics(const HttpRequest& request) const;
 
   nlohmann::json shown(const DiscStatus& disc) const;
   // Until `settled` holds, the time that `request` gives is over, or too many wait already.

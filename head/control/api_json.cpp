@@ -121,6 +121,10 @@ json to_json(const LatencyStatus& latency) {
     one["p99_s"] = seconds(times.quantile_ns(0.99));
     one["p999_s"] = seconds(times.quantile_ns(0.999));
     one["max_s"] = seconds(times.max_ns);
+    one["head_p50_s"] = seconds(operation.head.quantile_ns(0.5));
+    one["head_p99_s"] = seconds(operation.head.quantile_ns(0.99));
+    one["away_p50_s"] = seconds(operation.away.quantile_ns(0.5));
+    one["away_p99_s"] = seconds(operation.away.quantile_ns(0.99));
     operations[std::string(to_string(static_cast<stats::Operation>(i)))] = std::move(one);
   }
   json object = {{"operations", std::move(operations)}};

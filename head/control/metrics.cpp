@@ -107,8 +107,8 @@ void add_head(Families& families, const Scrape& scrape) {
                  {{"cause", std::string(to_string(static_cast<stats::Cause>(i)))}});
 }
 
-Labels labels_of(const GroupLatency& group, std::size_t operation) {
-  return {{"tail", group.tail}, {"grade", group.grade}, {"operation", name_of(operation)}};
+Labels labels_of(const TailLatency& tail, std::size_t operation) {
+  return {{"tail", tail.tail}, {"operation", name_of(operation)}};
 }
 
 Labels labels_of(const DiscSeries& disc, std::size_t operation) {
@@ -124,33 +124,32 @@ void each(const std::vector<Group>& groups, Add add) {
         add(of, labels_of(group, i));
 }
 
-void add_groups(Families& families, const Scrape& scrape) {
+void add_tails(Families& families, const Scrape& scrape) {
   using stats::OperationSnapshot;
-  families.gauge("head_tail_discs", "Attached discs, by tail and grade.");
-  for (const GroupLatency& group : scrape.groups)
-    families.add(group.discs, {{"tail", group.tail}, {"grade", group.grade}});
+  families.gauge("head_tail_discs", "Attached discs, by tail.");
+  for (const TailLatency& tail : scrape.tails) families.add(tail.discs, {{"tail", tail.tail}});
   families.counter("head_requests_total", "Requests of guests that were answered.");
-  each(scrape.groups, [&](const OperationSnapshot& of, Labels labels) {
+  each(scrape.tails, [&](const OperationSnapshot& of, Labels labels) {
     families.add(of.requests, std::move(labels));
   });
   families.counter("head_request_errors_total", "Those of them that were answered with an error.");
-  each(scrape.groups, [&](const OperationSnapshot& of, Labels labels) {
+  each(scrape.tails, [&](const OperationSnapshot& of, Labels labels) {
     families.add(of.errors, std::move(labels));
   });
   families.counter("head_request_bytes_total", "Bytes of those that were answered well.");
-  each(scrape.groups, [&](const OperationSnapshot& of, Labels labels) {
+  each(scrape.tails, [&](const OperationSnapshot& of, Labels labels) {
     families.add(of.bytes, std::move(labels));
   });
   families.histogram("head_request_seconds", "How long guests waited for an answer.");
-  each(scrape.groups, [&](const OperationSnapshot& of, Labels labels) {
+  each(scrape.tails, [&](const OperationSnapshot& of, Labels labels) {
     families.add(of.latency, std::move(labels));
   });
   families.counter("head_request_head_seconds_total", "Of that, in the head.");
-  each(scrape.groups, [&](const OperationSnapshot& of, Labels labels) {
+  each(scrape.tails, [&](const OperationSnapshot& of, Labels labels) {
     families.add(seconds(of.head.sum_ns), std::move(labels));
   });
   families.counter("head_request_away_seconds_total", "Of that, on the wire and with the tail.");
-  each(scrape.groups, [&](const OperationSnapshot& of, Labels labels) {
+  each(scrape.tails, [&](const OperationSnapshot& of, Labels labels) {
     families.add(seconds(of.away.sum_ns), std::move(labels));
   });
 }
@@ -159,8 +158,7 @@ void add_discs(Families& families, const Scrape& scrape) {
   if (scrape.discs.empty()) return;
   using stats::OperationSnapshot;
   families.gauge("head_disc_in_flight", "Requests that guests of a disc wait for.");
-  for (const DiscSeries& disc : scrape.discs)
-    families.add(disc.status.stats.in_flight, {{"disc", disc.name}});
+  for (const DiscSeries& disc : scrape.discs) families.add(disc.in_flight, {{"disc", disc.name}});
   families.counter("head_disc_requests_total", "Requests of a disc's guests that were answered.");
   each(scrape.discs, [&](const OperationSnapshot& of, Labels labels) {
     families.add(of.requests, std::move(labels));
@@ -239,7 +237,7 @@ void add_neighbours(Families& families, const neigh::Snapshot& neighbours) {
 std::string metrics_text(const Scrape& scrape) {
   Families families;
   add_head(families, scrape);
-  add_groups(families, scrape);
+  add_tails(families, scrape);
   add_discs(families, scrape);
   add_neighbours(families, scrape.neighbours);
   return families.text();

@@ -1,20 +1,21 @@
 // What Prometheus scrapes: one moment of the head in its text format.
 #pragma once
 
+#include "head/control/agent.hpp"
 #include "head/control/disc_status.hpp"
 #include "head/neigh/snapshot.hpp"
 
 #include <cstddef>
 #include <cstdint>
+#include <span>
 #include <string>
 #include <vector>
 
 namespace head::control {
 
-// The discs of one tail and grade together.
-struct GroupLatency {
-  std::string tail;  // Its link-layer address; "" where that is not known.
-  std::string grade;
+// The discs of one tail together.
+struct TailLatency {
+  std::string tail;  // Its link-layer address; "" where that is not known, "others" for the rest.
   std::size_t discs = 0;
   LatencyStatus latency;
 };
@@ -22,25 +23,27 @@ struct GroupLatency {
 // One disc, where a scrape asks for it by name.
 struct DiscSeries {
   std::string name;
-  DiscStatus status;
+  std::uint32_t in_flight = 0;
   LatencyStatus latency;
 };
 
 struct Scrape {
   std::string version;
   AgentStatus agent;
-  std::vector<GroupLatency> groups;
+  std::vector<TailLatency> tails;
   std::vector<DiscSeries> discs;
   neigh::Snapshot neighbours;        // With entries.
   std::uint64_t resident_bytes = 0;  // Of this process.
   double processor_seconds = 0;
 };
 
-// Never throws but for want of memory.
+// So many tails and discs at most are shown apart in one scrape.
+inline constexpr std::size_t metric_tails_max = 200;
+inline constexpr std::size_t metric_discs_max = 100;
+
 std::string metrics_text(const Scrape& scrape);
 
-// Which of these a scrape of everything shows apart; the rest are added up as tail "others".
-inline constexpr std::size_t metric_groups_max = 200;
-inline constexpr std::size_t metric_discs_max = 1000;
+// This moment. `discs`: those that are to be shown apart; the unknown ones are left out.
+Scrape scrape(const Agent& agent, std::string version, std::span<const std::string> discs);
 
 }  // namespace head::control
