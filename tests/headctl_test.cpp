@@ -7,9 +7,9 @@
 
 #include <algorithm>
 #include <fstream>
-#include <future>
 #include <poll.h>
 #include <sys/socket.h>
+#include <thread>
 
 using namespace head;
 using nlohmann::json;
@@ -153,69 +153,87 @@ TEST_CASE("headctl finds what is wrong far down before it attaches anything", "[
   CHECK(daemon.headctl("import " + list).out == "11999 discs, 11999 attached before\n");
 }
 
+namespace {
+
+// A headd that gives these answers, one to each request of its one client, and ends at "".
+class Canned {
+ public:
+  Canned(const std::string& path, std::vector<std::string> answers)
+      : listener_(iouring::unix_listener(path, {.mode = 0600}, 1)),
+        thread_([this, answers = std::move(answers)] { serve(answers); }) {}
+
+ private:
+  void serve(const std::vector<std::string>& answers) {
+    pollfd ready{listener_.fd(), POLLIN, 0};
+    if (::poll(&ready, 1, 60'000) != 1) return;
+    const iouring::UniqueFd client(iouring::adopt, ::accept(listener_.fd(), nullptr, nullptr));
+    for (const std::string& answer : answers) {
+      if (!read_request(client.fd()) || answer.empty()) return;
+      const std::string bytes = fmt::format("HTTP/1.1 {} X\r\nContent-Length: {}\r\n\r\n{}",
+                                            answer.substr(0, 3), answer.size() - 4, &answer[4]);
+      ::send(client.fd(), bytes.data(), bytes.size(), MSG_NOSIGNAL);
+    }
+  }
+
+  static bool read_request(int fd) {
+    std::string request;
+    char piece[4096];
+    std::size_t whole = std::string::npos;
+    while (request.size() < whole) {
+      pollfd ready{fd, POLLIN, 0};
+      if (::poll(&ready, 1, 60'000) != 1) return false;
+      const ssize_t got = ::recv(fd, piece, sizeof piece, 0);
+      if (got <= 0) return false;
+      request.append(piece, static_cast<std::size_t>(got));
+      const std::size_t header = request.find("\r\n\r\n");
+      if (header == std::string::npos) continue;
+      const std::size_t length = request.find("Content-Length: ");
+      whole = header + 4 + (length < header ? std::stoul(request.substr(length + 16)) : 0);
+    }
+    return true;
+  }
+
+  const iouring::UniqueFd listener_;
+  const std::jthread thread_;
+};
+
+}  // namespace
+
 // Only what headd refused said what had become of the list.
 TEST_CASE("headctl says what is attached when an import breaks off", "[headctl]") {
-  constexpr int count = 60'000;
-  Daemon daemon(count);
-  const std::string list = daemon.file("list", many_lines(count));
-  auto imported = std::async(std::launch::async, [&] { return daemon.headctl("import " + list); });
-  REQUIRE(daemon.eventually([&] { return daemon.agent->status().discs != 0; }));
-  daemon.server.reset();
-  const Outcome outcome = imported.get();
-  CAPTURE(outcome.err);
-  CHECK(outcome.status == 6);
-  const std::size_t attached = daemon.agent->status().discs;
-  REQUIRE(attached < count);
-  const auto told = [&](std::size_t before) {
-    return outcome.err.find(fmt::format("; the {} discs before are attached", before)) !=
-           std::string::npos;
-  };
-  const bool first = outcome.err.find("; the first 10000 discs may be") != std::string::npos;
-  CHECK((told(attached) || told(attached - 10'000) || (first && attached <= 10'000)));
-  CHECK(outcome.err.find("; import the list again once that is mended\n") != std::string::npos);
-
-  // It cannot be asked at all.
-  const Outcome again = daemon.headctl("import " + daemon.file("short", "a nbd://[fd00::1]/\n"));
-  CHECK(again.status == 6);
-  CHECK(again.err.find("; nothing was attached\n") != std::string::npos);
-}
-
-TEST_CASE("headctl says of an import what it was told, and no more", "[headctl]") {
   Daemon daemon;
   daemon.server.reset();
-  const auto listener =
-      iouring::unix_listener((daemon.folder.path / "api.sock").native(), {.mode = 0600}, 1);
-  // Asked once, a headd that ends or answers this.
-  const auto imports = [&](const std::string& answer) {
-    auto asked = std::async(std::launch::async, [&] {
-      pollfd ready{listener.fd(), POLLIN, 0};
-      if (::poll(&ready, 1, 10'000) != 1) return false;
-      const iouring::UniqueFd client(iouring::adopt, ::accept(listener.fd(), nullptr, nullptr));
-      std::string request;
-      char piece[4096];
-      while (request.find("]}") == std::string::npos) {
-        const ssize_t got = ::recv(client.fd(), piece, sizeof piece, 0);
-        if (got <= 0) return false;
-        request.append(piece, static_cast<std::size_t>(got));
-      }
-      const auto size = static_cast<ssize_t>(answer.size());
-      return ::send(client.fd(), answer.data(), answer.size(), MSG_NOSIGNAL) == size;
-    });
-    const std::string list = daemon.file("list", "a nbd://[fd00::1]/\nb nbd://[fd00::1]/\n");
-    Outcome outcome = daemon.headctl("import " + list);
-    CHECK(asked.get());
-    return outcome;
+  const auto import = [&](int discs, std::vector<std::string> answers) {
+    const std::string list = daemon.file("list", many_lines(discs));
+    const Canned headd((daemon.folder.path / "api.sock").native(), std::move(answers));
+    return daemon.headctl("import " + list);
   };
-  const Outcome ended = imports("");
-  CHECK(ended.status == 6);
-  CHECK(ended.err.find("; the first 2 discs may be attached; import the list again") !=
-        std::string::npos);
+  const auto check = [](const Outcome& outcome, int status, const std::string& end) {
+    CAPTURE(outcome.err);
+    CHECK(outcome.status == status);
+    REQUIRE(outcome.err.size() > end.size());
+    CHECK(outcome.err.substr(outcome.err.size() - end.size() - 1) == end + "\n");
+  };
+  const std::string again = "; import the list again once that is mended";
+  const std::string gone = R"(404 {"type": "urn:headstart:no-such-import", "detail": "too late"})";
 
-  const std::string body = R"({"type": "urn:headstart:no-such-import", "detail": "too late"})";
-  const Outcome refused = imports(
-      fmt::format("HTTP/1.1 404 Not Found\r\nContent-Length: {}\r\n\r\n{}", body.size(), body));
-  CHECK(refused.status == 4);
-  CHECK(refused.err.find("list: too late; nothing was attached\n") != std::string::npos);
+  check(daemon.headctl("import " + daemon.file("list", many_lines(2))), 6,
+        "; nothing was attached");
+  check(import(2, {""}), 6, "; the first 2 discs may be attached" + again);
+  check(import(2, {gone}), 4, "list: too late; nothing was attached");
+
+  // In two parts, both of which are checked before.
+  const std::string checked = R"(200 {"total": 0, "unchanged": 0})";
+  const std::string status = R"(200 {"discs": 0, "discs_max": 20000})";
+  const std::string taken = R"(202 {"id": 7, "unchanged": 0, "by_state": {}})";
+  check(import(10'001, {checked, ""}), 6, "; nothing was attached");
+  check(import(10'001, {checked, checked, ""}), 6, "; nothing was attached");
+  check(import(10'001, {checked, checked, status, ""}), 6,
+        "; the first 10000 discs may be attached" + again);
+  check(import(10'001, {checked, checked, status, taken, ""}), 6,
+        "; the 10000 discs before are attached, the next 1 may be" + again);
+  check(import(10'001, {checked, checked, status, taken, gone}), 4,
+        "list: too late; the 10000 discs before are attached" + again);
 }
 
 TEST_CASE("headctl fails with a status of its kind and one line", "[headctl]") {
