@@ -80,6 +80,12 @@ UniqueFd tcp_socket(const TcpOptions& options, const std::string& interface) noe
   return made;
 }
 
+void widen_send_buffer(int fd, int bytes) noexcept {
+  // Beyond net.core.wmem_max with CAP_NET_ADMIN only (socket(7)).
+  if (setsockopt(fd, SOL_SOCKET, SO_SNDBUFFORCE, &bytes, sizeof bytes) != 0)
+    set(fd, SOL_SOCKET, SO_SNDBUF, bytes);
+}
+
 UniqueFd unix_listener(const std::string& path, const UnixAccess& access, int backlog) {
   const sockaddr_un address = address_of(path);
   // Blocking: a ring waits for guests all the same, and early 5.15 would not on the other kind.

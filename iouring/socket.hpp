@@ -18,6 +18,9 @@ UniqueFd tcp_socket(const TcpOptions& options, const std::string& interface) noe
 // numbers.
 bool is_reserved(int fd) noexcept;
 
+// Lets `fd` hold so many bytes that its peer has not read; less where the system allows no more.
+void widen_send_buffer(int fd, int bytes) noexcept;
+
 // Who may connect to a Unix socket.
 struct UnixAccess {
   mode_t mode = 0660;

@@ -91,6 +91,15 @@ TEST_CASE("the last file numbers are kept from sockets of discs and guests", "[i
   REQUIRE(::setrlimit(RLIMIT_NOFILE, &files) == 0);
 }
 
+TEST_CASE("a send buffer is as wide as it was made", "[iouring]") {
+  const UniqueFd fd(adopt, ::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  widen_send_buffer(fd.fd(), 300'000);
+  int size = 0;
+  socklen_t length = sizeof size;
+  REQUIRE(::getsockopt(fd.fd(), SOL_SOCKET, SO_SNDBUF, &size, &length) == 0);
+  CHECK(size >= 2 * 212'992);  // What anybody may have; the kernel counts everything twice.
+}
+
 TEST_CASE("a listener's path has a bound", "[iouring]") {
   CHECK_THROWS_WITH(unix_listener("/tmp/" + std::string(200, 'a'), {}, 4),
                     Contains("107 bytes") && Contains("--run-dir"));
