@@ -141,9 +141,9 @@ TEST_CASE("entries come back although most notifications are lost", "[neigh][ker
     REQUIRE(eventually([&] { return reports.count() == 2000; }));
     for (int i = 0; i < 5; ++i) {
       sh("ip -6 neigh flush dev head0");
-      CHECK(eventually([&] { return in_place(ifindex, 2000) == 2000; }, 5s));
+      CHECK(eventually([&] { return in_place(ifindex, 2000) == 2000; }, 20s));
       sh("ip link set head0 down; ip link set head0 up");
-      CHECK(eventually([&] { return in_place(ifindex, 2000) == 2000; }, 5s));
+      CHECK(eventually([&] { return in_place(ifindex, 2000) == 2000; }, 20s));
     }
     CHECK(keeper.snapshot(false).counters.notifications_lost > 0);
   });
