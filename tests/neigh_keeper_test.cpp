@@ -421,7 +421,7 @@ TEST_CASE("discs follow their route to another interface", "[neigh][kernel]") {
   });
 }
 
-// They counted as reached another way, and their entries, gone with it, as removed by the keeper.
+// They counted as reached another way, and their entries as removed.
 TEST_CASE("discs whose interface is deleted have no way, and are said to", "[neigh][kernel]") {
   scratch::with_veth([](int ifindex) {
     Reports reports;
