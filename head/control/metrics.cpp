@@ -115,13 +115,13 @@ Labels labels_of(const DiscSeries& disc, std::size_t operation) {
   return {{"disc", disc.name}, {"operation", name_of(operation)}};
 }
 
-// Calls `add(operation's snapshot, labels)` for what was ever asked.
-template <class Group, class Add>
-void each(const std::vector<Group>& groups, Add add) {
+// Into the family opened last, for each operation that was ever asked: what `of` makes of it.
+template <class Group, class Of>
+void each(Families& families, const std::vector<Group>& groups, Of of) {
   for (const Group& group : groups)
     for (std::size_t i = 0; i < stats::operations; ++i)
-      if (const auto& of = group.latency.by_operation[i]; of.requests != 0)
-        add(of, labels_of(group, i));
+      if (const auto& operation = group.latency.by_operation[i]; operation.requests != 0)
+        families.add(of(operation), labels_of(group, i));
 }
 
 void add_tails(Families& families, const Scrape& scrape) {
@@ -129,29 +129,17 @@ void add_tails(Families& families, const Scrape& scrape) {
   families.gauge("head_tail_discs", "Attached discs, by tail.");
   for (const TailLatency& tail : scrape.tails) families.add(tail.discs, {{"tail", tail.tail}});
   families.counter("head_requests_total", "Requests of guests that were answered.");
-  each(scrape.tails, [&](const OperationSnapshot& of, Labels labels) {
-    families.add(of.requests, std::move(labels));
-  });
+  each(families, scrape.tails, [](const OperationSnapshot& of) { return of.requests; });
   families.counter("head_request_errors_total", "Those of them that were answered with an error.");
-  each(scrape.tails, [&](const OperationSnapshot& of, Labels labels) {
-    families.add(of.errors, std::move(labels));
-  });
+  each(families, scrape.tails, [](const OperationSnapshot& of) { return of.errors; });
   families.counter("head_request_bytes_total", "Bytes of those that were answered well.");
-  each(scrape.tails, [&](const OperationSnapshot& of, Labels labels) {
-    families.add(of.bytes, std::move(labels));
-  });
+  each(families, scrape.tails, [](const OperationSnapshot& of) { return of.bytes; });
   families.histogram("head_request_seconds", "How long guests waited for an answer.");
-  each(scrape.tails, [&](const OperationSnapshot& of, Labels labels) {
-    families.add(of.latency, std::move(labels));
-  });
+  each(families, scrape.tails, [](const OperationSnapshot& of) { return of.latency; });
   families.counter("head_request_head_seconds_total", "Of that, in the head.");
-  each(scrape.tails, [&](const OperationSnapshot& of, Labels labels) {
-    families.add(seconds(of.head.sum_ns), std::move(labels));
-  });
+  each(families, scrape.tails, [](const OperationSnapshot& of) { return seconds(of.head.sum_ns); });
   families.counter("head_request_away_seconds_total", "Of that, on the wire and with the tail.");
-  each(scrape.tails, [&](const OperationSnapshot& of, Labels labels) {
-    families.add(seconds(of.away.sum_ns), std::move(labels));
-  });
+  each(families, scrape.tails, [](const OperationSnapshot& of) { return seconds(of.away.sum_ns); });
 }
 
 void add_discs(Families& families, const Scrape& scrape) {
@@ -160,13 +148,9 @@ void add_discs(Families& families, const Scrape& scrape) {
   families.gauge("head_disc_in_flight", "Requests that guests of a disc wait for.");
   for (const DiscSeries& disc : scrape.discs) families.add(disc.in_flight, {{"disc", disc.name}});
   families.counter("head_disc_requests_total", "Requests of a disc's guests that were answered.");
-  each(scrape.discs, [&](const OperationSnapshot& of, Labels labels) {
-    families.add(of.requests, std::move(labels));
-  });
+  each(families, scrape.discs, [](const OperationSnapshot& of) { return of.requests; });
   families.histogram("head_disc_request_seconds", "How long the guests of a disc waited.");
-  each(scrape.discs, [&](const OperationSnapshot& of, Labels labels) {
-    families.add(of.latency, std::move(labels));
-  });
+  each(families, scrape.discs, [](const OperationSnapshot& of) { return of.latency; });
 }
 
 void add_entries(Families& families, const neigh::Snapshot& neighbours) {
