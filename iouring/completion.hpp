@@ -14,6 +14,8 @@
 
 namespace iouring {
 
+struct TcpHealth;
+
 // What the kernel said, unchanged: `res` is a byte count or a descriptor, or -errno.
 struct Result {
   int res = 0;
@@ -49,6 +51,8 @@ class Completion {
   bool direct_ = false;
   int socket_ = -1;
   std::uint32_t at_most_ = 0;
+  // Where a Ring puts what it finds out of a socket once it has a descriptor for it.
+  TcpHealth* health_ = nullptr;
   Completion* next_ = nullptr;  // In the loop's list of completions to run or to start again.
 };
 

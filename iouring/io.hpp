@@ -6,7 +6,9 @@
 #include "iouring/timer.hpp"
 #include "iouring/unique_fd.hpp"
 
+#include <chrono>
 #include <cstddef>
+#include <cstdint>
 #include <netinet/in.h>
 #include <span>
 #include <string>
@@ -30,6 +32,15 @@ struct TcpOptions {
   std::chrono::seconds keepalive_interval{2};
   int keepalive_probes = 3;
   std::chrono::milliseconds user_timeout{10'000};  // TCP_USER_TIMEOUT
+};
+
+// What the kernel knows of a TCP connection's packets (struct tcp_info).
+struct TcpHealth {
+  std::uint32_t retransmitted = 0;         // Segments, since it was opened.
+  std::uint32_t out_of_order = 0;          // Segments that came so: others before them were lost.
+  std::uint32_t unacknowledged = 0;        // Segments now.
+  std::chrono::milliseconds since_sent{};  // Since data was sent last.
+  bool recovering = false;                 // It knows of a loss that is not repaired yet.
 };
 
 class Io {
@@ -71,6 +82,10 @@ class Io {
   // Acknowledges what has arrived now instead of when the delayed-ACK timer says (TCP_QUICKACK);
   // ends the 40 ms that a peer without TCP_NODELAY would otherwise wait.
   virtual void quick_ack(Socket socket) noexcept = 0;
+
+  // Finds out how a TCP connection fares; takes long enough not to be done for each request.
+  // res: 0, or -errno where the kernel does not tell.
+  virtual void look_at(Completion& completion, Socket socket, TcpHealth& into) = 0;
 
   // Runs the handler (with res 0) once the current handlers have returned.
   virtual void defer(Completion& completion) = 0;

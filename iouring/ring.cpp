@@ -15,7 +15,8 @@ namespace iouring {
 namespace {
 
 // Newer than Debian 12's headers; the numbers are the kernel's ABI (include/uapi/linux/io_uring.h).
-constexpr unsigned socket_op_setsockopt = 3;  // SOCKET_URING_OP_SETSOCKOPT, 6.7
+constexpr unsigned socket_op_setsockopt = 3;      // SOCKET_URING_OP_SETSOCKOPT, 6.7
+constexpr std::uint8_t op_fixed_fd_install = 54;  // IORING_OP_FIXED_FD_INSTALL, 6.8
 constexpr std::size_t batch_max = 256;
 
 [[noreturn]] void fail(int error, const char* what) {
@@ -216,6 +217,28 @@ void Ring::quick_ack(Socket socket) noexcept {
   set_option(socket, IPPROTO_TCP, TCP_QUICKACK, &on, sizeof on);
 }
 
+// Of a direct descriptor the kernel tells only what the socket level knows (io_uring_cmd_sock), so
+// it gets a number for as long as it takes to ask.
+void Ring::look_at(Completion& completion, Socket socket, TcpHealth& into) {
+  if (!socket.direct) {
+    into = tcp_health(socket.index);
+    return defer(completion);
+  }
+  io_uring_sqe& sqe = next_sqe();
+  io_uring_prep_rw(op_fixed_fd_install, &sqe, socket.index, nullptr, 0, 0);
+  aim(sqe, socket);
+  start(completion, sqe);
+  completion.health_ = &into;
+}
+
+void Ring::look_now(Completion& completion, int installed) noexcept {
+  TcpHealth& into = *std::exchange(completion.health_, nullptr);
+  if (installed < 0) return finish(completion, {.res = installed});
+  const UniqueFd fd(iouring::adopt, installed);
+  into = tcp_health(fd.fd());
+  finish(completion, {.res = 0});
+}
+
 void Ring::close(Socket socket, bool reset) noexcept {
   static constexpr linger at_once{.l_onoff = 1, .l_linger = 0};
   if (reset) set_option(socket, SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once);
@@ -302,6 +325,7 @@ void Ring::finish_one(const Ready& ready) noexcept {
   Result result{.res = ready.res,
                 .bytes = {},
                 .more_waiting = (ready.flags & IORING_CQE_F_SOCK_NONEMPTY) != 0};
+  if (completion.health_ != nullptr) return look_now(completion, ready.res);
   if (!completion.pooled_) return finish(completion, result);
   if (!features_.buffer_ring) return receive_now(completion, ready.res);
   if (ready.res == -ENOBUFS) return starved_.push(completion);

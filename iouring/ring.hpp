@@ -54,6 +54,7 @@ class Ring final : public Loop {
   void shutdown(Socket socket) noexcept override;
   void close(Socket socket, bool reset) noexcept override;
   void quick_ack(Socket socket) noexcept override;
+  void look_at(Completion& completion, Socket socket, TcpHealth& into) override;
   void defer(Completion& completion) override;
   void arm(Timer& timer, Instant deadline) override { timers_.arm(timer, deadline); }
   void disarm(Timer& timer) noexcept override { timers_.disarm(timer); }
@@ -101,6 +102,7 @@ class Ring final : public Loop {
   unsigned take(std::span<Ready> ready) noexcept;
   void finish_one(const Ready& ready) noexcept;
   void receive_now(Completion& completion, int polled) noexcept;
+  void look_now(Completion& completion, int installed) noexcept;
   void restart_starved() noexcept;
 
   io_uring ring_{};

@@ -430,6 +430,49 @@ TEST_CASE("latency is told in seconds, for all and for one", "[control]") {
   CHECK(daemon.ask("GET", "/v1/discs/a").body["operations"]["read"]["requests"] == 1);
 }
 
+TEST_CASE("stalls are told with their causes, and who waits still", "[control]") {
+  Daemon daemon;
+  REQUIRE(daemon.put("a", plain, "?wait=10").status == 200);
+  REQUIRE(daemon.put("b", plain, "?wait=10").status == 200);
+  for (std::int64_t i = 0; i < 4; ++i) {
+    stats::Stall stall{.ended_ns = 1'000'000'000 * (i + 1),
+                       .offset = 8192,
+                       .whole_ns = 250'000'000,
+                       .away_ns = 200'000'000,
+                       .length = 4096,
+                       .operation = stats::Operation::write,
+                       .cause = stats::Cause::network};
+    stall.set_disc(i == 3 ? "b" : "a");
+    daemon.threads[static_cast<std::size_t>(i) % 2]->stalls().record(stall);
+  }
+  json body = daemon.ask("GET", "/v1/stalls").body;
+  REQUIRE(body["stalls"].size() == 4);
+  CHECK(body["recorded"] == 4);
+  CHECK(body["waiting"].empty());
+  CHECK(body["stalls"][0]["ended"] == 4.0);
+  CHECK(body["stalls"][0]["disc"] == "b");
+  CHECK(body["stalls"][0]["cause"] == "network");
+  CHECK(body["stalls"][0]["operation"] == "write");
+  CHECK(body["stalls"][0]["seconds"].get<double>() == Approx(0.25));
+  CHECK(body["stalls"][0]["head_s"].get<double>() == Approx(0.05));
+  CHECK_FALSE(body["stalls"][0].contains("errno"));
+
+  CHECK(daemon.ask("GET", "/v1/stalls?disc=a").body["stalls"].size() == 3);
+  body = daemon.ask("GET", "/v1/stalls?disc=a&limit=1").body;
+  REQUIRE(body["stalls"].size() == 1);
+  CHECK(body["stalls"][0]["ended"] == 3.0);
+  CHECK(daemon.ask("GET", "/v1/stalls?disc=none").status == 404);
+  CHECK(daemon.ask("GET", "/v1/stalls?limit=all").status == 400);
+
+  auto* const thread = daemon.threads[daemon.threads[0]->size() == 1 ? 0 : 1];
+  const auto ago = std::chrono::steady_clock::now() - 2s;
+  thread->stats("a")->waiting_since_ns = std::chrono::nanoseconds(ago.time_since_epoch()).count();
+  body = daemon.ask("GET", "/v1/stalls").body;
+  REQUIRE(body["waiting"].size() == 1);
+  CHECK(body["waiting"][0]["disc"] == "a");
+  CHECK(body["waiting"][0]["seconds"].get<double>() >= 2);
+}
+
 TEST_CASE("every type of problem is documented", "[control]") {
   std::ifstream file(std::filesystem::path(HEAD_SOURCE_DIR) / "head/control/API.md");
   std::ostringstream text;

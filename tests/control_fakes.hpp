@@ -145,6 +145,9 @@ class FakeThread final : public control::DataThread {
     done();
   }
 
+  const stats::StallLog& stalls() const noexcept override { return stalls_; }
+  stats::StallLog& stalls() noexcept { return stalls_; }
+
   std::size_t size() const {
     const std::lock_guard lock(lock_);
     return discs_.size();
@@ -180,6 +183,7 @@ class FakeThread final : public control::DataThread {
   mutable std::mutex lock_;
   std::map<std::string, std::shared_ptr<stats::DiscStats>> discs_;
   std::vector<std::function<void()>> held_;
+  stats::StallLog stalls_;
   std::string problem_;
   bool hold_ = false;
   std::atomic<bool> connect_{true};

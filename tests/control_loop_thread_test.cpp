@@ -53,6 +53,7 @@ class SlowToWake final : public iouring::Loop {
   void shutdown(iouring::Socket) noexcept override {}
   void close(iouring::Socket, bool) noexcept override {}
   void quick_ack(iouring::Socket) noexcept override {}
+  void look_at(iouring::Completion&, iouring::Socket, iouring::TcpHealth&) override {}
   void defer(iouring::Completion&) override {}
   void arm(iouring::Timer&, iouring::Instant) override {}
   void disarm(iouring::Timer&) noexcept override {}

@@ -69,7 +69,8 @@ struct World final : disc::Disc::Owner, disc::Patience::Owner {
   sim::TailState tail;
   sim::SimIo io;
   nbd::ConnectionOptions connection;
-  disc::Patience patience{io, *this};
+  stats::HoldUps hold_ups;
+  disc::Patience patience{io, *this, hold_ups};
   std::unique_ptr<disc::Disc> disc;
   sim::Bytes model;
   bool closed = false;

@@ -101,7 +101,9 @@ class Serving final : Export::Owner {
     data = volume.data;
     stats::DiscStats stats;
     exports::PayloadPool pool(*ring, 0);
-    Export served(*ring, "disk", volume, stats, std::chrono::seconds(1), pool,
+    stats::StallLog log;
+    stats::Stalls stalls(std::chrono::seconds(1), log);
+    Export served(*ring, "disk", volume, stats, stalls, pool,
                   exports::open_listener(folder / "run", "disk", {}), *this);
     ready.set_value({});
     while (!stopping()) ring->run_once();

@@ -38,11 +38,11 @@ class World final : Export::Owner, disc::Disc::Owner, disc::Patience::Owner {
     disc::Disc::Owner& disc_owner = *this;
     disc::Patience::Owner& patience_owner = *this;
     Export::Owner& export_owner = *this;
-    patience.emplace(io, patience_owner);
+    patience.emplace(io, patience_owner, stalls.hold_ups());
     disc.emplace(io, disc_owner, *patience,
                  disc::DiscOptions{.name = "d", .interface = {}, .export_name = "x"}, connection,
                  stats);
-    served.emplace(io, "d", *disc, *stats, 20ms, pool, iouring::UniqueFd(), export_owner);
+    served.emplace(io, "d", *disc, *stats, stalls, pool, iouring::UniqueFd(), export_owner);
     disc->open();
     run_until([&] { return disc->info() != nullptr; });
   }
@@ -95,6 +95,8 @@ class World final : Export::Owner, disc::Disc::Owner, disc::Patience::Owner {
   nbd::ConnectionOptions connection;
   PayloadPool pool{io, 0};
   const std::shared_ptr<stats::DiscStats> stats = std::make_shared<stats::DiscStats>();
+  stats::StallLog log;
+  stats::Stalls stalls{20ms, log};
   std::optional<disc::Patience> patience;
   std::optional<disc::Disc> disc;
   std::optional<Export> served;

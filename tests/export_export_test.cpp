@@ -22,7 +22,7 @@ class World final : Export::Owner {
   explicit World(std::uint64_t seed = 1, sim::Faults faults = {.partial = 0.3, .stall = 0.2})
       : io(seed, faults, [] { return nullptr; }) {
     Export::Owner& self = *this;
-    served.emplace(io, "disk", volume, stats, 20ms, pool, iouring::UniqueFd(), self);
+    served.emplace(io, "disk", volume, stats, stalls, pool, iouring::UniqueFd(), self);
   }
   ~World() {
     if (closed == 0 && !closing) served->close();
@@ -70,6 +70,8 @@ class World final : Export::Owner {
   sim::SimIo io;
   tests::MemoryVolume volume{1 << 20};
   stats::DiscStats stats;
+  stats::StallLog log;
+  stats::Stalls stalls{20ms, log};
   PayloadPool pool{io, 0};
   std::optional<Export> served;
   bool closing = false;

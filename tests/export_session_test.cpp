@@ -320,7 +320,7 @@ struct World {
                                                 .name = "disk",
                                                 .volume = volume,
                                                 .stats = stats,
-                                                .stall_threshold = std::chrono::milliseconds(20),
+                                                .stalls = stalls,
                                                 .memory = memory},
                                         ending, socket);
   }
@@ -363,6 +363,8 @@ struct World {
   Seen seen;
   sim::SimIo io;
   stats::DiscStats stats;
+  stats::StallLog log;
+  stats::Stalls stalls{std::chrono::milliseconds(20), log};
   PayloadPool pool{io, 0};
   PayloadPool::Account memory{pool};
   Ending ending;

@@ -9,6 +9,7 @@
 #include <memory>
 #include <random>
 #include <sys/socket.h>
+#include <thread>
 #include <vector>
 
 namespace {
@@ -257,4 +258,50 @@ TEST_CASE("a receive that is cancelled says how much has come", "[iouring]") {
   CHECK(receive() == 3);
   CHECK(receive() == -ECANCELED);
   ring.close(end.socket, false);
+}
+
+TEST_CASE("how a TCP connection fares can be asked of any socket", "[iouring]") {
+  iouring::Features allowed;
+  allowed.direct_sockets = GENERATE(true, false);
+  Ring ring({.entries = 64, .allowed = allowed});
+
+  // A listener that takes nobody in: what is sent to it waits, acknowledged.
+  const UniqueFd listener(iouring::adopt, ::socket(AF_INET6, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  sockaddr_in6 address{};
+  address.sin6_family = AF_INET6;
+  address.sin6_addr = in6addr_loopback;
+  socklen_t size = sizeof address;
+  auto* const any = reinterpret_cast<sockaddr*>(&address);
+  REQUIRE(::bind(listener.fd(), any, size) == 0);
+  REQUIRE(::listen(listener.fd(), 1) == 0);
+  REQUIRE(::getsockname(listener.fd(), any, &size) == 0);
+
+  struct Asking {
+    void on_done(iouring::Result result) noexcept { res = result.res; }
+    int res = -1;
+    iouring::Op<&Asking::on_done> op{*this};
+  } asking;
+  const auto wait = [&] {
+    while (asking.op.pending()) {
+      ring.wake();  // What is deferred ends nobody's wait.
+      ring.run_once();
+    }
+    return asking.res;
+  };
+  const Socket socket = ring.open_tcp({}, {});
+  CHECK(socket.direct == ring.features().direct_sockets);
+  ring.connect(asking.op, socket, address);
+  REQUIRE(wait() == 0);
+  ring.send(asking.op, socket, std::as_bytes(std::span("x", 1)));
+  REQUIRE(wait() == 1);
+  std::this_thread::sleep_for(std::chrono::milliseconds(50));
+
+  iouring::TcpHealth health{.retransmitted = 99, .unacknowledged = 99, .recovering = true};
+  ring.look_at(asking.op, socket, health);
+  REQUIRE(wait() == 0);
+  CHECK(health.retransmitted == 0);
+  CHECK(health.unacknowledged == 0);
+  CHECK_FALSE(health.recovering);
+  CHECK(health.since_sent >= std::chrono::milliseconds(40));
+  ring.close(socket, true);
 }

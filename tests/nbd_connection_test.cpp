@@ -83,6 +83,7 @@ struct Talk final : nbd::Connection::Owner {
     problem = why;
     while (nbd::Request* request = unanswered.pop()) back.push_back(request);
   }
+  void on_packets_lost() noexcept override { ++losses; }
 
   sim::SimIo io;
   nbd::ConnectionOptions options;
@@ -91,6 +92,7 @@ struct Talk final : nbd::Connection::Owner {
   std::vector<std::pair<nbd::Request*, int>> answers;
   std::vector<nbd::Request*> back;
   std::string problem;
+  int losses = 0;
 };
 
 nbd::wire::SimpleReply simple(std::uint32_t error, std::uint64_t cookie = sim::cookie_of(0)) {
@@ -147,6 +149,32 @@ TEST_CASE("replies that follow the protocol are answers", "[nbd][sim]") {
   REQUIRE(talk.answers.size() == 1);
   CHECK(talk.answers[0].second == 0);
   CHECK(std::string(reinterpret_cast<const char*>(read.bytes.data()), 8) == "datadata");
+}
+
+TEST_CASE("who waits for answers can learn that packets were lost", "[nbd][sim]") {
+  Asked read(Command::read, 4096, 8);
+  Talk talk(Bytes{});
+  talk.ask({&read});
+  REQUIRE(talk.connection.ready());
+  const auto look = [&] {
+    talk.connection.look_for_loss();
+    talk.connection.look_for_loss();  // It is looking already.
+    talk.go_on();
+    return talk.losses;
+  };
+  talk.io.health.retransmitted = 1;
+  CHECK(look() == 0);  // The first look: who knows when.
+  CHECK(look() == 0);
+  talk.io.health.retransmitted = 2;
+  CHECK(look() == 1);
+
+  talk.connection.look_for_loss();
+  talk.connection.fail("in the middle of a look");
+  talk.go_on();
+  CHECK(talk.closed());
+  talk.connection.look_for_loss();  // There is nothing to look at.
+  talk.go_on();
+  CHECK(talk.losses == 1);
 }
 
 TEST_CASE("a hole reads as zeroes", "[nbd][sim]") {

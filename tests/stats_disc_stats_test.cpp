@@ -41,12 +41,12 @@ TEST_CASE("stalls are counted with the time they cost, by cause", "[stats]") {
   DiscStats stats;
   stats.record_stall(Cause::neighbour, 1s);
   stats.record_stall(Cause::neighbour, 2s);
-  stats.record_stall(Cause::other, 30ms);
+  stats.record_stall(Cause::tail, 30ms);
 
   const DiscSnapshot now = stats.snapshot(false);
   CHECK(now.stalls[static_cast<std::size_t>(Cause::neighbour)].count == 2);
   CHECK(now.stalls[static_cast<std::size_t>(Cause::neighbour)].time_ns == 3'000'000'000);
-  CHECK(now.stalls[static_cast<std::size_t>(Cause::other)].count == 1);
+  CHECK(now.stalls[static_cast<std::size_t>(Cause::tail)].count == 1);
   CHECK(now.stalls[static_cast<std::size_t>(Cause::reconnect)].count == 0);
 }
 

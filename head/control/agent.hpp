@@ -82,6 +82,8 @@ class Agent {
   LatencyStatus latency() const;  // Of all discs together.
   // By name of the disc, in no order; they may be read at any time.
   std::vector<std::pair<std::string, std::shared_ptr<const stats::DiscStats>>> all_stats() const;
+  // Of one disc, or of all where `name` is empty; at most so many stalls, and so many that wait.
+  StallStatus stalls(std::string_view name, std::size_t most) const;
   neigh::Snapshot neighbours(bool with_entries) const;
 
   Bell& bell() noexcept { return bell_; }

@@ -160,6 +160,33 @@ LatencyStatus Agent::latency() const {
   return latency;
 }
 
+StallStatus Agent::stalls(std::string_view name, std::size_t most) const {
+  StallStatus status;
+  for (const auto& thread : threads_) {
+    status.recorded += thread->stalls().recorded();
+    for (const stats::Stall& stall : thread->stalls().read())
+      if (name.empty() || stall.disc() == name) status.stalls.push_back(stall);
+  }
+  {
+    const std::lock_guard lock(lock_);
+    for (const auto& [disc, known] : discs_) {
+      const auto since = known.stats->waiting_since_ns.load(std::memory_order_relaxed);
+      if (since == 0 || (!name.empty() && disc != name)) continue;
+      status.waiting.push_back({.disc = disc,
+                                .state = state_of(known),
+                                .in_flight = known.stats->in_flight.load(std::memory_order_relaxed),
+                                .since_ns = since});
+    }
+  }
+  std::stable_sort(status.stalls.begin(), status.stalls.end(),
+                   [](const auto& a, const auto& b) { return a.ended_ns > b.ended_ns; });
+  std::sort(status.waiting.begin(), status.waiting.end(),
+            [](const auto& a, const auto& b) { return a.since_ns < b.since_ns; });
+  if (status.stalls.size() > most) status.stalls.resize(most);
+  if (status.waiting.size() > most) status.waiting.resize(most);
+  return status;
+}
+
 neigh::Snapshot Agent::neighbours(bool with_entries) const {
   return neighbours_->snapshot(with_entries);
 }

@@ -83,8 +83,8 @@ HttpResponse no_route(const std::string& path) {
 }
 
 bool is_known(const std::string& path) {
-  for (const char* whole :
-       {"/v1/status", "/v1/discs", "/v1/neighbours", "/v1/latency", "/v1/import", "/metrics"})
+  for (const char* whole : {"/v1/status", "/v1/discs", "/v1/neighbours", "/v1/latency",
+                            "/v1/stalls", "/v1/import", "/metrics"})
     if (path == whole) return true;
   return rest(path, discs_path) || rest(path, imports_path) || rest(path, latency_path);
 }
@@ -156,6 +156,7 @@ HttpResponse Api::get(const HttpRequest& request) {
   const std::string& path = request.path;
   if (path == "/v1/status") return status();
   if (path == "/v1/neighbours") return neighbours(request);
+  if (path == "/v1/stalls") return stalls(request);
   if (path == "/metrics") return metrics(request);
   if (path == "/v1/latency") return latency("");
   if (path == "/v1/discs") {
@@ -263,6 +264,15 @@ HttpResponse Api::latency(const std::string& name) const {
   json object = to_json(*latency);
   object["name"] = name;
   return answer(200, object);
+}
+
+HttpResponse Api::stalls(const HttpRequest& request) const {
+  const std::string* disc = query(request, "disc");
+  const std::string* limit = query(request, "limit");
+  const auto most = limit != nullptr ? number<std::size_t>(*limit) : 100;
+  if (!most) return problem(Problem::bad_request, "limit is how many stalls at most: a number");
+  if (disc != nullptr && !agent_.disc(*disc)) return no_disc(*disc);
+  return answer(200, to_json(agent_.stalls(disc != nullptr ? *disc : "", *most)));
 }
 
 HttpResponse Api::neighbours(const HttpRequest& request) const {

@@ -48,6 +48,7 @@ class Api final : public HttpHandler {
   HttpResponse one_import(const HttpRequest& request, const std::string& id);
   HttpResponse status() const;
   HttpResponse latency(const std::string& name) const;
+  HttpResponse stalls(const HttpRequest& request) const;
   HttpResponse neighbours(const HttpRequest& request) const;
   HttpResponse metrics(const HttpRequest& request) const;
 

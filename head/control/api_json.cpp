@@ -132,6 +132,35 @@ json to_json(const LatencyStatus& latency) {
   return object;
 }
 
+json to_json(const StallStatus& status) {
+  const auto signed_seconds = [](std::int64_t ns) { return static_cast<double>(ns) / 1e9; };
+  json stalls = json::array();
+  for (const stats::Stall& stall : status.stalls) {
+    json one = {{"disc", stall.disc()},
+                {"ended", signed_seconds(stall.ended_ns)},
+                {"operation", to_string(stall.operation)},
+                {"offset", stall.offset},
+                {"length", stall.length},
+                {"cause", to_string(stall.cause)},
+                {"seconds", signed_seconds(stall.whole_ns)},
+                {"head_s", signed_seconds(stall.whole_ns - stall.away_ns)},
+                {"away_s", signed_seconds(stall.away_ns)},
+                {"held_up_s", signed_seconds(stall.held_up_ns)},
+                {"receiving_s", signed_seconds(stall.receiving_ns)}};
+    if (stall.error != 0) one["errno"] = stall.error;
+    stalls.push_back(std::move(one));
+  }
+  json waiting = json::array();
+  for (const Waiting& disc : status.waiting)
+    waiting.push_back({{"disc", disc.disc},
+                       {"state", to_string(disc.state)},
+                       {"in_flight", disc.in_flight},
+                       {"seconds", seconds_since(disc.since_ns)}});
+  return {{"stalls", std::move(stalls)},
+          {"recorded", status.recorded},
+          {"waiting", std::move(waiting)}};
+}
+
 std::string to_body(const json& object) {
   return object.dump(-1, ' ', false, json::error_handler_t::replace) + "\n";
 }

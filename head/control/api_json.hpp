@@ -15,6 +15,7 @@ nlohmann::json to_json(const DiscStatus& disc, const std::filesystem::path& run_
 nlohmann::json to_json(const ImportStatus& import);
 nlohmann::json to_json(const AgentStatus& status);
 nlohmann::json to_json(const LatencyStatus& latency);
+nlohmann::json to_json(const StallStatus& stalls);
 nlohmann::json to_json(const neigh::Snapshot& snapshot, bool with_entries);
 
 // As text, with a line feed. Never throws for what is in it: bytes that are not UTF-8 are replaced.

@@ -5,6 +5,7 @@
 
 #include "head/catalogue/disc_spec.hpp"
 #include "head/stats/disc_stats.hpp"
+#include "head/stats/stall_log.hpp"
 
 #include <functional>
 #include <memory>
@@ -27,6 +28,9 @@ class DataThread {
 
   // Ends the sessions with guests, drains the disc and forgets it.
   virtual void detach(const std::string& name, std::function<void()> done) = 0;
+
+  // Its slow requests; may be read at any time while the thread is there.
+  virtual const stats::StallLog& stalls() const noexcept = 0;
 };
 
 }  // namespace head::control

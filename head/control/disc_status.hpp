@@ -3,6 +3,7 @@
 
 #include "head/catalogue/disc_spec.hpp"
 #include "head/stats/disc_stats.hpp"
+#include "head/stats/stall_log.hpp"
 
 #include <array>
 #include <cstddef>
@@ -11,6 +12,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 namespace head::control {
 
@@ -60,6 +62,20 @@ struct AgentStatus {
   std::array<stats::StallSnapshot, stats::causes> stalls{};
   std::uint64_t reconnects = 0;
   std::size_t guests = 0;
+};
+
+// A disc whose guests have waited for longer than the stall threshold, and wait still.
+struct Waiting {
+  std::string disc;
+  State state = State::ready;
+  std::uint32_t in_flight = 0;
+  std::int64_t since_ns = 0;  // steady_clock
+};
+
+struct StallStatus {
+  std::vector<stats::Stall> stalls;  // The newest first.
+  std::uint64_t recorded = 0;        // Of all discs, since the start; the last ones are kept.
+  std::vector<Waiting> waiting;      // The longest first.
 };
 
 struct LatencyStatus {

@@ -36,6 +36,7 @@ class Served final : disc::Disc::Owner, exports::Export::Owner {
     iouring::Io& io;
     disc::Patience& patience;
     exports::PayloadPool& pool;
+    stats::Stalls& stalls;
     const LoopThreadOptions& options;
   };
 
@@ -51,7 +52,7 @@ class Served final : disc::Disc::Owner, exports::Export::Owner {
                .read_only = spec.read_only,
                .connections = spec.connections},
               context.options.connection, stats),
-        export_(context.io, spec.name, disc_, *stats, context.options.stall_threshold, context.pool,
+        export_(context.io, spec.name, disc_, *stats, context.stalls, context.pool,
                 std::move(listener), *this) {
     disc_.open();
   }
@@ -93,7 +94,8 @@ class Served final : disc::Disc::Owner, exports::Export::Owner {
 
 class LoopThread::Work final : disc::Patience::Owner {
  public:
-  explicit Work(LoopThreadOptions options) : options_(std::move(options)) {
+  explicit Work(LoopThreadOptions options)
+      : options_(std::move(options)), stalls_(options_.stall_threshold, stall_log_) {
     std::promise<void> started;
     auto outcome = started.get_future();
     thread_ = std::thread([this, &started] { run(started); });
@@ -113,6 +115,7 @@ class LoopThread::Work final : disc::Patience::Owner {
   }
 
   const LoopThreadOptions& options() const noexcept { return options_; }
+  const stats::StallLog& stalls() const noexcept { return stall_log_; }
 
   // Runs `command` on the thread, which may end with it: its loop is woken before it can know.
   void post(std::function<void()> command) {
@@ -123,9 +126,13 @@ class LoopThread::Work final : disc::Patience::Owner {
 
   void attach(const catalogue::DiscSpec& spec, std::shared_ptr<stats::DiscStats> stats,
               iouring::UniqueFd listener) {
-    served_[spec.name] = std::make_unique<Served>(
-        Served::Context{.io = *loop_, .patience = *patience_, .pool = *pool_, .options = options_},
-        spec, std::move(stats), std::move(listener), [this, name = spec.name] { forget(name); });
+    served_[spec.name] = std::make_unique<Served>(Served::Context{.io = *loop_,
+                                                                  .patience = *patience_,
+                                                                  .pool = *pool_,
+                                                                  .stalls = stalls_,
+                                                                  .options = options_},
+                                                  spec, std::move(stats), std::move(listener),
+                                                  [this, name = spec.name] { forget(name); });
   }
 
   void detach(const std::string& name, std::function<void()> done) {
@@ -139,7 +146,7 @@ class LoopThread::Work final : disc::Patience::Owner {
     try {
       loop_ = options_.make_loop();
       pool_ = std::make_unique<exports::PayloadPool>(*loop_, options_.payload_memory);
-      patience_.emplace(*loop_, static_cast<disc::Patience::Owner&>(*this));
+      patience_.emplace(*loop_, static_cast<disc::Patience::Owner&>(*this), stalls_.hold_ups());
     } catch (...) {
       loop_.reset();
       return started.set_exception(std::current_exception());
@@ -185,6 +192,8 @@ class LoopThread::Work final : disc::Patience::Owner {
   }
 
   const LoopThreadOptions options_;
+  stats::StallLog stall_log_;
+  stats::Stalls stalls_;
   std::unique_ptr<iouring::Loop> loop_;
   std::unique_ptr<exports::PayloadPool> pool_;
   std::optional<disc::Patience> patience_;
@@ -215,6 +224,10 @@ void LoopThread::attach(const catalogue::DiscSpec& spec, std::shared_ptr<stats::
     work_->attach(spec, stats, std::move(*listener));
     done("");
   });
+}
+
+const stats::StallLog& LoopThread::stalls() const noexcept {
+  return work_->stalls();
 }
 
 void LoopThread::detach(const std::string& name, std::function<void()> done) {

@@ -35,6 +35,7 @@ class LoopThread final : public DataThread {
   void attach(const catalogue::DiscSpec& spec, std::shared_ptr<stats::DiscStats> stats,
               std::function<void(std::string problem)> done) override;
   void detach(const std::string& name, std::function<void()> done) override;
+  const stats::StallLog& stalls() const noexcept override;
 
  private:
   class Work;

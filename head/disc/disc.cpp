@@ -13,6 +13,14 @@ namespace head::disc {
 using nbd::Command;
 namespace flag = nbd::transmission_flag;
 
+namespace {
+
+std::int64_t ns_of(iouring::Instant instant) noexcept {
+  return std::chrono::nanoseconds(instant.time_since_epoch()).count();
+}
+
+}  // namespace
+
 Disc::Link::Link(Disc& disc, std::uint64_t seed, const nbd::ConnectionOptions& options)
     : connection(disc.io_, *this, options), disc_(disc), backoff_(seed) {}
 
@@ -139,6 +147,19 @@ void Disc::on_closed(Link& link, const std::string& problem,
   if (std::exchange(link.opened_at_, std::nullopt)) link.lost_ = true;
   link.connect_after(link.backoff_.next());
   pump();
+}
+
+void Disc::look_for_loss() noexcept {
+  for (Link& link : links_)
+    if (link.connection.in_flight() != 0) link.connection.look_for_loss();
+}
+
+void Disc::on_packets_lost() noexcept {
+  stats_->packets_lost_at_ns.store(ns_of(io_.now()), std::memory_order_relaxed);
+}
+
+void Disc::tell_waiting(std::optional<iouring::Instant> since) noexcept {
+  stats_->waiting_since_ns.store(since ? ns_of(*since) : 0, std::memory_order_relaxed);
 }
 
 void Disc::close() noexcept {

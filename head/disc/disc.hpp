@@ -56,7 +56,11 @@ class Disc final : public nbd::Volume, Reshape::Owner {
   std::uint32_t outstanding() const noexcept { return outstanding_; }
   // When a request was answered last, or the first of those outstanding came.
   iouring::Instant last_progress() const noexcept { return last_progress_; }
+  // Whoever watches it: since when nothing has been answered, or that answers come.
+  void tell_waiting(std::optional<iouring::Instant> since) noexcept;
   void no_longer_watched() noexcept { watched_ = false; }
+  // Answers are late: notes in its statistics, soon, whether packets were lost.
+  void look_for_loss() noexcept;
 
   void open();
   void submit(nbd::Request& request) noexcept override;
@@ -84,6 +88,7 @@ class Disc final : public nbd::Volume, Reshape::Owner {
     void on_closed(const std::string& problem, nbd::RequestQueue unanswered) noexcept override {
       disc_.on_closed(*this, problem, unanswered);
     }
+    void on_packets_lost() noexcept override { disc_.on_packets_lost(); }
 
     friend class Disc;
     Disc& disc_;
@@ -96,6 +101,7 @@ class Disc final : public nbd::Volume, Reshape::Owner {
   void on_open(Link& link) noexcept;
   void on_answer(nbd::Request& request, int error) noexcept;
   void on_closed(Link& link, const std::string& problem, nbd::RequestQueue unanswered) noexcept;
+  void on_packets_lost() noexcept;
   void on_drained(iouring::Result result) noexcept;
 
   void learn(const nbd::ExportInfo& info);

@@ -8,14 +8,21 @@ namespace head::disc {
 
 void Patience::watch(Disc& disc) {
   watched_.push_back({.disc = &disc, .next_look = {}, .interval = limit});
-  if (!tick_.armed()) io_.arm(tick_, io_.now() + limit);
+  if (!tick_.armed()) tick_again();
 }
 
 void Patience::forget(Disc& disc) noexcept {
   std::erase_if(watched_, [&](const Watched& watched) { return watched.disc == &disc; });
 }
 
+void Patience::tick_again() noexcept {
+  const auto deadline = io_.now() + limit;
+  io_.arm(tick_, deadline);
+  hold_ups_.expect(deadline);
+}
+
 void Patience::on_tick() noexcept {
+  hold_ups_.called(io_.now());
   for (std::size_t i = 0; i < watched_.size();) {
     if (visit(watched_[i])) {
       ++i;
@@ -25,23 +32,29 @@ void Patience::on_tick() noexcept {
     watched_[i] = watched_.back();
     watched_.pop_back();
   }
-  if (!watched_.empty()) io_.arm(tick_, io_.now() + limit);
+  if (!watched_.empty()) tick_again();
 }
 
 // False when the disc has nothing outstanding any more.
 bool Patience::visit(Watched& watched) noexcept {
-  const Disc& disc = *watched.disc;
-  if (disc.outstanding() == 0) return false;
+  Disc& disc = *watched.disc;
+  if (disc.outstanding() == 0) {
+    disc.tell_waiting({});
+    return false;
+  }
   const auto now = io_.now();
   if (now - disc.last_progress() < limit) {
     watched.interval = limit;
     watched.next_look = {};
+    disc.tell_waiting({});
     return true;
   }
   if (now < watched.next_look) return true;
   watched.next_look = now + watched.interval;
   watched.interval = std::min<iouring::Duration>(watched.interval * 2, interval_max);
-  owner_.on_waiting(*watched.disc);
+  disc.tell_waiting(disc.last_progress());
+  disc.look_for_loss();
+  owner_.on_waiting(disc);
   return true;
 }
 

@@ -1,8 +1,10 @@
 // Notices discs whose requests wait: nothing was answered for a while although something was asked.
 // Whoever is told can look for the cause while it lasts. Costs a disc that gets its answers nothing
-// but one visit every few milliseconds while it has requests outstanding.
+// but one visit every few milliseconds while it has requests outstanding. The same ticks tell when
+// the thread itself is held up.
 #pragma once
 
+#include "head/stats/hold_ups.hpp"
 #include "iouring/io.hpp"
 
 #include <chrono>
@@ -26,7 +28,8 @@ class Patience {
     ~Owner() = default;
   };
 
-  Patience(iouring::Io& io, Owner& owner) noexcept : io_(io), owner_(owner) {}
+  Patience(iouring::Io& io, Owner& owner, stats::HoldUps& hold_ups) noexcept
+      : io_(io), owner_(owner), hold_ups_(hold_ups) {}
   ~Patience() { io_.disarm(tick_); }
 
   // The disc has something outstanding from now on.
@@ -42,10 +45,12 @@ class Patience {
   };
 
   void on_tick() noexcept;
+  void tick_again() noexcept;
   bool visit(Watched& watched) noexcept;
 
   iouring::Io& io_;
   Owner& owner_;
+  stats::HoldUps& hold_ups_;
   std::vector<Watched> watched_;
   iouring::Alarm<&Patience::on_tick> tick_{*this};
 };

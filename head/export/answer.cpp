@@ -78,13 +78,22 @@ std::size_t encode_extents(const nbd::Request& request) {
 
 }  // namespace
 
+void Session::account(const Slot& slot, stats::Operation operation, int error) noexcept {
+  const stats::Journey journey{.whole = service_.io.now() - slot.arrived, .away = slot.away};
+  service_.stats.record(operation, slot.length, error, journey);
+  service_.stalls.look_at(service_.stats, {.disc = service_.name,
+                                           .operation = operation,
+                                           .offset = slot.offset,
+                                           .length = slot.length,
+                                           .error = error,
+                                           .arrived = slot.arrived,
+                                           .journey = journey,
+                                           .receiving = slot.receiving});
+}
+
 void Session::answer(Slot& slot, int error, const char* message) noexcept {
   if (error == 0 && slot.command == Command::block_status && slot.extents_filled == 0) error = EIO;
-  const auto latency = service_.io.now() - slot.arrived;
-  if (const auto operation = operation_of(slot.command))
-    service_.stats.record(*operation, slot.length, error, {latency, slot.away});
-  if (latency > service_.stall_threshold)
-    service_.stats.record_stall(service_.stats.cause_since(slot.arrived), latency);
+  if (const auto operation = operation_of(slot.command)) account(slot, *operation, error);
 
   const bool reads = slot.command == Command::read;
   if (error != 0 && terms_.structured_replies) {

@@ -28,12 +28,11 @@ const char* advice_on(int error) noexcept {
 }  // namespace
 
 Export::Export(iouring::Io& io, std::string name, nbd::Volume& volume, stats::DiscStats& stats,
-               iouring::Duration stall_threshold, PayloadPool& pool, iouring::UniqueFd listener,
-               Owner& owner)
+               stats::Stalls& stalls, PayloadPool& pool, iouring::UniqueFd listener, Owner& owner)
     : io_(io),
       name_(std::move(name)),
       stats_(stats),
-      stall_threshold_(stall_threshold),
+      stalls_(stalls),
       volume_(volume),
       memory_(pool),
       owner_(owner),
@@ -99,7 +98,7 @@ void Export::take_in(iouring::UniqueFd guest) {
                         .name = name_,
                         .volume = volume_,
                         .stats = stats_,
-                        .stall_threshold = stall_threshold_,
+                        .stalls = stalls_,
                         .memory = memory_};
   Session::Owner& owner = *this;
   sessions_.push_back(std::make_unique<Session>(service, owner, io_.adopt(std::move(guest))));

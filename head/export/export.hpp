@@ -10,7 +10,7 @@
 #include "head/export/payload_pool.hpp"
 #include "head/export/session.hpp"
 #include "head/nbd/volume.hpp"
-#include "head/stats/disc_stats.hpp"
+#include "head/stats/stalls.hpp"
 #include "iouring/io.hpp"
 #include "iouring/unique_fd.hpp"
 
@@ -38,8 +38,7 @@ class Export final : nbd::Volume::Watcher, Session::Owner {
   // Starts to accept at once. Everything referred to must outlive the export; it is the volume's
   // watcher as long as it lives.
   Export(iouring::Io& io, std::string name, nbd::Volume& volume, stats::DiscStats& stats,
-         iouring::Duration stall_threshold, PayloadPool& pool, iouring::UniqueFd listener,
-         Owner& owner);
+         stats::Stalls& stalls, PayloadPool& pool, iouring::UniqueFd listener, Owner& owner);
   Export(const Export&) = delete;
   Export& operator=(const Export&) = delete;
   ~Export();  // Closed.
@@ -67,7 +66,7 @@ class Export final : nbd::Volume::Watcher, Session::Owner {
   iouring::Io& io_;
   const std::string name_;
   stats::DiscStats& stats_;
-  const iouring::Duration stall_threshold_;
+  stats::Stalls& stalls_;
   nbd::Volume& volume_;
   PayloadPool::Account memory_;
   Owner& owner_;

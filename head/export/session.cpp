@@ -130,6 +130,7 @@ void Session::on_payload() noexcept {
   if (state_ == State::handshake) return negotiate(greeting_->body);
 
   Slot& slot = *std::exchange(receiving_, nullptr);
+  slot.receiving = service_.io.now() - admitted_;
   reader_.expect_header(sizeof(nbd::wire::Request));
   verdict_.error != 0 ? answer(slot, verdict_.error, verdict_.message) : submit(slot);
   stalled_ = must_stall();
@@ -146,7 +147,7 @@ void Session::on_request(std::span<const std::byte> bytes) noexcept {
   if (request->type == static_cast<std::uint16_t>(Command::disconnect)) return leave();
 
   header_ = *request;
-  arrived_ = service_.io.now();
+  arrived_ = reader_.came_at();
   verdict_ = validate(header_, terms_, service_.volume.info()->size);
   const std::uint32_t payload = payload_of(header_, verdict_);
   PayloadPool::Lease lease;
@@ -193,6 +194,7 @@ void Session::admit(const PayloadPool::Lease& lease) noexcept {
 
   if (slot.command == Command::write) {
     receiving_ = &slot;
+    admitted_ = service_.io.now();
     watch_guest();
     if (verdict_.error != 0) return reader_.expect_nothing(header_.length);
     return reader_.expect_payload(lease.parts, 0, header_.length);

@@ -18,7 +18,7 @@
 #include "head/nbd/reader.hpp"
 #include "head/nbd/volume.hpp"
 #include "head/nbd/writer.hpp"
-#include "head/stats/disc_stats.hpp"
+#include "head/stats/stalls.hpp"
 #include "iouring/io.hpp"
 
 #include <cstddef>
@@ -35,7 +35,7 @@ struct Service {
   std::string_view name;
   nbd::Volume& volume;
   stats::DiscStats& stats;
-  iouring::Duration stall_threshold;
+  stats::Stalls& stalls;
   PayloadPool::Account& memory;
 };
 
@@ -105,6 +105,7 @@ class Session final : nbd::Reader::Owner, nbd::Writer::Owner, PayloadPool::Lesse
   void submit(Slot& slot) noexcept;
   void on_answer(Slot& slot, int error) noexcept;
   void answer(Slot& slot, int error, const char* message) noexcept;
+  void account(const Slot& slot, stats::Operation operation, int error) noexcept;
   void release(Slot& slot) noexcept;
   bool must_stall() const noexcept;
 
@@ -133,11 +134,12 @@ class Session final : nbd::Reader::Owner, nbd::Writer::Owner, PayloadPool::Lesse
   nbd::RequestHeader header_;   // Of the request that is being admitted.
   iouring::Instant arrived_{};  // Its, before it waits for memory: what the guest waits counts.
   Verdict verdict_;
-  Slot* receiving_ = nullptr;  // Whose payload is arriving, or being dropped.
-  Slot* slots_ = nullptr;      // All of this session's.
-  unsigned in_flight_ = 0;     // Those.
-  unsigned at_volume_ = 0;     // Of those, submitted and not answered.
-  bool stalled_ = false;       // Paused because of in_flight_max.
+  iouring::Instant admitted_{};  // When its payload could begin to come.
+  Slot* receiving_ = nullptr;    // Whose payload is arriving, or being dropped.
+  Slot* slots_ = nullptr;        // All of this session's.
+  unsigned in_flight_ = 0;       // Those.
+  unsigned at_volume_ = 0;       // Of those, submitted and not answered.
+  bool stalled_ = false;         // Paused because of in_flight_max.
   // While it is the guest's turn: to go on with the handshake, with a payload, to take an answer.
   // Not armed anew for each: when it fires it is found out since when the guest is waited for.
   iouring::Alarm<&Session::on_out_of_patience> patience_{*this};

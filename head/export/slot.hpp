@@ -24,8 +24,9 @@ struct Session::Slot final : nbd::Request, nbd::Writer::Item {
   Session& session;
   PayloadPool::Lease lease;
   std::uint64_t cookie = 0;
-  bool at_volume = false;  // Submitted and neither answered nor withdrawn.
-  iovec text{};            // An error's message, as what is sent behind its header.
+  bool at_volume = false;         // Submitted and neither answered nor withdrawn.
+  iouring::Duration receiving{};  // Of a write: from its header to the end of its payload.
+  iovec text{};                   // An error's message, as what is sent behind its header.
   Slot* previous = nullptr;
   Slot* next = nullptr;
 };

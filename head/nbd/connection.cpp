@@ -29,6 +29,7 @@ void Connection::open(const sockaddr_in6& to, const std::string& interface,
   reset_ = false;
   saying_ = heard_all_ = false;
   refused_ = 0;
+  health_ = {};
   handshake_ = std::make_unique<ClientHandshake>(export_name);
   socket_ = io_.open_tcp(options_.tcp, interface);
   state_ = State::connecting;
@@ -150,6 +151,18 @@ void Connection::on_end(int error) noexcept {
                   : std::string("receiving: ") + std::strerror(error));
 }
 
+void Connection::look_for_loss() noexcept {
+  if (ready() && !look_.pending()) io_.look_at(look_, socket_, seen_);
+}
+
+void Connection::on_health(iouring::Result result) noexcept {
+  if (state_ == State::draining) return finish_draining();
+  if (result.res < 0) return;
+  const Health now{.at = io_.now(), .tcp = seen_};
+  const bool lost = packets_were_lost(std::exchange(health_, now), now);
+  if (lost) owner_.on_packets_lost();
+}
+
 void Connection::leave() noexcept {
   if (state_ == State::closed || state_ == State::leaving || state_ == State::draining) return;
   if (state_ != State::ready) return drain(false);
@@ -198,7 +211,7 @@ void Connection::drain(bool reset) noexcept {
 // from the loop, never from inside a call of its own or of the reader's.
 void Connection::finish_draining() noexcept {
   if (state_ != State::draining || over_.pending()) return;
-  if (reader_.pending() || writer_.pending() || connect_.pending()) return;
+  if (reader_.pending() || writer_.pending() || connect_.pending() || look_.pending()) return;
   io_.defer(over_);
 }
 

@@ -14,6 +14,7 @@
 #include "head/nbd/connection_options.hpp"
 #include "head/nbd/coverage.hpp"
 #include "head/nbd/handshake.hpp"
+#include "head/nbd/packet_loss.hpp"
 #include "head/nbd/reader.hpp"
 #include "head/nbd/slots.hpp"
 #include "head/nbd/volume.hpp"
@@ -47,6 +48,8 @@ class Connection final : Reader::Owner, Writer::Owner {
     // The connection is over and may be opened again. `problem` says why, for people; what was not
     // answered comes back, oldest first.
     virtual void on_closed(const std::string& problem, RequestQueue unanswered) noexcept = 0;
+    // look_for_loss() found that packets to or from the tail were lost.
+    virtual void on_packets_lost() noexcept = 0;
 
    protected:
     ~Owner() = default;
@@ -68,6 +71,8 @@ class Connection final : Reader::Owner, Writer::Owner {
   void open(const sockaddr_in6& to, const std::string& interface, const std::string& export_name);
   // Needs room(). The request keeps to info(), alignment and payload_maximum included.
   void submit(Request& request) noexcept;
+  // Looks whether the network is why answers are late. Nothing to do when it is looking already.
+  void look_for_loss() noexcept;
   // Says goodbye (NBD_CMD_DISC) and closes; what is unanswered comes back.
   void leave() noexcept;
   // Ends the connection at once, so that the tail sees a reset.
@@ -98,6 +103,7 @@ class Connection final : Reader::Owner, Writer::Owner {
   void on_connect(iouring::Result result) noexcept;
   void on_deadline() noexcept;
   void on_over(iouring::Result result) noexcept;
+  void on_health(iouring::Result result) noexcept;
 
   void follow(ClientHandshake::Step step) noexcept;
   void step_handshake() noexcept;
@@ -138,6 +144,9 @@ class Connection final : Reader::Owner, Writer::Owner {
   iouring::Op<&Connection::on_connect> connect_{*this};
   iouring::Op<&Connection::on_over> over_{*this};
   iouring::Alarm<&Connection::on_deadline> deadline_{*this};
+  Health health_;            // As of the look before,
+  iouring::TcpHealth seen_;  // and what this one sees.
+  iouring::Op<&Connection::on_health> look_{*this};
 
   // While shaking hands.
   std::unique_ptr<ClientHandshake> handshake_;

@@ -64,7 +64,7 @@ void Reader::on_recv(iouring::Result result) noexcept {
     stopped_ = true;
     return owner_.on_end(-result.res);
   }
-  last_progress_ = io_.now();
+  last_progress_ = came_at_ = io_.now();
   if (quick_ack_) io_.quick_ack(socket_);
   drained_ = !result.more_waiting;
 

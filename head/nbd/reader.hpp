@@ -66,6 +66,8 @@ class Reader {
 
   // When bytes last came, or it began again to take some.
   iouring::Instant last_progress() const noexcept { return last_progress_; }
+  // When the bytes that a handler is given came, were they kept meanwhile or not.
+  iouring::Instant came_at() const noexcept { return came_at_; }
   // Ends a pending receive where it is. If bytes of it have come, the others follow; if none have,
   // the stream is over (ECANCELED).
   void interrupt() noexcept {
@@ -105,6 +107,7 @@ class Reader {
   bool large_ = false;           // The last payload was large: take the next header alone.
   std::vector<std::byte> kept_;  // While paused.
   iouring::Instant last_progress_{};
+  iouring::Instant came_at_{};
 
   iouring::Op<&Reader::on_recv> recv_{*this};
   msghdr message_{};

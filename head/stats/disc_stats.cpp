@@ -8,7 +8,6 @@ namespace {
 
 constexpr std::array<std::string_view, operations> operation_names = {
     "read", "write", "flush", "trim", "write_zeroes", "cache", "block_status"};
-constexpr std::array<std::string_view, causes> cause_names = {"neighbour", "reconnect", "other"};
 constexpr std::array<std::string_view, 5> state_names = {"connecting", "ready", "reconnecting",
                                                          "held", "detaching"};
 constexpr std::size_t problem_max = 200;
@@ -26,10 +25,6 @@ void add(std::atomic<std::uint64_t>& to, std::uint64_t amount) noexcept {
 
 std::string_view to_string(Operation operation) noexcept {
   return operation_names[static_cast<std::size_t>(operation)];
-}
-
-std::string_view to_string(Cause cause) noexcept {
-  return cause_names[static_cast<std::size_t>(cause)];
 }
 
 std::string_view to_string(DiscState state) noexcept {
@@ -86,13 +81,6 @@ void DiscStats::record_stall(Cause cause, Duration latency) noexcept {
   add(of.time_ns, static_cast<std::uint64_t>(ns(latency)));
 }
 
-Cause DiscStats::cause_since(Instant arrived) const noexcept {
-  const std::int64_t since = ns(arrived.time_since_epoch());
-  if (neighbour_missing_at_ns.load(std::memory_order_relaxed) >= since) return Cause::neighbour;
-  if (state_since_ns.load(std::memory_order_relaxed) >= since) return Cause::reconnect;
-  return Cause::other;
-}
-
 void DiscStats::enter(DiscState next, Instant now) noexcept {
   state_since_ns.store(ns(now.time_since_epoch()), std::memory_order_relaxed);
   state.store(next, std::memory_order_release);
@@ -126,6 +114,7 @@ DiscSnapshot DiscStats::snapshot(bool with_latency) const {
   now.guests = guests.load(relaxed);
   now.reconnects = reconnects.load(relaxed);
   now.neighbour_missing_at_ns = neighbour_missing_at_ns.load(relaxed);
+  now.waiting_since_ns = waiting_since_ns.load(relaxed);
   now.last_problem = problem();
   add_to(now.by_operation, with_latency);
   add_to(now.stalls);

@@ -3,7 +3,9 @@
 // never asked for anything costs less than 512 bytes.
 #pragma once
 
+#include "head/stats/cause.hpp"
 #include "head/stats/histogram.hpp"
+#include "head/stats/operation.hpp"
 
 #include <array>
 #include <atomic>
@@ -15,19 +17,6 @@
 
 namespace head::stats {
 
-enum class Operation : std::uint8_t { read, write, flush, trim, write_zeroes, cache, block_status };
-inline constexpr std::size_t operations = 7;
-std::string_view to_string(Operation operation) noexcept;
-
-// Why a request took longer than the stall threshold.
-enum class Cause : std::uint8_t {
-  neighbour,  // The kernel did not know where to send: no good neighbour entry while it waited.
-  reconnect,  // There was no connection to the tail, and the neighbour entry was good.
-  other,
-};
-inline constexpr std::size_t causes = 3;
-std::string_view to_string(Cause cause) noexcept;
-
 enum class DiscState : std::uint8_t {
   connecting,  // For the first time: nothing is known of the disc yet.
   ready,
@@ -36,13 +25,6 @@ enum class DiscState : std::uint8_t {
   detaching,
 };
 std::string_view to_string(DiscState state) noexcept;
-
-// How long a request took, as the guest saw it, and how much of that it was away: on the wire and
-// with the tail. The rest it waited in the head.
-struct Journey {
-  Duration whole{};
-  Duration away{};
-};
 
 struct OperationSnapshot {
   std::uint64_t requests = 0;  // Answered, well or not.
@@ -72,6 +54,7 @@ struct DiscSnapshot {
   std::uint32_t guests = 0;
   std::uint64_t reconnects = 0;
   std::int64_t neighbour_missing_at_ns = 0;
+  std::int64_t waiting_since_ns = 0;  // steady_clock; 0 while answers come.
   std::string last_problem;
   std::array<OperationSnapshot, operations> by_operation;
   std::array<StallSnapshot, causes> stalls;
@@ -99,8 +82,6 @@ class DiscStats {
   // record it is lost.
   void record(Operation operation, std::uint32_t bytes, int error, Journey journey) noexcept;
   void record_stall(Cause cause, Duration latency) noexcept;
-  // Why a request that arrived then, and is answered now, had to wait: what was seen meanwhile.
-  Cause cause_since(Instant arrived) const noexcept;
   void enter(DiscState state, Instant now) noexcept;
   // One sentence, cut at 200 bytes. Rare: a connection was refused, lost, or disbelieved.
   void set_problem(std::string_view sentence) noexcept;
@@ -121,6 +102,14 @@ class DiscStats {
   // The data thread writes it: the last instant (steady_clock, nanoseconds) at which requests were
   // found to wait although nothing had been answered for a second; 0 for never.
   std::atomic<std::int64_t> silent_at_ns{0};
+
+  // The data thread writes it: the last instant (steady_clock, nanoseconds) at which packets were
+  // found to be lost on a connection whose answers were waited for; 0 for never.
+  std::atomic<std::int64_t> packets_lost_at_ns{0};
+
+  // The data thread writes it: since when (steady_clock, nanoseconds) nothing has been answered
+  // although something was asked; 0 when answers come, to within a few milliseconds.
+  std::atomic<std::int64_t> waiting_since_ns{0};
 
   // Any thread. `with_latency` false leaves the histograms out: 10,000 discs are listed often.
   DiscSnapshot snapshot(bool with_latency = true) const;

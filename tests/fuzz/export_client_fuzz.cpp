@@ -49,6 +49,8 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   if ((data[0] & 1) != 0) volume.described.flags |= nbd::transmission_flag::read_only;
   volume.known = (data[0] & 2) == 0;
   stats::DiscStats stats;
+  stats::StallLog log;
+  stats::Stalls stalls(std::chrono::milliseconds(20), log);
   Ending ending;
   {
     exports::PayloadPool::Account memory(pool);
@@ -56,7 +58,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
                                               .name = "disk",
                                               .volume = volume,
                                               .stats = stats,
-                                              .stall_threshold = std::chrono::milliseconds(20),
+                                              .stalls = stalls,
                                               .memory = memory},
                              ending, io.connected(std::make_unique<Guest>(script)));
     session.start();

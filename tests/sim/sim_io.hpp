@@ -122,6 +122,11 @@ class SimIo final : public iouring::Io {
     sockets_.erase(socket.index);
   }
   void quick_ack(iouring::Socket) noexcept override { ++quick_acks; }
+  void look_at(iouring::Completion& completion, iouring::Socket,
+               iouring::TcpHealth& into) override {
+    into = health;
+    start({.completion = &completion, .kind = Kind::deferred});
+  }
   void defer(iouring::Completion& completion) override {
     start({.completion = &completion, .kind = Kind::deferred});
   }
@@ -149,6 +154,7 @@ class SimIo final : public iouring::Io {
   std::size_t sockets_open() const { return sockets_.size(); }
 
   std::uint64_t quick_acks = 0;
+  iouring::TcpHealth health;  // Of every connection.
 
  private:
   enum class Kind { connect, accept, recv, recv_pooled, send, hangup, deferred };

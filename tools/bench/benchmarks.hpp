@@ -34,6 +34,12 @@ struct LoadOptions {
 };
 void load(const Common& common, const LoadOptions& options);
 
+struct CausesOptions {
+  unsigned trials = 100;
+  std::vector<std::string> only;
+};
+void causes(const Common& common, const CausesOptions& options);
+
 struct NeighOptions {
   std::vector<unsigned> counts{1000, 10'000, 100'000};
 };

@@ -88,6 +88,15 @@ void add_load(CLI::App& app, Commands& commands) {
       ->capture_default_str();
 }
 
+void add_causes(CLI::App& app, Commands& commands) {
+  const auto [command, options] = commands.add(
+      app, "causes", "Faults of known kinds, and the causes that headd finds (needs root)", causes);
+  command.add_option("--trials", options.trials, "Of each fault")
+      ->check(CLI::Range(1, 100000))
+      ->capture_default_str();
+  command.add_option("--only", options.only, "Only these causes")->delimiter(',');
+}
+
 void add_neigh(CLI::App& app, Commands& commands) {
   const auto [command, options] = commands.add(
       app, "neigh",
@@ -118,6 +127,7 @@ void declare(CLI::App& app, Commands& commands) {
   add_discs(app, commands);
   add_load(app, commands);
   add_neigh(app, commands);
+  add_causes(app, commands);
 }
 
 }  // namespace

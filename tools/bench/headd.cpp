@@ -6,16 +6,17 @@
 namespace bench {
 
 Headd::Headd(const Common& common, const Scratch& scratch, const std::string& name,
-             const std::string& configuration)
+             const std::string& configuration, Arguments within)
     : bin_(common.bin), folder_(scratch / name) {
   if (!std::filesystem::exists(bin_ / "headd"))
     throw std::runtime_error("there is no headd in " + bin_.string() +
                              ": build it, or name its folder with --bin");
   std::filesystem::create_directories(folder_ / "run");
   std::ofstream(folder_ / "head.toml") << configuration;
-  process_ = Process({bin_ / "headd", "--config", folder_ / "head.toml", "--state-dir",
-                      folder_ / "state", "--run-dir", folder_ / "run", "--no-neigh"},
-                     folder_ / "log");
+  const Arguments command{bin_ / "headd",    "--config",  folder_ / "head.toml", "--state-dir",
+                          folder_ / "state", "--run-dir", folder_ / "run",       "--no-neigh"};
+  within.insert(within.end(), command.begin(), command.end());
+  process_ = Process(within, folder_ / "log");
   process_.await("its API answering", [this] { return listens(folder_ / "run/api.sock"); });
 }
 

@@ -11,10 +11,10 @@ namespace bench {
 
 class Headd {
  public:
-  // `name` keeps several apart; `configuration` is the text of its head.toml. Returns when its API
-  // answers.
+  // `name` keeps several apart; `configuration` is the text of its head.toml; `within` are words
+  // that a command goes behind, to run somewhere else. Returns when its API answers.
   Headd(const Common& common, const Scratch& scratch, const std::string& name,
-        const std::string& configuration);
+        const std::string& configuration, Arguments within = {});
 
   // headctl with these arguments, to its end.
   std::string headctl(Arguments arguments) const;

@@ -99,15 +99,19 @@ class Client::Http final : public httplib::ClientImpl {
   int error_ = 0;
 };
 
-std::string disc_path(const std::string& name) {
-  if (name.empty()) throw Failure(Exit::invalid, "a disc's name cannot be empty");
-  std::string path = "/v1/discs/";
-  for (const char c : name) {
+std::string encoded(const std::string& text) {
+  std::string safe;
+  for (const char c : text) {
     const bool plain = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
                        c == '.' || c == '_' || c == '-';
-    path += plain ? std::string(1, c) : fmt::format("%{:02X}", static_cast<unsigned char>(c));
+    safe += plain ? std::string(1, c) : fmt::format("%{:02X}", static_cast<unsigned char>(c));
   }
-  return path;
+  return safe;
+}
+
+std::string disc_path(const std::string& name) {
+  if (name.empty()) throw Failure(Exit::invalid, "a disc's name cannot be empty");
+  return "/v1/discs/" + encoded(name);
 }
 
 Client::Client(std::string socket_path) : http_(std::make_unique<Http>(std::move(socket_path))) {}

@@ -25,6 +25,8 @@ struct Unanswered : Failure {
   using Failure::Failure;
 };
 
+// As a part of a path or of a query, whatever was typed.
+std::string encoded(const std::string& text);
 // "/v1/discs/NAME", whatever was typed as a name. Throws when it is empty.
 std::string disc_path(const std::string& name);
 

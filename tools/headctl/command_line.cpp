@@ -98,6 +98,14 @@ void add_latency(CLI::App& app, Commands& commands) {
   command.add_option("NAME", options.name, "Of this disc only");
 }
 
+void add_stalls(CLI::App& app, Commands& commands) {
+  const auto [command, options] =
+      commands.add(app, "stalls", "Requests that took too long, and why", stalls);
+  command.add_option("NAME", options.name, "Of this disc only");
+  command.add_option("--limit", options.limit, "At most so many, the newest first")
+      ->capture_default_str();
+}
+
 void add_neigh(CLI::App& app, Commands& commands) {
   const auto [command, options] = commands.add(
       app, "neigh", "The neighbour table; also without headd, and without root", neigh);
@@ -121,6 +129,7 @@ void declare(CLI::App& app, Commands& commands) {
   add_import(app, commands);
   add_discs(app, commands);
   add_latency(app, commands);
+  add_stalls(app, commands);
   add_neigh(app, commands);
   add_status(app, commands);
 }

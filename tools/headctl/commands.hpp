@@ -49,6 +49,12 @@ struct LatencyOptions {
 };
 Exit latency(const Context& context, const LatencyOptions& options);
 
+struct StallsOptions {
+  std::string name;  // Empty: of all discs.
+  unsigned limit = 20;
+};
+Exit stalls(const Context& context, const StallsOptions& options);
+
 struct NeighOptions {
   bool kernel = false;
 };

@@ -15,8 +15,9 @@ using nlohmann::json;
 std::string stalls_text(const json& object) {
   std::string text;
   for (const auto& [cause, count] : object["stalls"].items())
-    text += fmt::format("{}{} {} ({})", text.empty() ? "" : ", ", cause, count.dump(),
-                        human_time(object["stall_seconds"][cause].get<double>()));
+    if (count != 0)
+      text += fmt::format("{}{} {} ({})", text.empty() ? "" : ", ", cause, count.dump(),
+                          human_time(object["stall_seconds"][cause].get<double>()));
   return text;
 }
 
@@ -71,7 +72,7 @@ Exit status(const Context& context) {
 
 Exit latency(const Context& context, const LatencyOptions& options) {
   const std::string path =
-      options.name.empty() ? "/v1/latency" : "/v1/latency/" + disc_path(options.name).substr(10);
+      options.name.empty() ? "/v1/latency" : "/v1/latency/" + encoded(options.name);
   const json answer = context.client().get(path);
   if (context.json) {
     print(answer);

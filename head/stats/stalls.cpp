@@ -1,0 +1,45 @@
+#include "head/stats/stalls.hpp"
+
+#include <chrono>
+
+namespace head::stats {
+
+namespace {
+
+template <class Clock, class Time>
+std::int64_t ns(std::chrono::time_point<Clock, Time> time) noexcept {
+  return std::chrono::duration_cast<std::chrono::nanoseconds>(time.time_since_epoch()).count();
+}
+
+std::int64_t ns(Duration time) noexcept {
+  return std::chrono::duration_cast<std::chrono::nanoseconds>(time).count();
+}
+
+}  // namespace
+
+void Stalls::record(DiscStats& disc, const Answered& request) noexcept {
+  constexpr auto relaxed = std::memory_order_relaxed;
+  const std::int64_t since = ns(request.arrived);
+  const Evidence seen{
+      .journey = request.journey,
+      .receiving = request.receiving,
+      .held_up = hold_ups_.within(request.arrived, request.arrived + request.journey.whole),
+      .neighbour_missing = disc.neighbour_missing_at_ns.load(relaxed) >= since,
+      .no_connection = disc.state_since_ns.load(relaxed) >= since,
+      .packets_lost = disc.packets_lost_at_ns.load(relaxed) >= since};
+  Stall stall{.ended_ns = ns(std::chrono::system_clock::now()),
+              .offset = request.offset,
+              .whole_ns = ns(request.journey.whole),
+              .away_ns = ns(request.journey.away),
+              .held_up_ns = ns(seen.held_up),
+              .receiving_ns = ns(request.receiving),
+              .length = request.length,
+              .error = request.error,
+              .operation = request.operation,
+              .cause = cause_of(seen, threshold_)};
+  stall.set_disc(request.disc);
+  disc.record_stall(stall.cause, request.journey.whole);
+  log_.record(stall);
+}
+
+}  // namespace head::stats

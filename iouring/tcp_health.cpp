@@ -1,0 +1,21 @@
+// Apart from the other socket calls: linux/tcp.h, which has all of struct tcp_info, and
+// netinet/tcp.h cannot be included together.
+#include "iouring/socket.hpp"
+
+#include <linux/tcp.h>
+
+namespace iouring {
+
+TcpHealth tcp_health(int fd) noexcept {
+  tcp_info info{};
+  socklen_t size = sizeof info;
+  if (getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &size) != 0) return {};
+  return {.retransmitted = info.tcpi_total_retrans,
+          .out_of_order = info.tcpi_rcv_ooopack,
+          .unacknowledged = info.tcpi_unacked,
+          .since_sent = std::chrono::milliseconds(info.tcpi_last_data_sent),
+          .recovering = info.tcpi_ca_state == TCP_CA_Recovery ||
+                        info.tcpi_ca_state == TCP_CA_Loss || info.tcpi_retransmits != 0};
+}
+
+}  // namespace iouring

@@ -1,0 +1,70 @@
+// stalls: the requests that took too long, each with its cause, and who waits now.
+#include "tools/headctl/commands.hpp"
+#include "tools/headctl/output.hpp"
+#include "tools/headctl/text.hpp"
+
+#include <fmt/chrono.h>
+#include <fmt/format.h>
+#include <nlohmann/json.hpp>
+
+#include <cmath>
+#include <ctime>
+
+namespace headctl {
+
+namespace {
+
+using nlohmann::json;
+
+std::string local_time(double since_1970) {
+  const auto whole = static_cast<std::time_t>(std::floor(since_1970));
+  const auto ms = static_cast<int>((since_1970 - static_cast<double>(whole)) * 1e3);
+  std::tm local{};
+  ::localtime_r(&whole, &local);
+  return fmt::format("{:%Y-%m-%d %H:%M:%S}.{:03}", local, ms);
+}
+
+std::string waiting_text(const json& waiting) {
+  Table table({{"WAITING"}, {"STATE"}, {"FOR", true}, {"REQUESTS", true}});
+  for (const json& disc : waiting)
+    table.add({disc["disc"], disc["state"], human_time(disc["seconds"]), disc["in_flight"].dump()});
+  return table.text();
+}
+
+std::string stalls_text(const json& stalls) {
+  Table table({{"ENDED"},
+               {"DISC"},
+               {"CAUSE"},
+               {"TOOK", true},
+               {"IN HEAD", true},
+               {"AWAY", true},
+               {"REQUEST"},
+               {"OFFSET", true},
+               {"SIZE", true}});
+  for (const json& stall : stalls)
+    table.add({local_time(stall["ended"]), stall["disc"], stall["cause"],
+               human_time(stall["seconds"]), human_time(stall["head_s"]),
+               human_time(stall["away_s"]), stall["operation"], stall["offset"].dump(),
+               human_bytes(stall["length"])});
+  return table.text();
+}
+
+}  // namespace
+
+Exit stalls(const Context& context, const StallsOptions& options) {
+  std::string path = fmt::format("/v1/stalls?limit={}", options.limit);
+  if (!options.name.empty()) path += "&disc=" + encoded(options.name);
+  const json answer = context.client().get(path);
+  if (context.json) {
+    print(answer);
+    return Exit::done;
+  }
+  if (!answer["waiting"].empty()) print(waiting_text(answer["waiting"]) + "\n");
+  if (!answer["stalls"].empty())
+    print(stalls_text(answer["stalls"]));
+  else if (answer["waiting"].empty())
+    print(std::string("no request took longer than the stall threshold\n"));
+  return Exit::done;
+}
+
+}  // namespace headctl
