@@ -13,7 +13,7 @@
 //   not read  T12 shutting down  T13 replies at the deadline          here, and nbd_wire_test
 //   T12 under load  T17 a connection lost during FLUSH                disc_disc_test
 //   T10 cut at every byte  T15 a host vanishes, and has moved         e2e/cut.sh, e2e/vanish.sh
-//   T16 neighbours that do not answer, or were wrong                  neigh_keeper_test
+//   T16 neighbours that do not answer, or were wrong                  neigh_keeper_resolve_test
 #include "head/nbd/connection.hpp"
 #include "tests/sim/script_tail.hpp"
 
