@@ -3,13 +3,12 @@
 #pragma once
 
 #include "head/neigh/keeper.hpp"
-#include "netlink/format.hpp"
 #include "netlink/table.hpp"
+#include "tests/numbered.hpp"
 #include "tests/scratch_namespace.hpp"
 
 #include <catch2/catch.hpp>
 
-#include <cstdint>
 #include <map>
 #include <memory>
 #include <mutex>
@@ -24,17 +23,6 @@ using namespace netlink;
 using namespace std::chrono_literals;
 using scratch::eventually;
 using scratch::sh;
-
-inline Ip6 address(unsigned number) {
-  Ip6 made = *parse_ip6("2001:db8::1:0:0");
-  made[14] = static_cast<std::uint8_t>(number >> 8);
-  made[15] = static_cast<std::uint8_t>(number);
-  return made;
-}
-
-inline Mac mac(unsigned number) {
-  return {0x02, 0, 0, 0, static_cast<std::uint8_t>(number >> 8), static_cast<std::uint8_t>(number)};
-}
 
 inline Want disc(unsigned number, std::optional<Mac> lladdr) {
   return {.disc = "disc" + std::to_string(number),
