@@ -1,99 +1,35 @@
-// The real server on a real Unix socket, over an agent with a fake keeper and fake data threads.
-#include "control_fakes.hpp"
-#include "head/control/api_server.hpp"
+// What the API answers, over an agent with a fake keeper and fake data threads.
+#include "tests/control_daemon.hpp"
 
 #include <nlohmann/json.hpp>
 
-#include <algorithm>
 #include <fstream>
-#include <optional>
-#include <poll.h>
 #include <sstream>
+#include <string>
 #include <string_view>
-#include <sys/socket.h>
-#include <sys/stat.h>
-#include <sys/un.h>
+#include <utility>
 
 using namespace head;
 using nlohmann::json;
-using test::Head;
 using namespace std::chrono_literals;
 
 namespace {
 
-struct Reply {
-  int status = 0;
+// What a client heard, with its body understood.
+struct Reply : test::Heard {
+  explicit Reply(test::Heard heard)
+      : Heard(std::move(heard)), body(json::parse(text, nullptr, false)) {}
   json body;
-  std::string raw;
 };
 
-iouring::UniqueFd connect_to(const std::filesystem::path& path) {
-  iouring::UniqueFd fd(iouring::adopt, ::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
-  sockaddr_un address{};
-  address.sun_family = AF_UNIX;
-  path.native().copy(address.sun_path, sizeof address.sun_path - 1);
-  REQUIRE(::connect(fd.fd(), reinterpret_cast<const sockaddr*>(&address), sizeof address) == 0);
-  return fd;
-}
-
-void send_all(int fd, std::string_view bytes) {
-  while (!bytes.empty()) {
-    const ssize_t sent = ::send(fd, bytes.data(), bytes.size(), MSG_NOSIGNAL);
-    if (sent <= 0) return;  // The server has heard enough.
-    bytes.remove_prefix(static_cast<std::size_t>(sent));
-  }
-}
-
-// Reads one answer, by its Content-Length; empty when the server closed without one.
-std::optional<Reply> read_reply(int fd) {
-  Reply reply;
-  char piece[4096];
-  std::size_t whole = std::string::npos;
-  std::size_t header = std::string::npos;
-  while (reply.raw.size() < whole) {
-    pollfd ready{fd, POLLIN, 0};
-    REQUIRE(::poll(&ready, 1, 20'000) == 1);
-    const ssize_t got = ::recv(fd, piece, sizeof piece, 0);
-    if (got <= 0) break;
-    reply.raw.append(piece, static_cast<std::size_t>(got));
-    if (header != std::string::npos) continue;
-    header = reply.raw.find("\r\n\r\n");
-    if (header == std::string::npos) continue;
-    const std::size_t at = reply.raw.find("Content-Length: ");
-    REQUIRE(at < header);
-    whole = header + 4 + std::stoul(reply.raw.substr(at + 16));
-  }
-  if (reply.raw.size() < whole) return std::nullopt;
-  reply.status = std::stoi(reply.raw.substr(9));
-  reply.body = json::parse(reply.raw.substr(header + 4), nullptr, false);
-  return reply;
-}
-
-struct Daemon : Head {
-  explicit Daemon(std::size_t most_discs = 100) : Head(2, most_discs) { serve(); }
-  void serve() {
-    server = std::make_unique<control::ApiServer>(
-        *agent, control::Api::Options{.run_dir = folder.path, .version = "test"},
-        iouring::UnixAccess{.mode = 0600});
-  }
-
-  // Sends these bytes, whatever they are.
-  Reply raw(std::string_view bytes) const {
-    const auto fd = connect_to(server->path());
-    send_all(fd.fd(), bytes);
-    auto reply = read_reply(fd.fd());
-    REQUIRE(reply);
-    return *reply;
-  }
+struct Daemon : test::Daemon {
+  using test::Daemon::Daemon;
   Reply ask(std::string_view method, std::string_view path, std::string_view body = "") const {
-    return raw(fmt::format("{} {} HTTP/1.1\r\nHost: head\r\nContent-Length: {}\r\n\r\n{}", method,
-                           path, body.size(), body));
+    return Reply(test::Daemon::ask(method, path, body));
   }
   Reply put(const std::string& name, const json& body, std::string_view query = "") const {
     return ask("PUT", fmt::format("/v1/discs/{}{}", name, query), body.dump());
   }
-
-  std::unique_ptr<control::ApiServer> server;
 };
 
 const json plain = {{"uri", "nbd://[fd00::1]/a"}};
@@ -149,13 +85,13 @@ TEST_CASE("those who wait are answered when the server ends", "[control]") {
   Daemon daemon;
   daemon.neighbours->at_once(false);
   REQUIRE(daemon.put("a", plain).status == 202);
-  const auto fd = connect_to(daemon.server->path());
-  send_all(fd.fd(), "GET /v1/discs/a?wait=60 HTTP/1.1\r\n\r\n");
+  const auto fd = daemon.connect();
+  test::send_all(fd.fd(), "GET /v1/discs/a?wait=60 HTTP/1.1\r\n\r\n");
   // Served next: so the wait is under way, or about to be.
   REQUIRE(daemon.ask("GET", "/v1/status").status == 200);
   daemon.server.reset();
-  const auto reply = read_reply(fd.fd());
-  if (reply) CHECK(reply->body["state"] == "resolving");
+  const auto reply = test::read_reply(fd.fd());
+  if (reply) CHECK(Reply(*reply).body["state"] == "resolving");
 }
 
 TEST_CASE("an import is accepted and its progress told", "[control]") {
@@ -266,149 +202,6 @@ TEST_CASE("every refusal has a type, a status and a sentence", "[control]") {
   check(daemon.put("c", plain), 507, "too-many-discs");
   daemon.neighbours->fail_with(EMFILE);
   check(daemon.ask("GET", "/v1/neighbours"), 503, "unavailable");
-}
-
-namespace {
-
-constexpr std::string_view listing = "GET /v1/discs HTTP/1.1\r\n\r\n";
-
-// Whether it was answered; nothing when the connection was closed instead.
-bool asks(const iouring::UniqueFd& fd) {
-  send_all(fd.fd(), listing);
-  const auto reply = read_reply(fd.fd());
-  return reply && reply->status == 200;
-}
-
-bool was_closed(const iouring::UniqueFd& fd) {
-  pollfd ready{fd.fd(), POLLIN, 0};
-  char byte = 0;
-  return ::poll(&ready, 1, 0) == 1 && ::recv(fd.fd(), &byte, 1, MSG_DONTWAIT) <= 0;
-}
-
-}  // namespace
-
-TEST_CASE("a silent client makes way at once", "[control]") {
-  Daemon daemon;
-  const bool asked = GENERATE(false, true);  // Idle between requests, or silent from the beginning.
-  std::vector<iouring::UniqueFd> clients;
-  for (unsigned i = 0; i < control::api_threads; ++i) {
-    clients.push_back(connect_to(daemon.server->path()));
-    if (asked) REQUIRE(asks(clients.back()));
-  }
-  const auto began = std::chrono::steady_clock::now();
-  const auto late = connect_to(daemon.server->path());
-  CHECK(asks(late));
-  CHECK(std::chrono::steady_clock::now() - began < 3s);  // Silence ends after 5 s by itself.
-  const auto closed = std::count_if(clients.begin(), clients.end(),
-                                    [](const auto& client) { return was_closed(client); });
-  CHECK(closed == 1);
-}
-
-// One that made way was still waited for, so that it could finish sending: 5 s for each newcomer.
-TEST_CASE("clients that stall within a request make way after a second", "[control]") {
-  Daemon daemon;
-  std::vector<iouring::UniqueFd> clients;
-  for (unsigned i = 0; i < control::api_threads; ++i) {
-    clients.push_back(connect_to(daemon.server->path()));
-    send_all(clients.back().fd(), i % 2 == 0 ? "GET /v1/discs HT" : "GET /v1/discs HTTP/1.1\r\nA");
-  }
-  const auto began = std::chrono::steady_clock::now();
-  const auto first = connect_to(daemon.server->path());
-  CHECK(asks(first));
-  // Kept open: the next one needs a thread of its own, or this one's.
-  CHECK(asks(connect_to(daemon.server->path())));
-  CHECK(std::chrono::steady_clock::now() - began < 3s);
-}
-
-TEST_CASE("a client that is answered while another waits is told to end", "[control]") {
-  Daemon daemon;
-  daemon.neighbours->at_once(false);
-  REQUIRE(daemon.put("a", plain).status == 202);
-  // All threads are busy for others: waiting with answers, or for a disk.
-  const unsigned writers = control::api_threads - control::api_waiters_max;
-  daemon.store->fail_when(writers + 1);
-  std::vector<iouring::UniqueFd> clients;
-  const std::string body = plain.dump();
-  for (unsigned i = 0; i < control::api_threads; ++i) {
-    clients.push_back(connect_to(daemon.server->path()));
-    const auto request =
-        i < writers ? fmt::format("PUT /v1/discs/d{} HTTP/1.1\r\nContent-Length: {}\r\n\r\n{}", i,
-                                  body.size(), body)
-                    : std::string("GET /v1/discs/a?wait=60 HTTP/1.1\r\n\r\n");
-    send_all(clients.back().fd(), request);
-  }
-  const auto late = connect_to(daemon.server->path());
-  daemon.neighbours->answer("a", test::binding(neigh::BindingState::held));
-  unsigned ended = 0;
-  for (unsigned i = writers; i < control::api_threads; ++i) {
-    const auto reply = read_reply(clients[i].fd());
-    REQUIRE(reply);
-    CHECK(reply->status == 200);
-    if (reply->raw.find("Connection: close") != std::string::npos) ++ended;
-  }
-  CHECK(ended >= 1);
-  CHECK(asks(late));
-  daemon.store->count_one();
-}
-
-TEST_CASE("requests that are no requests are refused, and the server goes on", "[control]") {
-  Daemon daemon;
-  const auto refused = [&](const std::string& bytes, int status) {
-    CAPTURE(bytes.substr(0, 100));
-    CHECK(daemon.raw(bytes).status == status);
-  };
-  refused("\r\n\r\n", 400);
-  refused("hello\r\n\r\n", 400);
-  refused("GET /v1/status\r\n\r\n", 400);
-  refused("GET /v1/status HTTP/1.1\r\n" + std::string(100'000, 'a'), 400);
-  std::string headers;
-  for (int i = 0; i < 10'000; ++i) headers += "a: b\r\n";
-  refused("GET /v1/status HTTP/1.1\r\n" + headers + "\r\n", 400);
-  refused("GET /" + std::string(9'000, 'a') + " HTTP/1.1\r\n\r\n", 400);
-  refused("GET /v1/status HTTP/1.1\r\nRange: bytes=" + std::string(8'000, '1') + "\r\n\r\n", 400);
-  refused("PUT /v1/discs/a HTTP/1.1\r\n\r\n", 411);
-  refused("PUT /v1/discs/a HTTP/1.1\r\nContent-Length: -1\r\n\r\n", 411);
-  refused("PUT /v1/discs/a HTTP/1.1\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n", 411);
-  refused("PUT /v1/discs/a HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n1\r\n{\r\n0\r\n\r\n", 411);
-  refused("GET /v1/status HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", 411);
-  refused("PUT /v1/discs/a HTTP/1.1\r\nContent-Encoding: gzip\r\nContent-Length: 1\r\n\r\nx", 415);
-  refused("GET /v1/status HTTP/1.1\r\nContent-Length: 3\r\n\r\nabc", 400);
-  refused("PUT /v1/discs/a HTTP/1.1\r\nContent-Length: 99999999999\r\n\r\n{", 413);
-  refused("PUT /v1/discs/a HTTP/1.1\r\nContent-Length: 70000\r\n\r\n" + std::string(70'000, ' '),
-          413);
-  CHECK(daemon.ask("GET", "/v1/status").status == 200);
-}
-
-TEST_CASE("a body is JSON, whatever it is called", "[control]") {
-  Daemon daemon;
-  const std::string body = plain.dump();
-  for (const char* type :
-       {"application/x-www-form-urlencoded", "multipart/form-data; boundary=x", "text/plain"})
-    CHECK(daemon
-              .raw(fmt::format("PUT /v1/discs/a?wait=10 HTTP/1.1\r\nContent-Type: {}\r\n"
-                               "Content-Length: {}\r\n\r\n{}",
-                               type, body.size(), body))
-              .status == 200);
-}
-
-TEST_CASE("many requests use one connection, also when they come all at once", "[control]") {
-  Daemon daemon;
-  const auto fd = connect_to(daemon.server->path());
-  std::string requests;
-  for (int i = 0; i < 20; ++i) requests += "GET /v1/discs/none HTTP/1.1\r\nHost: head\r\n\r\n";
-  send_all(fd.fd(), requests + "DELETE /v1/discs/none HTTP/1.1\r\nHost: head\r\n\r\n");
-  std::string answers;
-  char piece[4096];
-  std::size_t count = 0;
-  while (count < 21) {
-    const ssize_t got = ::recv(fd.fd(), piece, sizeof piece, 0);
-    REQUIRE(got > 0);
-    answers.append(piece, static_cast<std::size_t>(got));
-    count = 0;
-    for (std::size_t at = 0; (at = answers.find("HTTP/1.1 404", at)) != std::string::npos; ++at)
-      ++count;
-  }
-  CHECK(count == 21);
 }
 
 TEST_CASE("latency is told in seconds, for all and for one", "[control]") {

@@ -1,5 +1,5 @@
-#include "control_fakes.hpp"
 #include "head/control/command_line.hpp"
+#include "tests/control_fakes.hpp"
 
 #include <fstream>
 

@@ -60,12 +60,7 @@ class World final : Export::Owner, disc::Disc::Owner, disc::Patience::Owner {
   World(const World&) = delete;
   World& operator=(const World&) = delete;
 
-  Caller& guest(sim::Asking asking) {
-    auto caller = std::make_unique<Caller>(asking);
-    Caller& there = *caller;
-    io.knock(std::move(caller));
-    return there;
-  }
+  Caller& guest(sim::Asking asking) { return sim::knock(io, asking); }
   void run_until(const std::function<bool()>& reached) {
     for (int i = 0; i < 1'000'000 && !reached(); ++i) step();
     REQUIRE(reached());

@@ -41,12 +41,7 @@ class World final : Export::Owner {
   World(const World&) = delete;
   World& operator=(const World&) = delete;
 
-  Caller& guest(sim::Asking asking = {}) {
-    auto caller = std::make_unique<Caller>(asking);
-    Caller& there = *caller;
-    io.knock(std::move(caller));
-    return there;
-  }
+  Caller& guest(sim::Asking asking = {}) { return sim::knock(io, asking); }
   // Until nothing moves any more, but for time.
   void settle() {
     for (int i = 0; io.step(); ++i) REQUIRE(i < 200'000);

@@ -18,6 +18,11 @@ namespace {
 
 constexpr std::uint32_t kib = 1024, mib = 1024 * kib;
 
+// The same numbers for the same seed; each call's below what it is given.
+auto numbers_below(unsigned seed) {
+  return [random = std::mt19937_64(seed)](std::size_t n) mutable { return random() % n; };
+}
+
 struct Held {
   PayloadPool::Lease lease;
   unsigned char mark = 0;
@@ -147,8 +152,7 @@ TEST_CASE("A lease is as large as asked, in few parts", "[export]") {
 TEST_CASE("The more there is, the more may be taken, and what is owed is left", "[export]") {
   const auto seed = GENERATE(range(0u, 300u));
   CAPTURE(seed);
-  std::mt19937_64 random(seed);
-  const auto below = [&](std::size_t n) { return random() % n; };
+  auto below = numbers_below(seed);
   Claim claim{.held = below(2) * below(8 * mib),
               .together = 0,
               .wanted = 1 + below(below(2) == 0 ? 64 * kib : 32 * mib),
@@ -231,10 +235,7 @@ TEST_CASE("So many sessions as the pool promises have a small request each", "[e
 TEST_CASE("Everybody is served in the end, even when greedy ones never give back", "[export]") {
   const auto seed = GENERATE(range(0u, 40u));
   CAPTURE(seed);
-  std::mt19937 random(seed);
-  const auto below = [&](std::size_t n) {
-    return std::uniform_int_distribution<std::size_t>(0, n - 1)(random);
-  };
+  auto below = numbers_below(seed);
   World world(64 * mib);
   const std::size_t greedy = 1 + below(200), live = 50;
   for (std::size_t i = 0; i < greedy + live; ++i) world.guest();
@@ -395,10 +396,7 @@ TEST_CASE("However many wait, all are asked when there is more", "[export]") {
 TEST_CASE("Leases never overlap, and everybody is served in the end", "[export]") {
   const auto seed = GENERATE(range(0u, 60u));
   CAPTURE(seed);
-  std::mt19937 random(seed);
-  const auto below = [&](std::size_t n) {
-    return std::uniform_int_distribution<std::size_t>(0, n - 1)(random);
-  };
+  auto below = numbers_below(seed);
   World world;
   for (int i = 0; i < 5; ++i) world.guest();
   auto& guests = world.guests;

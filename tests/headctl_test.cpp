@@ -1,6 +1,5 @@
 // The real headctl against the real API server over an agent with fakes.
-#include "control_fakes.hpp"
-#include "head/control/api_server.hpp"
+#include "tests/control_daemon.hpp"
 #include "tests/shell.hpp"
 
 #include <nlohmann/json.hpp>
@@ -13,18 +12,13 @@
 
 using namespace head;
 using nlohmann::json;
-using test::Head;
 using test::Outcome;
 using namespace std::chrono_literals;
 
 namespace {
 
-struct Daemon : Head {
-  explicit Daemon(std::size_t most_discs = 1000) : Head(2, most_discs) {
-    server = std::make_unique<control::ApiServer>(
-        *agent, control::Api::Options{.run_dir = folder.path, .version = "test"},
-        iouring::UnixAccess{.mode = 0600});
-  }
+struct Daemon : test::Daemon {
+  explicit Daemon(std::size_t most_discs = 1000) : test::Daemon(most_discs) {}
 
   // As a shell would; the arguments of these tests need no quoting but what they bring.
   Outcome headctl(const std::string& arguments) const {
@@ -36,8 +30,6 @@ struct Daemon : Head {
     std::ofstream(folder.path / name) << text;
     return folder.path / name;
   }
-
-  std::unique_ptr<control::ApiServer> server;
 };
 
 std::string many_lines(int count) {

@@ -6,101 +6,27 @@
 //   H6 no description  H7 its length  H8 block sizes  H9 sizes  H11 errors  H12 TLS wanted
 //                                                           nbd_handshake_{hello,options,go}_test
 //   H10 another disc than before                            there, and disc_disc_test
-//   H13 silence, drips                                      there, and here
+//   H13 silence, drips                                      there, and nbd_connection_slow_test
 // Transmission:
-//   T1 magic  T2 cookies  T3 T14 early replies  T4 simple replies to READ  T5 chunks' bounds
-//   T6 chunks' lengths  T7 errors  T8 errors without data  T9 block status  T11 a tail that does
-//   not read  T12 shutting down  T13 replies at the deadline          here, and nbd_wire_test
+//   T1 magic  T2 cookies  T4 simple replies to READ  T5 chunks' bounds  T6 chunks' lengths
+//   T7 errors  T8 errors without data  T9 block status  T12 shutting down
+//                                                                     here, and nbd_wire_test
+//   T3 T14 early replies  T11 a tail that does not read  T13 replies at the deadline
+//                                                                     nbd_connection_slow_test
 //   T12 under load  T17 a connection lost during FLUSH                disc_disc_test
 //   T10 cut at every byte  T15 a host vanishes, and has moved         e2e/cut.sh, e2e/vanish.sh
-//   T16 neighbours that do not answer, or were wrong                  neigh_keeper_test
-#include "head/nbd/connection.hpp"
-#include "tests/sim/script_tail.hpp"
+//   T16 neighbours that do not answer, or were wrong                  neigh_keeper_resolve_test
+#include "tests/nbd_connection_talk.hpp"
 
 #include <catch2/catch.hpp>
 
-#include <deque>
 #include <string>
+#include <string_view>
 
-using namespace head;
-using nbd::Command;
+using namespace tests;
 using nbd::wire::Chunk;
-using sim::operator<<;
-using sim::Bytes;
 
 namespace {
-
-struct Asked final : nbd::Request {
-  Asked(Command what, std::uint64_t from, std::uint32_t size) : bytes(size, std::byte{0xee}) {
-    command = what;
-    offset = from;
-    length = size;
-    part = {.iov_base = bytes.data(), .iov_len = bytes.size()};
-    memory = {&part, 1};
-    extents = room;
-  }
-  void on_done(int) noexcept override {}
-
-  Bytes bytes;
-  iovec part{};
-  std::array<nbd::Extent, 4> room;
-};
-
-// One connection to one tail that says `said` after the handshake, and the requests sent to it.
-struct Talk final : nbd::Connection::Owner {
-  explicit Talk(const Bytes& said, bool structured = true, std::uint64_t seed = 1)
-      : Talk(seed, [said, structured] {
-          Bytes all = sim::greeting(structured);
-          all.insert(all.end(), said.begin(), said.end());
-          return std::make_unique<sim::ScriptTail>(all);
-        }) {}
-  Talk(std::uint64_t seed, sim::SimIo::MakePeer make_tail)
-      : io(seed, {.partial = 0.7, .stall = 0.2}, std::move(make_tail)) {}
-  ~Talk() {
-    connection.fail("the test is over");
-    while (connection.state() != nbd::Connection::State::closed && io.step()) {
-    }
-  }
-
-  void ask(std::vector<Asked*> requests) {
-    asked = std::move(requests);
-    connection.open({}, {}, "x");
-    go_on();
-  }
-  void go_on() {
-    for (int i = 0; i < 10'000 && io.step(); ++i) {
-    }
-  }
-  bool closed() const { return connection.state() == nbd::Connection::State::closed; }
-
-  void on_open() noexcept override {
-    for (Asked* request : asked) connection.submit(*request);
-  }
-  void on_answer(nbd::Request& request, int error) noexcept override {
-    answers.emplace_back(&request, error);
-  }
-  void on_closed(const std::string& why, nbd::RequestQueue unanswered) noexcept override {
-    problem = why;
-    while (nbd::Request* request = unanswered.pop()) back.push_back(request);
-  }
-  void on_packets_lost() noexcept override { ++losses; }
-
-  sim::SimIo io;
-  nbd::ConnectionOptions options;
-  nbd::Connection connection{io, *this, options};
-  std::vector<Asked*> asked;
-  std::vector<std::pair<nbd::Request*, int>> answers;
-  std::vector<nbd::Request*> back;
-  std::string problem;
-  int losses = 0;
-};
-
-nbd::wire::SimpleReply simple(std::uint32_t error, std::uint64_t cookie = sim::cookie_of(0)) {
-  nbd::wire::SimpleReply reply;
-  reply.error = error;
-  reply.cookie = cookie;
-  return reply;
-}
 
 Bytes& data(Bytes& to, std::uint64_t offset, std::string_view text, bool done) {
   return to << sim::chunk(Chunk::offset_data, static_cast<std::uint32_t>(8 + text.size()), done)
@@ -446,138 +372,4 @@ TEST_CASE("a connection that lacks a file number says where to get more", "[nbd]
   talk.ask({});
   CHECK(talk.closed());
   CHECK(talk.problem.find("LimitNOFILE=") != std::string::npos);
-}
-
-// ---- Tails that take their time
-// ------------------------------------------------------------------
-
-namespace {
-
-// A tail that speaks and reads when the test wants it to; it hears all.
-struct Line {
-  Bytes* to_us = nullptr;
-  std::size_t heard = 0;
-  bool reads = true;
-};
-class SlowTail final : public sim::Peer {
- public:
-  SlowTail(Line& line, Bytes first) : line_(line), first_(std::move(first)) {}
-
-  bool on_bytes(Bytes& from_us, Bytes& to_us) override {
-    line_.to_us = &to_us;
-    line_.heard += from_us.size();
-    from_us.clear();
-    to_us.insert(to_us.end(), first_.begin(), first_.end());
-    first_.clear();
-    return true;
-  }
-  std::size_t room() const override { return line_.reads ? SIZE_MAX : 0; }
-
- private:
-  Line& line_;
-  Bytes first_;
-};
-
-struct SlowTalk {
-  explicit SlowTalk(std::uint64_t seed, Bytes first = sim::greeting(false))
-      : talk(seed, [this, first] { return std::make_unique<SlowTail>(line, first); }) {}
-  void say(const Bytes& bytes) {
-    line.to_us->insert(line.to_us->end(), bytes.begin(), bytes.end());
-  }
-
-  Line line;
-  Talk talk;
-};
-
-}  // namespace
-
-TEST_CASE("H13 a tail that is silent, or drips, does not hold the handshake for ever",
-          "[nbd][sim]") {
-  SlowTalk slow(1, {});
-  Talk& talk = slow.talk;
-  talk.ask({});
-  const Bytes greeting = sim::greeting(true);
-  const bool drips = GENERATE(false, true);
-  CAPTURE(drips);
-  const auto limit = talk.options.handshake_timeout;
-  for (std::size_t second = 0; second + 1 < std::size_t(limit / std::chrono::seconds(1));
-       ++second) {
-    talk.io.advance(std::chrono::seconds(1));
-    if (drips) slow.say({greeting[second]});
-    talk.go_on();
-    REQUIRE(talk.connection.state() == nbd::Connection::State::handshaking);
-  }
-  talk.io.advance(std::chrono::seconds(1));
-  talk.go_on();
-  CHECK(talk.closed());
-  CHECK(talk.problem.find("handshake") != std::string::npos);
-}
-
-TEST_CASE("T3 T14 a reply that comes before its request has left is kept until it has",
-          "[nbd][sim]") {
-  const auto seed = GENERATE(range(1u, 20u));
-  CAPTURE(seed);
-  SlowTalk slow(seed);
-  slow.talk.ask({});
-  REQUIRE(slow.talk.connection.ready());
-  const std::size_t before = slow.line.heard;
-  slow.line.reads = false;
-  Asked write(Command::write, 0, 8192);
-  slow.talk.connection.submit(write);
-  Bytes reply;
-  slow.say(reply << simple(0));
-  slow.talk.go_on();
-  CHECK(slow.talk.answers.empty());  // Its memory is the kernel's.
-  CHECK(slow.talk.back.empty());
-  SECTION("it leaves") {
-    slow.line.reads = true;
-    slow.talk.go_on();
-    REQUIRE(slow.talk.answers.size() == 1);
-    CHECK(slow.talk.answers[0].second == 0);
-    CHECK(slow.line.heard - before == sizeof(nbd::wire::Request) + 8192);
-  }
-  SECTION("it never does: it was not answered") {
-    slow.talk.connection.fail("enough");
-    slow.talk.go_on();
-    CHECK(slow.talk.answers.empty());
-    CHECK(slow.talk.back == std::vector<nbd::Request*>{&write});
-  }
-}
-
-TEST_CASE("T11 a tail that reads no more can be left", "[nbd][sim]") {
-  const auto seed = GENERATE(range(1u, 20u));
-  CAPTURE(seed);
-  SlowTalk slow(seed);
-  slow.talk.ask({});
-  REQUIRE(slow.talk.connection.ready());
-  slow.line.reads = false;
-  std::deque<Asked> writes;
-  while (slow.talk.connection.room())
-    slow.talk.connection.submit(writes.emplace_back(Command::write, 0, 4096));
-  slow.talk.go_on();
-  slow.talk.connection.leave();
-  slow.talk.go_on();
-  CHECK(!slow.talk.closed());  // It may still answer what it had.
-  slow.talk.io.advance(std::chrono::seconds(1));
-  slow.talk.go_on();
-  CHECK(slow.talk.closed());
-  CHECK(slow.talk.back.size() == nbd::Slots::capacity);
-}
-
-TEST_CASE("T13 a reply that comes with the deadline is an answer or is not, never both",
-          "[nbd][sim]") {
-  const auto seed = GENERATE(range(1u, 200u));
-  CAPTURE(seed);
-  SlowTalk slow(seed);
-  Asked read(Command::read, 0, 64);
-  slow.talk.ask({&read});
-  slow.talk.connection.leave();
-  slow.talk.go_on();
-  Bytes reply;
-  slow.say(reply << simple(0) << std::string_view(std::string(64, 'x')));
-  for (unsigned steps = seed % 12; steps > 0; --steps) slow.talk.io.step();
-  slow.talk.io.advance(std::chrono::seconds(1));
-  slow.talk.go_on();
-  CHECK(slow.talk.closed());
-  CHECK(slow.talk.answers.size() + slow.talk.back.size() == 1);
 }

@@ -1,5 +1,5 @@
 #include "head/neigh/ledger.hpp"
-#include "netlink/format.hpp"
+#include "tests/numbered.hpp"
 
 #include <catch2/catch.hpp>
 
@@ -8,18 +8,13 @@
 
 using namespace head::neigh;
 using namespace netlink;
+using tests::mac;
 using namespace std::chrono_literals;
 
 namespace {
 
 NeighbourKey key(unsigned number) {
-  NeighbourKey made{3, *parse_ip6("2001:db8::1:0")};
-  made.address[15] = static_cast<std::uint8_t>(number);
-  return made;
-}
-
-Mac mac(unsigned number) {
-  return {0x02, 0, 0, 0, 0, static_cast<std::uint8_t>(number)};
+  return {3, tests::address(number)};
 }
 
 Neighbour ours(unsigned number, unsigned lladdr, std::uint16_t state = nud::stale) {

@@ -1,10 +1,7 @@
 // The limits of the neighbour table are the whole kernel's: these tests take turns by a lock on a
 // file, and put back what they found. They need the initial network namespace.
-#include "head/neigh/keeper.hpp"
-#include "netlink/format.hpp"
-#include "netlink/table.hpp"
 #include "netlink/thresholds.hpp"
-#include "scratch_namespace.hpp"
+#include "tests/neigh_wants.hpp"
 #include "tests/skip.hpp"
 
 #include <catch2/catch.hpp>
@@ -12,10 +9,7 @@
 #include <atomic>
 #include <sys/file.h>
 
-using namespace head::neigh;
-using namespace netlink;
-using namespace std::chrono_literals;
-using scratch::eventually;
+using namespace tests;
 
 namespace {
 
@@ -58,21 +52,6 @@ class Turn {
   TableLimits before_;
   std::string problem_;
 };
-
-std::vector<Want> discs(unsigned count) {
-  std::vector<Want> made;
-  for (unsigned i = 0; i < count; ++i) {
-    Want want{.disc = "disc" + std::to_string(i),
-              .address = *parse_ip6("2001:db8::1:0:0"),
-              .lladdr = Mac{2, 0, 0, 0, 0, 1},
-              .dev = "",
-              .stats = nullptr};
-    want.address[14] = static_cast<std::uint8_t>(i >> 8);
-    want.address[15] = static_cast<std::uint8_t>(i);
-    made.push_back(want);
-  }
-  return made;
-}
 
 }  // namespace
 

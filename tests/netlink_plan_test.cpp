@@ -1,5 +1,5 @@
 #include "netlink/format.hpp"
-#include "netlink/neighbour.hpp"
+#include "tests/numbered.hpp"
 
 #include <catch2/catch.hpp>
 
@@ -7,17 +7,12 @@
 #include <random>
 
 using namespace netlink;
+using tests::mac;
 
 namespace {
 
 NeighbourKey key(unsigned number) {
-  NeighbourKey made{2, {0x20, 0x01, 0x0d, 0xb8}};
-  made.address[15] = static_cast<std::uint8_t>(number);
-  return made;
-}
-
-Mac mac(unsigned number) {
-  return {0x02, 0, 0, 0, 0, static_cast<std::uint8_t>(number)};
+  return {2, tests::address(number)};
 }
 
 Neighbour entry(unsigned number, unsigned lladdr, std::uint16_t state, std::uint8_t flags,
@@ -183,9 +178,9 @@ TEST_CASE("addresses are written and read", "[netlink]") {
 
 TEST_CASE("an entry is one line, as ip has it", "[netlink]") {
   CHECK(to_line(ours(1, 1), "eth1") ==
-        "2001:db8::1 dev eth1 lladdr 02:00:00:00:00:01 extern_learn proto 72 STALE");
+        "2001:db8::1:0:1 dev eth1 lladdr 02:00:00:00:00:01 extern_learn proto 72 STALE");
   CHECK(to_line(entry(1, 0, nud::failed, ntf::router, 0), "eth1") ==
-        "2001:db8::1 dev eth1 lladdr - router FAILED");
+        "2001:db8::1:0:1 dev eth1 lladdr - router FAILED");
   CHECK(nud_name(nud::none) == "NONE");
   CHECK(nud_name(3) == "?");
 }

@@ -5,7 +5,8 @@
 #include "netlink/route.hpp"
 #include "netlink/table.hpp"
 #include "netlink/thresholds.hpp"
-#include "scratch_namespace.hpp"
+#include "tests/numbered.hpp"
+#include "tests/scratch_namespace.hpp"
 
 #include <catch2/catch.hpp>
 
@@ -14,20 +15,10 @@
 
 using namespace netlink;
 using scratch::sh;
+using tests::address;
+using tests::mac;
 
 namespace {
-
-Ip6 address(unsigned number) {
-  Ip6 made = *parse_ip6("2001:db8::1:0:0");
-  made[13] = static_cast<std::uint8_t>(number >> 16);
-  made[14] = static_cast<std::uint8_t>(number >> 8);
-  made[15] = static_cast<std::uint8_t>(number);
-  return made;
-}
-
-Mac mac(unsigned number) {
-  return {0x02, 0, 0, 0, static_cast<std::uint8_t>(number >> 8), static_cast<std::uint8_t>(number)};
-}
 
 std::vector<Entry> entries(int ifindex, unsigned count) {
   std::vector<Entry> made;

@@ -32,13 +32,19 @@ inline void sh(const std::string& command) {
     throw std::runtime_error("failed: " + command);
 }
 
-inline int ifindex_of(const std::string& name) {
+// The link of that name in the calling thread's namespace; one without a number where there is
+// none.
+inline netlink::Link link_of(const std::string& name) {
   netlink::Socket socket;
   std::vector<netlink::Link> links;
   netlink::dump_links(socket, links);
   for (const auto& link : links)
-    if (link.name == name) return link.ifindex;
-  return 0;
+    if (link.name == name) return link;
+  return {};
+}
+
+inline int ifindex_of(const std::string& name) {
+  return link_of(name).ifindex;
 }
 
 // Waits, at most `limit`, until `condition` holds.
@@ -121,13 +127,8 @@ class Tail {
   }
   netlink::Mac lladdr() const {
     netlink::Mac found{};
-    netlink::run_in_namespace("/proc/" + std::to_string(pid_) + "/ns/net", [&] {
-      netlink::Socket socket;
-      std::vector<netlink::Link> links;
-      netlink::dump_links(socket, links);
-      for (const auto& link : links)
-        if (link.name == "tail0" && link.lladdr) found = *link.lladdr;
-    });
+    netlink::run_in_namespace("/proc/" + std::to_string(pid_) + "/ns/net",
+                              [&] { found = link_of("tail0").lladdr.value_or(found); });
     return found;
   }
 

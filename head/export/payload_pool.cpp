@@ -83,7 +83,7 @@ void PayloadPool::ask_some() noexcept {
     remove(who);
     const Grant how = judge(who, who.payload_);
     if (how == Grant::no) {
-      push(who);
+      insert(who, nullptr);
       continue;
     }
     if (preferred_ == &who) {
@@ -105,7 +105,7 @@ void PayloadPool::on_turn() noexcept {
   if (preferred_ != nullptr) {
     Lessee& who = *std::exchange(preferred_, nullptr);
     remove(who);
-    push(who);  // The others first, the next time.
+    insert(who, nullptr);  // The others first, the next time.
     who.in_vain_ = who.in_vain_ || preferred_time_ == preferred_time_max;
     preferred_time_ = std::min<iouring::Duration>(2 * preferred_time_, preferred_time_max);
   } else {
@@ -132,21 +132,12 @@ PayloadPool::Lessee* PayloadPool::whom_to_prefer() noexcept {
   return in_vain;
 }
 
-void PayloadPool::push(Lessee& who) noexcept {
+// Before `next`; at the end, where that is null.
+void PayloadPool::insert(Lessee& who, Lessee* next) noexcept {
   who.waits_ = true;
-  who.previous_ = last_;
-  who.next_ = nullptr;
-  (last_ == nullptr ? first_ : last_->next_) = &who;
-  last_ = &who;
-  ++waiting_;
-}
-
-void PayloadPool::push_front(Lessee& who) noexcept {
-  who.waits_ = true;
-  who.previous_ = nullptr;
-  who.next_ = first_;
-  (first_ == nullptr ? last_ : first_->previous_) = &who;
-  first_ = &who;
+  who.next_ = next;
+  who.previous_ = std::exchange(next == nullptr ? last_ : next->previous_, &who);
+  (who.previous_ == nullptr ? first_ : who.previous_->next_) = &who;
   ++waiting_;
 }
 
@@ -190,7 +181,7 @@ void PayloadPool::Lessee::wait(std::uint32_t payload) noexcept {
   PayloadPool& pool = account_.pool_;
   payload_ = payload;
   in_vain_ = false;
-  pool.push(*this);
+  pool.insert(*this, nullptr);
   if (!pool.turn_.armed()) pool.next_turn();
 }
 
@@ -216,7 +207,7 @@ void PayloadPool::Lessee::give_back(const Lease& lease) noexcept {
   pool.arena_.give_back(lease);
   if (waits_) {  // Its own memory: it is asked first.
     pool.remove(*this);
-    pool.push_front(*this);
+    pool.insert(*this, pool.first_);
   }
   pool.ask_all();
 }

@@ -103,8 +103,7 @@ class PayloadPool {
 
   void ask_all() noexcept;
   void ask_some() noexcept;
-  void push(Lessee& who) noexcept;
-  void push_front(Lessee& who) noexcept;
+  void insert(Lessee& who, Lessee* next) noexcept;
   void remove(Lessee& who) noexcept;
   void on_turn() noexcept;
   void next_turn() noexcept;

@@ -10,9 +10,7 @@ need nbdkit fio python3 nbdinfo
 start_tail nbdkit -f -i ::1 -p PORT memory 64M
 start_headd
 attach disc
-background guest fio --name=guest --ioengine=nbd --uri="$(disc_uri disc)" --rw=randwrite --bs=16k \
-  --size=64m --iodepth=8 --verify=crc32c --verify_fatal=1 --rate=,16m --max_latency=5s \
-  --output="$work/fio.log"
+start_guest --bs=16k --iodepth=8 --rate=,16m --max_latency=5s
 
 cat >"$work/deaf.py" <<'EOT'
 import select, socket, struct, sys, time
@@ -117,14 +115,8 @@ for what in (silent, garbage, huge_option, wrong_magic, out_of_range, half_a_wri
         session(what)
 EOT
 
-guest=${pids[guest]} status=0
-wait "$guest" || status=$?
-unset "pids[guest]"
-((status == 0)) || fail "the well-behaved guest met an error (fio's status $status)"
-deaf=${pids[deaf]} status=0
-wait "$deaf" || status=$?
-unset "pids[deaf]"
-((status == 0)) || fail "the guest that never reads was not ended as it should be"
+finish guest || fail "the well-behaved guest met an error (fio's status $?)"
+finish deaf || fail "the guest that never reads was not ended as it should be"
 # shellcheck disable=SC2317
 idle() { headctl discs disc --json | grep -qE '"in_flight": *0\b'; }
 await 5 "the disc to be idle" idle

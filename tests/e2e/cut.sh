@@ -54,10 +54,7 @@ for range in "${ranges[@]}"; do
   background "guest-$range" guest "$range"
 done
 for range in "${ranges[@]}"; do
-  status=0
-  wait "${pids[guest-$range]}" || status=$?
-  unset "pids[guest-$range]"
-  ((status == 0)) || fail "$(cat "$work/guest-$range.log")"
+  finish "guest-$range" || fail "$(cat "$work/guest-$range.log")"
 done
 cat "$work"/*.cuts | sort -n | cmp - <(seq 1 "$end") || fail "cuts were left out"
 stop_headd

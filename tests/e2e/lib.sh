@@ -51,6 +51,14 @@ stop() {
   return $status
 }
 
+# finish NAME waits until what background started ends by itself, and returns its status.
+finish() {
+  local status=0
+  wait "${pids[$1]}" || status=$?
+  unset "pids[$1]"
+  return $status
+}
+
 # await SECONDS WHAT COMMAND... repeats a command until it succeeds.
 await() {
   local end=$((SECONDS + $1)) what=$2
@@ -145,6 +153,13 @@ verify() {
   fio --name=verify --ioengine=nbd --uri="$uri" --rw=randwrite --bsrange=4k-128k --bs_unaligned=0 \
     --size=32m --iodepth=16 --verify=crc32c --verify_fatal=1 --do_verify=1 --randrepeat=0 \
     --output="$work/fio.log" "$@" || fail "fio --verify $*"
+}
+
+# start_guest [FIO OPTION]... starts "guest", which writes to the disc "disc" and verifies what it
+# reads back.
+start_guest() {
+  background guest fio --name=guest --ioengine=nbd --uri="$(disc_uri disc)" --rw=randwrite \
+    --size=64m --verify=crc32c --verify_fatal=1 --output="$work/fio.log" "$@"
 }
 
 # The checksum of a whole disc, as a client of the NBD server at URI sees it.

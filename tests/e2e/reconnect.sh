@@ -11,9 +11,8 @@ tail_up
 start_headd
 attach disc
 
-background guest fio --name=guest --ioengine=nbd --uri="$(disc_uri disc)" --rw=randwrite \
-  --bsrange=4k-64k --size=64m --io_size=256m --iodepth=16 --verify=crc32c --verify_fatal=1 \
-  --verify_backlog=128 --randrepeat=0 --rate=,40m --output="$work/fio.log"
+start_guest --bsrange=4k-64k --io_size=256m --iodepth=16 --verify_backlog=128 --randrepeat=0 \
+  --rate=,40m
 for _ in {1..5}; do
   sleep 0.7 # Some of the guest's work; how much does not matter.
   alive guest || break
@@ -27,9 +26,6 @@ discs = discs.get("discs", discs) if isinstance(discs, dict) else discs
 print(discs[0]["reconnects"])')
 ((reconnects >= 2)) || fail "headd says it connected again $reconnects times"
 
-guest=${pids[guest]} status=0
-wait "$guest" || status=$?
-unset "pids[guest]"
-((status == 0)) || fail "the guest met an error (fio's status $status)"
+finish guest || fail "the guest met an error (fio's status $?)"
 same_data disc
 stop_headd

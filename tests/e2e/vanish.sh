@@ -33,9 +33,8 @@ start_headd
 tail_uri='nbd://[fd00:77::2]/'
 attach disc
 
-background guest fio --name=guest --ioengine=nbd --uri="$(disc_uri disc)" --rw=randwrite \
-  --bsrange=4k-64k --size=64m --io_size=96m --iodepth=16 --verify=crc32c --verify_fatal=1 \
-  --verify_backlog=128 --randrepeat=0 --rate=,20m --output="$work/fio.log"
+start_guest --bsrange=4k-64k --io_size=96m --iodepth=16 --verify_backlog=128 --randrepeat=0 \
+  --rate=,20m
 sleep 1 # Some of the guest's work; how much does not matter.
 alive guest || fail "the guest ended early"
 ip netns exec "$tail_net" nft -f - <<'EOT'
@@ -50,11 +49,7 @@ sleep 2 # Longer than the kernel waits before it tries again.
 alive guest || fail "the guest did not wait"
 ip netns exec "$tail_net" nft delete table inet gone
 
-status=0
-guest=${pids[guest]}
-wait "$guest" || status=$?
-unset "pids[guest]"
-((status == 0)) || fail "the guest met an error (fio's status $status)"
+finish guest || fail "the guest met an error (fio's status $?)"
 ip -n "$head_net" -6 neigh show to fd00:77::2 | grep -qF "$moved" ||
   fail "the neighbour table has $(ip -n "$head_net" -6 neigh show to fd00:77::2)"
 stop_headd

@@ -7,6 +7,8 @@
 
 #include <cstdint>
 #include <limits>
+#include <memory>
+#include <utility>
 
 namespace sim {
 
@@ -80,5 +82,13 @@ class Caller final : public Peer {
   bool greeted_ = false;
   bool asked_ = false;
 };
+
+// A guest that knocks at the one export there is.
+inline Caller& knock(SimIo& io, Asking asking = {}) {
+  auto caller = std::make_unique<Caller>(asking);
+  Caller& there = *caller;
+  io.knock(std::move(caller));
+  return there;
+}
 
 }  // namespace sim

@@ -2,41 +2,17 @@
 #include "tools/bench/command_line.hpp"
 
 #include "tools/bench/benchmarks.hpp"
+#include "tools/command_line.hpp"
 
-#include <CLI/CLI.hpp>
 #include <fmt/format.h>
 
-#include <memory>
 #include <string>
-#include <utility>
 
 namespace bench {
 
 namespace {
 
-// A benchmark being declared, and where its options go.
-template <class Options>
-struct Declared {
-  CLI::App& command;
-  Options& options;
-};
-
-// Declares benchmarks, and knows after the parse which of them was said.
-class Commands {
- public:
-  Common common;
-  std::function<void(const Common&)> said;
-
-  template <class Options>
-  Declared<Options> add(CLI::App& app, const std::string& name, const std::string& description,
-                        void (*run)(const Common&, const Options&)) {
-    const auto options = std::make_shared<Options>();
-    CLI::App* const command = app.add_subcommand(name, description);
-    command->callback(
-        [this, run, options] { said = [=](const Common& given) { run(given, *options); }; });
-    return {*command, *options};
-  }
-};
+using Commands = tools::Commands<Common, void>;
 
 CLI::Option* add_seconds(CLI::App& command, double& seconds, const std::string& description,
                          double most) {
@@ -116,7 +92,7 @@ void declare(CLI::App& app, Commands& commands) {
       "  0  done\n"
       "  1  it could not be measured\n"
       "  2  the command line is wrong");
-  Common& common = commands.common;
+  Common& common = commands.context;
   app.add_option("--bin", common.bin, "Folder of headd and headctl")->capture_default_str();
   app.add_option("--rounds", common.rounds, "Rounds; figures are their medians")
       ->capture_default_str()
@@ -136,27 +112,15 @@ std::function<void()> parse_command_line(int argc, const char* const* argv,
                                          const std::filesystem::path& bin) {
   CLI::App app("Benchmarks of Headstart beside its peers, in turns within one run.", "head-bench");
   Commands commands;
-  commands.common.bin = bin;
+  commands.context.bin = bin;
   declare(app, commands);
-  const auto say = [](std::string text) {
-    return [text = std::move(text)] { fmt::print("{}", text); };
-  };
-  const auto refuse = [](const std::string& why) -> void {
+  const auto refuse = [](const std::string& why) {
     throw UsageError(why + "; see head-bench --help");
   };
-  try {
-    app.parse(argc, argv);
-  } catch (const CLI::CallForHelp&) {
-    return say(app.help());
-  } catch (const CLI::CallForVersion&) {
-    return say(HEAD_VERSION "\n");
-  } catch (const CLI::ParseError& error) {
-    if (const auto words = app.remaining(); app.get_subcommands().empty() && !words.empty())
-      refuse("there is no benchmark or option " + words.front());
-    refuse(error.what());
-  }
+  if (const auto text = tools::parse(app, argc, argv, "benchmark", refuse))
+    return [text] { fmt::print("{}", *text); };
   if (!commands.said) refuse("a benchmark is needed, nbd say");
-  return [common = commands.common, said = commands.said] { said(common); };
+  return [common = commands.context, said = commands.said] { said(common); };
 }
 
 }  // namespace bench

@@ -1,59 +1,17 @@
 // Read it as the help: one function per command, in the order in which --help lists them.
 #include "tools/headctl/command_line.hpp"
 
+#include "tools/command_line.hpp"
 #include "tools/headctl/commands.hpp"
 #include "tools/headctl/output.hpp"
 
-#include <CLI/CLI.hpp>
-
-#include <memory>
 #include <string>
-#include <utility>
 
 namespace headctl {
 
 namespace {
 
-// A command being declared, and where its options go.
-template <class Options>
-struct Declared {
-  CLI::App& command;
-  Options& options;
-};
-
-// Declares commands, and knows after the parse which of them was said.
-class Commands {
- public:
-  Context context;
-  std::function<Exit(const Context&)> said;
-
-  // A command of `parent`, which is the whole command line or another command.
-  template <class Options>
-  Declared<Options> add(CLI::App& parent, const std::string& name, const std::string& description,
-                        Exit (*run)(const Context&, const Options&)) {
-    const auto options = std::make_shared<Options>();
-    CLI::App& command = add_any(parent, name, description, [run, options](const Context& given) {
-      return run(given, *options);
-    });
-    return {command, *options};
-  }
-  CLI::App& add(CLI::App& parent, const std::string& name, const std::string& description,
-                Exit (*run)(const Context&)) {
-    return add_any(parent, name, description, run);
-  }
-
- private:
-  CLI::App& add_any(CLI::App& parent, const std::string& name, const std::string& description,
-                    std::function<Exit(const Context&)> run) {
-    CLI::App* const command = parent.add_subcommand(name, description);
-    command->add_flag("--json", context.json, "For programs, as API.md has it");
-    // Of a command and a command of it, CLI11 calls the inner one's first.
-    command->callback([this, run = std::move(run)] {
-      if (!said) said = run;
-    });
-    return *command;
-  }
-};
+using Commands = tools::Commands<Context, Exit>;
 
 void add_attach(CLI::App& app, Commands& commands) {
   const auto [command, options] = commands.add(app, "attach", "Attaches a disc", attach);
@@ -124,6 +82,9 @@ void declare(CLI::App& app, Commands& commands) {
   app.add_option("--api", commands.context.api, "The API's socket")
       ->capture_default_str()
       ->take_last();
+  commands.for_each = [](CLI::App& command, Context& context) {
+    command.add_flag("--json", context.json, "For programs, as API.md has it");
+  };
   add_attach(app, commands);
   add_detach(app, commands);
   add_import(app, commands);
@@ -134,43 +95,24 @@ void declare(CLI::App& app, Commands& commands) {
   add_status(app, commands);
 }
 
-// The innermost command that was said, or headctl itself.
-const CLI::App& innermost(const CLI::App& app) {
-  const auto said = app.get_subcommands();
-  return said.empty() ? app : innermost(*said.front());
-}
-
-[[noreturn]] void refuse(const CLI::App& app, const std::string& why) {
-  std::string name;
-  for (const CLI::App* at = &innermost(app); at != nullptr; at = at->get_parent())
-    name = at->get_name() + (name.empty() ? "" : " ") + name;
-  throw Failure(Exit::usage, why + "; see " + name + " --help");
-}
-
 }  // namespace
 
 std::function<Exit()> parse_command_line(int argc, const char* const* argv) {
   CLI::App app("Asks headd for discs, and what became of them.", "headctl");
   Commands commands;
   declare(app, commands);
-  const auto say = [](std::string text) {
-    return [text = std::move(text)] {
-      print(text);
+  const auto refuse = [&](const std::string& why) {
+    std::string name = app.get_name();
+    for (const CLI::App* said : app.get_subcommands()) name += " " + said->get_name();
+    throw Failure(Exit::usage, why + "; see " + name + " --help");
+  };
+  if (const auto text = tools::parse(app, argc, argv, "command", refuse)) {
+    return [text] {
+      print(*text);
       return Exit::done;
     };
-  };
-  try {
-    app.parse(argc, argv);
-  } catch (const CLI::CallForHelp&) {
-    return say(app.help());
-  } catch (const CLI::CallForVersion&) {
-    return say(HEAD_VERSION "\n");
-  } catch (const CLI::ParseError& error) {
-    if (const auto words = app.remaining(); app.get_subcommands().empty() && !words.empty())
-      refuse(app, "there is no command or option " + words.front());
-    refuse(app, error.what());
   }
-  if (!commands.said) refuse(app, "a command is needed, discs say");
+  if (!commands.said) refuse("a command is needed, discs say");
   return [context = commands.context, said = commands.said] { return said(context); };
 }
 
