@@ -133,7 +133,7 @@ bool Disc::asked_again(nbd::Request& request, int error) noexcept {
 
 void Disc::complete(nbd::Request& request, int error) noexcept {
   settle(request);
-  request.on_done(error);  // Last: it may be submitted again.
+  request.on_done(answer_of(request.command, error));  // Last: it may be submitted again.
 }
 
 // It is not outstanding any more; others may go on.
