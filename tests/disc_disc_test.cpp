@@ -1,6 +1,7 @@
 // The production disc, its connections included, in the simulated world.
 #include "head/disc/disc.hpp"
 
+#include "tests/log_lines.hpp"
 #include "tests/sim/nbd_server.hpp"
 
 #include <catch2/catch.hpp>
@@ -438,4 +439,61 @@ TEST_CASE("a disc whose requests wait is noticed while they wait", "[disc][sim]"
   world.io.faults = {};
   world.run_until([&] { return read.answers == 1; });
   CHECK(read.error == 0);
+}
+
+// Each disc had a line, and another one when the tail refused it: thousands, when one tail died.
+TEST_CASE("a tail's death is told in a few lines, however many discs it had", "[disc][sim]") {
+  struct Closed final : disc::Disc::Owner, disc::Patience::Owner {
+    void on_disc_closed(disc::Disc&) noexcept override { ++count; }
+    void on_waiting(disc::Disc&) noexcept override {}
+    unsigned count = 0;
+  } owner;
+  constexpr unsigned many = 40;
+  sim::TailState tail(64 << 10);
+  tail.options.flags &= ~nbd::transmission_flag::can_multi_conn;
+  sim::SimIo io(1, {.partial = 0}, [&] { return std::make_unique<sim::NbdServer>(tail, 1); });
+  io.advance(std::chrono::hours(10'000));  // Past what other tests have said.
+  const nbd::ConnectionOptions connection;
+  disc::Patience patience(io, owner);
+  std::deque<disc::Disc> discs;
+  disc::DiscOptions options{.name = "", .interface = {}, .export_name = "x", .connections = 2};
+  options.tail.sin6_addr = {{{0xfd, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 7}}};
+  options.tail.sin6_port = htons(10810);
+  for (unsigned i = 0; i < many; ++i) {
+    options.name = "d" + std::to_string(i);
+    discs.emplace_back(io, owner, patience, options, connection,
+                       std::make_shared<stats::DiscStats>());
+  }
+  const auto run = [&](stats::DiscState state) {
+    const auto there = [&](const disc::Disc& disc) { return disc.stats()->state == state; };
+    for (int i = 0; i < 100'000 && !std::all_of(discs.begin(), discs.end(), there); ++i)
+      io.step_or_wait();
+    CHECK(std::all_of(discs.begin(), discs.end(), there));
+  };
+  tests::LogLines log;
+  for (disc::Disc& disc : discs) disc.open();
+  run(stats::DiscState::ready);
+  CHECK(log.count("CAN_MULTI_CONN") == 5);
+
+  const auto lose_all = [&] {
+    io.faults = {.reset = 1.0, .refuse = 1.0};
+    run(stats::DiscState::reconnecting);
+    io.faults = {};
+  };
+  lose_all();
+  CHECK(log.count(" (nbd://[fd00::7]:10810/x): ") == 10);
+  CHECK(log.count("; connecting again (") == 5);
+  for (const disc::Disc& disc : discs) CHECK_FALSE(disc.stats()->problem().empty());
+
+  run(stats::DiscState::ready);
+  io.advance(std::chrono::seconds(10));
+  tail.data.resize(32 << 10);
+  lose_all();
+  CHECK(log.count("; connecting again (") == 10);
+  run(stats::DiscState::held);
+  CHECK(log.count("smaller disc than before; its requests are held (") == 5);
+
+  for (disc::Disc& disc : discs) disc.close();
+  for (int i = 0; i < 100'000 && owner.count < many; ++i) io.step_or_wait();
+  CHECK(owner.count == many);
 }
