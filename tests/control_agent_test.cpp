@@ -24,7 +24,7 @@ TEST_CASE("a disc is attached once its neighbour is known", "[control]") {
 
   head.neighbours->answer("a", test::binding(neigh::BindingState::held));
   CHECK(head.becomes("a", State::ready));
-  CHECK(head.agent->disc("a")->dev == "eth0");
+  CHECK(head.agent->disc("a")->dev == "lo");
   CHECK(head.threads[0]->size() + head.threads[1]->size() == 1);
 }
 

@@ -61,7 +61,6 @@ void Agent::on_event(const Event& event) {
 
 void Agent::on_neighbour(Disc& disc, const Event& event) {
   if (disc.stage != Stage::resolving) return;
-  disc.dev = event.dev;
   if (event.refused) return fail(disc, event.problem);
   disc.problem = event.problem;
   open(disc);

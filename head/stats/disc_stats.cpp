@@ -126,6 +126,7 @@ DiscSnapshot DiscStats::snapshot(bool with_latency) const {
   now.guests = guests.load(relaxed);
   now.reconnects = reconnects.load(relaxed);
   now.neighbour_missing_at_ns = neighbour_missing_at_ns.load(relaxed);
+  now.ifindex = ifindex.load(relaxed);
   now.last_problem = problem();
   add_to(now.by_operation, with_latency);
   add_to(now.stalls);
