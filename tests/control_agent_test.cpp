@@ -1,5 +1,6 @@
 #include "control_fakes.hpp"
 #include "iouring/unique_fd.hpp"
+#include "tests/log_lines.hpp"
 
 #include <fcntl.h>
 #include <future>
@@ -23,7 +24,7 @@ TEST_CASE("a disc is attached once its neighbour is known", "[control]") {
 
   head.neighbours->answer("a", test::binding(neigh::BindingState::held));
   CHECK(head.becomes("a", State::ready));
-  CHECK(head.agent->disc("a")->dev == "eth0");
+  CHECK(head.agent->disc("a")->dev == "lo");
   CHECK(head.threads[0]->size() + head.threads[1]->size() == 1);
 }
 
@@ -65,6 +66,18 @@ TEST_CASE("a disc that a data thread cannot open fails with its reason", "[contr
   CHECK(head.neighbours->kept() == 0);
   CHECK_FALSE(head.agent->detach("a"));
   CHECK(head.goes("a"));
+}
+
+TEST_CASE("discs that fail together are told of in a few lines", "[control]") {
+  tests::LogLines log;
+  Head head(1);
+  head.threads[0]->fail_with("cannot bind");
+  std::vector<catalogue::DiscSpec> specs;
+  for (int i = 0; i < 20; ++i) specs.push_back(disc("d" + std::to_string(i)));
+  REQUIRE(head.agent->import(specs));
+  for (const auto& spec : specs) REQUIRE(head.becomes(spec.name, State::failed));
+  for (const auto& status : head.agent->discs()) CHECK(status.problem == "cannot bind");
+  CHECK(log.count("could not be attached: cannot bind") <= 5);
 }
 
 TEST_CASE("attaching the same again changes nothing; something else is refused", "[control]") {

@@ -165,6 +165,36 @@ TEST_CASE("an import may come in parts, and be checked before", "[control]") {
   CHECK_FALSE(daemon.agent->disc("e"));
 }
 
+// A misspelt ?check carried the import out, although it was only to be checked.
+TEST_CASE("a query name that is not known is refused, and nothing is done", "[control]") {
+  Daemon daemon;
+  REQUIRE(daemon.put("a", plain, "?wait=10").status == 200);
+  const auto refused = [&](std::string_view method, std::string_view path, std::string_view name,
+                           std::string_view known, const json& body = nullptr) {
+    const Reply reply = daemon.ask(method, path, body.is_null() ? "" : body.dump());
+    CAPTURE(reply.raw);
+    CHECK(type_of(reply) == "urn:headstart:bad-request");
+    CHECK(reply.status == 400);
+    CHECK(reply.body.value("detail", "") ==
+          fmt::format("the query has \"{}\", but {} takes {}; nothing was done", name,
+                      path.substr(0, path.find('?')), known));
+  };
+  const json list = {{"discs", {{{"name", "b"}, {"uri", "nbd://[fd00::1]/"}}}}};
+  refused("POST", "/v1/import?chek=true", "chek", "only part_of and check", list);
+  refused("POST", "/v1/import?check=false&wait=1", "wait", "only part_of and check", list);
+  refused("PUT", "/v1/discs/b?check=true", "check", "only wait", plain);
+  refused("DELETE", "/v1/discs/a?wiat=1", "wiat", "only wait");
+  refused("GET", "/v1/discs/a?wait=1&x", "x", "only wait");
+  refused("GET", "/v1/imports/1?entries=false", "entries", "only wait");
+  refused("GET", "/v1/neighbours?entry=false", "entry", "only entries");
+  refused("GET", "/metrics?discs=a", "discs", "only disc");
+  for (const char* path : {"/v1/status", "/v1/discs", "/v1/latency", "/v1/latency/a"})
+    refused("GET", fmt::format("{}?wait=1", path), "wait", "none");
+  CHECK(daemon.agent->discs().size() == 1);
+  CHECK(daemon.ask("GET", "/v1/discs/a").body["state"] == "ready");
+  CHECK(daemon.ask("GET", "/v1/status?").status == 200);
+}
+
 TEST_CASE("every refusal has a type, a status and a sentence", "[control]") {
   Daemon daemon(2);
   REQUIRE(daemon.put("a", plain, "?wait=10").status == 200);
@@ -197,7 +227,7 @@ TEST_CASE("every refusal has a type, a status and a sentence", "[control]") {
   check(daemon.ask("GET", "/" + std::string(2000, 'a')), 404, "no-such-route");
   check(daemon.ask("DELETE", "/v1/status"), 405, "method-not-allowed");
   check(daemon.ask("PATCH", "/v1/discs/a", "{}"), 405, "method-not-allowed");
-  check(daemon.ask("GET", "/v1/import"), 404, "no-such-route");
+  check(daemon.ask("GET", "/v1/import"), 405, "method-not-allowed");
   REQUIRE(daemon.put("b", plain, "?wait=10").status == 200);
   check(daemon.put("c", plain), 507, "too-many-discs");
   daemon.neighbours->fail_with(EMFILE);

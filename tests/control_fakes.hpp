@@ -33,7 +33,6 @@ inline catalogue::DiscSpec disc(const std::string& name) {
 inline neigh::BindingStatus binding(neigh::BindingState state, std::string problem = "") {
   neigh::BindingStatus status;
   status.state = state;
-  status.dev = "eth0";
   status.problem = std::move(problem);
   return status;
 }
@@ -99,7 +98,10 @@ class FakeNeighbours final : public control::Neighbours {
     {
       const std::lock_guard lock(lock_);
       const auto at = kept_.find(disc);
-      if (at != kept_.end()) ready = at->second.ready;
+      if (at != kept_.end()) {
+        ready = at->second.ready;
+        at->second.want.stats->ifindex = 1;
+      }
     }
     if (ready) ready(disc, status);
   }

@@ -1,6 +1,7 @@
 // The production disc, its connections included, in the simulated world.
 #include "head/disc/disc.hpp"
 
+#include "tests/log_lines.hpp"
 #include "tests/sim/nbd_server.hpp"
 
 #include <catch2/catch.hpp>
@@ -91,11 +92,12 @@ void check_one_world(std::uint64_t seed, sim::Faults faults, sim::TailOptions op
     for (std::uint32_t at = static_cast<std::uint32_t>(io.pick(700)); at < size;) {
       const auto length = static_cast<std::uint32_t>(
           std::min<std::size_t>(1 + io.pick(io.chance(0.2) ? 20'000 : 1'500), size - at));
-      const std::size_t dice = io.pick(10);
-      const Command command = dice < 4   ? Command::read
-                              : dice < 8 ? Command::write
-                              : dice < 9 ? Command::write_zeroes
-                                         : Command::block_status;
+      const std::size_t dice = io.pick(11);
+      const Command command = dice < 4    ? Command::read
+                              : dice < 8  ? Command::write
+                              : dice < 9  ? Command::write_zeroes
+                              : dice < 10 ? Command::cache
+                                          : Command::block_status;
       Asked& next = asked.emplace_back(command, at, length, io.now());
       if (command == Command::block_status && !options.structured) next.command = Command::read;
       if (command == Command::write) {
@@ -174,9 +176,9 @@ TEST_CASE("a disc bears with tails that refuse long requests", "[disc][sim]") {
   SECTION("any over 5,000 bytes, in blocks of 512, and connections break") {
     check_one_world(seed, {.reset = 0.004}, {.block_minimum = 512, .read_max = 5'000});
   }
-  SECTION("and zeroes longer than a payload") {
+  SECTION("and those that carry no payload, where they are longer than one") {
     check_one_world(seed, {.reset = 0.004},
-                    {.block_minimum = 512, .payload_maximum = 4096, .zeroes_as_payload = true});
+                    {.block_minimum = 512, .payload_maximum = 4096, .effect_max = 4096});
   }
 }
 
@@ -250,6 +252,27 @@ TEST_CASE("a read that a tail refuses is asked again a bounded number of times",
     CHECK(once.error == EIO);
     CHECK(once.reads == 5);
   }
+}
+
+// EOVERFLOW, which doc/proto.md has for neither at such a length, went through to the guest.
+TEST_CASE("what a tail finds too long to cache or to tell of goes in pieces", "[disc][sim]") {
+  const std::uint32_t effect_max = GENERATE(4096u, 0u);
+  CAPTURE(effect_max);
+  World world(1, {}, {.block_minimum = 512, .payload_maximum = 4096, .effect_max = effect_max});
+  world.run_until([&] { return world.disc->info() != nullptr; });
+  Asked cache(Command::cache, 100, (64 << 10) - 1000, world.io.now());
+  Asked status(Command::block_status, 100, (64 << 10) - 1000, world.io.now());
+  Asked trim(Command::trim, 0, 4096, world.io.now());
+  const auto all = {&cache, &status, &trim};
+  for (Asked* asked : all) world.disc->submit(*asked);
+  world.run_until([&] { return cache.answers + status.answers + trim.answers == 3; });
+  CHECK(world.tail.complaints == std::vector<std::string>{});
+  CHECK(world.tail.statuses == 5);  // 63.5, 31.5, 15.5, 7.5 and 3.5 KiB
+  for (const Asked* asked : all) CHECK(asked->error == (effect_max == 0 ? EIO : 0));
+  if (effect_max == 0) return;
+  CHECK(world.tail.cached == (64 << 10) - 512);
+  REQUIRE(status.extents_filled == 1);  // Of less than was asked, as may be.
+  CHECK(status.extents[0].length == 7 * 512 - 100);
 }
 
 // Each needs 256 of the 1,024 stretches that a connection remembers: good answers became EIO.
@@ -417,4 +440,62 @@ TEST_CASE("a disc whose requests wait is noticed while they wait", "[disc][sim]"
   world.io.faults = {};
   world.run_until([&] { return read.answers == 1; });
   CHECK(read.error == 0);
+}
+
+// Each disc had a line, and another one when the tail refused it: thousands, when one tail died.
+TEST_CASE("a tail's death is told in a few lines, however many discs it had", "[disc][sim]") {
+  struct Closed final : disc::Disc::Owner, disc::Patience::Owner {
+    void on_disc_closed(disc::Disc&) noexcept override { ++count; }
+    void on_waiting(disc::Disc&) noexcept override {}
+    unsigned count = 0;
+  } owner;
+  constexpr unsigned many = 40;
+  sim::TailState tail(64 << 10);
+  tail.options.flags &= ~nbd::transmission_flag::can_multi_conn;
+  sim::SimIo io(1, {.partial = 0}, [&] { return std::make_unique<sim::NbdServer>(tail, 1); });
+  io.advance(std::chrono::hours(10'000));  // Past what other tests have said.
+  const nbd::ConnectionOptions connection;
+  stats::HoldUps hold_ups;
+  disc::Patience patience(io, owner, hold_ups);
+  std::deque<disc::Disc> discs;
+  disc::DiscOptions options{.name = "", .interface = {}, .export_name = "x", .connections = 2};
+  options.tail.sin6_addr = {{{0xfd, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 7}}};
+  options.tail.sin6_port = htons(10810);
+  for (unsigned i = 0; i < many; ++i) {
+    options.name = "d" + std::to_string(i);
+    discs.emplace_back(io, owner, patience, options, connection,
+                       std::make_shared<stats::DiscStats>());
+  }
+  const auto run = [&](stats::DiscState state) {
+    const auto there = [&](const disc::Disc& disc) { return disc.stats()->state == state; };
+    for (int i = 0; i < 100'000 && !std::all_of(discs.begin(), discs.end(), there); ++i)
+      io.step_or_wait();
+    CHECK(std::all_of(discs.begin(), discs.end(), there));
+  };
+  tests::LogLines log;
+  for (disc::Disc& disc : discs) disc.open();
+  run(stats::DiscState::ready);
+  CHECK(log.count("CAN_MULTI_CONN") == 5);
+
+  const auto lose_all = [&] {
+    io.faults = {.reset = 1.0, .refuse = 1.0};
+    run(stats::DiscState::reconnecting);
+    io.faults = {};
+  };
+  lose_all();
+  CHECK(log.count(" (nbd://[fd00::7]:10810/x): ") == 10);
+  CHECK(log.count("; connecting again (") == 5);
+  for (const disc::Disc& disc : discs) CHECK_FALSE(disc.stats()->problem().empty());
+
+  run(stats::DiscState::ready);
+  io.advance(std::chrono::seconds(10));
+  tail.data.resize(32 << 10);
+  lose_all();
+  CHECK(log.count("; connecting again (") == 10);
+  run(stats::DiscState::held);
+  CHECK(log.count("smaller disc than before; its requests are held (") == 5);
+
+  for (disc::Disc& disc : discs) disc.close();
+  for (int i = 0; i < 100'000 && owner.count < many; ++i) io.step_or_wait();
+  CHECK(owner.count == many);
 }

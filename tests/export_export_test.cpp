@@ -281,6 +281,53 @@ TEST_CASE("A guest that stops in the middle of a write is ended", "[export][sim]
   CHECK(log.count("disc disk: a guest was hung up on: it stopped in the middle of a write") == 1);
 }
 
+TEST_CASE("A guest that stops in the middle of a request is ended", "[export][sim]") {
+  const bool waited = GENERATE(false, true);  // Its first request arrives in two pieces then.
+  const std::size_t said = GENERATE(1u, 18u, 27u);
+  const unsigned whole = waited ? 0 : GENERATE(0u, 2u);
+  CAPTURE(waited, said, whole);
+  World world;
+  world.advance_past_log();
+  world.volume.known = !waited;
+  tests::LogLines log;
+  Caller& guest =
+      world.guest({.requests = whole + 1, .held_back = sizeof(nbd::wire::Request) - said});
+  world.settle();
+  if (waited) world.volume.become_known();
+  world.settle();
+  world.answer_all();
+  CHECK(guest.answers() == whole);
+  SECTION("after 30 s") {
+    world.io.advance(29s);
+    world.settle();
+    CHECK(world.served->guests() == 1);
+    world.io.advance(2s);
+    world.settle();
+    CHECK(world.served->guests() == 0);
+    CHECK(log.count("disc disk: a guest was hung up on: it stopped in the middle of a request") ==
+          1);
+  }
+  SECTION("but not one that goes on, nor one that asks nothing") {
+    nbd::wire::Request request;
+    request.cookie = std::uint64_t{whole};
+    request.length = 4096u;
+    for (const std::byte byte : nbd::wire::bytes_of(request).subspan(said)) {
+      world.io.advance(20s);
+      world.settle();
+      world.io.say(guest, {byte});
+      world.settle();
+    }
+    world.answer_all();
+    CHECK(guest.answers() == whole + 1);
+    for (int i = 0; i < 3; ++i) {
+      world.io.advance(1h);
+      world.settle();
+    }
+    CHECK(world.served->guests() == 1);
+    CHECK(log.count("hung up on") == 0);
+  }
+}
+
 TEST_CASE("Who says goodbye while another's session is buried is counted rightly",
           "[export][sim]") {
   World world(1, {.partial = 0});               // What is asked arrives as one.

@@ -134,6 +134,7 @@ TEST_CASE("headctl finds what is wrong far down before it attaches anything", "[
     CHECK(outcome.status == status);
     CHECK(outcome.err.find(bad + why) != std::string::npos);
     CHECK(outcome.err.find("; nothing was attached\n") != std::string::npos);
+    CHECK(outcome.err.find(".;") == std::string::npos);
     CHECK(daemon.agent->discs().empty());
   };
   refused("worse nbd://nowhere/\n", 3, ":12000: disc worse: ");

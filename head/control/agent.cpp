@@ -297,7 +297,6 @@ void Agent::want(std::span<const DiscSpec> specs, std::uint64_t batch) {
                             .disc = name,
                             .batch = batch,
                             .problem = status.problem,
-                            .dev = status.dev,
                             .refused = status.state == neigh::BindingState::refused});
                     });
 }

@@ -102,7 +102,6 @@ class Agent {
     bool leave = false;                 // And it is to be closed as soon as it is open.
     std::optional<std::size_t> thread;  // From `opening` on.
     std::string problem;                // Of the neighbour, or why it failed.
-    std::string dev;                    // The interface it is reached by, once known.
   };
   using Discs = std::unordered_map<std::string, Disc>;
 
@@ -116,7 +115,6 @@ class Agent {
     std::string disc;
     std::uint64_t batch;
     std::string problem{};
-    std::string dev{};
     bool refused = false;
   };
 

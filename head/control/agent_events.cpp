@@ -61,7 +61,6 @@ void Agent::on_event(const Event& event) {
 
 void Agent::on_neighbour(Disc& disc, const Event& event) {
   if (disc.stage != Stage::resolving) return;
-  disc.dev = event.dev;
   if (event.refused) return fail(disc, event.problem);
   disc.problem = event.problem;
   open(disc);
@@ -125,7 +124,10 @@ void Agent::close(Disc& disc) {
 void Agent::fail(Disc& disc, const std::string& problem) {
   disc.stage = Stage::failed;
   disc.problem = problem;
-  log::error("disc {} could not be attached: {}", disc.spec->name, problem);
+  static log::RateLimit limit;  // Thousands may fail for one reason.
+  if (const auto pass = limit.pass(std::chrono::steady_clock::now()))
+    log::error("disc {} could not be attached: {} ({} more like it)", disc.spec->name, problem,
+               pass->held);
 }
 
 void Agent::drop(const std::string& name) {

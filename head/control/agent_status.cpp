@@ -2,7 +2,10 @@
 #include "head/control/agent.hpp"
 
 #include <algorithm>
+#include <array>
+#include <net/if.h>
 #include <numeric>
+#include <unordered_map>
 
 namespace head::control {
 
@@ -25,6 +28,13 @@ State from(stats::DiscState state) noexcept {
       break;
   }
   return State::detaching;
+}
+
+// "" for none, or one that is gone.
+std::string interface_name(int ifindex) {
+  std::array<char, IF_NAMESIZE> name{};
+  if (ifindex == 0) return {};
+  return ::if_indextoname(static_cast<unsigned>(ifindex), name.data()) ? name.data() : "";
 }
 
 }  // namespace
@@ -56,7 +66,7 @@ Agent::Gathered Agent::gather(const Disc& disc) {
   return {.status = {.spec = disc.spec,
                      .state = state_of(disc),
                      .problem = disc.problem,
-                     .dev = disc.dev,
+                     .dev = {},
                      .thread = disc.thread},
           .stats = disc.stats};
 }
@@ -80,7 +90,9 @@ std::optional<DiscStatus> Agent::disc(const std::string& name) const {
     if (at == discs_.end()) return std::nullopt;
     gathered = gather(at->second);
   }
-  return complete(std::move(gathered));
+  DiscStatus status = complete(std::move(gathered));
+  status.dev = interface_name(status.stats.ifindex);
+  return status;
 }
 
 std::vector<DiscStatus> Agent::discs() const {
@@ -92,7 +104,13 @@ std::vector<DiscStatus> Agent::discs() const {
   }
   std::vector<DiscStatus> list;
   list.reserve(gathered.size());
-  for (Gathered& one : gathered) list.push_back(complete(std::move(one)));
+  std::unordered_map<int, std::string> interfaces;  // Few, and each name costs system calls.
+  for (Gathered& one : gathered) {
+    DiscStatus& status = list.emplace_back(complete(std::move(one)));
+    const auto [at, first] = interfaces.try_emplace(status.stats.ifindex);
+    if (first) at->second = interface_name(at->first);
+    status.dev = at->second;
+  }
   std::sort(list.begin(), list.end(),
             [](const DiscStatus& a, const DiscStatus& b) { return a.spec->name < b.spec->name; });
   return list;

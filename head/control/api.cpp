@@ -7,6 +7,8 @@
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
+#include <algorithm>
+#include <array>
 #include <charconv>
 #include <new>
 #include <optional>
@@ -26,6 +28,27 @@ constexpr std::size_t depth_max = 8;
 constexpr std::string_view discs_path = "/v1/discs/";
 constexpr std::string_view imports_path = "/v1/imports/";
 constexpr std::string_view latency_path = "/v1/latency/";
+
+// What there is, and the names that a query on it may have.
+struct Route {
+  std::string_view method;
+  std::string_view path;  // One that ends with '/' is followed by a name.
+  std::array<std::string_view, 2> names{};
+};
+constexpr std::array routes = {
+    Route{"GET", "/v1/status"},
+    Route{"GET", "/v1/discs"},
+    Route{"GET", discs_path, {"wait"}},
+    Route{"PUT", discs_path, {"wait"}},
+    Route{"DELETE", discs_path, {"wait"}},
+    Route{"POST", "/v1/import", {"part_of", "check"}},
+    Route{"GET", imports_path, {"wait"}},
+    Route{"GET", "/v1/neighbours", {"entries"}},
+    Route{"GET", "/v1/latency"},
+    Route{"GET", latency_path},
+    Route{"GET", "/v1/stalls", {"disc", "limit"}},
+    Route{"GET", "/metrics", {"disc"}},
+};
 
 // What follows `prefix` in `path`.
 std::optional<std::string> rest(const std::string& path, std::string_view prefix) {
@@ -82,11 +105,22 @@ HttpResponse no_route(const std::string& path) {
                  fmt::format("there is nothing at {}; see API.md for what there is", path));
 }
 
-bool is_known(const std::string& path) {
-  for (const char* whole : {"/v1/status", "/v1/discs", "/v1/neighbours", "/v1/latency",
-                            "/v1/stalls", "/v1/import", "/metrics"})
-    if (path == whole) return true;
-  return rest(path, discs_path) || rest(path, imports_path) || rest(path, latency_path);
+bool leads_to(const Route& route, const std::string& path) {
+  return route.path.back() == '/' ? rest(path, route.path).has_value() : path == route.path;
+}
+
+std::optional<HttpResponse> objection_to_query(const HttpRequest& request, const Route& route) {
+  const auto& names = route.names;
+  for (const auto& [name, value] : request.query) {
+    if (!name.empty() && std::find(names.begin(), names.end(), name) != names.end()) continue;
+    std::string known = names[0].empty() ? "none" : "only ";
+    known += names[0];
+    if (!names[1].empty()) known += fmt::format(" and {}", names[1]);
+    return problem(Problem::bad_request,
+                   fmt::format("the query has \"{}\", but {} takes {}; nothing was done",
+                               name.substr(0, 40), request.path, known));
+  }
+  return std::nullopt;
 }
 
 Result<json, HttpResponse> parse(const std::string& body) {
@@ -140,16 +174,22 @@ HttpResponse Api::on_request(const HttpRequest& request) noexcept {
 
 HttpResponse Api::route(const HttpRequest& request) {
   const auto& [method, path] = std::tie(request.method, request.path);
-  if (method == "GET" || method == "HEAD") return get(request);
-  const auto name = rest(path, discs_path);
-  if (method == "PUT" && name) return attach(request, *name);
-  if (method == "DELETE" && name) return detach(request, *name);
-  if (method == "POST" && path == "/v1/import") return import(request);
-
-  if (is_known(path))
+  std::string_view asked = method;
+  if (asked == "HEAD") asked = "GET";
+  const Route* found = nullptr;
+  for (const Route& route : routes) {
+    if (!leads_to(route, path)) continue;
+    found = &route;
+    if (route.method == asked) break;
+  }
+  if (found == nullptr) return no_route(path);
+  if (found->method != asked)
     return problem(Problem::method_not_allowed,
                    fmt::format("{} does not take {}; see API.md", path, method.substr(0, 20)));
-  return no_route(path);
+  if (auto objection = objection_to_query(request, *found)) return std::move(*objection);
+  if (asked == "PUT") return attach(request, *rest(path, discs_path));
+  if (asked == "DELETE") return detach(request, *rest(path, discs_path));
+  return asked == "POST" ? import(request) : get(request);
 }
 
 HttpResponse Api::get(const HttpRequest& request) {
@@ -166,8 +206,7 @@ HttpResponse Api::get(const HttpRequest& request) {
   }
   if (const auto name = rest(path, discs_path)) return one_disc(request, *name);
   if (const auto name = rest(path, latency_path)) return latency(*name);
-  if (const auto id = rest(path, imports_path)) return one_import(request, *id);
-  return no_route(path);
+  return one_import(request, *rest(path, imports_path));
 }
 
 HttpResponse Api::one_disc(const HttpRequest& request, const std::string& name) {

@@ -39,7 +39,7 @@ struct DiscStatus {
   std::shared_ptr<const catalogue::DiscSpec> spec;
   State state = State::pending;
   std::string problem;                // Why it is not ready; "" when nothing is known to be wrong.
-  std::string dev;                    // The interface it is reached by; "" when not known yet.
+  std::string dev;                    // The interface it is reached by now; "" for none.
   std::optional<std::size_t> thread;  // The data thread it lives on.
   stats::DiscSnapshot stats{};        // Without latency.
 };

@@ -1,10 +1,13 @@
 #include "head/disc/disc.hpp"
 
-#include "head/base/log.hpp"
+#include "head/nbd/uri.hpp"
+
+#include <fmt/format.h>
 
 #include <algorithm>
 #include <cassert>
 #include <cerrno>
+#include <cstring>
 #include <functional>
 #include <utility>
 
@@ -56,6 +59,19 @@ void Disc::tell(stats::DiscState state) noexcept {
   stats_->enter(state, io_.now());
 }
 
+void Disc::say(log::Level level, log::RateLimit& limit, std::string_view what) const noexcept {
+  if (!log::enabled(level)) return;
+  const auto pass = limit.pass(io_.now());
+  if (!pass) return;
+  nbd::Uri tail;
+  tail.port = ntohs(options_.tail.sin6_port);
+  tail.export_name = options_.export_name;
+  std::memcpy(tail.address.data(), &options_.tail.sin6_addr, tail.address.size());
+  const std::string where = nbd::to_string(tail);
+  log::write(level, "disc {} ({}): {} ({} more like it)",
+             fmt::make_format_args(options_.name, where, what, pass->held));
+}
+
 // ---- Connections --------------------------------------------------------------------------------
 
 void Disc::on_open(Link& link) noexcept {
@@ -64,17 +80,18 @@ void Disc::on_open(Link& link) noexcept {
   if (known_) {
     if (const char* objection = objection_to(told)) {
       stats_->set_problem(objection);
-      if (objection != last_objection_)  // Not at every attempt.
-        log::warning("disc {}: {}; its requests are held", options_.name, objection);
-      last_objection_ = objection;
+      static log::RateLimit limit;
+      if (std::exchange(last_objection_, objection) != objection)  // Not at every attempt.
+        say(log::Level::warning, limit, fmt::format("{}; its requests are held", objection));
       tell(stats::DiscState::held);
       return link.connection.leave();
     }
   } else {
     learn(told);
   }
+  static log::RateLimit note_limit;
   if (last_note_ != link.connection.note())
-    log::warning("disc {}: {}", options_.name, link.connection.note());
+    say(log::Level::warning, note_limit, link.connection.note());
   last_note_ = link.connection.note();
   last_objection_ = nullptr;
   link.opened_at_ = io_.now();
@@ -95,9 +112,11 @@ void Disc::learn(const nbd::ExportInfo& told) {
   stats_->size.store(info_.size, std::memory_order_relaxed);
   stats_->flags.store(info_.flags, std::memory_order_relaxed);
   const bool many = options_.connections > 1 && told.has(flag::can_multi_conn);
+  static log::RateLimit limit;
   if (options_.connections > 1 && !many)
-    log::info("disc {}: one connection, not {}: the tail does not offer CAN_MULTI_CONN",
-              options_.name, options_.connections);
+    say(log::Level::info, limit,
+        fmt::format("one connection, not {}: the tail does not offer CAN_MULTI_CONN",
+                    options_.connections));
   for (unsigned i = 1; many && i < options_.connections; ++i) {
     links_.emplace_back(*this, std::hash<std::string>{}(options_.name) + i, connection_options_);
     links_.back().connect();
@@ -137,8 +156,9 @@ void Disc::on_closed(Link& link, const std::string& problem,
   stats_->connections.store(usable, std::memory_order_relaxed);
   if (closing_) return finish_closing();
   if (!problem.empty()) stats_->set_problem(problem);
+  static log::RateLimit limit;
   if (!problem.empty() && problem != last_problem_)  // Not at every attempt.
-    log::warning("disc {}: {}; connecting again", options_.name, problem);
+    say(log::Level::warning, limit, fmt::format("{}; connecting again", problem));
   last_problem_ = problem;
   if (usable == 0 && was_usable) tell(stats::DiscState::reconnecting);
   if (usable != 0 && !was_usable) tell(stats::DiscState::ready);

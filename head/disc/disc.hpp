@@ -6,6 +6,7 @@
 //                     └─► Reshape, where the tail would not take it as it is ─┘
 #pragma once
 
+#include "head/base/log.hpp"
 #include "head/disc/backoff.hpp"
 #include "head/disc/block_locks.hpp"
 #include "head/disc/patience.hpp"
@@ -18,6 +19,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 namespace head::disc {
@@ -107,6 +109,8 @@ class Disc final : public nbd::Volume, Reshape::Owner {
   void learn(const nbd::ExportInfo& info);
   const char* objection_to(const nbd::ExportInfo& info) const noexcept;
   void tell(stats::DiscState state) noexcept;
+  // In the log; thousands of discs may have the same to say at once.
+  void say(log::Level level, log::RateLimit& limit, std::string_view what) const noexcept;
 
   bool must_wait(const nbd::Request& request) const noexcept;
   void start(nbd::Request& request) noexcept;

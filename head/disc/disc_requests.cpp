@@ -1,6 +1,7 @@
 // A disc's requests: who may start, what goes to which connection, who is answered.
-#include "head/base/log.hpp"
 #include "head/disc/disc.hpp"
+
+#include <fmt/format.h>
 
 #include <algorithm>
 #include <cassert>
@@ -104,8 +105,9 @@ void Disc::on_answer(nbd::Request& request, int error) noexcept {
 int Disc::give_up_on_pieces() noexcept {
   constexpr auto problem = "the tail answers reads in too many pieces, and cannot be told not to";
   stats_->set_problem(problem);
+  static log::RateLimit limit;
   if (!std::exchange(pieces_told_, true))
-    log::warning("disc {}: {}; such reads fail with EIO", options_.name, problem);
+    say(log::Level::warning, limit, fmt::format("{}; such reads fail with EIO", problem));
   return EIO;
 }
 
@@ -133,7 +135,7 @@ bool Disc::asked_again(nbd::Request& request, int error) noexcept {
 
 void Disc::complete(nbd::Request& request, int error) noexcept {
   settle(request);
-  request.on_done(error);  // Last: it may be submitted again.
+  request.on_done(answer_of(request.command, error));  // Last: it may be submitted again.
 }
 
 // It is not outstanding any more; others may go on.

@@ -34,10 +34,15 @@ std::optional<Piece> next_piece(const nbd::Request& request, std::uint64_t done,
                                 const nbd::ExportInfo& tail, std::uint64_t most) noexcept {
   const Range whole = range_of(request);
   const std::uint64_t block = tail.block_minimum;
-  if (request.command == nbd::Command::cache || request.command == nbd::Command::block_status)
-    return done == 0 ? std::optional<Piece>({.range = whole}) : std::nullopt;
-
+  most = std::min(most, longest(request, tail));
   std::uint64_t from = whole.offset + done;
+  if (widens(request.command)) {
+    const bool enough = done != 0 && request.command == nbd::Command::block_status;
+    if (enough || from >= whole.end()) return std::nullopt;
+    const std::uint64_t to = std::min(from / block * block + most, whole.end());
+    return Piece{.range = {.offset = from, .length = to - from}};
+  }
+
   if (request.command == nbd::Command::trim) from = (from + block - 1) / block * block;
   if (from >= whole.end()) return std::nullopt;
 
@@ -45,16 +50,15 @@ std::optional<Piece> next_piece(const nbd::Request& request, std::uint64_t done,
   const std::uint64_t left = whole.end() - from;
   const std::uint64_t full = left / block * block;
   if (into_block == 0 && full > 0)
-    return Piece{
-        .range = {.offset = from, .length = std::min({full, most, longest(request, tail)})}};
+    return Piece{.range = {.offset = from, .length = std::min(full, most)}};
   if (request.command == nbd::Command::trim) return std::nullopt;
   return Piece{.range = {.offset = from, .length = std::min(left, block - into_block)},
                .partial = true};
 }
 
 Again ask_again(const nbd::Request& request, int error, const nbd::ExportInfo& tail) noexcept {
-  if (request.command == nbd::Command::trim || request.command == nbd::Command::write_zeroes) {
-    // Longer than a payload they are allowed, but may be more than the tail can do.
+  if (!has_payload(request.command)) {
+    // Longer than a payload it is allowed, but may be more than the tail can do.
     const bool refused = error == EOVERFLOW || error == EINVAL;
     return refused && request.length > tail.payload_maximum ? Again::shorter : Again::no;
   }
@@ -66,6 +70,10 @@ Again ask_again(const nbd::Request& request, int error, const nbd::ExportInfo& t
   if (scattered && may_forbid) return Again::unfragmented;
   if (request.length > std::max(short_enough, tail.block_minimum)) return Again::shorter;
   return error == nbd::crowded_out ? Again::unchanged : Again::no;
+}
+
+int answer_of(nbd::Command command, int error) noexcept {
+  return error == EOVERFLOW && command != nbd::Command::read ? EIO : error;
 }
 
 std::uint64_t half_of(const nbd::Request& request, const nbd::ExportInfo& tail) noexcept {

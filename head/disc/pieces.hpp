@@ -43,6 +43,11 @@ constexpr bool changes(nbd::Command command) noexcept {
          command == nbd::Command::trim;
 }
 
+// Is a piece of it made longer, to whole blocks? Advice and questions do the rest of them no harm.
+constexpr bool widens(nbd::Command command) noexcept {
+  return command == nbd::Command::cache || command == nbd::Command::block_status;
+}
+
 // May the request go to the tail as it is?
 bool fits(const nbd::Request& request, const nbd::ExportInfo& tail) noexcept;
 
@@ -54,8 +59,8 @@ struct Piece {
 
 // The first piece of what is left of a request, `done` bytes of it being dealt with; nothing when
 // that was all. Pieces come in order, whole blocks at most `most` bytes at once. TRIM, being
-// advice, leaves parts of blocks out; CACHE and BLOCK_STATUS are widened to whole blocks by their
-// executor and have one piece.
+// advice, leaves parts of blocks out; those of CACHE and BLOCK_STATUS are widened to whole blocks
+// by their executor. BLOCK_STATUS has one piece: it may be answered for less than was asked.
 std::optional<Piece> next_piece(const nbd::Request& request, std::uint64_t done,
                                 const nbd::ExportInfo& tail, std::uint64_t most) noexcept;
 
@@ -69,6 +74,9 @@ enum class Again : std::uint8_t {
   unchanged,     // As before: it was not to blame.
 };
 Again ask_again(const nbd::Request& request, int error, const nbd::ExportInfo& tail) noexcept;
+// What the guest is told when nothing is asked again. EOVERFLOW is for READ: with another command,
+// no longer than we let guests ask, a guest need not know it.
+int answer_of(nbd::Command command, int error) noexcept;
 // Whole blocks, at least one.
 std::uint64_t half_of(const nbd::Request& request, const nbd::ExportInfo& tail) noexcept;
 

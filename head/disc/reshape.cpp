@@ -12,8 +12,7 @@ void Reshape::advance() {
   const auto piece = next_piece(whole_, done_, tail_, most_);
   if (!piece) return owner_.on_reshaped(*this, 0);
   piece_ = *piece;
-  if (whole_.command == Command::cache || whole_.command == Command::block_status)
-    return send_widened();
+  if (widens(whole_.command)) return send_widened();
   if (!piece_.partial) return send_middle();
   const bool wait = changes(whole_.command) &&
                     !owner_.may_change(*this, around(piece_.range, tail_.block_minimum));
@@ -36,15 +35,13 @@ void Reshape::send_middle() {
   owner_.send_piece(*this);
 }
 
-// Advice and questions do no harm to the rest of a block.
 void Reshape::send_widened() {
   step_ = Step::middle;
   command = whole_.command;
   flags = whole_.flags;
   const Range wide = around(piece_.range, tail_.block_minimum);
-  const std::uint64_t most = UINT32_MAX / tail_.block_minimum * tail_.block_minimum;
   offset = wide.offset;
-  length = static_cast<std::uint32_t>(std::min(wide.length, most));
+  length = static_cast<std::uint32_t>(wide.length);
   extents = whole_.extents;
   owner_.send_piece(*this);
 }

@@ -13,9 +13,9 @@ namespace head::exports {
 namespace {
 
 constexpr std::chrono::seconds handshake_patience{10};
-// For one byte of a payload to arrive, or of an answer to leave. (What has moved of a transfer that
-// has not ended is known only when it is interrupted: its first bytes may win the guest as much
-// again.)
+// For one byte of a request or payload to arrive, or of an answer to leave. (What has moved of a
+// transfer that has not ended is known only when it is interrupted: its first bytes may win the
+// guest as much again.)
 constexpr std::chrono::seconds patience{30};
 // Until it is asked whether a guest that is not read from is still there.
 constexpr std::chrono::milliseconds long_pause{500};
@@ -118,6 +118,7 @@ void Session::on_header(std::span<const std::byte> header) noexcept {
       header = greeting_->join(header);
       if (header.empty()) {
         reader_.expect_header(greeting_->missing());
+        watch_guest();
         if (greeting_->sending) reader_.pause();
         return;
       }
@@ -138,7 +139,9 @@ void Session::on_payload() noexcept {
 }
 
 void Session::on_end(int error) noexcept {
-  error == ECANCELED ? hang_up("it stopped in the middle of a write") : end();
+  if (error != ECANCELED) return end();
+  hang_up(receiving_ != nullptr ? "it stopped in the middle of a write"
+                                : "it stopped in the middle of a request");
 }
 
 void Session::on_request(std::span<const std::byte> bytes) noexcept {
@@ -289,6 +292,12 @@ void Session::on_hangup(iouring::Result result) noexcept {
   if (paused()) end();  // Else the reader comes to it.
 }
 
+// It has begun to say a request, and the rest of its header or payload is to come.
+bool Session::within_request() const noexcept {
+  const bool has_part = greeting_ != nullptr && greeting_->split && greeting_->have > 0;
+  return receiving_ != nullptr || reader_.within_header() || has_part;
+}
+
 void Session::watch_guest() noexcept {
   if (!patience_.armed()) service_.io.arm(patience_, service_.io.now() + patience);
 }
@@ -306,8 +315,9 @@ void Session::on_out_of_patience() noexcept {
   };
   const bool sending = !writer_.idle();
   if (sending) watch(writer_);
-  if (receiving_ != nullptr) watch(reader_);
-  if (sending || receiving_ != nullptr) service_.io.arm(patience_, since + patience);
+  const bool receiving = within_request();
+  if (receiving) watch(reader_);
+  if (sending || receiving) service_.io.arm(patience_, since + patience);
 }
 
 void Session::on_send_failed(int error) noexcept {

@@ -7,9 +7,9 @@
 //
 // Back-pressure: a session reads no further request while 64 of its own are not answered yet, the
 // answer counted as given only when the kernel has taken it, or while its disc has no memory. A
-// guest that breaks the protocol, that leaves, or that stops in the middle (it says half a payload,
-// or does not take its answers) ends its own session and nothing else. What the volume has begun
-// for a guest that is gone is waited for; what it has not begun is withdrawn.
+// guest that breaks the protocol, that leaves, or that stops in the middle (it says half a request
+// or payload, or does not take its answers) ends its own session and nothing else. What the volume
+// has begun for a guest that is gone is waited for; what it has not begun is withdrawn.
 #pragma once
 
 #include "head/export/payload_pool.hpp"
@@ -84,6 +84,7 @@ class Session final : nbd::Reader::Owner, nbd::Writer::Owner, PayloadPool::Lesse
   struct Greeting;
 
   void on_header(std::span<const std::byte> header) noexcept override;
+  void on_part_of_header() noexcept override { watch_guest(); }
   void on_payload() noexcept override;
   void on_end(int error) noexcept override;
   void on_reader_drained() noexcept override { finish_if_drained(); }
@@ -113,6 +114,7 @@ class Session final : nbd::Reader::Owner, nbd::Writer::Owner, PayloadPool::Lesse
   bool paused() const noexcept { return stalled_ || waits(); }
   void on_paused_long() noexcept;
   void on_hangup(iouring::Result result) noexcept;
+  bool within_request() const noexcept;
   void watch_guest() noexcept;
   void on_out_of_patience() noexcept;
   void hang_up(const char* why) noexcept;
@@ -140,7 +142,8 @@ class Session final : nbd::Reader::Owner, nbd::Writer::Owner, PayloadPool::Lesse
   unsigned in_flight_ = 0;       // Those.
   unsigned at_volume_ = 0;       // Of those, submitted and not answered.
   bool stalled_ = false;         // Paused because of in_flight_max.
-  // While it is the guest's turn: to go on with the handshake, with a payload, to take an answer.
+  // While it is the guest's turn: to go on with the handshake, with a request or its payload, to
+  // take an answer.
   // Not armed anew for each: when it fires it is found out since when the guest is waited for.
   iouring::Alarm<&Session::on_out_of_patience> patience_{*this};
   // Who is not read from may leave without being heard.

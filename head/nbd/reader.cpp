@@ -145,6 +145,7 @@ void Reader::advance(std::size_t size) noexcept {
 }
 
 void Reader::receive() noexcept {
+  if (within_header()) owner_.on_part_of_header();
   if (want_ == Want::payload && left_ > copied_max) return receive_payload();
   // After a large payload the next is likely large as well: all but its first bytes shall land
   // where they belong. A header in parts (a structured reply's, say) still comes in one go.

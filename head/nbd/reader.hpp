@@ -30,6 +30,9 @@ class Reader {
    public:
     // Exactly the bytes asked for. Valid until the handler returns.
     virtual void on_header(std::span<const std::byte> header) noexcept = 0;
+    // Of the header asked for some bytes have come; the others are waited for now. Only to be
+    // noted.
+    virtual void on_part_of_header() noexcept {}
     // The payload asked for has arrived whole.
     virtual void on_payload() noexcept = 0;
     // The stream is over: 0 for an orderly end, else an errno. Nothing more is called, and no
@@ -64,6 +67,10 @@ class Reader {
   void stop() noexcept;
   bool pending() const noexcept { return recv_.pending(); }
 
+  // Some bytes of a header have come and others have not.
+  bool within_header() const noexcept {
+    return want_ == Want::header && left_ != 0 && left_ < header_size_;
+  }
   // When bytes last came, or it began again to take some.
   iouring::Instant last_progress() const noexcept { return last_progress_; }
   // When the bytes that a handler is given came, were they kept meanwhile or not.

@@ -89,12 +89,12 @@ std::optional<std::string> scheme_problem(std::string_view scheme) {
 
   if (name == "nbd") return std::nullopt;
   if (name == "nbds" || name == "nbds+unix")
-    return "The scheme " + quoted(scheme) + " asks for TLS, which is not yet supported; write " +
-           std::string(form) + " where the network between head and tail may be trusted.";
+    return "the scheme " + quoted(scheme) + " asks for TLS, which is not yet supported; write " +
+           std::string(form) + " where the network between head and tail may be trusted";
   if (name == "nbd+unix")
-    return "The scheme " + quoted(scheme) + " names a Unix socket, but a disc is remote; write " +
-           std::string(form) + ".";
-  return "The scheme " + quoted(scheme) + " is not an NBD one; write " + std::string(form) + ".";
+    return "the scheme " + quoted(scheme) + " names a Unix socket, but a disc is remote; write " +
+           std::string(form);
+  return "the scheme " + quoted(scheme) + " is not an NBD one; write " + std::string(form);
 }
 
 // As the kernel's dev_valid_name() has it, so that a zone can be an interface at all.
@@ -113,22 +113,22 @@ std::optional<std::string> read_address(std::string_view host, Uri& uri) {
     std::optional<std::string> name(zone);
     if (zone.starts_with("25")) name = percent_decode(zone.substr(2));
     if (!name || !is_interface_name(*name))
-      return "The zone id in " + quoted(host) +
-             " is not an interface's name; write it as in [fe80::1%25eth0].";
+      return "the zone id in " + quoted(host) +
+             " is not an interface's name; write it as in [fe80::1%25eth0]";
     uri.zone = *name;
   }
 
   const std::string address(host.substr(0, percent));
   in6_addr parsed;
   if (address.find('\0') != address.npos || inet_pton(AF_INET6, address.c_str(), &parsed) != 1)
-    return quoted(address) + " is not an IPv6 address; write " + std::string(form) + ".";
+    return quoted(address) + " is not an IPv6 address; write " + std::string(form);
   if (IN6_IS_ADDR_V4MAPPED(&parsed))
     return quoted(address) +
            " is an IPv4 address in IPv6 clothes; discs have IPv6 addresses of "
            "their own, so give the tail one and write " +
-           std::string(form) + ".";
+           std::string(form);
   if (IN6_IS_ADDR_UNSPECIFIED(&parsed) || IN6_IS_ADDR_MULTICAST(&parsed))
-    return quoted(address) + " is not the address of one host; write the tail's unicast address.";
+    return quoted(address) + " is not the address of one host; write the tail's unicast address";
   std::memcpy(uri.address.data(), &parsed, sizeof parsed);
   return std::nullopt;
 }
@@ -139,39 +139,39 @@ std::optional<std::string> read_port(std::string_view text, Uri& uri) {
   const std::string_view digits = text.substr(1);
   const auto [end, error] = std::from_chars(digits.data(), digits.data() + digits.size(), port);
   if (text[0] != ':')
-    return "After the address stands " + quoted(text) + "; write " + std::string(form) + ".";
+    return "after the address stands " + quoted(text) + "; write " + std::string(form);
   if (digits.empty()) return std::nullopt;  // RFC 3986, section 3.2.3: as if the colon were absent.
   if (error != std::errc() || end != digits.data() + digits.size() || port == 0 || port > 65535)
-    return "The port " + quoted(digits) + " is not a number from 1 to 65535; leave it out for " +
-           std::to_string(default_port) + ".";
+    return "the port " + quoted(digits) + " is not a number from 1 to 65535; leave it out for " +
+           std::to_string(default_port);
   uri.port = static_cast<std::uint16_t>(port);
   return std::nullopt;
 }
 
 std::optional<std::string> read_authority(std::string_view authority, Uri& uri) {
-  if (authority.empty()) return "The URI names no address; write " + std::string(form) + ".";
+  if (authority.empty()) return "the URI names no address; write " + std::string(form);
   if (const auto at = authority.find('@'); at != authority.npos)
-    return "The user name " + quoted(authority.substr(0, at)) +
-           " has no use without TLS, which is not yet supported; leave it and the @ out.";
+    return "the user name " + quoted(authority.substr(0, at)) +
+           " has no use without TLS, which is not yet supported; leave it and the @ out";
   if (authority[0] != '[') {
     const std::string host(authority.substr(0, authority.find(':')));
     in_addr v4;
     if (inet_pton(AF_INET, host.c_str(), &v4) == 1)
       return quoted(host) +
              " is an IPv4 address; discs have IPv6 addresses of their own, so write " +
-             std::string(form) + ".";
+             std::string(form);
     if (std::count(authority.begin(), authority.end(), ':') > 1)
-      return "The address in " + quoted(authority) + " lacks its brackets; write " +
-             std::string(form) + ".";
+      return "the address in " + quoted(authority) + " lacks its brackets; write " +
+             std::string(form);
     return quoted(host) +
            " is a host name, and names are not looked up, because a disc is its "
            "address; write " +
-           std::string(form) + ".";
+           std::string(form);
   }
   const auto close = authority.find(']');
   if (close == authority.npos)
-    return "The address in " + quoted(authority) + " lacks its closing bracket; write " +
-           std::string(form) + ".";
+    return "the address in " + quoted(authority) + " lacks its closing bracket; write " +
+           std::string(form);
   if (auto problem = read_address(authority.substr(1, close - 1), uri)) return problem;
   return read_port(authority.substr(close + 1), uri);
 }
@@ -183,26 +183,25 @@ std::optional<std::string> read_export_name(std::string_view path, Uri& uri) {
   const auto odd = std::find_if_not(path.begin(), path.end(),
                                     [](char c) { return c == '%' || is_path_character(c); });
   if (odd != path.end())
-    return "The export name has the character " + quoted(std::string_view(&*odd, 1)) +
-           ", which a URI cannot hold; write it as " + percent_encode({&*odd, 1}, is_unreserved) +
-           ".";
+    return "the export name has the character " + quoted(std::string_view(&*odd, 1)) +
+           ", which a URI cannot hold; write it as " + percent_encode({&*odd, 1}, is_unreserved);
   const auto name = percent_decode(path);
   if (!name)
-    return "The export name " + quoted(path) +
-           " has a % without two hexadecimal digits; write a percent sign as %25.";
+    return "the export name " + quoted(path) +
+           " has a % without two hexadecimal digits; write a percent sign as %25";
   if (name->find('\0') != name->npos)
-    return "The export name " + quoted(path) +
+    return "the export name " + quoted(path) +
            " holds a NUL character, which the protocol "
-           "forbids; leave out %00.";
+           "forbids; leave out %00";
   if (!is_utf8(*name))
-    return "The export name " + quoted(path) +
+    return "the export name " + quoted(path) +
            " is not UTF-8, which the protocol demands; "
-           "encode its characters as UTF-8, then as %XX.";
+           "encode its characters as UTF-8, then as %XX";
   if (name->size() > export_name_max)
-    return "The export name has " + std::to_string(name->size()) +
+    return "the export name has " + std::to_string(name->size()) +
            " bytes, and the protocol's "
            "limit is " +
-           std::to_string(export_name_max) + "; give the export a shorter name.";
+           std::to_string(export_name_max) + "; give the export a shorter name";
   uri.export_name = *name;
   return std::nullopt;
 }
@@ -212,14 +211,14 @@ std::optional<std::string> read_export_name(std::string_view path, Uri& uri) {
 Result<Uri, std::string> parse_uri(std::string_view text) {
   const auto colon = text.find("://");
   if (colon == text.npos)
-    return refuse(quoted(text) + " is not an NBD URI; write " + std::string(form) + ".");
+    return refuse(quoted(text) + " is not an NBD URI; write " + std::string(form));
   if (auto problem = scheme_problem(text.substr(0, colon))) return refuse(*problem);
 
   std::string_view rest = text.substr(colon + 3);
   if (const auto mark = rest.find_first_of("?#"); mark != rest.npos)
-    return refuse("The part " + quoted(rest.substr(mark)) +
+    return refuse("the part " + quoted(rest.substr(mark)) +
                   " says nothing that is understood for nbd://; leave it out, or write ? as %3F "
-                  "and # as %23 in an export name.");
+                  "and # as %23 in an export name");
 
   const auto slash = std::min(rest.find('/'), rest.size());
   Uri uri;

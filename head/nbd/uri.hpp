@@ -31,8 +31,9 @@ struct Uri {
   bool operator==(const Uri&) const = default;
 };
 
-// The error is one sentence that names what is wrong and what to write instead. Refused, besides
-// what is malformed: TLS, Unix sockets, host names, IPv4, user names and query parameters.
+// The error is one sentence that names what is wrong and what to write instead, without its full
+// stop: others name the disc before it and go on after it. Refused, besides what is malformed:
+// TLS, Unix sockets, host names, IPv4, user names and query parameters.
 Result<Uri, std::string> parse_uri(std::string_view text);
 
 // Canonical: the address as RFC 5952 has it, the port only where it is not the default.

@@ -62,6 +62,7 @@ void Keeper::Work::accept(Disc& disc, Want want, std::vector<NeighbourKey>& fres
   disc.want = std::move(want);
   if (!disc.stays(placed)) return settle_in(disc, std::move(placed), fresh);
   disc.placed.dev = std::move(placed.dev);
+  tell_way(disc);
   // Whoever wants it anew with another address knows better than before, and than the wire.
   const bool newer = disc.want.lladdr && disc.want.lladdr != before && disc.placed.on_link;
   if (newer && options_.enabled) ledger_.rebind(disc.placed.neighbour, *disc.want.lladdr, now);
@@ -82,6 +83,7 @@ void Keeper::Work::meet(const std::vector<NeighbourKey>& fresh, Instant now) {
 void Keeper::Work::settle_in(Disc& disc, BindingStatus placed, std::vector<NeighbourKey>& fresh) {
   leave(disc);
   disc.placed = std::move(placed);
+  tell_way(disc);
   if (disc.placed.state == BindingState::unplaced) unplaced_.insert(&disc);
   if (disc.placed.state != BindingState::waiting) return;
   const NeighbourKey key = disc.placed.neighbour;
@@ -95,6 +97,16 @@ void Keeper::Work::settle_in(Disc& disc, BindingStatus placed, std::vector<Neigh
   // A gateway's link-layer address is not the disc's.
   const auto lladdr = disc.placed.on_link ? disc.want.lladdr : std::nullopt;
   if (ledger_.add(key, lladdr)) fresh.push_back(key);
+}
+
+// To whoever asks how the disc is reached.
+void Keeper::Work::tell_way(const Disc& disc) const noexcept {
+  if (!disc.want.stats) return;
+  int ifindex = disc.placed.neighbour.ifindex;
+  // Where there is no neighbour to know there is an interface all the same.
+  if (const auto* link = ifindex == 0 ? find_link(places_.links(), disc.placed.dev) : nullptr)
+    ifindex = link->ifindex;
+  disc.want.stats->ifindex.store(ifindex, std::memory_order_relaxed);
 }
 
 void Keeper::Work::leave(Disc& disc) {

@@ -80,6 +80,7 @@ class Keeper::Work {
   void accept(Disc& disc, Want want, std::vector<netlink::NeighbourKey>& fresh, Instant now);
   void meet(const std::vector<netlink::NeighbourKey>& fresh, Instant now);
   void settle_in(Disc& disc, BindingStatus placed, std::vector<netlink::NeighbourKey>& fresh);
+  void tell_way(const Disc& disc) const noexcept;
   void leave(Disc& disc);
   void place_again(Instant now);
   BindingStatus status(const Disc& disc) const;

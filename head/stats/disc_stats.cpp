@@ -115,6 +115,7 @@ DiscSnapshot DiscStats::snapshot(bool with_latency) const {
   now.reconnects = reconnects.load(relaxed);
   now.neighbour_missing_at_ns = neighbour_missing_at_ns.load(relaxed);
   now.waiting_since_ns = waiting_since_ns.load(relaxed);
+  now.ifindex = ifindex.load(relaxed);
   now.last_problem = problem();
   add_to(now.by_operation, with_latency);
   add_to(now.stalls);

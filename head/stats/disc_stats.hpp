@@ -55,6 +55,7 @@ struct DiscSnapshot {
   std::uint64_t reconnects = 0;
   std::int64_t neighbour_missing_at_ns = 0;
   std::int64_t waiting_since_ns = 0;  // steady_clock; 0 while answers come.
+  int ifindex = 0;
   std::string last_problem;
   std::array<OperationSnapshot, operations> by_operation;
   std::array<StallSnapshot, causes> stalls;
@@ -98,6 +99,9 @@ class DiscStats {
   // The keeper writes it: the last instant (steady_clock, nanoseconds) at which the neighbour
   // entry was seen absent, INCOMPLETE or FAILED; 0 for never.
   std::atomic<std::int64_t> neighbour_missing_at_ns{0};
+
+  // The keeper writes it: the interface that leads to the disc now; 0 when none does, or before.
+  std::atomic<int> ifindex{0};
 
   // The data thread writes it: the last instant (steady_clock, nanoseconds) at which requests were
   // found to wait although nothing had been answered for a second; 0 for never.

@@ -170,6 +170,9 @@ void NbdServer::apply(const Asked& asked) {
     case Command::flush:
       ++state_.flushes;
       break;
+    case Command::cache:
+      state_.cached += header.length;
+      break;
     default:
       break;  // TRIM keeps what is there, as it may.
   }
@@ -180,6 +183,7 @@ void NbdServer::answer(const Asked& asked, Bytes& to_us) {
   if (chance(state_.options.shutdown)) return reply(asked, ESHUTDOWN, to_us);
   const auto command = static_cast<Command>(asked.header.type);
   if (command == Command::read) ++state_.reads;
+  if (command == Command::block_status) ++state_.statuses;
   if (too_long(asked.header)) return reply(asked, EOVERFLOW, to_us);
   if (command == Command::read) return answer_read(asked, to_us);
   if (command != Command::block_status) {
@@ -197,11 +201,10 @@ bool NbdServer::too_long(const head::nbd::RequestHeader& header) const {
   switch (static_cast<Command>(header.type)) {
     case Command::read:
       return header.length > (whole ? options.unfragmented_max : options.read_max);
-    case Command::trim:
-    case Command::write_zeroes:
-      return options.zeroes_as_payload && header.length > options.payload_maximum;
-    default:
+    case Command::write:
       return false;
+    default:
+      return header.length > options.effect_max;
   }
 }
 

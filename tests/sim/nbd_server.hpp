@@ -21,7 +21,7 @@ struct TailOptions {
   double shutdown = 0.0;  // Answers ESHUTDOWN, and means it.
   // Longer reads are answered with EOVERFLOW: without DF, with it.
   std::uint32_t read_max = UINT32_MAX, unfragmented_max = UINT32_MAX;
-  bool zeroes_as_payload = false;  // TRIM and WRITE_ZEROES may be as long as a payload, not longer.
+  std::uint32_t effect_max = UINT32_MAX;  // The same of what carries no payload.
   std::uint32_t stretch = 0;  // Reads come in stretches of so many bytes, every other one first.
   bool in_turns = false;      // A stretch of each read that is there, then the next of each.
 };
@@ -33,7 +33,8 @@ struct TailState {
   Bytes data;
   TailOptions options;
   std::uint64_t connections = 0;
-  std::uint64_t reads = 0, writes = 0, flushes = 0;
+  std::uint64_t reads = 0, writes = 0, flushes = 0, statuses = 0;
+  std::uint64_t cached = 0;             // Bytes.
   std::vector<std::string> complaints;  // Requests that no client may send.
 };
 
