@@ -11,6 +11,7 @@
 #include "head/control/config.hpp"
 #include "head/control/loop_thread.hpp"
 #include "head/control/neighbours.hpp"
+#include "head/control/reload.hpp"
 #include "head/control/socket_access.hpp"
 #include "iouring/ring.hpp"
 
@@ -45,12 +46,7 @@ control::LoopThreadOptions thread_options(const control::Config& config, neigh::
   options.run_dir = config.paths.run_dir;
   options.access = control::access_of(config.exports, "export.socket_group");
   options.payload_memory = (std::size_t{config.data.memory_mib} << 20) / data_threads(config);
-  options.stall_threshold = config.stall.threshold;
-  options.connection.tcp = {.keepalive_idle = config.tcp.keepalive_idle,
-                            .keepalive_interval = config.tcp.keepalive_interval,
-                            .keepalive_probes = static_cast<int>(config.tcp.keepalive_probes),
-                            .user_timeout = config.tcp.user_timeout};
-  options.connection.quick_ack = config.tcp.quick_ack;
+  options.settings = control::data_settings(config);
   return options;
 }
 
@@ -72,14 +68,15 @@ iouring::UniqueFd own_run_dir(const std::filesystem::path& path) {
   return lock_directory(path, "--run-dir");
 }
 
-// The signals that end the daemon, kept for sigwait() in every thread that is started after this.
+// The signals that are for the daemon, kept for sigtimedwait() in every thread that is started
+// after this.
 sigset_t hold_signals() {
   std::signal(SIGPIPE, SIG_IGN);
-  sigset_t ending;
-  sigemptyset(&ending);
-  for (const int signal : {SIGINT, SIGTERM}) sigaddset(&ending, signal);
-  pthread_sigmask(SIG_BLOCK, &ending, nullptr);
-  return ending;
+  sigset_t ours;
+  sigemptyset(&ours);
+  for (const int signal : {SIGINT, SIGTERM, SIGHUP}) sigaddset(&ours, signal);
+  pthread_sigmask(SIG_BLOCK, &ours, nullptr);
+  return ours;
 }
 
 // A descriptor per socket that a ring has no place for; most shells and services start with fewer
@@ -91,8 +88,44 @@ void raise_file_limit() noexcept {
   setrlimit(RLIMIT_NOFILE, &files);
 }
 
-void serve(const control::Config& config) {
-  const sigset_t ending = hold_signals();
+void reload(control::Reloader& reloader) {
+  notify::reloading();
+  const auto text = [](const std::vector<std::string>& keys) {
+    return keys.empty() ? "nothing" : fmt::format("{}", fmt::join(keys, ", "));
+  };
+  if (const auto told = reloader.reload())
+    log::info("headd: the configuration is read again; changed now: {}; at the next start: {}",
+              text(told->applied), text(told->at_next_start));
+  else
+    log::error("headd: {}; nothing was changed", told.error());
+  notify::ready();
+}
+
+// Until a signal ends it, which is returned. The service manager's watchdog is fed for as long as
+// every data thread comes to what it is asked.
+int run(control::Agent& agent, control::Reloader& reloader, const sigset_t& ours) {
+  constexpr std::chrono::microseconds look = std::chrono::seconds(10);
+  const auto period = std::min(look, notify::watchdog_period().value_or(look * 3) / 3);
+  const timespec limit{.tv_sec = period / std::chrono::seconds(1),
+                       .tv_nsec = period % std::chrono::seconds(1) / std::chrono::nanoseconds(1)};
+  bool hung = false;
+  for (;;) {
+    const int signal = sigtimedwait(&ours, nullptr, &limit);
+    if (signal == SIGINT || signal == SIGTERM) return signal;
+    if (signal == SIGHUP) reload(reloader);
+    if (signal >= 0) continue;
+    const bool answered = agent.data_threads_answer();
+    if (answered) notify::alive();
+    if (!answered && !hung)
+      log::error("headd: a data thread has come to nothing for {:.1f} s; its guests wait",
+                 std::chrono::duration<double>(period).count());
+    if (answered && hung) log::info("headd: every data thread runs again");
+    hung = !answered;
+  }
+}
+
+void serve(const control::Config& config, control::Reloader::Read read) {
+  const sigset_t ours = hold_signals();
   raise_file_limit();
   const auto run_dir = own_run_dir(config.paths.run_dir);
 
@@ -102,17 +135,18 @@ void serve(const control::Config& config) {
   auto threads = start_threads(options, data_threads(config));
   control::Agent agent(store, std::move(neighbours), std::move(threads), config.data.discs_max);
   agent.restore();
+  control::Reloader reloader(agent, config, std::move(read));
   const control::ApiServer api(agent,
                                {.run_dir = config.paths.run_dir,
                                 .version = HEAD_VERSION,
-                                .neighbours = config.neighbours.enabled},
+                                .neighbours = config.neighbours.enabled,
+                                .reloader = &reloader},
                                control::access_of(config.api, "api.socket_group"));
   notify::ready();
   log::info("headd {}: serving {}, {} discs of the state directory {}", HEAD_VERSION,
             api.path().string(), store.discs().size(), config.paths.state_dir.string());
 
-  int signal = 0;
-  sigwait(&ending, &signal);
+  const int signal = run(agent, reloader, ours);
   notify::stopping();
   log::info("headd: ending, as signal {} asks", signal);
 }
@@ -122,13 +156,21 @@ void serve(const control::Config& config) {
 int main(int argc, char** argv) {
   const auto asked = control::parse_command_line(argc, argv);
   if (!asked) {
-    fmt::print(asked.error().well ? stdout : stderr, "{}", asked.error().text);
-    return asked.error().status;
+    const auto& ending = asked.error();
+    if (ending.status == 0)
+      fmt::print("{}", ending.text);
+    else
+      fmt::print(stderr, "headd: {}\n", ending.sentence);
+    return ending.status;
   }
   if (asked->check_only) return 0;
   try {
     log::set_level(asked->config.log_level);
-    serve(asked->config);
+    serve(asked->config, [argc, argv]() -> Result<control::Config, std::string> {
+      const auto again = control::parse_command_line(argc, argv);
+      if (!again) return Failure{again.error().sentence};
+      return again->config;
+    });
     return 0;
   } catch (const std::exception& error) {
     fmt::print(stderr, "headd: {}\n", error.what());

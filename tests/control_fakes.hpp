@@ -147,6 +147,21 @@ class FakeThread final : public control::DataThread {
     done();
   }
 
+  void apply(const control::DataSettings& settings) override {
+    const std::lock_guard lock(lock_);
+    settings_ = settings;
+  }
+  control::DataSettings settings() const {
+    const std::lock_guard lock(lock_);
+    return settings_;
+  }
+  void ask(std::function<void()> done) override {
+    {
+      const std::lock_guard lock(lock_);
+      if (hold_) return held_.push_back(done);
+    }
+    done();
+  }
   const stats::StallLog& stalls() const noexcept override { return stalls_; }
   stats::StallLog& stalls() noexcept { return stalls_; }
 
@@ -186,6 +201,7 @@ class FakeThread final : public control::DataThread {
   std::map<std::string, std::shared_ptr<stats::DiscStats>> discs_;
   std::vector<std::function<void()>> held_;
   stats::StallLog stalls_;
+  control::DataSettings settings_;
   std::string problem_;
   bool hold_ = false;
   std::atomic<bool> connect_{true};

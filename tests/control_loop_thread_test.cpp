@@ -89,7 +89,7 @@ TEST_CASE("a data thread's loop lives until it has been woken for the last time"
                                 .look = [](const auto&) {},
                                 .run_dir = {},
                                 .access = {},
-                                .connection = {}});
+                                .settings = {}});
   }
   CHECK(seen.wakes == 1);
   CHECK(seen.gone);

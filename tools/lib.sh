@@ -12,7 +12,7 @@ build_packages=(
 lint_packages=(clang libclang-rt-dev clang-format shellcheck)
 peer_packages=(
   nbdkit libnbd-bin nbd-server qemu-utils qemu-system-x86 fio fuse3 curl
-  iproute2 nftables procps busybox-static cpio
+  iproute2 nftables procps busybox-static cpio systemd
 )
 demo_packages=(nbdkit iproute2 nftables procps)
 

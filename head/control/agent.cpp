@@ -161,7 +161,7 @@ std::optional<Refusal> Agent::check(const DiscSpec& spec, bool& fresh) const {
     return Refusal{Refusal::Why::too_many,
                    fmt::format("there are {} discs, all that data.discs_max allows; raise it, or "
                                "detach some",
-                               discs_max_)};
+                               discs_max_.load())};
   if (fresh) return std::nullopt;
   if (at->second.going)
     return Refusal{Refusal::Why::detaching,
@@ -196,7 +196,7 @@ std::optional<Refusal> Agent::check(const std::vector<DiscSpec>& specs,
         Refusal::Why::too_many,
         fmt::format("with these {} discs there would be more than the {} that data.discs_max "
                     "allows; raise it, or detach some",
-                    added.size(), discs_max_)};
+                    added.size(), discs_max_.load())};
   return std::nullopt;
 }
 

@@ -18,6 +18,7 @@
 #include "head/control/disc_status.hpp"
 #include "head/control/neighbours.hpp"
 
+#include <atomic>
 #include <condition_variable>
 #include <deque>
 #include <memory>
@@ -86,6 +87,12 @@ class Agent {
   StallStatus stalls(std::string_view name, std::size_t most) const;
   neigh::Snapshot neighbours(bool with_entries) const;
 
+  void set_discs_max(std::size_t most) noexcept { discs_max_ = most; }
+  void apply(const DataSettings& settings);
+  // Whether each data thread has come to what it was asked by the last call; asks them again. To be
+  // called now and then, by one thread.
+  bool data_threads_answer();
+
   Bell& bell() noexcept { return bell_; }
 
  private:
@@ -153,7 +160,7 @@ class Agent {
   void work(const std::stop_token& stop);
 
   catalogue::Store& store_;
-  const std::size_t discs_max_;
+  std::atomic<std::size_t> discs_max_;
   Bell bell_;
 
   mutable std::mutex lock_;  // Never taken by a data thread or the keeper.
@@ -169,6 +176,7 @@ class Agent {
 
   std::unique_ptr<Neighbours> neighbours_;
   std::vector<std::unique_ptr<DataThread>> threads_;
+  std::shared_ptr<std::atomic<std::size_t>> silent_;  // Data threads that were asked.
   std::jthread worker_;
 };
 

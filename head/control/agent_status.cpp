@@ -205,6 +205,18 @@ StallStatus Agent::stalls(std::string_view name, std::size_t most) const {
   return status;
 }
 
+void Agent::apply(const DataSettings& settings) {
+  for (const auto& thread : threads_) thread->apply(settings);
+}
+
+bool Agent::data_threads_answer() {
+  const bool all = silent_ == nullptr || *silent_ == 0;
+  if (!all) return false;  // What they were asked is asked still.
+  silent_ = std::make_shared<std::atomic<std::size_t>>(threads_.size());
+  for (const auto& thread : threads_) thread->ask([silent = silent_] { --*silent; });
+  return true;
+}
+
 neigh::Snapshot Agent::neighbours(bool with_entries) const {
   return neighbours_->snapshot(with_entries);
 }

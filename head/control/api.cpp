@@ -42,6 +42,7 @@ constexpr std::array routes = {
     Route{"PUT", discs_path, {"wait"}},
     Route{"DELETE", discs_path, {"wait"}},
     Route{"POST", "/v1/import", {"part_of", "check"}},
+    Route{"POST", "/v1/reload"},
     Route{"GET", imports_path, {"wait"}},
     Route{"GET", "/v1/neighbours", {"entries"}},
     Route{"GET", "/v1/latency"},
@@ -189,7 +190,9 @@ HttpResponse Api::route(const HttpRequest& request) {
   if (auto objection = objection_to_query(request, *found)) return std::move(*objection);
   if (asked == "PUT") return attach(request, *rest(path, discs_path));
   if (asked == "DELETE") return detach(request, *rest(path, discs_path));
-  return asked == "POST" ? import(request) : get(request);
+  if (asked == "GET") return get(request);
+  if (path == "/v1/reload") return options_.reloader != nullptr ? reload() : no_route(path);
+  return import(request);
 }
 
 HttpResponse Api::get(const HttpRequest& request) {
@@ -268,6 +271,12 @@ HttpResponse Api::import(const HttpRequest& request) {
   if (how.check_only)
     return answer(200, {{"total", import->total}, {"unchanged", import->unchanged}});
   return answer(202, to_json(*import));
+}
+
+HttpResponse Api::reload() {
+  const auto told = options_.reloader->reload();
+  if (!told) return problem(Problem::bad_config, told.error() + "; nothing was changed");
+  return answer(200, {{"applied", told->applied}, {"at_next_start", told->at_next_start}});
 }
 
 HttpResponse Api::one_import(const HttpRequest& request, const std::string& id) {

@@ -4,6 +4,7 @@
 
 #include "head/control/agent.hpp"
 #include "head/control/http.hpp"
+#include "head/control/reload.hpp"
 
 #include <nlohmann/json_fwd.hpp>
 
@@ -26,7 +27,8 @@ class Api final : public HttpHandler {
   struct Options {
     std::filesystem::path run_dir;
     std::string version;
-    bool neighbours = true;  // Kept, not only looked at.
+    bool neighbours = true;        // Kept, not only looked at.
+    Reloader* reloader = nullptr;  // Outlives the API; null: nothing can be read again.
   };
 
   // `agent` outlives it.
@@ -45,6 +47,7 @@ class Api final : public HttpHandler {
   HttpResponse attach(const HttpRequest& request, const std::string& name);
   HttpResponse detach(const HttpRequest& request, const std::string& name);
   HttpResponse import(const HttpRequest& request);
+  HttpResponse reload();
   HttpResponse one_import(const HttpRequest& request, const std::string& id);
   HttpResponse status() const;
   HttpResponse latency(const std::string& name) const;

@@ -61,26 +61,22 @@ Result<Invocation, Ending> parse_command_line(int argc, const char* const* argv)
   Flags flags;
   declare(app, flags);
   const auto usage = [](std::string_view why) {
-    return Failure{Ending{.status = exit_usage,
-                          .well = false,
-                          .text = fmt::format("headd: {}; see headd --help\n", why)}};
+    return Failure{
+        Ending{.status = exit_usage, .sentence = fmt::format("{}; see headd --help", why)}};
   };
   try {
     app.parse(argc, argv);
   } catch (const CLI::CallForHelp&) {
-    return Failure{Ending{.status = 0, .well = true, .text = app.help()}};
+    return Failure{Ending{.text = app.help()}};
   } catch (const CLI::CallForVersion&) {
-    return Failure{Ending{.status = 0, .well = true, .text = HEAD_VERSION "\n"}};
+    return Failure{Ending{.text = HEAD_VERSION "\n"}};
   } catch (const CLI::ParseError& error) {
     return usage(error.what());
   }
 
   const bool named = !flags.config.empty();
   const auto config = load_config(named ? flags.config : default_file, named);
-  if (!config)
-    return Failure{Ending{.status = exit_invalid,
-                          .well = false,
-                          .text = fmt::format("headd: {}\n", config.error().sentence)}};
+  if (!config) return Failure{Ending{.status = exit_invalid, .sentence = config.error().sentence}};
   Invocation invocation{.config = *config, .check_only = flags.check};
   if (!apply(flags, invocation.config))
     return usage("--log-level is debug, info, warning or error");

@@ -14,11 +14,12 @@ struct Invocation {
   bool check_only = false;  // --check-config: say whether it is right, and end.
 };
 
-// The process is to end at once: with this status, having said this.
+// The process is to end at once. With status 0 it was asked for `text`; otherwise something is
+// wrong, and it says what, in a sentence.
 struct Ending {
   int status = 0;
-  bool well = true;  // To standard output, otherwise to standard error.
-  std::string text;
+  std::string text{};
+  std::string sentence{};
 };
 
 // Exit statuses of headd, as of headctl: 0 when it was told to end, 1 when it could not begin or go

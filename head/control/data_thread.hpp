@@ -4,6 +4,7 @@
 #pragma once
 
 #include "head/catalogue/disc_spec.hpp"
+#include "head/nbd/connection_options.hpp"
 #include "head/stats/disc_stats.hpp"
 #include "head/stats/stall_log.hpp"
 
@@ -12,6 +13,12 @@
 #include <string>
 
 namespace head::control {
+
+// What of a data thread's settings can change while it runs.
+struct DataSettings {
+  iouring::Duration stall_threshold = std::chrono::milliseconds(20);
+  nbd::ConnectionOptions connection;  // Of connections that are made from then on.
+};
 
 class DataThread {
  public:
@@ -28,6 +35,12 @@ class DataThread {
 
   // Ends the sessions with guests, drains the disc and forgets it.
   virtual void detach(const std::string& name, std::function<void()> done) = 0;
+
+  // From now on.
+  virtual void apply(const DataSettings& settings) = 0;
+
+  // `done` runs on the data thread when its turn comes: a thread that hangs does not get to it.
+  virtual void ask(std::function<void()> done) = 0;
 
   // Its slow requests; may be read at any time while the thread is there.
   virtual const stats::StallLog& stalls() const noexcept = 0;

@@ -29,6 +29,7 @@ enum class Problem : std::uint8_t {
   bad_request,
   bad_json,
   bad_disc,
+  bad_config,
   no_such_route,
   no_such_disc,
   no_such_import,

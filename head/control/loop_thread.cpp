@@ -37,7 +37,7 @@ class Served final : disc::Disc::Owner, exports::Export::Owner {
     disc::Patience& patience;
     exports::PayloadPool& pool;
     stats::Stalls& stalls;
-    const LoopThreadOptions& options;
+    const nbd::ConnectionOptions& connection;
   };
 
   Served(const Context& context, const catalogue::DiscSpec& spec,
@@ -51,7 +51,7 @@ class Served final : disc::Disc::Owner, exports::Export::Owner {
                .export_name = spec.uri.export_name,
                .read_only = spec.read_only,
                .connections = spec.connections},
-              context.options.connection, stats),
+              context.connection, stats),
         export_(context.io, spec.name, disc_, *stats, context.stalls, context.pool,
                 std::move(listener), *this) {
     disc_.open();
@@ -95,7 +95,9 @@ class Served final : disc::Disc::Owner, exports::Export::Owner {
 class LoopThread::Work final : disc::Patience::Owner {
  public:
   explicit Work(LoopThreadOptions options)
-      : options_(std::move(options)), stalls_(options_.stall_threshold, stall_log_) {
+      : options_(std::move(options)),
+        settings_(options_.settings),
+        stalls_(settings_.stall_threshold, stall_log_) {
     std::promise<void> started;
     auto outcome = started.get_future();
     thread_ = std::thread([this, &started] { run(started); });
@@ -117,6 +119,11 @@ class LoopThread::Work final : disc::Patience::Owner {
   const LoopThreadOptions& options() const noexcept { return options_; }
   const stats::StallLog& stalls() const noexcept { return stall_log_; }
 
+  void apply(const DataSettings& settings) {
+    settings_ = settings;
+    stalls_.set_threshold(settings.stall_threshold);
+  }
+
   // Runs `command` on the thread, which may end with it: its loop is woken before it can know.
   void post(std::function<void()> command) {
     const std::lock_guard hold(lock_);
@@ -126,13 +133,13 @@ class LoopThread::Work final : disc::Patience::Owner {
 
   void attach(const catalogue::DiscSpec& spec, std::shared_ptr<stats::DiscStats> stats,
               iouring::UniqueFd listener) {
-    served_[spec.name] = std::make_unique<Served>(Served::Context{.io = *loop_,
-                                                                  .patience = *patience_,
-                                                                  .pool = *pool_,
-                                                                  .stalls = stalls_,
-                                                                  .options = options_},
-                                                  spec, std::move(stats), std::move(listener),
-                                                  [this, name = spec.name] { forget(name); });
+    served_[spec.name] = std::make_unique<Served>(
+        Served::Context{.io = *loop_,
+                        .patience = *patience_,
+                        .pool = *pool_,
+                        .stalls = stalls_,
+                        .connection = settings_.connection},
+        spec, std::move(stats), std::move(listener), [this, name = spec.name] { forget(name); });
   }
 
   void detach(const std::string& name, std::function<void()> done) {
@@ -192,6 +199,7 @@ class LoopThread::Work final : disc::Patience::Owner {
   }
 
   const LoopThreadOptions options_;
+  DataSettings settings_;  // The thread's.
   stats::StallLog stall_log_;
   stats::Stalls stalls_;
   std::unique_ptr<iouring::Loop> loop_;
@@ -224,6 +232,14 @@ void LoopThread::attach(const catalogue::DiscSpec& spec, std::shared_ptr<stats::
     work_->attach(spec, stats, std::move(*listener));
     done("");
   });
+}
+
+void LoopThread::apply(const DataSettings& settings) {
+  work_->post([this, settings] { work_->apply(settings); });
+}
+
+void LoopThread::ask(std::function<void()> done) {
+  work_->post(std::move(done));
 }
 
 const stats::StallLog& LoopThread::stalls() const noexcept {

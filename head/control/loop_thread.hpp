@@ -21,8 +21,7 @@ struct LoopThreadOptions {
   std::filesystem::path run_dir;
   iouring::UnixAccess access;
   std::size_t payload_memory = 64 << 20;  // Bytes.
-  iouring::Duration stall_threshold = std::chrono::milliseconds(20);
-  nbd::ConnectionOptions connection;
+  DataSettings settings;
 };
 
 class LoopThread final : public DataThread {
@@ -35,6 +34,8 @@ class LoopThread final : public DataThread {
   void attach(const catalogue::DiscSpec& spec, std::shared_ptr<stats::DiscStats> stats,
               std::function<void(std::string problem)> done) override;
   void detach(const std::string& name, std::function<void()> done) override;
+  void apply(const DataSettings& settings) override;
+  void ask(std::function<void()> done) override;
   const stats::StallLog& stalls() const noexcept override;
 
  private:

@@ -14,10 +14,11 @@ struct Kind {
   int status;
 };
 
-constexpr std::array<Kind, 16> kinds = {{
+constexpr std::array<Kind, 17> kinds = {{
     {"urn:headstart:bad-request", "The request cannot be understood", 400},
     {"urn:headstart:bad-json", "The body is not the JSON that was expected", 400},
     {"urn:headstart:bad-disc", "The disc cannot be as described", 422},
+    {"urn:headstart:bad-config", "The configuration is wrong", 422},
     {"urn:headstart:no-such-route", "There is nothing at this path", 404},
     {"urn:headstart:no-such-disc", "There is no such disc", 404},
     {"urn:headstart:no-such-import", "There is no such import", 404},

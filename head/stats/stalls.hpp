@@ -28,6 +28,7 @@ class Stalls {
   // `log` is written by this thread only.
   Stalls(Duration threshold, StallLog& log) noexcept : threshold_(threshold), log_(log) {}
 
+  void set_threshold(Duration threshold) noexcept { threshold_ = threshold; }
   HoldUps& hold_ups() noexcept { return hold_ups_; }
 
   // Costs a request below the threshold one comparison.
@@ -38,7 +39,7 @@ class Stalls {
  private:
   void record(DiscStats& disc, const Answered& request) noexcept;
 
-  const Duration threshold_;
+  Duration threshold_;
   StallLog& log_;
   HoldUps hold_ups_;
 };

@@ -93,6 +93,7 @@ void declare(CLI::App& app, Commands& commands) {
   add_stalls(app, commands);
   add_neigh(app, commands);
   add_status(app, commands);
+  commands.add(app, "reload", "Has headd read its configuration again", reload);
 }
 
 }  // namespace

@@ -60,6 +60,8 @@ struct NeighOptions {
 };
 Exit neigh(const Context& context, const NeighOptions& options);
 
+Exit reload(const Context& context);
+
 Exit status(const Context& context);
 
 }  // namespace headctl

@@ -1,0 +1,85 @@
+#include "head/control/reload.hpp"
+
+#include <array>
+#include <utility>
+
+namespace head::control {
+
+namespace {
+
+// A key, or a whole section, and how it is taken from one configuration into another.
+struct Setting {
+  std::string_view name;
+  bool live;  // It can change while headd runs.
+  void (*copy)(Config& to, const Config& from);
+};
+
+constexpr std::array settings = {
+    Setting{"paths", false, [](Config& to, const Config& from) { to.paths = from.paths; }},
+    Setting{"data.threads", false,
+            [](Config& to, const Config& from) { to.data.threads = from.data.threads; }},
+    Setting{"data.memory_mib", false,
+            [](Config& to, const Config& from) { to.data.memory_mib = from.data.memory_mib; }},
+    Setting{"data.discs_max", true,
+            [](Config& to, const Config& from) { to.data.discs_max = from.data.discs_max; }},
+    Setting{"export", false, [](Config& to, const Config& from) { to.exports = from.exports; }},
+    Setting{"api", false, [](Config& to, const Config& from) { to.api = from.api; }},
+    Setting{"neighbours", false,
+            [](Config& to, const Config& from) { to.neighbours = from.neighbours; }},
+    Setting{"stall.threshold_ms", true,
+            [](Config& to, const Config& from) { to.stall = from.stall; }},
+    Setting{"tcp", true, [](Config& to, const Config& from) { to.tcp = from.tcp; }},
+    Setting{"log.level", true,
+            [](Config& to, const Config& from) { to.log_level = from.log_level; }},
+};
+
+}  // namespace
+
+std::span<const std::string_view> settings_known() {
+  static const auto names = [] {
+    std::array<std::string_view, settings.size()> all;
+    for (std::size_t i = 0; i < all.size(); ++i) all[i] = settings[i].name;
+    return all;
+  }();
+  return names;
+}
+
+Change change(const Config& running, const Config& wanted) {
+  Change result{.config = running, .told = {}};
+  for (const Setting& setting : settings) {
+    Config with = result.config;
+    setting.copy(with, wanted);
+    if (with == result.config) continue;
+    (setting.live ? result.told.applied : result.told.at_next_start).emplace_back(setting.name);
+    if (setting.live) result.config = with;
+  }
+  return result;
+}
+
+DataSettings data_settings(const Config& config) {
+  DataSettings settings;
+  settings.stall_threshold = config.stall.threshold;
+  settings.connection.tcp = {.keepalive_idle = config.tcp.keepalive_idle,
+                             .keepalive_interval = config.tcp.keepalive_interval,
+                             .keepalive_probes = static_cast<int>(config.tcp.keepalive_probes),
+                             .user_timeout = config.tcp.user_timeout};
+  settings.connection.quick_ack = config.tcp.quick_ack;
+  return settings;
+}
+
+Reloader::Reloader(Agent& agent, Config running, Read read)
+    : agent_(agent), read_(std::move(read)), running_(std::move(running)) {}
+
+Result<Reloaded, std::string> Reloader::reload() {
+  const std::lock_guard hold(lock_);
+  const auto wanted = read_();
+  if (!wanted) return Failure{wanted.error()};
+  Change made = change(running_, *wanted);
+  running_ = std::move(made.config);
+  log::set_level(running_.log_level);
+  agent_.set_discs_max(running_.data.discs_max);
+  agent_.apply(data_settings(running_));
+  return std::move(made.told);
+}
+
+}  // namespace head::control
