@@ -136,7 +136,8 @@ struct Fault {
   std::string cause;
   std::string what;
   Disc disc;
-  unsigned guests;  // Sixteen requests each, or one if there is one guest.
+  unsigned guests;
+  unsigned requests;  // Of each guest, at once.
   std::function<void(Stage&, unsigned trial)> begin = [](Stage&, unsigned) {};  // Before asking;
   std::function<void(Stage&)> then = [](Stage&) {};                             // after.
 };
@@ -150,27 +151,27 @@ std::vector<Fault> faults() {
     };
   };
   std::vector<Fault> all;
-  all.push_back({"neighbour", "entry removed, solicitations dropped", prompt, 1,
+  all.push_back({"neighbour", "entry removed, solicitations dropped", prompt, 1, 1,
                  [](Stage& stage, unsigned) {
                    stage.drop("in", "icmpv6 type nd-neighbor-solicit");
                    stage.forget_neighbour();
                  },
                  pass_after(60ms)});
-  all.push_back({"reconnect", "tail killed, and started again", prompt, 1,
+  all.push_back({"reconnect", "tail killed, and started again", prompt, 1, 1,
                  [](Stage& stage, unsigned) { ::kill(stage.tail_of(prompt), SIGKILL); },
                  [=](Stage& stage) {
                    sleep(50ms);
                    stage.serve(prompt);
                  }});
-  all.push_back({"queue", "192 requests where 128 are sent at once", thoughtful, 12});
-  all.push_back({"network", "packets to or from the tail dropped", prompt, 1,
+  all.push_back({"queue", "384 requests where 128 are sent at once", thoughtful, 8, 48});
+  all.push_back({"network", "packets to or from the tail dropped", prompt, 1, 1,
                  [](Stage& stage, unsigned trial) {
                    trial % 2 == 0 ? stage.drop("in", "tcp dport 10809")
                                   : stage.drop("out", "tcp sport 10809");
                  },
                  pass_after(30ms)});
-  all.push_back({"tail", "nbdkit waits 40 ms", slow, 1});
-  all.push_back({"head", "headd stopped for 60 ms", thoughtful, 1, [](Stage&, unsigned) {},
+  all.push_back({"tail", "nbdkit waits 40 ms", slow, 1, 1});
+  all.push_back({"head", "headd stopped for 60 ms", thoughtful, 1, 1, [](Stage&, unsigned) {},
                  [=](Stage& stage) {
                    sleep(3ms);
                    ::kill(stage.headd().pid(), SIGSTOP);
@@ -189,9 +190,9 @@ struct Outcome {
 
 class Guests {
  public:
-  Guests(const Stage& stage, const Disc& disc, unsigned count) : disc_(disc) {
-    for (unsigned i = 0; i < count; ++i) {
-      clients_.emplace_back(stage.headd().socket_of(disc.name));
+  Guests(const Stage& stage, const Fault& fault) : disc_(fault.disc), requests_(fault.requests) {
+    for (unsigned i = 0; i < fault.guests; ++i) {
+      clients_.emplace_back(stage.headd().socket_of(disc_.name), requests_);
       if (!clients_.back().connect()) throw std::runtime_error("headd takes no more guests");
       // So that nothing but the fault is waited for.
       await([&] { return clients_.back().ready(); });
@@ -201,7 +202,7 @@ class Guests {
   void ask() {
     longest_ = {};
     for (LoadClient& client : clients_)
-      for (unsigned i = 0; i < (clients_.size() == 1 ? 1 : LoadClient::in_flight_max); ++i) {
+      for (unsigned i = 0; i < requests_; ++i) {
         ++open_;
         client.ask({.at = std::chrono::steady_clock::now(), .random = random_()});
       }
@@ -235,6 +236,7 @@ class Guests {
   }
 
   const Disc disc_;
+  const unsigned requests_;
   std::deque<LoadClient> clients_;
   std::mt19937_64 random_{1};
   std::size_t open_ = 0;
@@ -244,7 +246,7 @@ class Guests {
 // The longest stall of a disc that ended after `since`; null when there is none.
 nlohmann::json longest_since(const Headd& headd, const Disc& disc, double since) {
   const auto all =
-      nlohmann::json::parse(headd.headctl({"stalls", disc.name, "--limit", "300", "--json"}));
+      nlohmann::json::parse(headd.headctl({"stalls", disc.name, "--limit", "500", "--json"}));
   nlohmann::json longest;
   for (const auto& stall : all["stalls"])
     if (stall["ended"].get<double>() >= since &&
@@ -259,7 +261,7 @@ double now_s() {
 
 Outcome run(Stage& stage, const Fault& fault, unsigned trials) {
   Outcome outcome;
-  Guests guests(stage, fault.disc, fault.guests);
+  Guests guests(stage, fault);
   // The first, without the fault: connections and neighbours are there.
   guests.ask();
   guests.await_answers();

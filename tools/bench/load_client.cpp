@@ -117,7 +117,7 @@ std::size_t LoadClient::on_reply(std::span<const std::byte> bytes, std::vector<A
   if (load<std::uint32_t>(bytes, 0) != reply_magic) fail("a reply has the wrong magic");
   const auto error = load<std::uint32_t>(bytes, 4);
   const auto cookie = load<std::uint64_t>(bytes, 8);
-  if (cookie >= in_flight_max || !taken_[cookie]) fail("a reply to nothing that was asked");
+  if (cookie >= slots_.size() || !taken_[cookie]) fail("a reply to nothing that was asked");
   const Ask& ask = slots_[cookie];
   const std::size_t whole = reply_size + (ask.write || error != 0 ? 0 : request_bytes);
   if (bytes.size() < whole) return 0;
@@ -157,7 +157,7 @@ void LoadClient::send() {
 
 std::vector<Duration> LoadClient::unanswered(Instant now) const {
   std::vector<Duration> ages;
-  for (std::size_t i = 0; i < in_flight_max; ++i)
+  for (std::size_t i = 0; i < slots_.size(); ++i)
     if (taken_[i]) ages.push_back(now - slots_[i].at);
   for (const Ask& ask : waiting_) ages.push_back(now - ask.at);
   return ages;

@@ -1,11 +1,11 @@
 // A guest of one disc, as small as can be: a session on the disc's Unix socket, and 4 KiB requests
 // on it. A request is timed from the moment it is asked for, so that one which waits because the
-// session is not up yet, or because sixteen others wait, counts its whole wait.
+// session is not up yet, or because too many others wait, counts its whole
+// wait.
 #pragma once
 
 #include "iouring/unique_fd.hpp"
 
-#include <array>
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
@@ -29,7 +29,7 @@ struct Ask {
 class LoadClient {
  public:
   static constexpr std::uint32_t request_bytes = 4096;
-  static constexpr std::size_t in_flight_max = 16;
+  static constexpr std::size_t in_flight_usual = 16;
   static constexpr std::size_t waiting_max = 1000;
 
   struct Answer {
@@ -37,7 +37,9 @@ class LoadClient {
     std::uint32_t error = 0;  // The server's.
   };
 
-  explicit LoadClient(std::filesystem::path socket) : socket_(std::move(socket)) {}
+  // With so many requests in flight at most.
+  explicit LoadClient(std::filesystem::path socket, std::size_t in_flight = in_flight_usual)
+      : socket_(std::move(socket)), slots_(in_flight), taken_(in_flight) {}
 
   int fd() const noexcept { return fd_.fd(); }
   bool ready() const noexcept { return state_ == State::ready; }
@@ -69,8 +71,8 @@ class LoadClient {
   State state_ = State::idle;
   std::uint64_t disc_bytes_ = 0;
 
-  std::array<Ask, in_flight_max> slots_{};
-  std::array<bool, in_flight_max> taken_{};
+  std::vector<Ask> slots_;
+  std::vector<bool> taken_;
   std::deque<Ask> waiting_;
 
   std::vector<std::byte> in_;
