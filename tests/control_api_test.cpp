@@ -334,15 +334,21 @@ TEST_CASE("every type of problem is documented", "[control]") {
   }
 }
 
-TEST_CASE("the metrics add up the discs of a tail, and show those apart that are named",
+TEST_CASE("the metrics add up the discs of a grade and tail, and show those apart that are named",
           "[control]") {
   Daemon daemon;
   REQUIRE(daemon.put("a", plain, "?wait=10").status == 200);
   REQUIRE(daemon.put("b", {{"uri", "nbd://[fd00::1]/b"}}, "?wait=10").status == 200);
+  REQUIRE(daemon.put("c", {{"uri", "nbd://[fd00::1]/c"}, {"grade", "gold"}}, "?wait=10").status ==
+          200);
+  CHECK(daemon.ask("GET", "/v1/discs/c").body["grade"] == "gold");
   const Reply all = daemon.ask("GET", "/metrics");
   CHECK(all.status == 200);
-  CHECK_THAT(all.raw, Catch::Contains("head_tail_discs{tail=\"52:54:00:00:00:01\"} 2"));
-  CHECK_THAT(all.raw, Catch::Contains("head_discs{state=\"ready\"} 2"));
+  CHECK_THAT(all.raw, Catch::Contains("head_tail_discs{grade=\"standard\","
+                                      "tail=\"52:54:00:00:00:01\"} 2"));
+  CHECK_THAT(all.raw, Catch::Contains("head_tail_discs{grade=\"gold\","
+                                      "tail=\"52:54:00:00:00:01\"} 1"));
+  CHECK_THAT(all.raw, Catch::Contains("head_discs{state=\"ready\"} 3"));
   CHECK_THAT(all.raw, !Catch::Contains("disc=\"a\""));
   const Reply one = daemon.ask("GET", "/metrics?disc=a&disc=nobody");
   CHECK_THAT(one.raw, Catch::Contains("head_disc_in_flight{disc=\"a\"} 0"));

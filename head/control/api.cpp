@@ -325,12 +325,12 @@ HttpResponse Api::neighbours(const HttpRequest& request) const {
   return answer(200, to_json(agent_.neighbours(with_entries), with_entries));
 }
 
-HttpResponse Api::metrics(const HttpRequest& request) const {
+HttpResponse Api::metrics(const HttpRequest& request) {
   std::vector<std::string> discs;
   for (const auto& [key, value] : request.query)
     if (key == "disc") discs.push_back(value);
   return {.status = 200,
-          .body = metrics_text(scrape(agent_, options_.version, discs)),
+          .body = metrics_text(scrape(agent_, groups_, options_.version, discs)),
           .content_type = "text/plain; version=0.0.4; charset=utf-8"};
 }
 

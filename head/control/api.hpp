@@ -4,6 +4,7 @@
 
 #include "head/control/agent.hpp"
 #include "head/control/http.hpp"
+#include "head/control/metrics.hpp"
 
 #include <nlohmann/json_fwd.hpp>
 
@@ -50,7 +51,7 @@ class Api final : public HttpHandler {
   HttpResponse latency(const HttpRequest& request, const std::string& name) const;
   HttpResponse stalls(const HttpRequest& request) const;
   HttpResponse neighbours(const HttpRequest& request) const;
-  HttpResponse metrics(const HttpRequest& request) const;
+  HttpResponse metrics(const HttpRequest& request);
 
   nlohmann::json shown(const DiscStatus& disc) const;
   // Until `settled` holds, the time that `request` gives is over, or too many wait already.
@@ -60,6 +61,7 @@ class Api final : public HttpHandler {
   Agent& agent_;
   const Options options_;
   const std::chrono::steady_clock::time_point began_ = std::chrono::steady_clock::now();
+  Groups groups_{metric_groups_max};
   std::mutex importing_;
   std::atomic<bool> stopping_{false};
   std::atomic<unsigned> waiters_{0};
