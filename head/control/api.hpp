@@ -13,6 +13,7 @@
 #include <filesystem>
 #include <mutex>
 #include <string>
+#include <vector>
 
 namespace head::control {
 
@@ -27,7 +28,8 @@ class Api final : public HttpHandler {
   struct Options {
     std::filesystem::path run_dir;
     std::string version;
-    bool neighbours = true;  // Kept, not only looked at.
+    bool neighbours = true;               // Kept, not only looked at.
+    std::vector<std::string> problems{};  // What of the API itself cannot be had, and the way out.
   };
 
   // `agent` outlives it.
