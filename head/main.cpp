@@ -141,7 +141,9 @@ void serve(const control::Config& config, control::Reloader::Read read) {
                                 .version = HEAD_VERSION,
                                 .neighbours = config.neighbours.enabled,
                                 .reloader = &reloader},
-                               control::access_of(config.api, "api.socket_group"));
+                               control::access_of(config.api, "api.socket_group"),
+                               config.metrics.listen);
+  if (api.tcp()) log::info("metrics and the status page: http://{}/", to_string(*api.tcp()));
   notify::ready();
   log::info("headd {}: serving {}, {} discs of the state directory {}", HEAD_VERSION,
             api.path().string(), store.discs().size(), config.paths.state_dir.string());

@@ -111,4 +111,15 @@ UniqueFd unix_listener(const std::string& path, const UnixAccess& access, int ba
   return made;
 }
 
+UniqueFd tcp_listener(const sockaddr_storage& address, int backlog) {
+  UniqueFd made = new_socket(address.ss_family, SOCK_STREAM, IPPROTO_TCP);
+  if (!made) fail("cannot make a socket");
+  set(made.fd(), SOL_SOCKET, SO_REUSEADDR, 1);  // Connections of an earlier process may linger.
+  set(made.fd(), IPPROTO_TCP, TCP_NODELAY, 1);
+  if (bind(made.fd(), reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0)
+    fail("cannot bind");
+  if (listen(made.fd(), backlog) != 0) fail("cannot listen");
+  return made;
+}
+
 }  // namespace iouring

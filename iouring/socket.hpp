@@ -5,6 +5,7 @@
 
 #include <optional>
 #include <string>
+#include <sys/socket.h>
 #include <sys/types.h>
 
 namespace iouring {
@@ -34,5 +35,9 @@ struct UnixAccess {
 // the directory, so it can only be what an earlier process left. Throws std::system_error with a
 // sentence.
 UniqueFd unix_listener(const std::string& path, const UnixAccess& access, int backlog);
+
+// A listening TCP socket at an IPv4 or IPv6 address. What it accepts does not wait to send little.
+// Throws std::system_error.
+UniqueFd tcp_listener(const sockaddr_storage& address, int backlog);
 
 }  // namespace iouring

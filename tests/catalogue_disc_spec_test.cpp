@@ -16,7 +16,8 @@ json full() {
           {"lladdr", "52:54:00:12:34:56"},
           {"dev", "eth0"},
           {"read_only", true},
-          {"connections", 4}};
+          {"connections", 4},
+          {"grade", "gold-2"}};
 }
 
 // What is said when `member` is `value`.
@@ -38,6 +39,7 @@ TEST_CASE("a disc survives the way through JSON", "[catalogue]") {
   CHECK(spec->dev == "eth0");
   CHECK(spec->read_only);
   CHECK(spec->connections == 4);
+  CHECK(spec->grade == "gold-2");
   const auto again = spec_from_json(catalogue::to_json(*spec));
   REQUIRE(again);
   CHECK(*again == *spec);
@@ -50,6 +52,7 @@ TEST_CASE("a name and a uri are enough", "[catalogue]") {
   CHECK(spec->dev.empty());
   CHECK_FALSE(spec->read_only);
   CHECK(spec->connections == 1);
+  CHECK(spec->grade == "standard");
   CHECK_FALSE(spec_from_json({{"name", "a"}}));
   CHECK_FALSE(spec_from_json({{"uri", "nbd://[fd00::1]"}}));
   CHECK_FALSE(spec_from_json(json::array()));
@@ -75,6 +78,10 @@ TEST_CASE("every wrong member is named together with the disc", "[catalogue]") {
        {json(0), json(17), json(-1), json(1.5), json("2"), json(std::uint64_t{1} << 63)})
     CHECK(problem_with("connections", connections).find("\"connections\"") != std::string::npos);
   CHECK(problem_with("read_only", "yes").find("\"read_only\"") != std::string::npos);
+  for (const json& grade : {json(""), json(std::string(33, 'a')), json("Gold"), json("a b"),
+                            json("a_b"), json("\xc3\xa4"), json(1), json(nullptr)})
+    CHECK(problem_with("grade", grade).find("disc web-1.a_b: \"grade\" is a word") == 0);
+  CHECK(problem_with("grade", std::string(32, 'a')).empty());
   CHECK(problem_with("readonly", true).find("no \"readonly\"") != std::string::npos);
   CHECK(problem_with("name", "a b").find("\"a b\"") == 0);
 }

@@ -91,6 +91,17 @@ TEST_CASE("a file cut at any byte is refused and left as it is", "[catalogue]") 
   CHECK(read(folder.path / "discs.json") == whole.substr(0, size));
 }
 
+TEST_CASE("a file from before there were grades is read", "[catalogue]") {
+  const Folder folder;
+  write(folder.path / "discs.json",
+        R"({"format": "headstart discs", "version": 1, "discs": [
+{"connections":1,"name":"a","read_only":false,"uri":"nbd://[fd00::1]/a"}
+]})");
+  Store store(folder.path);
+  CHECK(store.discs() == std::vector{disc("a")});
+  CHECK(store.discs().front().grade == "standard");
+}
+
 TEST_CASE("a file of a newer version is refused and left as it is", "[catalogue]") {
   const Folder folder;
   const std::string newer = R"({"format": "headstart discs", "version": 2, "discs": []})";

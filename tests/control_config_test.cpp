@@ -33,6 +33,28 @@ TEST_CASE("an empty file means the defaults", "[control]") {
   CHECK(control::data_threads(*config) >= 1);
 }
 
+TEST_CASE("metrics listen where it is said, on the loopback, or nowhere", "[control]") {
+  const auto listen = [](const std::string& value) {
+    const auto config = parse_config("[metrics]\nlisten = " + value);
+    REQUIRE(config);
+    return config->metrics.listen ? to_string(*config->metrics.listen) : "nowhere";
+  };
+  CHECK(to_string(*parse_config("")->metrics.listen) == "[::1]:9847");
+  CHECK(listen("\"[2001:db8::1]:80\"") == "[2001:db8::1]:80");
+  CHECK(listen("\"127.0.0.1:65535\"") == "127.0.0.1:65535");
+  CHECK(listen("\"off\"") == "nowhere");
+  CHECK(listen("\"\"") == "nowhere");
+  for (const char* wrong :
+       {"\"localhost:9847\"", "\"[::1]\"", "\"::1:9847\"", "\"[::1]:0\"", "\"[127.0.0.1]:1\"",
+        "\"127.0.0.1:65536\"", "\"127.0.0.1:1x\"", "\":9847\"", "\"[::1:9847\"", "9847", "false",
+        "\"[::1]:-1\"", "\"[::1\\u0000]:1\"", "\"[fe80::1%lo]:1\""}) {
+    const auto error = error_of(std::string("[metrics]\nlisten = ") + wrong);
+    CAPTURE(wrong);
+    CHECK(error.key == "metrics.listen");
+    CHECK(error.sentence.find("line 2: metrics.listen must be an address and a port, ") == 0);
+  }
+}
+
 TEST_CASE("every section is taken", "[control]") {
   const auto config = parse_config(R"(
 [paths]

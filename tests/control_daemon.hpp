@@ -74,8 +74,8 @@ struct Daemon : Head {
     return fd;
   }
   // Sends these bytes, whatever they are.
-  Heard raw(std::string_view bytes) const {
-    const auto fd = connect();
+  Heard raw(std::string_view bytes) const { return raw(connect(), bytes); }
+  static Heard raw(const iouring::UniqueFd& fd, std::string_view bytes) {
     send_all(fd.fd(), bytes);
     auto heard = read_reply(fd.fd());
     REQUIRE(heard);

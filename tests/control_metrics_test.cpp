@@ -25,9 +25,9 @@ control::Scrape scrape() {
   scrape.agent.by_state[static_cast<std::size_t>(control::State::ready)] = 2;
   scrape.agent.stalls[static_cast<std::size_t>(stats::Cause::neighbour)] = {
       .count = 3, .time_ns = 1'500'000'000};
-  control::TailLatency tail{.tail = "02:00:00:00:00:01", .discs = 2, .latency = {}};
+  control::GroupLatency tail{.key = {"gold", "02:00:00:00:00:01"}, .discs = 2, .latency = {}};
   tail.latency.by_operation[0] = asked({20us, 100us, 50ms});
-  scrape.tails.push_back(tail);
+  scrape.groups.push_back(tail);
   scrape.neighbours.table.table.limits = {.thresh1 = 128, .thresh2 = 512, .thresh3 = 1000};
   scrape.neighbours.table.table.entries = 250;
   return scrape;
@@ -57,13 +57,14 @@ TEST_CASE("a scrape tells the head's state, and why requests were slow", "[contr
 TEST_CASE("a scraped histogram counts exactly and ends with everything", "[control]") {
   const std::string text = control::metrics_text(scrape());
   const std::string name = "head_request_seconds";
-  const std::string labels = "tail=\"02:00:00:00:00:01\",operation=\"read\"";
+  const std::string labels = "grade=\"gold\",tail=\"02:00:00:00:00:01\",operation=\"read\"";
   CHECK(value_of(text, name + "_count{" + labels + "}") == "3");
   CHECK(value_of(text, name + "_bucket{" + labels + ",le=\"+Inf\"}") == "3");
   CHECK(value_of(text, name + "_bucket{" + labels + ",le=\"1.6384e-05\"}") == "0");
   CHECK(value_of(text, name + "_bucket{" + labels + ",le=\"3.2768e-05\"}") == "1");
   CHECK(value_of(text, name + "_bucket{" + labels + ",le=\"0.000131072\"}") == "2");
   CHECK(value_of(text, name + "_bucket{" + labels + ",le=\"0.067108864\"}") == "3");
+  CHECK(value_of(text, "head_tail_discs{grade=\"gold\",tail=\"02:00:00:00:00:01\"}") == "2");
   CHECK(value_of(text, "head_requests_total{" + labels + "}") == "3");
   CHECK(value_of(text, "head_request_bytes_total{" + labels + "}") == "12288");
 }

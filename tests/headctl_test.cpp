@@ -43,8 +43,9 @@ std::string many_lines(int count) {
 
 TEST_CASE("headctl attaches, shows and detaches", "[headctl]") {
   Daemon daemon;
-  const Outcome attached =
-      daemon.headctl("attach web1 nbd://[fd00::1]/web1 --lladdr 52:54:00:12:34:56 --wait");
+  const Outcome attached = daemon.headctl(
+      "attach web1 nbd://[fd00::1]/web1 --lladdr 52:54:00:12:34:56 --grade gold "
+      "--wait");
   CAPTURE(attached.err);
   REQUIRE(attached.status == 0);
   CHECK(attached.out.find("web1 is ready") == 0);
@@ -53,6 +54,7 @@ TEST_CASE("headctl attaches, shows and detaches", "[headctl]") {
   CHECK(daemon.headctl("discs").out.find("web1") != std::string::npos);
   CHECK(daemon.headctl("discs web1").out.find("state") != std::string::npos);
   CHECK(json::parse(daemon.headctl("discs --json").out)["discs"][0]["name"] == "web1");
+  CHECK(daemon.headctl("discs web1").out.find("gold") != std::string::npos);
   CHECK(json::parse(daemon.headctl("discs web1 --json").out)["state"] == "ready");
   CHECK(daemon.headctl("neigh").out.find("web1") != std::string::npos);
   CHECK(json::parse(daemon.headctl("neigh --json").out)["source"] == "headd");
@@ -250,6 +252,7 @@ TEST_CASE("headctl fails with a status of its kind and one line", "[headctl]") {
   check("attach '' nbd://[fd00::1]/", 3);
   check("attach b nbds://[fd00::1]/", 3);
   check("attach b nbd://[fd00::1]/ --connections 99", 3);
+  check("attach b nbd://[fd00::1]/ --grade Gold", 3);
   check("attach b \"$(printf 'nbd://[fd00::1]/\\377')\"", 3);
   check("import /nonexistent", 3);
   check("detach nobody", 4);

@@ -94,17 +94,19 @@ TEST_CASE("a list is read as lines, as JSON and as TOML alike", "[headctl]") {
                         {"uri", "nbd://[fd00::1]/"},
                         {"lladdr", "52:54:00:12:34:56"},
                         {"read_only", true},
-                        {"connections", 2}},
+                        {"connections", 2},
+                        {"grade", "true"}},
                        {{"name", "b"}, {"uri", "nbd://[fd00::2]/"}}};
   CHECK(*parse_import("list",
                       "# discs\na nbd://[fd00::1]/ lladdr=52:54:00:12:34:56 read_only=true "
-                      "connections=2\n\n  b nbd://[fd00::2]/ # last\n")
+                      "connections=2 grade=true\n\n  b nbd://[fd00::2]/ # last\n")
              .discs == wanted);
   CHECK(*parse_import("list", wanted.dump()).discs == wanted);
   CHECK(*parse_import("list", json{{"discs", wanted}}.dump()).discs == wanted);
   CHECK(*parse_import("list.toml",
                       "[[disc]]\nname = 'a'\nuri = 'nbd://[fd00::1]/'\n"
                       "lladdr = '52:54:00:12:34:56'\nread_only = true\nconnections = 2\n"
+                      "grade = 'true'\n"
                       "[[disc]]\nname = 'b'\nuri = 'nbd://[fd00::2]/'\n")
              .discs == wanted);
   CHECK(parse_import("list", "[[disc]]\nname = 'a'\n").discs->size() == 1);

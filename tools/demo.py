@@ -67,7 +67,8 @@ class Headd:
         self.api = os.path.join(self.run_dir, "api.sock")
         os.makedirs(self.run_dir)
         config = os.path.join(network.folder, "head.toml")
-        open(config, "a", encoding="ascii").close()
+        with open(config, "w", encoding="ascii") as file:
+            file.write('[metrics]\nlisten = "off"\n')
         self.process = network.start(
             "head", os.path.join(BIN, "headd"), "--config", config, "--state-dir",
             os.path.join(network.folder, name + "-state"), "--run-dir", self.run_dir, *options)

@@ -52,8 +52,9 @@ class Members {
     if (key == "dev") return take_dev(into, value);
     if (key == "read_only") return take_read_only(into, value);
     if (key == "connections") return take_connections(into, value);
+    if (key == "grade") return take_grade(into, value);
     problem_ = fmt::format(
-        "{}: a disc has no \"{}\"; it has name, uri, lladdr, dev, read_only and connections",
+        "{}: a disc has no \"{}\"; it has name, uri, lladdr, dev, read_only, connections and grade",
         whose(), key.substr(0, 40));
   }
 
@@ -107,6 +108,14 @@ class Members {
     into.connections = value.get<unsigned>();
   }
 
+  void take_grade(DiscSpec& into, const json& value) {
+    if (!value.is_string() || !is_grade(value.get_ref<const std::string&>()))
+      return wrong("grade", fmt::format("is a word of 1 to {} of a-z, 0-9 and hyphens, "
+                                        "\"standard\" say",
+                                        grade_max));
+    into.grade = value.get<std::string>();
+  }
+
   void wrong(std::string_view member, std::string_view rule) {
     problem_ = fmt::format("{}: \"{}\" {}", whose(), member, rule);
   }
@@ -131,11 +140,19 @@ bool is_name(std::string_view text) noexcept {
                      [](char c) { return is_alphanumeric(c) || c == '.' || c == '_' || c == '-'; });
 }
 
+bool is_grade(std::string_view text) noexcept {
+  return !text.empty() && text.size() <= grade_max &&
+         std::all_of(text.begin(), text.end(), [](char c) {
+           return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '-';
+         });
+}
+
 json to_json(const DiscSpec& spec) {
   json object = {{"name", spec.name},
                  {"uri", nbd::to_string(spec.uri)},
                  {"read_only", spec.read_only},
-                 {"connections", spec.connections}};
+                 {"connections", spec.connections},
+                 {"grade", spec.grade}};
   if (spec.lladdr) object["lladdr"] = netlink::to_string(*spec.lladdr);
   if (!spec.dev.empty()) object["dev"] = spec.dev;
   return object;

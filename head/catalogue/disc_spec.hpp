@@ -16,6 +16,7 @@
 namespace head::catalogue {
 
 inline constexpr std::size_t name_max = 64;
+inline constexpr std::size_t grade_max = 32;
 inline constexpr unsigned connections_max = 16;
 
 struct DiscSpec {
@@ -24,7 +25,8 @@ struct DiscSpec {
   std::optional<netlink::Mac> lladdr{};  // Known beforehand; otherwise the wire is asked.
   std::string dev{};                     // The interface; empty: as the route says.
   bool read_only = false;
-  unsigned connections = 1;  // 1..connections_max
+  unsigned connections = 1;        // 1..connections_max
+  std::string grade = "standard";  // What kind of disc it is; metrics are summed up by it.
 
   bool operator==(const DiscSpec&) const = default;
 };
@@ -32,8 +34,11 @@ struct DiscSpec {
 // A disc's name is also a directory's: [A-Za-z0-9][A-Za-z0-9._-]{0,63}.
 bool is_name(std::string_view text) noexcept;
 
+// A grade is a word: [a-z0-9-]{1,32}.
+bool is_grade(std::string_view text) noexcept;
+
 // {"name": "web1", "uri": "nbd://[fd00::1]/web1", "lladdr": "52:54:00:12:34:56", "dev": "eth0",
-//  "read_only": false, "connections": 1}; what is not set is left out.
+//  "read_only": false, "connections": 1, "grade": "standard"}; what is not set is left out.
 nlohmann::json to_json(const DiscSpec& spec);
 
 // The error is one sentence that names the member and what it may be. Unknown members are errors:

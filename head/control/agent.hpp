@@ -80,9 +80,8 @@ class Agent {
   AgentStatus status() const;
   // Nothing when there is no such disc.
   std::optional<LatencyStatus> latency(const std::string& name) const;
-  LatencyStatus latency() const;  // Of all discs together.
-  // By name of the disc, in no order; they may be read at any time.
-  std::vector<std::pair<std::string, std::shared_ptr<const stats::DiscStats>>> all_stats() const;
+  LatencyStatus latency() const;              // Of all discs together.
+  std::vector<DiscCounts> all_stats() const;  // In no order.
   // Of one disc, or of all where `name` is empty; at most so many stalls, and so many that wait.
   StallStatus stalls(std::string_view name, std::size_t most) const;
   neigh::Snapshot neighbours(bool with_entries) const;

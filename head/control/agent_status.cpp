@@ -160,18 +160,17 @@ std::optional<LatencyStatus> Agent::latency(const std::string& name) const {
   return latency;
 }
 
-std::vector<std::pair<std::string, std::shared_ptr<const stats::DiscStats>>> Agent::all_stats()
-    const {
-  std::vector<std::pair<std::string, std::shared_ptr<const stats::DiscStats>>> all;
+std::vector<DiscCounts> Agent::all_stats() const {
+  std::vector<DiscCounts> all;
   const std::lock_guard lock(lock_);
   all.reserve(discs_.size());
-  for (const auto& [name, disc] : discs_) all.emplace_back(name, disc.stats);
+  for (const auto& [name, disc] : discs_) all.push_back({disc.spec, disc.stats});
   return all;
 }
 
 LatencyStatus Agent::latency() const {
   LatencyStatus latency;
-  for (const auto& [name, stats] : all_stats()) {
+  for (const auto& [spec, stats] : all_stats()) {
     stats->add_to(latency.by_operation);
     stats->add_to(latency.stalls);
   }

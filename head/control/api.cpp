@@ -2,14 +2,13 @@
 
 #include "head/base/json_text.hpp"
 #include "head/control/api_json.hpp"
-#include "head/control/metrics.hpp"
+#include "head/control/api_request.hpp"
 
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
 #include <algorithm>
 #include <array>
-#include <charconv>
 #include <new>
 #include <optional>
 #include <string_view>
@@ -45,8 +44,8 @@ constexpr std::array routes = {
     Route{"POST", "/v1/reload"},
     Route{"GET", imports_path, {"wait"}},
     Route{"GET", "/v1/neighbours", {"entries"}},
-    Route{"GET", "/v1/latency"},
-    Route{"GET", latency_path},
+    Route{"GET", "/v1/latency", {"histogram"}},
+    Route{"GET", latency_path, {"histogram"}},
     Route{"GET", "/v1/stalls", {"disc", "limit"}},
     Route{"GET", "/metrics", {"disc"}},
 };
@@ -56,24 +55,6 @@ std::optional<std::string> rest(const std::string& path, std::string_view prefix
   if (path.compare(0, prefix.size(), prefix) != 0 || path.size() == prefix.size())
     return std::nullopt;
   return path.substr(prefix.size());
-}
-
-template <class Number>
-std::optional<Number> number(std::string_view text) {
-  Number value{};
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
-  if (error != std::errc() || end != text.data() + text.size()) return std::nullopt;
-  return value;
-}
-
-const std::string* query(const HttpRequest& request, std::string_view name) {
-  for (const auto& [key, value] : request.query)
-    if (key == name) return &value;
-  return nullptr;
-}
-
-HttpResponse answer(int status, const json& object) {
-  return {.status = status, .body = to_body(object)};
 }
 
 HttpResponse answer(const Refusal& refusal) {
@@ -96,18 +77,14 @@ HttpResponse answer(const Refusal& refusal) {
   return problem(Problem::bad_disc, refusal.sentence, refusal.index);
 }
 
-HttpResponse no_disc(const std::string& name) {
-  return problem(Problem::no_such_disc,
-                 fmt::format("there is no disc {}; GET /v1/discs lists them", name.substr(0, 80)));
-}
-
 HttpResponse no_route(const std::string& path) {
   return problem(Problem::no_such_route,
                  fmt::format("there is nothing at {}; see API.md for what there is", path));
 }
 
 bool leads_to(const Route& route, const std::string& path) {
-  return route.path.back() == '/' ? rest(path, route.path).has_value() : path == route.path;
+  return route.path.size() > 1 && route.path.back() == '/' ? rest(path, route.path).has_value()
+                                                           : path == route.path;
 }
 
 std::optional<HttpResponse> objection_to_query(const HttpRequest& request, const Route& route) {
@@ -201,14 +178,14 @@ HttpResponse Api::get(const HttpRequest& request) {
   if (path == "/v1/neighbours") return neighbours(request);
   if (path == "/v1/stalls") return stalls(request);
   if (path == "/metrics") return metrics(request);
-  if (path == "/v1/latency") return latency("");
+  if (path == "/v1/latency") return latency(request, "");
   if (path == "/v1/discs") {
     json list = json::array();
     for (const DiscStatus& disc : agent_.discs()) list.push_back(shown(disc));
     return answer(200, {{"discs", std::move(list)}});
   }
   if (const auto name = rest(path, discs_path)) return one_disc(request, *name);
-  if (const auto name = rest(path, latency_path)) return latency(*name);
+  if (const auto name = rest(path, latency_path)) return latency(request, *name);
   return one_import(request, *rest(path, imports_path));
 }
 
@@ -294,48 +271,6 @@ HttpResponse Api::one_import(const HttpRequest& request, const std::string& id) 
                  fmt::format("there is no import {}, or it was long ago; GET /v1/discs tells how "
                              "discs fare",
                              id.substr(0, 20)));
-}
-
-HttpResponse Api::status() const {
-  json object = to_json(agent_.status());
-  object["version"] = options_.version;
-  object["uptime_s"] = std::chrono::duration<double>(Clock::now() - began_).count();
-  object["run_dir"] = options_.run_dir.native();
-  object["neighbours"] = to_json(agent_.neighbours(false), false);
-  return answer(200, object);
-}
-
-HttpResponse Api::latency(const std::string& name) const {
-  if (name.empty()) return answer(200, to_json(agent_.latency()));
-  const auto latency = agent_.latency(name);
-  if (!latency) return no_disc(name);
-  json object = to_json(*latency);
-  object["name"] = name;
-  return answer(200, object);
-}
-
-HttpResponse Api::stalls(const HttpRequest& request) const {
-  const std::string* disc = query(request, "disc");
-  const std::string* limit = query(request, "limit");
-  const auto most = limit != nullptr ? number<std::size_t>(*limit) : 100;
-  if (!most) return problem(Problem::bad_request, "limit is how many stalls at most: a number");
-  if (disc != nullptr && !agent_.disc(*disc)) return no_disc(*disc);
-  return answer(200, to_json(agent_.stalls(disc != nullptr ? *disc : "", *most)));
-}
-
-HttpResponse Api::neighbours(const HttpRequest& request) const {
-  const std::string* entries = query(request, "entries");
-  const bool with_entries = entries == nullptr || *entries != "false";
-  return answer(200, to_json(agent_.neighbours(with_entries), with_entries));
-}
-
-HttpResponse Api::metrics(const HttpRequest& request) const {
-  std::vector<std::string> discs;
-  for (const auto& [key, value] : request.query)
-    if (key == "disc") discs.push_back(value);
-  return {.status = 200,
-          .body = metrics_text(scrape(agent_, options_.version, discs)),
-          .content_type = "text/plain; version=0.0.4; charset=utf-8"};
 }
 
 json Api::shown(const DiscStatus& disc) const {

@@ -4,6 +4,7 @@
 
 #include "head/control/agent.hpp"
 #include "head/control/http.hpp"
+#include "head/control/metrics.hpp"
 #include "head/control/reload.hpp"
 
 #include <nlohmann/json_fwd.hpp>
@@ -13,6 +14,7 @@
 #include <filesystem>
 #include <mutex>
 #include <string>
+#include <vector>
 
 namespace head::control {
 
@@ -27,8 +29,9 @@ class Api final : public HttpHandler {
   struct Options {
     std::filesystem::path run_dir;
     std::string version;
-    bool neighbours = true;        // Kept, not only looked at.
-    Reloader* reloader = nullptr;  // Outlives the API; null: nothing can be read again.
+    bool neighbours = true;               // Kept, not only looked at.
+    Reloader* reloader = nullptr;         // Outlives the API; null: nothing can be read again.
+    std::vector<std::string> problems{};  // What of the API itself cannot be had, and the way out.
   };
 
   // `agent` outlives it.
@@ -50,10 +53,10 @@ class Api final : public HttpHandler {
   HttpResponse reload();
   HttpResponse one_import(const HttpRequest& request, const std::string& id);
   HttpResponse status() const;
-  HttpResponse latency(const std::string& name) const;
+  HttpResponse latency(const HttpRequest& request, const std::string& name) const;
   HttpResponse stalls(const HttpRequest& request) const;
   HttpResponse neighbours(const HttpRequest& request) const;
-  HttpResponse metrics(const HttpRequest& request) const;
+  HttpResponse metrics(const HttpRequest& request);
 
   nlohmann::json shown(const DiscStatus& disc) const;
   // Until `settled` holds, the time that `request` gives is over, or too many wait already.
@@ -63,6 +66,7 @@ class Api final : public HttpHandler {
   Agent& agent_;
   const Options options_;
   const std::chrono::steady_clock::time_point began_ = std::chrono::steady_clock::now();
+  Groups groups_{metric_groups_max};
   std::mutex importing_;
   std::atomic<bool> stopping_{false};
   std::atomic<unsigned> waiters_{0};

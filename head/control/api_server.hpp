@@ -1,40 +1,51 @@
-// The API on its socket, RUN/api.sock: everything that has to begin and end together.
+// The API on its sockets, RUN/api.sock and TCP: everything that has to begin and end together. Each
+// has threads of its own, so that clients of the one take none from those of the other.
 #pragma once
 
 #include "head/control/api.hpp"
 #include "head/control/http_server.hpp"
+#include "head/control/listen_address.hpp"
+#include "head/control/read_only_api.hpp"
 #include "iouring/socket.hpp"
 
 #include <filesystem>
+#include <optional>
+#include <string>
 #include <utility>
 
 namespace head::control {
 
 class ApiServer {
-  static constexpr int backlog = 128;
-
  public:
   // Serves as soon as it is made; throws std::runtime_error, with one sentence, when it cannot.
+  // Without the address for TCP it serves all the same, and says so in the log and in its status.
   // `agent` outlives it. The caller owns options.run_dir.
-  ApiServer(Agent& agent, const Api::Options& options, const iouring::UnixAccess& access)
-      : path_(options.run_dir / "api.sock"),
-        api_(agent, options),
-        server_(iouring::unix_listener(path_.string(), access, backlog), api_, api_threads) {}
+  ApiServer(Agent& agent, const Api::Options& options, const iouring::UnixAccess& access,
+            const std::optional<ListenAddress>& tcp = std::nullopt);
   // Answers what was asked already; those who wait are told how things stand.
-  ~ApiServer() {
-    api_.stop();
-    std::error_code ignored;
-    std::filesystem::remove(path_, ignored);
-  }
+  ~ApiServer();
   ApiServer(const ApiServer&) = delete;
   ApiServer& operator=(const ApiServer&) = delete;
 
   const std::filesystem::path& path() const noexcept { return path_; }
+  // Where it is on TCP, if it is.
+  const std::optional<ListenAddress>& tcp() const noexcept { return tcp_.address; }
 
  private:
+  struct Tcp {
+    iouring::UniqueFd listener{};
+    std::optional<ListenAddress> address{};
+    std::string problem{};
+  };
+  static Tcp open(const std::optional<ListenAddress>& where);
+  static Api::Options with(Api::Options options, const std::string& problem);
+
   const std::filesystem::path path_;
+  Tcp tcp_;
   Api api_;
+  ReadOnlyApi read_only_{api_};
   HttpServer server_;
+  std::optional<HttpServer> tcp_server_;
 };
 
 }  // namespace head::control

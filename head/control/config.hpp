@@ -5,11 +5,13 @@
 
 #include "head/base/log.hpp"
 #include "head/base/result.hpp"
+#include "head/control/listen_address.hpp"
 #include "head/nbd/connection_options.hpp"
 
 #include <chrono>
 #include <cstddef>
 #include <filesystem>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -38,6 +40,13 @@ struct Config {
   };
   Socket exports;  // [export]
   Socket api;      // [api]
+
+  // Where metrics, the status page and the rest of what reads can be had over TCP.
+  struct Metrics {
+    std::optional<ListenAddress> listen = ListenAddress{
+        .v6 = true, .address = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1}, .port = 9847};
+    bool operator==(const Metrics&) const = default;
+  } metrics;
 
   struct Neighbours {
     bool enabled = true;

@@ -61,6 +61,16 @@ bool group(std::string& into, const Value& value) {
   return true;
 }
 
+bool listen(std::optional<ListenAddress>& into, const Value& value) {
+  const auto* text = std::get_if<std::string>(&value);
+  if (text == nullptr) return false;
+  const bool off = text->empty() || *text == "off";
+  const auto address = parse_listen_address(*text);
+  if (!off && !address) return false;
+  into = address;
+  return true;
+}
+
 bool quick_ack(nbd::QuickAck& into, const Value& value) {
   const auto* text = std::get_if<std::string>(&value);
   if (text == nullptr) return false;
@@ -78,6 +88,8 @@ bool quick_ack(nbd::QuickAck& into, const Value& value) {
 constexpr std::string_view path_rule = "an absolute path";
 constexpr std::string_view mode_rule = "an octal mode in quotes, \"0660\" say";
 constexpr std::string_view group_rule = "the name of a group, or \"\" for the process's own";
+constexpr std::string_view listen_rule =
+    "an address and a port, \"[::1]:9847\" or \"127.0.0.1:9847\" say, or \"off\"";
 constexpr std::string_view flag_rule = "true or false";
 
 constexpr std::array entries = {
@@ -99,6 +111,8 @@ constexpr std::array entries = {
              [](Config& c, const Value& v) { return octal_mode(c.api.mode, v); }},
     KeyEntry{{"api.socket_group", group_rule},
              [](Config& c, const Value& v) { return group(c.api.group, v); }},
+    KeyEntry{{"metrics.listen", listen_rule},
+             [](Config& c, const Value& v) { return listen(c.metrics.listen, v); }},
     KeyEntry{{"neighbours.enabled", flag_rule},
              [](Config& c, const Value& v) { return flag(c.neighbours.enabled, v); }},
     KeyEntry{{"neighbours.table_netns", path_rule},

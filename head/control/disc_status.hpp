@@ -44,6 +44,12 @@ struct DiscStatus {
   stats::DiscSnapshot stats{};        // Without latency.
 };
 
+// A disc, and what it counts: that may be read at any time.
+struct DiscCounts {
+  std::shared_ptr<const catalogue::DiscSpec> spec;
+  std::shared_ptr<const stats::DiscStats> stats;
+};
+
 using StateCounts = std::array<std::size_t, states>;
 
 struct ImportStatus {

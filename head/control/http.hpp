@@ -16,12 +16,14 @@ struct HttpRequest {
   std::string path;  // Decoded, without the query.
   std::vector<std::pair<std::string, std::string>> query;
   std::string body;
+  std::string host{};  // As the Host header has it; "" where there is none, or more than one.
 };
 
 struct HttpResponse {
   int status = 200;
   std::string body;
   std::string content_type = "application/json";
+  std::vector<std::pair<std::string, std::string>> headers{};  // Besides those that all have.
 };
 
 // Each has a `type` that never changes, "urn:headstart:no-such-disc" say, and an HTTP status.
@@ -37,6 +39,7 @@ enum class Problem : std::uint8_t {
   disc_exists,
   disc_detaching,
   length_required,
+  wrong_host,
   too_large,
   unsupported_encoding,
   too_many_discs,
@@ -53,7 +56,8 @@ int http_status(Problem kind) noexcept;
 
 class HttpHandler {
  public:
-  // On one of the server's threads.
+  // On one of the server's threads. Asked before a request's body is read: an answer ends it.
+  virtual std::optional<HttpResponse> objection(const HttpRequest&) { return std::nullopt; }
   virtual HttpResponse on_request(const HttpRequest& request) noexcept = 0;
   // The largest body that such a request may have, in bytes.
   virtual std::size_t body_max(const std::string& method, const std::string& path) noexcept = 0;

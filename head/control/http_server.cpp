@@ -46,6 +46,7 @@ class Stream final : public httplib::Stream {
 
 void put(HttpResponse&& from, httplib::Response& into) {
   into.status = from.status;
+  for (const auto& [name, value] : from.headers) into.set_header(name, value);
   into.set_content(from.body, from.content_type);
 }
 
@@ -122,6 +123,11 @@ class HttpServer::Protocol final : private httplib::Server {
     };
     if (request.path.size() > path_max)
       return refuse(Problem::no_such_route, "no path is that long; see API.md");
+    if (auto objection = handler_.objection(head_of(request))) {
+      response.set_header("Connection", "close");
+      put(std::move(*objection), response);
+      return true;
+    }
     if (request.has_header("Transfer-Encoding"))
       return refuse(Problem::length_required,
                     "a body's length must be given as Content-Length; chunks are not taken");
@@ -147,9 +153,17 @@ class HttpServer::Protocol final : private httplib::Server {
     return false;
   }
 
-  void answer(const httplib::Request& from, httplib::Response& into) {
-    HttpRequest request{.method = from.method, .path = from.path, .query = {}, .body = from.body};
+  // All but its body.
+  static HttpRequest head_of(const httplib::Request& from) {
+    HttpRequest request{.method = from.method, .path = from.path, .query = {}, .body = {}};
     for (const auto& [name, value] : from.params) request.query.emplace_back(name, value);
+    if (from.get_header_value_count("Host") == 1) request.host = from.get_header_value("Host");
+    return request;
+  }
+
+  void answer(const httplib::Request& from, httplib::Response& into) {
+    HttpRequest request = head_of(from);
+    request.body = from.body;
     put(handler_.on_request(request), into);
     current_->keep();
     if (!lobby_.somebody_waits()) return;

@@ -1,6 +1,7 @@
-// HTTP/1.1 on a Unix socket: a fixed number of threads, each serving one connection at a time, over
-// cpp-httplib's parser. Requests are bounded in size and time before anything is made of them, and
-// every refusal is a problem object. Clients that keep a thread for nothing make way for others.
+// HTTP/1.1 on a listening socket: a fixed number of threads, each serving one connection at a time,
+// over cpp-httplib's parser. Requests are bounded in size and time before anything is made of them,
+// and every refusal is a problem object. Clients that keep a thread for nothing make way for
+// others.
 #pragma once
 
 #include "head/control/http.hpp"

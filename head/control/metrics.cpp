@@ -107,8 +107,8 @@ void add_head(Families& families, const Scrape& scrape) {
                  {{"cause", std::string(to_string(static_cast<stats::Cause>(i)))}});
 }
 
-Labels labels_of(const TailLatency& tail, std::size_t operation) {
-  return {{"tail", tail.tail}, {"operation", name_of(operation)}};
+Labels labels_of(const GroupLatency& group, std::size_t operation) {
+  return {{"grade", group.key.grade}, {"tail", group.key.tail}, {"operation", name_of(operation)}};
 }
 
 Labels labels_of(const DiscSeries& disc, std::size_t operation) {
@@ -124,22 +124,25 @@ void each(Families& families, const std::vector<Group>& groups, Of of) {
         families.add(of(operation), labels_of(group, i));
 }
 
-void add_tails(Families& families, const Scrape& scrape) {
+void add_groups(Families& families, const Scrape& scrape) {
   using stats::OperationSnapshot;
-  families.gauge("head_tail_discs", "Attached discs, by tail.");
-  for (const TailLatency& tail : scrape.tails) families.add(tail.discs, {{"tail", tail.tail}});
+  families.gauge("head_tail_discs", "Attached discs, by grade and tail.");
+  for (const GroupLatency& group : scrape.groups)
+    families.add(group.discs, {{"grade", group.key.grade}, {"tail", group.key.tail}});
   families.counter("head_requests_total", "Requests of guests that were answered.");
-  each(families, scrape.tails, [](const OperationSnapshot& of) { return of.requests; });
+  each(families, scrape.groups, [](const OperationSnapshot& of) { return of.requests; });
   families.counter("head_request_errors_total", "Those of them that were answered with an error.");
-  each(families, scrape.tails, [](const OperationSnapshot& of) { return of.errors; });
+  each(families, scrape.groups, [](const OperationSnapshot& of) { return of.errors; });
   families.counter("head_request_bytes_total", "Bytes of those that were answered well.");
-  each(families, scrape.tails, [](const OperationSnapshot& of) { return of.bytes; });
+  each(families, scrape.groups, [](const OperationSnapshot& of) { return of.bytes; });
   families.histogram("head_request_seconds", "How long guests waited for an answer.");
-  each(families, scrape.tails, [](const OperationSnapshot& of) { return of.latency; });
+  each(families, scrape.groups, [](const OperationSnapshot& of) { return of.latency; });
   families.counter("head_request_head_seconds_total", "Of that, in the head.");
-  each(families, scrape.tails, [](const OperationSnapshot& of) { return seconds(of.head.sum_ns); });
+  each(families, scrape.groups,
+       [](const OperationSnapshot& of) { return seconds(of.head.sum_ns); });
   families.counter("head_request_away_seconds_total", "Of that, on the wire and with the tail.");
-  each(families, scrape.tails, [](const OperationSnapshot& of) { return seconds(of.away.sum_ns); });
+  each(families, scrape.groups,
+       [](const OperationSnapshot& of) { return seconds(of.away.sum_ns); });
 }
 
 void add_discs(Families& families, const Scrape& scrape) {
@@ -221,7 +224,7 @@ void add_neighbours(Families& families, const neigh::Snapshot& neighbours) {
 std::string metrics_text(const Scrape& scrape) {
   Families families;
   add_head(families, scrape);
-  add_tails(families, scrape);
+  add_groups(families, scrape);
   add_discs(families, scrape);
   add_neighbours(families, scrape.neighbours);
   return families.text();

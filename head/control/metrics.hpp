@@ -3,6 +3,7 @@
 
 #include "head/control/agent.hpp"
 #include "head/control/disc_status.hpp"
+#include "head/control/groups.hpp"
 #include "head/neigh/snapshot.hpp"
 
 #include <cstddef>
@@ -12,13 +13,6 @@
 #include <vector>
 
 namespace head::control {
-
-// The discs of one tail together.
-struct TailLatency {
-  std::string tail;  // Its link-layer address; "" where that is not known, "others" for the rest.
-  std::size_t discs = 0;
-  LatencyStatus latency;
-};
 
 // One disc, where a scrape asks for it by name.
 struct DiscSeries {
@@ -30,20 +24,21 @@ struct DiscSeries {
 struct Scrape {
   std::string version;
   AgentStatus agent;
-  std::vector<TailLatency> tails;
+  std::vector<GroupLatency> groups;
   std::vector<DiscSeries> discs;
   neigh::Snapshot neighbours;        // With entries.
   std::uint64_t resident_bytes = 0;  // Of this process.
   double processor_seconds = 0;
 };
 
-// So many tails and discs at most are shown apart in one scrape.
-inline constexpr std::size_t metric_tails_max = 200;
+// So many pairs of a grade and a tail, and so many discs, are shown apart in one scrape.
+inline constexpr std::size_t metric_groups_max = 200;
 inline constexpr std::size_t metric_discs_max = 100;
 
 std::string metrics_text(const Scrape& scrape);
 
 // This moment. `discs`: those that are to be shown apart; the unknown ones are left out.
-Scrape scrape(const Agent& agent, std::string version, std::span<const std::string> discs);
+Scrape scrape(const Agent& agent, Groups& groups, std::string version,
+              std::span<const std::string> discs);
 
 }  // namespace head::control

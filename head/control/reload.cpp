@@ -24,6 +24,7 @@ constexpr std::array settings = {
             [](Config& to, const Config& from) { to.data.discs_max = from.data.discs_max; }},
     Setting{"export", false, [](Config& to, const Config& from) { to.exports = from.exports; }},
     Setting{"api", false, [](Config& to, const Config& from) { to.api = from.api; }},
+    Setting{"metrics", false, [](Config& to, const Config& from) { to.metrics = from.metrics; }},
     Setting{"neighbours", false,
             [](Config& to, const Config& from) { to.neighbours = from.neighbours; }},
     Setting{"stall.threshold_ms", true,

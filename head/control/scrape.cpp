@@ -36,7 +36,8 @@ std::unordered_map<std::string, std::string> tails_of(const neigh::Snapshot& nei
 
 }  // namespace
 
-Scrape scrape(const Agent& agent, std::string version, std::span<const std::string> discs) {
+Scrape scrape(const Agent& agent, Groups& groups, std::string version,
+              std::span<const std::string> discs) {
   Scrape scrape;
   scrape.version = std::move(version);
   scrape.agent = agent.status();
@@ -47,18 +48,17 @@ Scrape scrape(const Agent& agent, std::string version, std::span<const std::stri
   scrape.processor_seconds = seconds(usage.ru_utime) + seconds(usage.ru_stime);
 
   const auto tails = tails_of(scrape.neighbours);
-  std::unordered_map<std::string, std::size_t> places;
-  for (const auto& [disc, stats] : agent.all_stats()) {
-    const auto known = tails.find(disc);
-    std::string tail = known == tails.end() ? std::string() : known->second;
-    if (places.count(tail) == 0 && places.size() >= metric_tails_max) tail = "others";
-    const auto [place, fresh] = places.emplace(tail, scrape.tails.size());
-    if (fresh) scrape.tails.push_back({.tail = tail, .discs = 0, .latency = {}});
-    TailLatency& sum = scrape.tails[place->second];
-    ++sum.discs;
-    stats->add_to(sum.latency.by_operation);
-    stats->add_to(sum.latency.stalls);
+  std::vector<Member> members;
+  for (DiscCounts& disc : agent.all_stats()) {
+    const auto tail = tails.find(disc.spec->name);
+    members.push_back({.stats = std::move(disc.stats),
+                       .key = {.grade = disc.spec->grade,
+                               .tail = tail == tails.end() ? std::string() : tail->second}});
   }
+  GroupSums sums = groups.sum(std::move(members));
+  scrape.groups = std::move(sums.groups);
+  scrape.agent.stalls = sums.stalls;
+  scrape.agent.reconnects = sums.reconnects;
   for (const std::string& name : discs) {
     if (scrape.discs.size() == metric_discs_max) break;
     const auto disc = agent.disc(name);

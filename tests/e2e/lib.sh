@@ -103,7 +103,8 @@ headd_options=(--no-neigh)
 start_headd() {
   [[ -x $HEAD_BIN/headd ]] || fail "there is no headd in $HEAD_BIN: build it"
   mkdir -p "$work/run"
-  [[ -e $work/head.toml ]] || : >"$work/head.toml"
+  # Many run at once, and the port for metrics is one.
+  [[ -e $work/head.toml ]] || printf '[metrics]\nlisten = "off"\n' >"$work/head.toml"
   background headd "${headd_prefix[@]}" "$HEAD_BIN/headd" --config "$work/head.toml" \
     --state-dir "$work/state" --run-dir "$work/run" "${headd_options[@]}" "$@"
   await 20 "headd's API" headctl status

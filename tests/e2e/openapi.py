@@ -113,7 +113,7 @@ expect(200, "GET", f"/v1/imports/{started['id']}?wait=20")
 expect(404, "GET", "/v1/imports/1")
 expect(200, "GET", "/v1/neighbours")
 expect(200, "GET", "/v1/latency")
-expect(200, "GET", "/v1/latency/a")
+assert expect(200, "GET", "/v1/latency/a?histogram=true")["operations"]["read"]["buckets"]
 expect(404, "GET", "/v1/latency/none")
 assert expect(200, "GET", "/v1/stalls")["stalls"], "the tail is slow, and no request stalled"
 expect(200, "GET", "/v1/stalls?disc=a&limit=1")

@@ -12,7 +12,7 @@ Headd::Headd(const Common& common, const Scratch& scratch, const std::string& na
     throw std::runtime_error("there is no headd in " + bin_.string() +
                              ": build it, or name its folder with --bin");
   std::filesystem::create_directories(folder_ / "run");
-  std::ofstream(folder_ / "head.toml") << configuration;
+  std::ofstream(folder_ / "head.toml") << configuration << "\n[metrics]\nlisten = \"off\"\n";
   const Arguments command{bin_ / "headd",    "--config",  folder_ / "head.toml", "--state-dir",
                           folder_ / "state", "--run-dir", folder_ / "run",       "--no-neigh"};
   within.insert(within.end(), command.begin(), command.end());

@@ -22,6 +22,8 @@ void add_attach(CLI::App& app, Commands& commands) {
   command.add_flag("--read-only", options.read_only, "Guests cannot write");
   command.add_option("--connections", options.connections, "To the tail, if that allows many")
       ->capture_default_str();
+  command.add_option("--grade", options.grade,
+                     "What kind of disc it is, a word that metrics are summed up by");
   command.add_flag("--wait", options.wait, "Until it is ready, or has failed");
 }
 
@@ -39,7 +41,7 @@ void add_import(CLI::App& app, Commands& commands) {
   command.add_flag("--wait", options.wait, "Until every disc is ready, or has failed");
   command.footer(std::string("The list is one of\n"
                              "  lines   NAME URI [lladdr=MAC] [dev=INTERFACE] [read_only=true] "
-                             "[connections=N]\n"
+                             "[connections=N] [grade=WORD]\n"
                              "  TOML    [[disc]] tables with name, uri and the others\n"
                              "  JSON    {\"discs\": [{\"name\": ..., \"uri\": ...}, ...]}\n"
                              "\n") +

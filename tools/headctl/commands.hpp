@@ -20,7 +20,7 @@ struct Context {
 };
 
 struct AttachOptions {
-  std::string name, uri, lladdr, dev;
+  std::string name, uri, lladdr, dev, grade;
   bool read_only = false;
   bool wait = false;
   int connections = 1;

@@ -82,8 +82,8 @@ std::string joined(const json& list) {
 
 void print_one(const json& disc) {
   Sheet sheet;
-  for (const char* key :
-       {"name", "state", "problem", "last_problem", "uri", "lladdr", "dev", "via", "socket"})
+  for (const char* key : {"name", "state", "problem", "last_problem", "grade", "uri", "lladdr",
+                          "dev", "via", "socket"})
     sheet.add(key, disc.value(key, ""));
   if (disc.contains("state_s")) sheet.add("state since", human_age(disc["state_s"]));
   sheet.add("size", human_bytes(disc["size"]));
@@ -110,6 +110,7 @@ Exit attach(const Context& context, const AttachOptions& options) {
                {"connections", options.connections}};
   if (!options.lladdr.empty()) body["lladdr"] = options.lladdr;
   if (!options.dev.empty()) body["dev"] = options.dev;
+  if (!options.grade.empty()) body["grade"] = options.grade;
   Client client = context.client();
   json disc = client.put(disc_path(options.name), body);
   if (options.wait) disc = await_disc(client, std::move(disc));

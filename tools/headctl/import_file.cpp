@@ -83,7 +83,7 @@ ImportList from_toml(const std::string& file, const std::string& text) {
 }
 
 json value_of(const std::string& key, const std::string& text) {
-  if (text == "true" || text == "false") return text == "true";
+  if (key == "read_only" && (text == "true" || text == "false")) return text == "true";
   unsigned number = 0;
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
   if (key == "connections" && error == std::errc() && end == text.data() + text.size())

@@ -38,12 +38,12 @@ std::string limits_text(const json& limits) {
 }  // namespace
 
 Exit status(const Context& context) {
-  const json answer = context.client().get("/v1/status");
+  json answer = context.client().get("/v1/status");
   if (context.json) {
     print(answer);
     return Exit::done;
   }
-  const json& neighbours = answer["neighbours"];
+  json& neighbours = answer["neighbours"];
   const json& table = neighbours["table"];
   Sheet sheet;
   sheet.add("headd",
@@ -64,8 +64,8 @@ Exit status(const Context& context) {
             fmt::format("{} entries, limits {}, overflows {}, forced collections {}",
                         table["entries"].dump(), limits_text(table["limits"]),
                         table["overflows"].dump(), table["forced_collections"].dump()));
-  for (const json& problem : neighbours["problems"])
-    sheet.add("problem", problem.get<std::string>());
+  for (const json* problems : {&answer["problems"], &neighbours["problems"]})
+    for (const json& problem : *problems) sheet.add("problem", problem.get<std::string>());
   print(sheet.text());
   return Exit::done;
 }

@@ -1,0 +1,78 @@
+// What only tells how things are: the head as a whole, latency, stalls, neighbours, metrics.
+#include "head/control/api.hpp"
+#include "head/control/api_json.hpp"
+#include "head/control/api_request.hpp"
+#include "head/control/metrics.hpp"
+
+#include <fmt/format.h>
+#include <nlohmann/json.hpp>
+
+namespace head::control {
+
+using nlohmann::json;
+using Clock = std::chrono::steady_clock;
+
+const std::string* query(const HttpRequest& request, std::string_view name) {
+  for (const auto& [key, value] : request.query)
+    if (key == name) return &value;
+  return nullptr;
+}
+
+HttpResponse answer(int status, const json& object) {
+  return {.status = status, .body = to_body(object)};
+}
+
+HttpResponse no_disc(const std::string& name) {
+  return problem(Problem::no_such_disc,
+                 fmt::format("there is no disc {}; GET /v1/discs lists them", name.substr(0, 80)));
+}
+
+HttpResponse Api::status() const {
+  json object = to_json(agent_.status());
+  object["version"] = options_.version;
+  object["uptime_s"] = std::chrono::duration<double>(Clock::now() - began_).count();
+  object["run_dir"] = options_.run_dir.native();
+  object["problems"] = options_.problems;
+  object["neighbours"] = to_json(agent_.neighbours(false), false);
+  return answer(200, object);
+}
+
+HttpResponse Api::latency(const HttpRequest& request, const std::string& name) const {
+  const std::string* said = query(request, "histogram");
+  if (said != nullptr && *said != "true" && *said != "false")
+    return problem(Problem::bad_request,
+                   fmt::format("histogram is true or false, and not \"{}\"", said->substr(0, 20)));
+  const bool histogram = said != nullptr && *said == "true";
+  if (name.empty()) return answer(200, to_json(agent_.latency(), histogram));
+  const auto latency = agent_.latency(name);
+  if (!latency) return no_disc(name);
+  json object = to_json(*latency, histogram);
+  object["name"] = name;
+  return answer(200, object);
+}
+
+HttpResponse Api::stalls(const HttpRequest& request) const {
+  const std::string* disc = query(request, "disc");
+  const std::string* limit = query(request, "limit");
+  const auto most = limit != nullptr ? number<std::size_t>(*limit) : 100;
+  if (!most) return problem(Problem::bad_request, "limit is how many stalls at most: a number");
+  if (disc != nullptr && !agent_.disc(*disc)) return no_disc(*disc);
+  return answer(200, to_json(agent_.stalls(disc != nullptr ? *disc : "", *most)));
+}
+
+HttpResponse Api::neighbours(const HttpRequest& request) const {
+  const std::string* entries = query(request, "entries");
+  const bool with_entries = entries == nullptr || *entries != "false";
+  return answer(200, to_json(agent_.neighbours(with_entries), with_entries));
+}
+
+HttpResponse Api::metrics(const HttpRequest& request) {
+  std::vector<std::string> discs;
+  for (const auto& [key, value] : request.query)
+    if (key == "disc") discs.push_back(value);
+  return {.status = 200,
+          .body = metrics_text(scrape(agent_, groups_, options_.version, discs)),
+          .content_type = "text/plain; version=0.0.4; charset=utf-8"};
+}
+
+}  // namespace head::control

@@ -1,0 +1,142 @@
+#include "head/control/groups.hpp"
+
+#include <algorithm>
+#include <utility>
+
+namespace head::control {
+
+namespace {
+
+GroupLatency read(const stats::DiscStats& disc) {
+  GroupLatency now;
+  now.reconnects = disc.reconnects.load(std::memory_order_relaxed);
+  disc.add_to(now.latency.by_operation);
+  disc.add_to(now.latency.stalls);
+  return now;
+}
+
+void add(GroupLatency& to, const GroupLatency& from) {
+  to.reconnects += from.reconnects;
+  for (std::size_t i = 0; i < stats::operations; ++i)
+    to.latency.by_operation[i] += from.latency.by_operation[i];
+  for (std::size_t i = 0; i < stats::causes; ++i) {
+    to.latency.stalls[i].count += from.latency.stalls[i].count;
+    to.latency.stalls[i].time_ns += from.latency.stalls[i].time_ns;
+  }
+}
+
+void negate(std::uint64_t& value) {
+  value = 0 - value;
+}
+
+void negate(stats::HistogramSnapshot& histogram) {
+  negate(histogram.count);
+  negate(histogram.sum_ns);
+  histogram.max_ns = 0;
+  for (std::uint64_t& count : histogram.buckets) negate(count);
+}
+
+// What undoes add(), modulo 2^64.
+GroupLatency negative(GroupLatency of) {
+  negate(of.reconnects);
+  for (stats::OperationSnapshot& operation : of.latency.by_operation) {
+    negate(operation.requests);
+    negate(operation.bytes);
+    negate(operation.errors);
+    negate(operation.latency);
+    negate(operation.head);
+    negate(operation.away);
+  }
+  for (stats::StallSnapshot& stall : of.latency.stalls) {
+    negate(stall.count);
+    negate(stall.time_ns);
+  }
+  return of;
+}
+
+}  // namespace
+
+GroupSums Groups::sum(std::vector<Member> discs) {
+  const std::lock_guard lock(lock_);
+  ++round_;
+  for (Member& member : discs) place(std::move(member));
+  for (auto at = known_.begin(); at != known_.end();) {
+    if (at->second.seen == round_) {
+      ++at;
+      continue;
+    }
+    leave(at->second);
+    at = known_.erase(at);
+  }
+
+  std::map<const Group*, std::size_t> places;
+  GroupSums sums;
+  for (const auto& [key, group] : groups_) {
+    places[&group] = sums.groups.size();
+    GroupLatency& sum = sums.groups.emplace_back(group.carried);
+    sum.key = key;
+    sum.discs = group.discs;
+  }
+  for (const auto& [key, disc] : known_) {
+    GroupLatency& sum = sums.groups[places.at(&disc.group->second)];
+    sum.reconnects += disc.stats->reconnects.load(std::memory_order_relaxed);
+    disc.stats->add_to(sum.latency.by_operation);
+    disc.stats->add_to(sum.latency.stalls);
+  }
+  GroupLatency all = evicted_;
+  for (const GroupLatency& sum : sums.groups) {
+    all.reconnects += sum.reconnects;
+    for (std::size_t i = 0; i < stats::causes; ++i) {
+      all.latency.stalls[i].count += sum.latency.stalls[i].count;
+      all.latency.stalls[i].time_ns += sum.latency.stalls[i].time_ns;
+    }
+  }
+  sums.reconnects = all.reconnects;
+  sums.stalls = all.latency.stalls;
+  return sums;
+}
+
+void Groups::place(Member member) {
+  Known& disc = known_[member.stats.get()];
+  const bool fresh = disc.stats == nullptr;
+  disc.seen = round_;
+  if (!fresh && member.key.tail.empty()) member.key.tail = disc.wanted.tail;
+  if (!fresh && disc.wanted == member.key) return;
+  if (fresh) {
+    disc.stats = std::move(member.stats);
+    disc.group = group_of(member.key);
+    ++disc.group->second.discs;
+  } else {
+    const GroupLatency now = read(*disc.stats);
+    const auto next = group_of(member.key);  // Before this one may be without discs.
+    add(disc.group->second.carried, now);
+    --disc.group->second.discs;
+    add(next->second.carried, negative(now));
+    ++next->second.discs;
+    disc.group = next;
+  }
+  disc.wanted = std::move(member.key);
+}
+
+void Groups::leave(Known& disc) {
+  add(disc.group->second.carried, read(*disc.stats));
+  --disc.group->second.discs;
+}
+
+Groups::All::iterator Groups::group_of(const GroupKey& key) {
+  const auto at = groups_.find(key);
+  if (at != groups_.end()) return at;
+  if (groups_.size() < most_ || make_room()) return groups_.try_emplace(key).first;
+  return groups_.try_emplace({"others", "others"}).first;
+}
+
+bool Groups::make_room() {
+  const auto empty = std::find_if(groups_.begin(), groups_.end(),
+                                  [](const auto& group) { return group.second.discs == 0; });
+  if (empty == groups_.end()) return false;
+  add(evicted_, empty->second.carried);
+  groups_.erase(empty);
+  return true;
+}
+
+}  // namespace head::control
