@@ -66,7 +66,7 @@ Exit status(const Context& context) {
                         table["overflows"].dump(), table["forced_collections"].dump()));
   for (const json& problem : neighbours["problems"])
     sheet.add("problem", problem.get<std::string>());
-  print(sheet.text());
+  show(sheet.text());
   return Exit::done;
 }
 
@@ -95,8 +95,8 @@ Exit latency(const Context& context, const LatencyOptions& options) {
       row.push_back(human_time(of[key]));
     table.add(std::move(row));
   }
-  print(table.text());
-  print("stalls: " + stalls_text(answer) + "\n");
+  show(table);
+  show("stalls: " + stalls_text(answer) + "\n");
   return Exit::done;
 }
 
