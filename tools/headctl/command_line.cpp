@@ -64,11 +64,47 @@ void add_stalls(CLI::App& app, Commands& commands) {
       ->capture_default_str();
 }
 
+void add_neigh_limits(CLI::App& neigh, Commands& commands) {
+  const auto [command, options] =
+      commands.add(neigh, "limits", "The table's limits, what they must be, and why", neigh_limits);
+  command.add_flag("--kernel", options.kernel, "The kernel's word alone, without asking headd");
+  command.add_option("--discs", options.discs, "For so many discs, instead of those there are")
+      ->check(CLI::Range(0, 10'000'000));
+}
+
+void add_neigh_watch(CLI::App& neigh, Commands& commands) {
+  const auto [command, options] =
+      commands.add(neigh, "watch", "A line for each change of an entry", neigh_watch);
+  command.add_option("--disc", options.discs, "Only of entries that this disc needs")
+      ->allow_extra_args(false);
+  command.add_option("--dev", options.devs, "Only of entries of this interface")
+      ->allow_extra_args(false);
+  command.add_option("--seconds", options.seconds, "How long; by default until it is ended");
+}
+
 void add_neigh(CLI::App& app, Commands& commands) {
   const auto [command, options] = commands.add(
       app, "neigh", "The neighbour table; also without headd, and without root", neigh);
-  command.add_flag("--kernel", options.kernel,
-                   "All of the kernel's IPv6 entries, without asking headd");
+  NeighFilter& filter = options.filter;
+  command.add_flag("--kernel", options.kernel, "The kernel's word alone, without asking headd");
+  command.add_option("--disc", filter.discs, "Only entries that this disc needs")
+      ->allow_extra_args(false);
+  command.add_option("--dev", filter.devs, "Only entries of this interface")
+      ->allow_extra_args(false);
+  command.add_option("--lladdr", filter.lladdrs, "Only entries with this link-layer address")
+      ->allow_extra_args(false);
+  command.add_option("--state", filter.states, "Only entries in this state, reachable say")
+      ->allow_extra_args(false);
+  command.add_flag("--stale", filter.stale, "The same as --state stale");
+  command.add_flag("--failed", filter.failed, "The same as --state failed");
+  command.add_flag("--foreign", filter.foreign, "Only entries of other programs than headd");
+  command.add_flag("--all", filter.all, "Also NOARP and NONE, which are of no use to a disc");
+  command.add_option("--sort", filter.sort, "By what")
+      ->check(CLI::IsMember(
+          std::vector<std::string>(std::begin(neigh_sort_keys), std::end(neigh_sort_keys))))
+      ->capture_default_str();
+  add_neigh_limits(command, commands);
+  add_neigh_watch(command, commands);
 }
 
 void add_status(CLI::App& app, Commands& commands) {
@@ -103,7 +139,10 @@ std::function<Exit()> parse_command_line(int argc, const char* const* argv) {
   declare(app, commands);
   const auto refuse = [&](const std::string& why) {
     std::string name = app.get_name();
-    for (const CLI::App* said : app.get_subcommands()) name += " " + said->get_name();
+    for (const CLI::App* said = &app; !said->get_subcommands().empty();) {
+      said = said->get_subcommands().front();
+      name += " " + said->get_name();
+    }
     throw Failure(Exit::usage, why + "; see " + name + " --help");
   };
   if (const auto text = tools::parse(app, argc, argv, "command", refuse)) {

@@ -5,7 +5,9 @@
 #pragma once
 
 #include "tools/headctl/client.hpp"
+#include "tools/headctl/neigh_list.hpp"
 
+#include <cstdint>
 #include <string>
 #include <vector>
 
@@ -57,8 +59,21 @@ Exit stalls(const Context& context, const StallsOptions& options);
 
 struct NeighOptions {
   bool kernel = false;
+  NeighFilter filter;
 };
 Exit neigh(const Context& context, const NeighOptions& options);
+
+struct NeighLimitsOptions {
+  bool kernel = false;
+  std::int64_t discs = -1;  // Below 0: as many as there are.
+};
+Exit neigh_limits(const Context& context, const NeighLimitsOptions& options);
+
+struct NeighWatchOptions {
+  std::vector<std::string> discs, devs;
+  unsigned seconds = 0;  // 0: for ever.
+};
+Exit neigh_watch(const Context& context, const NeighWatchOptions& options);
 
 Exit status(const Context& context);
 
