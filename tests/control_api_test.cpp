@@ -188,8 +188,9 @@ TEST_CASE("a query name that is not known is refused, and nothing is done", "[co
   refused("GET", "/v1/imports/1?entries=false", "entries", "only wait");
   refused("GET", "/v1/neighbours?entry=false", "entry", "only entries");
   refused("GET", "/metrics?discs=a", "discs", "only disc");
-  for (const char* path : {"/v1/status", "/v1/discs", "/v1/latency", "/v1/latency/a"})
+  for (const char* path : {"/v1/status", "/v1/discs"})
     refused("GET", fmt::format("{}?wait=1", path), "wait", "none");
+  refused("GET", "/v1/latency?wait=1", "wait", "only histogram");
   CHECK(daemon.agent->discs().size() == 1);
   CHECK(daemon.ask("GET", "/v1/discs/a").body["state"] == "ready");
   CHECK(daemon.ask("GET", "/v1/status?").status == 200);
@@ -251,6 +252,28 @@ TEST_CASE("latency is told in seconds, for all and for one", "[control]") {
     CHECK(body["stall_seconds"]["neighbour"].get<double>() == Approx(1.5));
   }
   CHECK(daemon.ask("GET", "/v1/discs/a").body["operations"]["read"]["requests"] == 1);
+}
+
+TEST_CASE("a histogram's buckets are told where they are asked for", "[control]") {
+  Daemon daemon;
+  REQUIRE(daemon.put("a", plain, "?wait=10").status == 200);
+  auto* const thread = daemon.threads[daemon.threads[0]->size() == 1 ? 0 : 1];
+  for (const auto whole : {1ms, 1ms, 30ms})
+    thread->stats("a")->record(stats::Operation::write, 4096, 0, {.whole = whole});
+  for (const char* path : {"/v1/latency", "/v1/latency/a"}) {
+    const json buckets = daemon.ask("GET", fmt::format("{}?histogram=true", path))
+                             .body["operations"]["write"]["buckets"];
+    REQUIRE(buckets.size() == 2);
+    CHECK(buckets[0][0].get<double>() == Approx(0.001).epsilon(0.03));
+    CHECK(buckets[0][1] == 2);
+    CHECK(buckets[1][0].get<double>() == Approx(0.03).epsilon(0.03));
+    CHECK(buckets[1][1] == 1);
+    for (const char* query : {"", "?histogram=false"})
+      CHECK_FALSE(daemon.ask("GET", fmt::format("{}{}", path, query))
+                      .body["operations"]["write"]
+                      .contains("buckets"));
+  }
+  CHECK(daemon.ask("GET", "/v1/latency?histogram=yes").status == 400);
 }
 
 TEST_CASE("stalls are told with their causes, and who waits still", "[control]") {

@@ -44,8 +44,8 @@ constexpr std::array routes = {
     Route{"POST", "/v1/import", {"part_of", "check"}},
     Route{"GET", imports_path, {"wait"}},
     Route{"GET", "/v1/neighbours", {"entries"}},
-    Route{"GET", "/v1/latency"},
-    Route{"GET", latency_path},
+    Route{"GET", "/v1/latency", {"histogram"}},
+    Route{"GET", latency_path, {"histogram"}},
     Route{"GET", "/v1/stalls", {"disc", "limit"}},
     Route{"GET", "/metrics", {"disc"}},
 };
@@ -198,14 +198,14 @@ HttpResponse Api::get(const HttpRequest& request) {
   if (path == "/v1/neighbours") return neighbours(request);
   if (path == "/v1/stalls") return stalls(request);
   if (path == "/metrics") return metrics(request);
-  if (path == "/v1/latency") return latency("");
+  if (path == "/v1/latency") return latency(request, "");
   if (path == "/v1/discs") {
     json list = json::array();
     for (const DiscStatus& disc : agent_.discs()) list.push_back(shown(disc));
     return answer(200, {{"discs", std::move(list)}});
   }
   if (const auto name = rest(path, discs_path)) return one_disc(request, *name);
-  if (const auto name = rest(path, latency_path)) return latency(*name);
+  if (const auto name = rest(path, latency_path)) return latency(request, *name);
   return one_import(request, *rest(path, imports_path));
 }
 
@@ -296,11 +296,16 @@ HttpResponse Api::status() const {
   return answer(200, object);
 }
 
-HttpResponse Api::latency(const std::string& name) const {
-  if (name.empty()) return answer(200, to_json(agent_.latency()));
+HttpResponse Api::latency(const HttpRequest& request, const std::string& name) const {
+  const std::string* said = query(request, "histogram");
+  if (said != nullptr && *said != "true" && *said != "false")
+    return problem(Problem::bad_request,
+                   fmt::format("histogram is true or false, and not \"{}\"", said->substr(0, 20)));
+  const bool histogram = said != nullptr && *said == "true";
+  if (name.empty()) return answer(200, to_json(agent_.latency(), histogram));
   const auto latency = agent_.latency(name);
   if (!latency) return no_disc(name);
-  json object = to_json(*latency);
+  json object = to_json(*latency, histogram);
   object["name"] = name;
   return answer(200, object);
 }

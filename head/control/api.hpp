@@ -47,7 +47,7 @@ class Api final : public HttpHandler {
   HttpResponse import(const HttpRequest& request);
   HttpResponse one_import(const HttpRequest& request, const std::string& id);
   HttpResponse status() const;
-  HttpResponse latency(const std::string& name) const;
+  HttpResponse latency(const HttpRequest& request, const std::string& name) const;
   HttpResponse stalls(const HttpRequest& request) const;
   HttpResponse neighbours(const HttpRequest& request) const;
   HttpResponse metrics(const HttpRequest& request) const;

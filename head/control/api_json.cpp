@@ -65,6 +65,15 @@ json counts_of(const stats::OperationSnapshot& operation) {
       {"requests", operation.requests}, {"bytes", operation.bytes}, {"errors", operation.errors}};
 }
 
+// Each that is not empty: from which time on it counts, and what it has counted.
+json buckets_of(const stats::HistogramSnapshot& times) {
+  json buckets = json::array();
+  for (std::size_t i = 0; i < times.buckets.size(); ++i)
+    if (times.buckets[i] != 0)
+      buckets.push_back({seconds(stats::buckets::lower_ns(i)), times.buckets[i]});
+  return buckets;
+}
+
 }  // namespace
 
 json to_json(const DiscStatus& disc, const std::filesystem::path& run_dir) {
@@ -108,7 +117,7 @@ json to_json(const AgentStatus& status) {
   return object;
 }
 
-json to_json(const LatencyStatus& latency) {
+json to_json(const LatencyStatus& latency, bool histogram) {
   json operations = json::object();
   for (std::size_t i = 0; i < stats::operations; ++i) {
     const stats::OperationSnapshot& operation = latency.by_operation[i];
@@ -125,6 +134,7 @@ json to_json(const LatencyStatus& latency) {
     one["head_p99_s"] = seconds(operation.head.quantile_ns(0.99));
     one["away_p50_s"] = seconds(operation.away.quantile_ns(0.5));
     one["away_p99_s"] = seconds(operation.away.quantile_ns(0.99));
+    if (histogram) one["buckets"] = buckets_of(times);
     operations[std::string(to_string(static_cast<stats::Operation>(i)))] = std::move(one);
   }
   json object = {{"operations", std::move(operations)}};

@@ -14,7 +14,8 @@ namespace head::control {
 nlohmann::json to_json(const DiscStatus& disc, const std::filesystem::path& run_dir);
 nlohmann::json to_json(const ImportStatus& import);
 nlohmann::json to_json(const AgentStatus& status);
-nlohmann::json to_json(const LatencyStatus& latency);
+// `histogram`: with the counts of the buckets that are not empty.
+nlohmann::json to_json(const LatencyStatus& latency, bool histogram);
 nlohmann::json to_json(const StallStatus& stalls);
 nlohmann::json to_json(const neigh::Snapshot& snapshot, bool with_entries);
 
