@@ -54,6 +54,18 @@ void add_discs(CLI::App& app, Commands& commands) {
 void add_latency(CLI::App& app, Commands& commands) {
   const auto [command, options] = commands.add(app, "latency", "How long guests waited", latency);
   command.add_option("NAME", options.name, "Of this disc only");
+  CLI::Option* const histogram =
+      command.add_flag("--histogram", options.histogram, "As a picture: how many took how long");
+  command.add_flag("--heatmap", options.heatmap, "As a picture over time, from now on")
+      ->excludes(histogram);
+  command.add_option("--seconds", options.seconds, "How long the heat map is")
+      ->check(CLI::Range(1, 3600))
+      ->capture_default_str();
+  command
+      .add_option("--operation", options.operations,
+                  "In pictures only this operation, read say; by default all together")
+      ->allow_extra_args(false);
+  command.add_option("--svg", options.svg, "Writes the picture to this file as well");
 }
 
 void add_stalls(CLI::App& app, Commands& commands) {

@@ -7,6 +7,8 @@
 #include "tools/headctl/client.hpp"
 #include "tools/headctl/neigh_list.hpp"
 
+#include <nlohmann/json_fwd.hpp>
+
 #include <cstdint>
 #include <string>
 #include <vector>
@@ -48,6 +50,10 @@ Exit discs(const Context& context, const DiscsOptions& options);
 
 struct LatencyOptions {
   std::string name;  // Empty: of all discs together.
+  bool histogram = false, heatmap = false;
+  unsigned seconds = 30;                // Of the heat map.
+  std::vector<std::string> operations;  // In pictures; empty: all together.
+  std::string svg;                      // A file for the picture; empty: none.
 };
 Exit latency(const Context& context, const LatencyOptions& options);
 
@@ -76,5 +82,7 @@ struct NeighWatchOptions {
 Exit neigh_watch(const Context& context, const NeighWatchOptions& options);
 
 Exit status(const Context& context);
+// "tail 3 (1.20 s), queue 1 (30.00 ms)": of anything that has `stalls` and `stall_seconds`.
+std::string stall_counts(const nlohmann::json& object);
 
 }  // namespace headctl
