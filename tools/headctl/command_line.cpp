@@ -123,6 +123,24 @@ void add_status(CLI::App& app, Commands& commands) {
   commands.add(app, "status", "The head as a whole", status);
 }
 
+void add_top(CLI::App& app, Commands& commands) {
+  const auto [command, options] =
+      commands.add(app, "top", "The head as it lives, in a terminal", top);
+  command.add_option("--seconds", options.seconds, "Between two looks")
+      ->check(CLI::Range(0.1, 3600.0))
+      ->capture_default_str();
+  command.footer(std::string("Keys:\n"
+                             "  q       end\n"
+                             "  s > <   sort by the next column, or by the one before\n"
+                             "  r       the other way round\n"
+                             "  /       show only what has this in its name, state, cause or tail\n"
+                             "  Esc     show all again\n"
+                             "  t       tails instead of discs, and back\n"
+                             "  arrows, Page Up, Page Down, Home, End\n"
+                             "\n") +
+                 exit_statuses);
+}
+
 void declare(CLI::App& app, Commands& commands) {
   app.require_subcommand(0, 1);  // Where there is none, below: that names what was said instead.
   app.footer(exit_statuses);
@@ -141,6 +159,7 @@ void declare(CLI::App& app, Commands& commands) {
   add_stalls(app, commands);
   add_neigh(app, commands);
   add_status(app, commands);
+  add_top(app, commands);
 }
 
 }  // namespace

@@ -81,6 +81,11 @@ struct NeighWatchOptions {
 };
 Exit neigh_watch(const Context& context, const NeighWatchOptions& options);
 
+struct TopOptions {
+  double seconds = 1;  // Between two samples.
+};
+Exit top(const Context& context, const TopOptions& options);
+
 Exit status(const Context& context);
 // "tail 3 (1.20 s), queue 1 (30.00 ms)": of anything that has `stalls` and `stall_seconds`.
 std::string stall_counts(const nlohmann::json& object);
