@@ -66,6 +66,16 @@ TEST_CASE("headctl attaches, shows and detaches", "[headctl]") {
   CHECK(daemon.headctl("latency web1").out.find("read") != std::string::npos);
   CHECK(json::parse(daemon.headctl("latency --json").out)["operations"]["read"]["requests"] == 1);
 
+  const std::string picture = daemon.folder.path / "picture.svg";
+  const Outcome drawn = daemon.headctl("latency web1 --histogram --svg " + picture);
+  CAPTURE(drawn.err);
+  CHECK(drawn.out.find("   524 us | ####") == 0);
+  CHECK(std::filesystem::file_size(picture) > 100);
+  const Outcome map = daemon.headctl("latency web1 --heatmap --seconds 1 --json");
+  CHECK(json::parse(map.out)["seconds"].size() == 1);
+  CHECK(daemon.headctl("latency --histogram --svg /nonexistent/x.svg").status == 3);
+  CHECK(daemon.headctl("latency --histogram --heatmap").status == 2);
+
   CHECK(daemon.headctl("detach web1").out == "web1 is detached\n");
   CHECK(daemon.agent->discs().empty());
 }

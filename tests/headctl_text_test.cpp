@@ -50,6 +50,25 @@ TEST_CASE("a table's columns are aligned, and absent cells are seen", "[headctl]
         "short         -  -\n");
 }
 
+TEST_CASE("colour and unicode are only where the style has them", "[headctl]") {
+  constexpr Style plain{}, unicode{.unicode = true}, colour{.unicode = true, .colour = true};
+  Table table({{"STATE", false, tone_of}, {"P99", true}});
+  table.add({"failed", "85 µs"});
+  table.add({"ready", "1 ms"});
+  CHECK(table.text(plain) == "STATE     P99\nfailed  85 us\nready    1 ms\n");
+  CHECK(table.text(unicode) == "STATE     P99\nfailed  85 µs\nready    1 ms\n");
+  // What is aligned without colour is aligned with it.
+  CHECK(table.text(colour) ==
+        "\033[1mSTATE\033[0m     \033[1mP99\033[0m\n"
+        "\033[1;31mfailed\033[0m  85 µs\n"
+        "\033[32mready\033[0m    1 ms\n");
+  CHECK(spelled("µ and µs", plain) == "u and us");
+  CHECK(progress_bar(1, 4, 8, plain) == "[##......]");
+  CHECK(progress_bar(1, 4, 4, unicode) == "[█░░░]");
+  CHECK(progress_bar(9, 4, 4, plain) == "[####]");
+  CHECK(progress_bar(0, 0, 4, plain) == "[####]");
+}
+
 TEST_CASE("a list is split into parts that fit, in its order", "[headctl]") {
   json discs = json::array();
   for (int i = 0; i < 10; ++i) discs.push_back({{"name", std::to_string(i)}});

@@ -1,5 +1,5 @@
 // What the command lines of the tools share: commands with options of their own, at most one of
-// which is said. Only files named command_line.cpp include this.
+// which is said; commands can be inside commands. Only files named command_line.cpp include this.
 #pragma once
 
 #include <CLI/CLI.hpp>
@@ -48,7 +48,10 @@ class Commands {
                     std::function<Outcome(const Context&)> run) {
     CLI::App* const command = app.add_subcommand(name, description);
     if (for_each != nullptr) for_each(*command, context);
-    command->callback([this, run = std::move(run)] { said = run; });
+    // Of a command within a command both are called back, the inner one first.
+    command->callback([this, command, run = std::move(run)] {
+      if (command->get_subcommands().empty()) said = run;
+    });
     return *command;
   }
 };

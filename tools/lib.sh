@@ -5,14 +5,14 @@ top=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 
 build_packages=(
   g++ cmake ninja-build pkgconf ccache git ca-certificates python3
-  liburing-dev libnl-3-dev libnl-route-3-dev libsystemd-dev
+  liburing-dev libnl-3-dev libnl-route-3-dev libsystemd-dev libncurses-dev
   libfmt-dev libspdlog-dev libcli11-dev libtomlplusplus-dev nlohmann-json3-dev
   libcpp-httplib-dev prometheus-cpp-dev catch2
 )
 lint_packages=(clang libclang-rt-dev clang-format shellcheck)
 peer_packages=(
   nbdkit libnbd-bin nbd-server qemu-utils qemu-system-x86 fio fuse3 curl
-  iproute2 nftables procps busybox-static cpio systemd
+  iproute2 nftables procps busybox-static cpio systemd tmux ncurses-term
   python3-jsonschema python3-yaml
 )
 demo_packages=(nbdkit iproute2 nftables procps)

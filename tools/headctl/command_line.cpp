@@ -56,6 +56,18 @@ void add_discs(CLI::App& app, Commands& commands) {
 void add_latency(CLI::App& app, Commands& commands) {
   const auto [command, options] = commands.add(app, "latency", "How long guests waited", latency);
   command.add_option("NAME", options.name, "Of this disc only");
+  CLI::Option* const histogram =
+      command.add_flag("--histogram", options.histogram, "As a picture: how many took how long");
+  command.add_flag("--heatmap", options.heatmap, "As a picture over time, from now on")
+      ->excludes(histogram);
+  command.add_option("--seconds", options.seconds, "How long the heat map is")
+      ->check(CLI::Range(1, 3600))
+      ->capture_default_str();
+  command
+      .add_option("--operation", options.operations,
+                  "In pictures only this operation, read say; by default all together")
+      ->allow_extra_args(false);
+  command.add_option("--svg", options.svg, "Writes the picture to this file as well");
 }
 
 void add_stalls(CLI::App& app, Commands& commands) {
@@ -66,15 +78,69 @@ void add_stalls(CLI::App& app, Commands& commands) {
       ->capture_default_str();
 }
 
+void add_neigh_limits(CLI::App& neigh, Commands& commands) {
+  const auto [command, options] =
+      commands.add(neigh, "limits", "The table's limits, what they must be, and why", neigh_limits);
+  command.add_flag("--kernel", options.kernel, "The kernel's word alone, without asking headd");
+  command.add_option("--discs", options.discs, "For so many discs, instead of those there are")
+      ->check(CLI::Range(0, 10'000'000));
+}
+
+void add_neigh_watch(CLI::App& neigh, Commands& commands) {
+  const auto [command, options] =
+      commands.add(neigh, "watch", "A line for each change of an entry", neigh_watch);
+  command.add_option("--disc", options.discs, "Only of entries that this disc needs")
+      ->allow_extra_args(false);
+  command.add_option("--dev", options.devs, "Only of entries of this interface")
+      ->allow_extra_args(false);
+  command.add_option("--seconds", options.seconds, "How long; by default until it is ended");
+}
+
 void add_neigh(CLI::App& app, Commands& commands) {
   const auto [command, options] = commands.add(
       app, "neigh", "The neighbour table; also without headd, and without root", neigh);
-  command.add_flag("--kernel", options.kernel,
-                   "All of the kernel's IPv6 entries, without asking headd");
+  NeighFilter& filter = options.filter;
+  command.add_flag("--kernel", options.kernel, "The kernel's word alone, without asking headd");
+  command.add_option("--disc", filter.discs, "Only entries that this disc needs")
+      ->allow_extra_args(false);
+  command.add_option("--dev", filter.devs, "Only entries of this interface")
+      ->allow_extra_args(false);
+  command.add_option("--lladdr", filter.lladdrs, "Only entries with this link-layer address")
+      ->allow_extra_args(false);
+  command.add_option("--state", filter.states, "Only entries in this state, reachable say")
+      ->allow_extra_args(false);
+  command.add_flag("--stale", filter.stale, "The same as --state stale");
+  command.add_flag("--failed", filter.failed, "The same as --state failed");
+  command.add_flag("--foreign", filter.foreign, "Only entries of other programs than headd");
+  command.add_flag("--all", filter.all, "Also NOARP and NONE, which are of no use to a disc");
+  command.add_option("--sort", filter.sort, "By what")
+      ->check(CLI::IsMember(
+          std::vector<std::string>(std::begin(neigh_sort_keys), std::end(neigh_sort_keys))))
+      ->capture_default_str();
+  add_neigh_limits(command, commands);
+  add_neigh_watch(command, commands);
 }
 
 void add_status(CLI::App& app, Commands& commands) {
   commands.add(app, "status", "The head as a whole", status);
+}
+
+void add_top(CLI::App& app, Commands& commands) {
+  const auto [command, options] =
+      commands.add(app, "top", "The head as it lives, in a terminal", top);
+  command.add_option("--seconds", options.seconds, "Between two looks")
+      ->check(CLI::Range(0.1, 3600.0))
+      ->capture_default_str();
+  command.footer(std::string("Keys:\n"
+                             "  q       end\n"
+                             "  s > <   sort by the next column, or by the one before\n"
+                             "  r       the other way round\n"
+                             "  /       show only what has this in its name, state, cause or tail\n"
+                             "  Esc     show all again\n"
+                             "  t       tails instead of discs, and back\n"
+                             "  arrows, Page Up, Page Down, Home, End\n"
+                             "\n") +
+                 exit_statuses);
 }
 
 void declare(CLI::App& app, Commands& commands) {
@@ -96,6 +162,7 @@ void declare(CLI::App& app, Commands& commands) {
   add_neigh(app, commands);
   add_status(app, commands);
   commands.add(app, "reload", "Has headd read its configuration again", reload);
+  add_top(app, commands);
 }
 
 }  // namespace
@@ -106,7 +173,10 @@ std::function<Exit()> parse_command_line(int argc, const char* const* argv) {
   declare(app, commands);
   const auto refuse = [&](const std::string& why) {
     std::string name = app.get_name();
-    for (const CLI::App* said : app.get_subcommands()) name += " " + said->get_name();
+    for (const CLI::App* said = &app; !said->get_subcommands().empty();) {
+      said = said->get_subcommands().front();
+      name += " " + said->get_name();
+    }
     throw Failure(Exit::usage, why + "; see " + name + " --help");
   };
   if (const auto text = tools::parse(app, argc, argv, "command", refuse)) {

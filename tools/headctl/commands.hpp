@@ -5,7 +5,11 @@
 #pragma once
 
 #include "tools/headctl/client.hpp"
+#include "tools/headctl/neigh_list.hpp"
 
+#include <nlohmann/json_fwd.hpp>
+
+#include <cstdint>
 #include <string>
 #include <vector>
 
@@ -46,6 +50,10 @@ Exit discs(const Context& context, const DiscsOptions& options);
 
 struct LatencyOptions {
   std::string name;  // Empty: of all discs together.
+  bool histogram = false, heatmap = false;
+  unsigned seconds = 30;                // Of the heat map.
+  std::vector<std::string> operations;  // In pictures; empty: all together.
+  std::string svg;                      // A file for the picture; empty: none.
 };
 Exit latency(const Context& context, const LatencyOptions& options);
 
@@ -57,11 +65,30 @@ Exit stalls(const Context& context, const StallsOptions& options);
 
 struct NeighOptions {
   bool kernel = false;
+  NeighFilter filter;
 };
 Exit neigh(const Context& context, const NeighOptions& options);
 
+struct NeighLimitsOptions {
+  bool kernel = false;
+  std::int64_t discs = -1;  // Below 0: as many as there are.
+};
+Exit neigh_limits(const Context& context, const NeighLimitsOptions& options);
+
+struct NeighWatchOptions {
+  std::vector<std::string> discs, devs;
+  unsigned seconds = 0;  // 0: for ever.
+};
+Exit neigh_watch(const Context& context, const NeighWatchOptions& options);
+
+struct TopOptions {
+  double seconds = 1;  // Between two samples.
+};
+Exit top(const Context& context, const TopOptions& options);
 Exit reload(const Context& context);
 
 Exit status(const Context& context);
+// "tail 3 (1.20 s), queue 1 (30.00 ms)": of anything that has `stalls` and `stall_seconds`.
+std::string stall_counts(const nlohmann::json& object);
 
 }  // namespace headctl

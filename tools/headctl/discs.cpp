@@ -17,6 +17,7 @@ namespace {
 using nlohmann::json;
 
 constexpr const char* wait_long = "?wait=30";
+constexpr const char* wait_short = "?wait=2";  // So often what is waited for is shown again.
 
 bool is_settled(const std::string& state) {
   return state == "ready" || state == "held" || state == "failed" || state == "detaching";
@@ -28,16 +29,28 @@ std::string said(const json& disc) {
   return problem.empty() ? text : text + ": " + problem;
 }
 
-// Asks until there is nothing more to wait for; tells a terminal what it waits for.
+// How far an attachment is, of what it goes through: stored, resolved, connected.
+std::size_t steps_done(const std::string& state) {
+  if (state == "pending") return 0;
+  return state == "resolving" ? 1 : is_settled(state) ? 3 : 2;
+}
+
+// Asks until there is nothing more to wait for; shows a terminal what it waits for.
 json await_disc(Client& client, json disc) {
   const std::string name = disc.value("name", "");
-  std::string told;
+  const auto show_progress = [&](bool last) {
+    const std::size_t done = steps_done(disc.value("state", ""));
+    progress(progress_bar(done, 3, 12, err_style()) + " " + said(disc), last);
+  };
+  bool waited = false;
   while (!is_settled(disc.value("state", ""))) {
-    if (on_terminal() && said(disc) != told) note(told = said(disc));
+    show_progress(false);
+    waited = true;
     const auto asked = std::chrono::steady_clock::now();
-    disc = client.get(disc_path(name) + wait_long);
+    disc = client.get(disc_path(name) + wait_short);
     if (!is_settled(disc.value("state", ""))) pause_if_early(asked);
   }
+  if (waited) show_progress(true);
   return disc;
 }
 
@@ -55,7 +68,7 @@ std::string requests_of(const json& disc, const char* operation) {
 
 void print_list(const json& discs) {
   Table table({{"NAME"},
-               {"STATE"},
+               {"STATE", false, tone_of},
                {"SIZE", true},
                {"TAIL"},
                {"VIA"},
@@ -71,7 +84,7 @@ void print_list(const json& discs) {
                requests_of(disc, "read"), requests_of(disc, "write"),
                std::to_string(stalls_of(disc)), disc.value("problem", "")});
   }
-  print(table.text());
+  show(table);
 }
 
 std::string joined(const json& list) {
@@ -98,7 +111,7 @@ void print_one(const json& disc) {
     sheet.add("stalls, " + cause,
               fmt::format("{}, {} together", count.dump(),
                           human_time(disc["stall_seconds"][cause].get<double>())));
-  print(sheet.text());
+  show(sheet.text());
 }
 
 }  // namespace

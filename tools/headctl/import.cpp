@@ -36,12 +36,8 @@ std::string summary(const json& import) {
 
 // On a terminal: one line that is written over.
 void show_progress(std::size_t done, std::size_t total, const std::string& text, bool last) {
-  if (!on_terminal()) return;
   constexpr std::size_t bar_width = 40;
-  const std::size_t filled = total == 0 ? bar_width : bar_width * std::min(done, total) / total;
-  const std::string bar = std::string(filled, '#') + std::string(bar_width - filled, '.');
-  std::fprintf(stderr, "\r[%s] %s \033[K%s", bar.c_str(), text.c_str(), last ? "\n" : "");
-  std::fflush(stderr);
+  progress(progress_bar(done, total, bar_width, err_style()) + " " + text, last);
 }
 
 std::size_t ready(const json& import) {

@@ -4,9 +4,18 @@
 
 #include <nlohmann/json_fwd.hpp>
 
+#include <cstddef>
+#include <string>
+
 namespace headctl {
 
-// Throws Failure when the kernel does not answer.
-nlohmann::json kernel_neighbours();
+// Without `entries` only the limits and counters. These throw Failure when the kernel does not
+// answer.
+nlohmann::json kernel_neighbours(bool entries);
+// How many entries of this network namespace carry headd's mark.
+std::size_t kernel_neighbours_ours();
+
+// An interface's name, or its number where it has gone.
+std::string device_name(int ifindex);
 
 }  // namespace headctl

@@ -1,8 +1,10 @@
-// neigh: the neighbour table, as headd keeps it, or as the kernel has it when there is no headd.
+// neigh and neigh limits: the kernel's neighbour table, with what headd knows of it where there is
+// one.
 #include "tools/headctl/commands.hpp"
 #include "tools/headctl/kernel_neighbours.hpp"
+#include "tools/headctl/neigh_limits.hpp"
+#include "tools/headctl/neigh_list.hpp"
 #include "tools/headctl/output.hpp"
-#include "tools/headctl/text.hpp"
 
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
@@ -15,79 +17,72 @@ using nlohmann::json;
 
 struct Source {
   json table;
-  std::string why_kernel;  // Why it is not headd's; "" when it is.
+  std::string why_kernel;  // Why it is the kernel's alone; "" when headd's is in it.
 };
 
-Source ask(const Context& context, bool kernel) {
-  if (kernel) return {kernel_neighbours(), "as asked for"};
+// headd's answer, to which the entries that headd does not keep are added; or the kernel's alone.
+Source ask(const Context& context, bool kernel, bool entries) {
+  if (kernel) return {kernel_neighbours(entries), "as asked for"};
   try {
-    json answer = context.client().get("/v1/neighbours");
+    json answer = context.client().get(entries ? "/v1/neighbours" : "/v1/neighbours?entries=false");
     answer["source"] = "headd";
+    if (entries) answer["entries"] = merged(answer["entries"], kernel_neighbours(true)["entries"]);
     return {std::move(answer), ""};
   } catch (const Failure& failure) {
     if (failure.status != Exit::unreachable) throw;
-    return {kernel_neighbours(), failure.what()};
+    return {kernel_neighbours(entries), failure.what()};
   }
 }
 
-std::string first_of(const json& discs) {
-  if (discs.empty()) return "";
-  std::string text = discs[0].get<std::string>();
-  return discs.size() == 1 ? text : fmt::format("{} and {} more", text, discs.size() - 1);
+void explain(const Source& source, bool asked_for) {
+  if (!source.why_kernel.empty() && !asked_for)
+    note("this is the kernel's table: " + source.why_kernel);
 }
 
-std::string summary(const json& source) {
-  const json& table = source["table"];
-  const json& limits = table["limits"];
-  const auto entries = table["entries"].get<std::uint64_t>();
-  const auto most = limits["gc_thresh3"].get<std::uint64_t>();
-  std::string text = fmt::format(
-      "{} shown; {} in the whole table, limits {}/{}/{} ({:.0f} % full), overflows {}, forced "
-      "collections {}\n",
-      source["entries"].size(), entries, limits["gc_thresh1"].dump(), limits["gc_thresh2"].dump(),
-      most, most == 0 ? 0.0 : 100.0 * static_cast<double>(entries) / static_cast<double>(most),
-      table["overflows"].dump(), table["forced_collections"].dump());
-  if (source.contains("discs"))
-    text += fmt::format("discs: {} held, {} not ready, {} that need no entry\n",
-                        source["discs"]["held"].dump(), source["discs"]["unready"].dump(),
-                        source["discs"]["others"].dump());
-  if (table.contains("sized_for") && table["sized_for"]["discs"] != 0)
-    text += fmt::format(
-        "limits sized for {} neighbours of discs beside {} other entries, of all "
-        "programs and network namespaces of this kernel\n",
-        table["sized_for"]["discs"].dump(), table["sized_for"]["others"].dump());
-  for (const json& problem : source.value("problems", json::array()))
-    text += "problem: " + problem.get<std::string>() + "\n";
-  return text;
+std::uint64_t or_else(std::int64_t said, std::uint64_t otherwise) {
+  return said < 0 ? otherwise : static_cast<std::uint64_t>(said);
 }
 
 }  // namespace
 
 Exit neigh(const Context& context, const NeighOptions& options) {
-  const Source source = ask(context, options.kernel);
+  Source source = ask(context, options.kernel, true);
+  if (!source.why_kernel.empty() && !options.filter.discs.empty())
+    throw Failure(Exit::unreachable,
+                  "only headd knows which disc an entry belongs to: " + source.why_kernel);
+  const std::size_t read = source.table["entries"].size();
+  source.table["entries"] = chosen(source.table["entries"], options.filter);
   if (context.json) {
     print(source.table);
     return Exit::done;
   }
-  if (!source.why_kernel.empty() && !options.kernel)
-    note("this is the kernel's table: " + source.why_kernel);
-  Table table({{"ADDRESS"},
-               {"DEV"},
-               {"LLADDR"},
-               {"STATE"},
-               {"OWNER"},
-               {"CONFIRMED", true},
-               {"MARKS"},
-               {"DISC"}});
-  for (const json& entry : source.table["entries"]) {
-    const bool there = entry.value("state", "") != "ABSENT";
-    table.add({entry.value("address", ""), entry.value("dev", ""), entry.value("lladdr", ""),
-               entry.value("state", ""), there ? entry.value("owner", "") : "",
-               there ? human_age(entry["confirmed_s"]) : "", entry.value("marks", ""),
-               first_of(entry.value("discs", json::array()))});
+  explain(source, options.kernel);
+  const json& entries = source.table["entries"];
+  show(neigh_table(entries));
+  print(neigh_summary(source.table, entries.size(), read));
+  return Exit::done;
+}
+
+Exit neigh_limits(const Context& context, const NeighLimitsOptions& options) {
+  Source source = ask(context, options.kernel, false);
+  const std::size_t ours = kernel_neighbours_ours();
+  const auto all = source.table["table"]["entries"].get<std::uint64_t>();
+  std::uint64_t discs = ours;
+  std::uint64_t others = all > ours ? all - ours : 0;
+  if (const auto& told = source.table["table"]; told.contains("sized_for")) {
+    // What headd said when it had to raise them; where it never had to, what there is.
+    discs = std::max(discs, told["sized_for"]["discs"].get<std::uint64_t>());
+    others = std::max(others, told["sized_for"]["others"].get<std::uint64_t>());
   }
-  print(table.text());
-  print(summary(source.table));
+  constexpr std::uint32_t most = 1u << 24;
+  const json answer =
+      with_needed(std::move(source.table), or_else(options.discs, discs), others, most);
+  if (context.json) {
+    print(answer);
+    return Exit::done;
+  }
+  explain(source, options.kernel);
+  print(limits_text(answer));
   return Exit::done;
 }
 

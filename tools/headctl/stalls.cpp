@@ -25,10 +25,10 @@ std::string local_time(double since_1970) {
 }
 
 std::string waiting_text(const json& waiting) {
-  Table table({{"WAITING"}, {"STATE"}, {"FOR", true}, {"REQUESTS", true}});
+  Table table({{"WAITING"}, {"STATE", false, tone_of}, {"FOR", true}, {"REQUESTS", true}});
   for (const json& disc : waiting)
     table.add({disc["disc"], disc["state"], human_time(disc["seconds"]), disc["in_flight"].dump()});
-  return table.text();
+  return table.text(out_style());
 }
 
 std::string stalls_text(const json& stalls) {
@@ -46,7 +46,7 @@ std::string stalls_text(const json& stalls) {
                human_time(stall["seconds"]), human_time(stall["head_s"]),
                human_time(stall["away_s"]), stall["operation"], stall["offset"].dump(),
                human_bytes(stall["length"])});
-  return table.text();
+  return table.text(out_style());
 }
 
 }  // namespace

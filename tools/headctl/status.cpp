@@ -1,4 +1,4 @@
-// status and latency: the head as a whole, and what guests saw.
+// status: the head as a whole.
 #include "tools/headctl/commands.hpp"
 #include "tools/headctl/output.hpp"
 #include "tools/headctl/text.hpp"
@@ -11,15 +11,6 @@ namespace headctl {
 namespace {
 
 using nlohmann::json;
-
-std::string stalls_text(const json& object) {
-  std::string text;
-  for (const auto& [cause, count] : object["stalls"].items())
-    if (count != 0)
-      text += fmt::format("{}{} {} ({})", text.empty() ? "" : ", ", cause, count.dump(),
-                          human_time(object["stall_seconds"][cause].get<double>()));
-  return text;
-}
 
 std::string states_text(const json& by_state) {
   std::string text;
@@ -36,6 +27,15 @@ std::string limits_text(const json& limits) {
 }
 
 }  // namespace
+
+std::string stall_counts(const json& object) {
+  std::string text;
+  for (const auto& [cause, count] : object["stalls"].items())
+    if (count != 0)
+      text += fmt::format("{}{} {} ({})", text.empty() ? "" : ", ", cause, count.dump(),
+                          human_time(object["stall_seconds"][cause].get<double>()));
+  return text;
+}
 
 Exit status(const Context& context) {
   json answer = context.client().get("/v1/status");
@@ -54,7 +54,7 @@ Exit status(const Context& context) {
   sheet.add("data threads", answer["data_threads"].dump());
   sheet.add("guests", answer["guests"].dump());
   sheet.add("reconnects", answer["reconnects"].dump());
-  sheet.add("stalls", stalls_text(answer));
+  sheet.add("stalls", stall_counts(answer));
   sheet.add("neighbours",
             neighbours["enabled"].get<bool>()
                 ? fmt::format("{} held, {} not ready", neighbours["discs"]["held"].dump(),
@@ -66,37 +66,7 @@ Exit status(const Context& context) {
                         table["overflows"].dump(), table["forced_collections"].dump()));
   for (const json* problems : {&answer["problems"], &neighbours["problems"]})
     for (const json& problem : *problems) sheet.add("problem", problem.get<std::string>());
-  print(sheet.text());
-  return Exit::done;
-}
-
-Exit latency(const Context& context, const LatencyOptions& options) {
-  const std::string path =
-      options.name.empty() ? "/v1/latency" : "/v1/latency/" + encoded(options.name);
-  const json answer = context.client().get(path);
-  if (context.json) {
-    print(answer);
-    return Exit::done;
-  }
-  Table table({{"OPERATION"},
-               {"REQUESTS", true},
-               {"BYTES", true},
-               {"ERRORS", true},
-               {"MEAN", true},
-               {"P50", true},
-               {"P90", true},
-               {"P99", true},
-               {"P99.9", true},
-               {"LONGEST", true}});
-  for (const auto& [operation, of] : answer["operations"].items()) {
-    std::vector<std::string> row = {operation, of["requests"].dump(), human_bytes(of["bytes"]),
-                                    of["errors"].dump()};
-    for (const char* key : {"mean_s", "p50_s", "p90_s", "p99_s", "p999_s", "max_s"})
-      row.push_back(human_time(of[key]));
-    table.add(std::move(row));
-  }
-  print(table.text());
-  print("stalls: " + stalls_text(answer) + "\n");
+  show(sheet.text());
   return Exit::done;
 }
 

@@ -4,6 +4,8 @@
 
 #include <algorithm>
 #include <array>
+#include <initializer_list>
+#include <string_view>
 #include <utility>
 
 namespace headctl {
@@ -26,6 +28,42 @@ std::size_t width(const std::string& text) noexcept {
   return static_cast<std::size_t>(std::count_if(text.begin(), text.end(), [](char c) {
     return (static_cast<unsigned char>(c) & 0xc0) != 0x80;
   }));
+}
+
+std::string painted(const std::string& text, Tone tone, const Style& style) {
+  if (!style.colour || tone == Tone::plain || text.empty()) return text;
+  constexpr std::array<const char*, 6> codes = {"0", "1", "32", "33", "1;31", "2"};
+  return fmt::format("\033[{}m{}\033[0m", codes[static_cast<std::size_t>(tone)], text);
+}
+
+Tone tone_of(const std::string& word) {
+  const auto is = [&](std::initializer_list<const char*> words) {
+    return std::find(words.begin(), words.end(), word) != words.end();
+  };
+  if (is({"ready", "REACHABLE", "PERMANENT"})) return Tone::good;
+  if (is({"held", "failed", "FAILED", "ABSENT", "INCOMPLETE"})) return Tone::bad;
+  if (is({"pending", "resolving", "connecting", "reconnecting", "detaching", "DELAY", "PROBE",
+          "other"}))
+    return Tone::warn;
+  return is({"NOARP", "NONE", "kernel", "-"}) ? Tone::dim : Tone::plain;
+}
+
+std::string spelled(const std::string& text, const Style& style) {
+  if (style.unicode) return text;
+  constexpr std::string_view micro = "µ";
+  std::string plain = text;
+  for (std::size_t at = 0; (at = plain.find(micro, at)) != std::string::npos;)
+    plain.replace(at, micro.size(), "u");
+  return plain;
+}
+
+std::string progress_bar(std::size_t done, std::size_t total, std::size_t wide,
+                         const Style& style) {
+  const std::size_t filled = total == 0 ? wide : wide * std::min(done, total) / total;
+  std::string bar = "[";
+  for (std::size_t i = 0; i < wide; ++i)
+    bar += i < filled ? (style.unicode ? "█" : "#") : (style.unicode ? "░" : ".");
+  return bar + "]";
 }
 
 std::string human_bytes(std::uint64_t bytes) {
@@ -60,7 +98,7 @@ void Table::add(std::vector<std::string> row) {
   rows_.push_back(std::move(row));
 }
 
-std::string Table::text() const {
+std::string Table::text(const Style& style) const {
   std::vector<std::size_t> widths;
   for (const Column& column : columns_) widths.push_back(width(column.name));
   for (const auto& row : rows_)
@@ -68,20 +106,26 @@ std::string Table::text() const {
       widths[i] = std::max(widths[i], width(cell(row[i])));
 
   std::string text;
-  const auto line = [&](auto&& cell_of) {
+  const auto line = [&](auto&& cell_of, auto&& tone_of_cell) {
     for (std::size_t i = 0; i < columns_.size(); ++i) {
       const std::string content = cell_of(i);
+      const std::string shown = painted(content, tone_of_cell(i, content), style);
       const bool last = i + 1 == columns_.size();
       if (columns_[i].right)
-        text += padding(widths[i], content) + content;
+        text += padding(widths[i], content) + shown;
       else
-        text += content + (last ? "" : padding(widths[i], content));
+        text += shown + (last ? "" : padding(widths[i], content));
       text += last ? "\n" : "  ";
     }
   };
-  line([&](std::size_t i) { return columns_[i].name; });
-  for (const auto& row : rows_) line([&](std::size_t i) { return cell(row[i]); });
-  return text;
+  line([&](std::size_t i) { return columns_[i].name; },
+       [](std::size_t, const std::string&) { return Tone::heading; });
+  for (const auto& row : rows_)
+    line([&](std::size_t i) { return cell(row[i]); },
+         [&](std::size_t i, const std::string& content) {
+           return columns_[i].tone != nullptr ? columns_[i].tone(content) : Tone::plain;
+         });
+  return spelled(text, style);
 }
 
 void Sheet::add(std::string name, std::string value) {

@@ -7,6 +7,24 @@
 
 namespace headctl {
 
+// What a terminal can show; the least of it where the result goes to a file or to a program.
+struct Style {
+  bool unicode = false;
+  bool colour = false;
+  unsigned columns = 80;
+};
+
+enum class Tone : std::uint8_t { plain, heading, good, warn, bad, dim };
+
+// In colour where the style has it. Pads nothing: what is painted has no width of its own.
+std::string painted(const std::string& text, Tone tone, const Style& style);
+// What a state of a disc or of a neighbour entry, or an owner, is painted in.
+Tone tone_of(const std::string& word);
+// "85 us" for "85 µs" where the style has no unicode.
+std::string spelled(const std::string& text, const Style& style);
+// "[####....]", or the same with blocks: `done` of `total`.
+std::string progress_bar(std::size_t done, std::size_t total, std::size_t wide, const Style& style);
+
 std::string human_bytes(std::uint64_t bytes);  // "0 B", "512 B", "1.5 GiB"
 std::string human_time(double seconds);        // "0", "85 µs", "1.25 ms", "3.10 s"
 std::string human_age(double seconds);         // "12s", "5m", "3h", "2d"
@@ -18,12 +36,13 @@ class Table {
   struct Column {
     std::string name;
     bool right = false;
+    Tone (*tone)(const std::string& cell) = nullptr;
   };
 
   explicit Table(std::vector<Column> columns) : columns_(std::move(columns)) {}
 
   void add(std::vector<std::string> row);
-  std::string text() const;  // Lines, each ended.
+  std::string text(const Style& style = {.unicode = true}) const;  // Lines, each ended.
 
  private:
   std::vector<Column> columns_;

@@ -1,0 +1,177 @@
+// What headctl shows of neighbours: which entries, in which order, what changed, which limits.
+#include "head/neigh/sizing.hpp"
+#include "netlink/format.hpp"
+#include "tools/headctl/neigh_change.hpp"
+#include "tools/headctl/neigh_limits.hpp"
+#include "tools/headctl/neigh_list.hpp"
+
+#include <catch2/catch.hpp>
+#include <nlohmann/json.hpp>
+
+using namespace headctl;
+using netlink::Neighbour;
+using nlohmann::json;
+
+namespace {
+
+json entry(const char* address, const char* dev, const char* state, const char* owner,
+           double confirmed, json discs = json::array()) {
+  return {{"address", address},
+          {"dev", dev},
+          {"state", state},
+          {"owner", owner},
+          {"confirmed_s", confirmed},
+          {"used_s", 2 * confirmed},
+          {"updated_s", 3 * confirmed},
+          {"marks", "extern_learn proto 72"},
+          {"discs", std::move(discs)}};
+}
+
+json entries() {
+  json list = {entry("fd00::a", "eth0", "STALE", "ours", 30, {"web1", "web2"}),
+               entry("fd00::9", "eth1", "FAILED", "kernel", 20),
+               entry("fd00::10", "eth0", "REACHABLE", "other", 10, {"db"}),
+               entry("ff02::1", "eth0", "NOARP", "kernel", 1)};
+  list[0]["lladdr"] = "52:54:00:00:00:0a";
+  return list;
+}
+
+std::string addresses(const NeighFilter& filter) {
+  std::string text;
+  for (const json& one : chosen(entries(), filter)) text += one.value("address", "") + " ";
+  return text;
+}
+
+Neighbour neighbour(const char* address, std::uint16_t state, unsigned char last_of_mac) {
+  Neighbour one;
+  one.key = {1, *netlink::parse_ip6(address)};
+  one.state = state;
+  if (last_of_mac != 0) one.lladdr = netlink::Mac{0x52, 0x54, 0, 0, 0, last_of_mac};
+  return one;
+}
+
+}  // namespace
+
+TEST_CASE("neighbour entries are chosen by what is asked for", "[headctl][neigh]") {
+  CHECK(addresses({}) == "fd00::9 fd00::a fd00::10 ");
+  CHECK(addresses({.all = true}) == "fd00::9 fd00::a fd00::10 ff02::1 ");
+  CHECK(addresses({.states = {"noarp"}}) == "ff02::1 ");
+  CHECK(addresses({.stale = true, .failed = true}) == "fd00::9 fd00::a ");
+  CHECK(addresses({.states = {"reachable"}, .stale = true}) == "fd00::a fd00::10 ");
+  CHECK(addresses({.foreign = true}) == "fd00::10 ");
+  CHECK(addresses({.discs = {"web2"}}) == "fd00::a ");
+  CHECK(addresses({.discs = {"nobody"}}).empty());
+  CHECK(addresses({.devs = {"eth1", "eth7"}}) == "fd00::9 ");
+  CHECK(addresses({.lladdrs = {"52:54:00:00:00:0A"}}) == "fd00::a ");
+  CHECK(addresses({.devs = {"eth1"}, .stale = true}).empty());
+}
+
+TEST_CASE("neighbour entries are sorted by any column", "[headctl][neigh]") {
+  const auto sorted = [](const char* key) { return addresses({.sort = key}); };
+  CHECK(sorted("confirmed") == "fd00::10 fd00::9 fd00::a ");
+  CHECK(sorted("state") == "fd00::9 fd00::10 fd00::a ");
+  CHECK(sorted("owner") == "fd00::9 fd00::10 fd00::a ");
+  CHECK(sorted("disc") == "fd00::9 fd00::10 fd00::a ");
+  CHECK(sorted("dev") == "fd00::a fd00::10 fd00::9 ");
+  CHECK(sorted("lladdr") == "fd00::9 fd00::10 fd00::a ");
+  CHECK(sorted("used") == sorted("updated"));
+}
+
+TEST_CASE("the kernel's entries are added to headd's, not repeated", "[headctl][neigh]") {
+  const json ours = {entry("fd00::a", "eth0", "STALE", "ours", 1, {"web1"})};
+  const json kernel = {entry("fd00::a", "eth0", "REACHABLE", "ours", 1),
+                       entry("fd00::a", "eth1", "STALE", "kernel", 1)};
+  const json all = merged(ours, kernel);
+  REQUIRE(all.size() == 2);
+  CHECK(all[0]["discs"][0] == "web1");
+  CHECK(all[1]["dev"] == "eth1");
+}
+
+TEST_CASE("a neighbour table shows every entry, and one line of the whole", "[headctl][neigh]") {
+  const std::string text = neigh_table(chosen(entries(), {})).text();
+  CHECK(text.find("ADDRESS   DEV   LLADDR             STATE      OWNER   CONFIRMED") == 0);
+  CHECK(text.find("fd00::a   eth0  52:54:00:00:00:0a  STALE      ours          30s   60s      90s  "
+                  "extern_learn proto 72  web1 and 1 more\n") != std::string::npos);
+  const json absent = {{"address", "fd00::1"}, {"state", "ABSENT"}, {"owner", "ours"}};
+  CHECK(neigh_table(json::array({absent})).text().find("ABSENT  -              -     -        -") !=
+        std::string::npos);
+
+  json source = {{"table",
+                  {{"entries", 900},
+                   {"limits", {{"gc_thresh1", 128}, {"gc_thresh2", 512}, {"gc_thresh3", 1024}}},
+                   {"overflows", 7},
+                   {"forced_collections", 8}}}};
+  CHECK(neigh_summary(source, 3, 4) ==
+        "3 of 4 entries shown; 900 in the whole table, limits 128/512/1024, room for 124 more (88 "
+        "% full), overflows 7, forced collections 8\n");
+  source["table"]["entries"] = 2000;
+  CHECK(neigh_summary(source, 3, 4).find("room for 0 more") != std::string::npos);
+  source["problems"] = {"bad"};
+  CHECK(neigh_summary(source, 3, 4).find("\nproblem: bad\n") != std::string::npos);
+}
+
+TEST_CASE("limits are told with the sum they come from", "[headctl][neigh]") {
+  const json source = {
+      {"table",
+       {{"entries", 900},
+        {"limits", {{"gc_thresh1", 4228}, {"gc_thresh2", 512}, {"gc_thresh3", 1024}}},
+        {"overflows", 7},
+        {"forced_collections", 8},
+        {"failed_resolutions", 9}}}};
+  const json answer = with_needed(source, 2000, 100, 1u << 24);
+  const auto needed = head::neigh::size_for({}, 2000, 100, 1u << 24);
+  CHECK(answer["needed"]["gc_thresh1"] == needed.thresh1);
+  CHECK(answer["needed"]["gc_thresh2"] == needed.thresh2);
+  CHECK(answer["needed"]["gc_thresh3"] == needed.thresh3);
+
+  const std::string text = limits_text(answer);
+  CAPTURE(text);
+  // What is said is what is computed.
+  CHECK(needed.thresh1 == 100 + 2 * 2000 + 128);
+  CHECK(needed.thresh2 == (100 + 2 * 2000 + 512) * 5 / 4);
+  CHECK(needed.thresh3 == 2 * needed.thresh2);
+  CHECK(text.find("gc_thresh1  4228    4228  enough   100 others + 2 x 2000 discs + 128;") !=
+        std::string::npos);
+  CHECK(text.find("gc_thresh2   512    5765  too low  (100 others + 2 x 2000 discs + 512) x 5/4") !=
+        std::string::npos);
+  CHECK(text.find("overflows           7\n") != std::string::npos);
+  CHECK(text.find("failed resolutions  9\n") != std::string::npos);
+}
+
+TEST_CASE("what happened to a neighbour is said in words", "[headctl][neigh]") {
+  const Neighbour stale = neighbour("fd00::1", netlink::nud::stale, 1);
+  Neighbour reachable = neighbour("fd00::1", netlink::nud::reachable, 2);
+  CHECK(what_changed({{}, stale}) == "new");
+  CHECK(what_changed({stale, {}}) == "gone");
+  CHECK(what_changed({stale, stale}).empty());
+  CHECK(what_changed({stale, reachable}) ==
+        "STALE to REACHABLE, lladdr 52:54:00:00:00:01 to 52:54:00:00:00:02");
+  reachable.protocol = netlink::our_protocol;
+  CHECK(what_changed({stale, reachable}).find("owner kernel to ours, flags none to proto 72") !=
+        std::string::npos);
+  CHECK(change_line({{}, stale}, {"12:00:00.000", "eth0", "web1"}) ==
+        "12:00:00.000  fd00::1 dev eth0 lladdr 52:54:00:00:00:01 STALE  new  disc web1");
+  const json object = change_json({stale, reachable}, {"now", "eth0", ""});
+  CHECK(object["event"] == "changed");
+  CHECK(object["state"] == "REACHABLE");
+  CHECK(object["state_before"] == "STALE");
+  CHECK(object["lladdr_before"] == "52:54:00:00:00:01");
+  CHECK_FALSE(object.contains("disc"));
+  CHECK(change_json({stale, {}}, {})["event"] == "gone");
+}
+
+TEST_CASE("the difference of two dumps is every change", "[headctl][neigh]") {
+  const Neighbour a = neighbour("fd00::1", netlink::nud::stale, 1);
+  const Neighbour b = neighbour("fd00::2", netlink::nud::stale, 2);
+  const Neighbour c = neighbour("fd00::3", netlink::nud::stale, 3);
+  Neighbour failed = b;
+  failed.state = netlink::nud::failed;
+  CHECK(differences({a, b, c}, {a, b, c}).empty());
+  const auto changes = differences({a, b}, {failed, c});
+  REQUIRE(changes.size() == 3);
+  CHECK(what_changed(changes[0]) == "gone");
+  CHECK(what_changed(changes[1]) == "STALE to FAILED");
+  CHECK(what_changed(changes[2]) == "new");
+  CHECK(differences({}, {a, b}).size() == 2);
+  CHECK(differences({a, b}, {}).size() == 2);
+}

@@ -1,0 +1,163 @@
+// neigh watch: the kernel's word on its neighbour entries, a line for each change.
+#include "netlink/format.hpp"
+#include "netlink/monitor.hpp"
+#include "netlink/table.hpp"
+#include "tools/headctl/commands.hpp"
+#include "tools/headctl/kernel_neighbours.hpp"
+#include "tools/headctl/neigh_change.hpp"
+#include "tools/headctl/output.hpp"
+
+#include <fmt/chrono.h>
+#include <fmt/format.h>
+#include <nlohmann/json.hpp>
+
+#include <algorithm>
+#include <chrono>
+#include <cstdio>
+#include <map>
+#include <poll.h>
+#include <system_error>
+#include <utility>
+
+namespace headctl {
+
+namespace {
+
+using netlink::Neighbour;
+using std::chrono::steady_clock;
+
+std::string time_now(bool whole) {
+  const auto now = std::chrono::system_clock::now();
+  const auto ms =
+      std::chrono::duration_cast<std::chrono::milliseconds>(now.time_since_epoch()).count() % 1000;
+  const std::time_t seconds = std::chrono::system_clock::to_time_t(now);
+  return whole ? fmt::format("{:%Y-%m-%dT%H:%M:%S}.{:03}Z", fmt::gmtime(seconds), ms)
+               : fmt::format("{:%H:%M:%S}.{:03}", fmt::localtime(seconds), ms);
+}
+
+// Which disc an address is of, as headd says: asked again, not too often, for what is not known.
+class Discs {
+ public:
+  explicit Discs(const Context& context) : context_(context) {}
+
+  std::string of(const std::string& address) {
+    const auto at = discs_.find(address);
+    if (at != discs_.end()) return at->second;
+    ask();
+    const auto again = discs_.find(address);
+    return again != discs_.end() ? again->second : "";
+  }
+
+ private:
+  void ask() {
+    if (asked_ != steady_clock::time_point() && steady_clock::now() - asked_ < pause) return;
+    asked_ = steady_clock::now();
+    try {
+      const nlohmann::json answer = context_.client().get("/v1/neighbours");
+      discs_.clear();
+      for (const auto& entry : answer["entries"])
+        if (!entry["discs"].empty())
+          discs_[entry["address"].get<std::string>()] = entry["discs"][0].get<std::string>();
+    } catch (const Failure&) {
+      // No headd: the kernel's word stands without discs.
+    }
+  }
+
+  static constexpr std::chrono::seconds pause{2};
+  const Context& context_;
+  steady_clock::time_point asked_{};
+  std::map<std::string, std::string> discs_;
+};
+
+class Watch {
+ public:
+  Watch(const Context& context, const NeighWatchOptions& options)
+      : context_(context), options_(options), discs_(context) {
+    for (Neighbour& entry : dumped()) entries_[entry.key] = std::move(entry);
+  }
+
+  void run() {
+    const auto end = steady_clock::now() + std::chrono::seconds(options_.seconds);
+    note(fmt::format("watching {} entries", entries_.size()));
+    while (options_.seconds == 0 || steady_clock::now() < end) {
+      pollfd readable{monitor_.fd(), POLLIN, 0};
+      ::poll(&readable, 1, 200);
+      const netlink::Changes changes = monitor_.read();
+      lost_ = lost_ || changes.lost;
+      for (const auto& link : changes.links) names_[link.link.ifindex] = link.link.name;
+      for (const auto& [entry, gone] : changes.neighbours) take(entry, gone);
+      if (lost_ && changes.drained) look_again();
+      if (std::fflush(stdout) != 0) return;
+    }
+  }
+
+ private:
+  static std::vector<Neighbour> dumped() {
+    std::vector<Neighbour> entries;
+    if (const auto error = netlink::dump(entries))
+      throw Failure(Exit::refused, "cannot read the neighbour table: " + error.message());
+    return entries;
+  }
+
+  void take(const Neighbour& entry, bool gone) {
+    NeighChange change;
+    const auto at = entries_.find(entry.key);
+    if (at != entries_.end()) change.before = at->second;
+    if (!gone) change.after = entry;
+    if (gone && at == entries_.end()) return;
+    if (gone)
+      entries_.erase(at);
+    else
+      entries_[entry.key] = entry;
+    tell(change);
+  }
+
+  void look_again() {
+    lost_ = false;
+    std::vector<Neighbour> before;
+    for (const auto& [key, entry] : entries_) before.push_back(entry);
+    const std::vector<Neighbour> after = dumped();
+    note("the kernel dropped notifications; the whole table was read again");
+    entries_.clear();
+    for (const Neighbour& entry : after) entries_[entry.key] = entry;
+    for (const NeighChange& change : differences(before, after)) tell(change);
+  }
+
+  void tell(const NeighChange& change) {
+    if (what_changed(change).empty()) return;
+    const netlink::NeighbourKey& key = change.entry().key;
+    std::string& dev = names_[key.ifindex];
+    if (dev.empty()) dev = device_name(key.ifindex);
+    if (!options_.devs.empty() &&
+        std::find(options_.devs.begin(), options_.devs.end(), dev) == options_.devs.end())
+      return;
+    const std::string disc = discs_.of(netlink::to_string(key.address));
+    if (!options_.discs.empty() &&
+        std::find(options_.discs.begin(), options_.discs.end(), disc) == options_.discs.end())
+      return;
+    const NeighPlace place{time_now(context_.json), dev, disc};
+    print(context_.json ? change_json(change, place).dump() + "\n"
+                        : change_line(change, place) + "\n");
+  }
+
+  const Context& context_;
+  const NeighWatchOptions& options_;
+  netlink::Monitor monitor_;  // Before the first dump: nothing falls between the two.
+  Discs discs_;
+  std::map<netlink::NeighbourKey, Neighbour> entries_;
+  std::map<int, std::string> names_;
+  bool lost_ = false;
+};
+
+}  // namespace
+
+Exit neigh_watch(const Context& context, const NeighWatchOptions& options) {
+  try {
+    Watch(context, options).run();
+  } catch (const std::system_error& error) {
+    throw Failure(Exit::refused, fmt::format("cannot watch the neighbour table: {}", error.what()));
+  }
+  return Exit::done;
+}
+
+}  // namespace headctl
