@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# The commands in the documents work as they stand there: README's session by hand, and whatever else
-# README.md and API.md tell to type while headd runs. In namespaces of their own, where /run/head,
-# /var/lib/head and all ports are free.
+# The commands in the documents work as they stand there: the session by hand of README, and whatever
+# else README.md and API.md tell to type while headd runs. In namespaces of their own, where /run,
+# /var/lib and all ports are free.
 # shellcheck source=tests/e2e/lib.sh
 source "$(dirname "$0")/lib.sh"
 need nbdkit nbdinfo curl unshare python3
