@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# The commands in the documents work as they stand there: the session by hand of README, and whatever
+# The commands in the documents work as they stand there: the session by hand of README, and what
 # else README.md and API.md tell to type while headd runs. In namespaces of their own, where /run,
 # /var/lib and all ports are free.
 # shellcheck source=tests/e2e/lib.sh
