@@ -27,6 +27,7 @@
 namespace {
 
 using namespace head;
+using namespace std::chrono_literals;
 
 neigh::Options keeper_options(const control::Config& config) {
   neigh::Options options;
@@ -93,11 +94,15 @@ void reload(control::Reloader& reloader) {
   const auto text = [](const std::vector<std::string>& keys) {
     return keys.empty() ? "nothing" : fmt::format("{}", fmt::join(keys, ", "));
   };
-  if (const auto told = reloader.reload())
-    log::info("headd: the configuration is read again; changed now: {}; at the next start: {}",
-              text(told->applied), text(told->at_next_start));
-  else
-    log::error("headd: {}; nothing was changed", told.error());
+  try {
+    if (const auto told = reloader.reload())
+      log::info("headd: the configuration is read again; changed now: {}; at the next start: {}",
+                text(told->applied), text(told->at_next_start));
+    else
+      log::error("headd: {}; nothing was changed", told.error());
+  } catch (const std::exception& error) {
+    log::error("headd: the configuration cannot be read again now: {}; try it again", error.what());
+  }
   notify::ready();
 }
 
@@ -105,15 +110,19 @@ void reload(control::Reloader& reloader) {
 // every data thread comes to what it is asked.
 int run(control::Agent& agent, control::Reloader& reloader, const sigset_t& ours) {
   constexpr std::chrono::microseconds look = std::chrono::seconds(10);
-  const auto period = std::min(look, notify::watchdog_period().value_or(look * 3) / 3);
-  const timespec limit{.tv_sec = period / std::chrono::seconds(1),
-                       .tv_nsec = period % std::chrono::seconds(1) / std::chrono::nanoseconds(1)};
+  // A thread is given up on after three looks at least.
+  const auto period = std::min(look, notify::watchdog_period().value_or(look * 6) / 6);
+  auto next = std::chrono::steady_clock::now() + period;
   bool hung = false;
   for (;;) {
+    const std::chrono::nanoseconds left =
+        std::max<std::chrono::nanoseconds>(next - std::chrono::steady_clock::now(), 0ns);
+    const timespec limit{.tv_sec = left / 1s, .tv_nsec = left % 1s / 1ns};
     const int signal = sigtimedwait(&ours, nullptr, &limit);
     if (signal == SIGINT || signal == SIGTERM) return signal;
     if (signal == SIGHUP) reload(reloader);
-    if (signal >= 0) continue;
+    if (std::chrono::steady_clock::now() < next) continue;
+    next += period;
     const bool answered = agent.data_threads_answer();
     if (answered) notify::alive();
     if (!answered && !hung)

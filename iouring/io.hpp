@@ -40,6 +40,7 @@ struct TcpHealth {
   std::uint32_t out_of_order = 0;          // Segments that came so: others before them were lost.
   std::uint32_t unacknowledged = 0;        // Segments now.
   std::chrono::milliseconds since_sent{};  // Since data was sent last.
+  std::chrono::microseconds round_trip{};  // Smoothed.
   bool recovering = false;                 // It knows of a loss that is not repaired yet.
 };
 

@@ -221,7 +221,7 @@ void Ring::quick_ack(Socket socket) noexcept {
 // it gets a number for as long as it takes to ask.
 void Ring::look_at(Completion& completion, Socket socket, TcpHealth& into) {
   if (!socket.direct) {
-    into = tcp_health(socket.index);
+    tcp_health(socket.index, into);  // A TCP socket has it.
     return defer(completion);
   }
   io_uring_sqe& sqe = next_sqe();
@@ -235,8 +235,7 @@ void Ring::look_now(Completion& completion, int installed) noexcept {
   TcpHealth& into = *std::exchange(completion.health_, nullptr);
   if (installed < 0) return finish(completion, {.res = installed});
   const UniqueFd fd(iouring::adopt, installed);
-  into = tcp_health(fd.fd());
-  finish(completion, {.res = 0});
+  finish(completion, {.res = -tcp_health(fd.fd(), into)});
 }
 
 void Ring::close(Socket socket, bool reset) noexcept {

@@ -22,8 +22,8 @@ bool is_reserved(int fd) noexcept;
 // Lets `fd` hold so many bytes that its peer has not read; less where the system allows no more.
 void widen_send_buffer(int fd, int bytes) noexcept;
 
-// TCP_INFO of a TCP socket; all zero when there is none.
-TcpHealth tcp_health(int fd) noexcept;
+// TCP_INFO of a TCP socket: 0, or an errno.
+int tcp_health(int fd, TcpHealth& into) noexcept;
 
 // Who may connect to a Unix socket.
 struct UnixAccess {

@@ -72,7 +72,7 @@ struct Talk final : nbd::Connection::Owner {
     problem = why;
     while (nbd::Request* request = unanswered.pop()) back.push_back(request);
   }
-  void on_packets_lost() noexcept override { ++losses; }
+  void on_packets_lost(iouring::Instant) noexcept override { ++losses; }
 
   sim::SimIo io;
   nbd::ConnectionOptions options;

@@ -200,6 +200,7 @@ StallStatus Agent::stalls(std::string_view name, std::size_t most) const {
   std::sort(status.waiting.begin(), status.waiting.end(),
             [](const auto& a, const auto& b) { return a.since_ns < b.since_ns; });
   if (status.stalls.size() > most) status.stalls.resize(most);
+  status.waiting_total = status.waiting.size();
   if (status.waiting.size() > most) status.waiting.resize(most);
   return status;
 }

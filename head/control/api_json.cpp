@@ -168,7 +168,8 @@ json to_json(const StallStatus& status) {
                        {"seconds", seconds_since(disc.since_ns)}});
   return {{"stalls", std::move(stalls)},
           {"recorded", status.recorded},
-          {"waiting", std::move(waiting)}};
+          {"waiting", std::move(waiting)},
+          {"waiting_total", status.waiting_total}};
 }
 
 std::string to_body(const json& object) {

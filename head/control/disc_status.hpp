@@ -70,7 +70,7 @@ struct AgentStatus {
   std::size_t guests = 0;
 };
 
-// A disc whose guests have waited for longer than the stall threshold, and wait still.
+// A disc whose guests wait, and that has answered nothing for a while (disc::Patience::limit).
 struct Waiting {
   std::string disc;
   State state = State::ready;
@@ -81,7 +81,8 @@ struct Waiting {
 struct StallStatus {
   std::vector<stats::Stall> stalls;  // The newest first.
   std::uint64_t recorded = 0;        // Of all discs, since the start; the last ones are kept.
-  std::vector<Waiting> waiting;      // The longest first.
+  std::vector<Waiting> waiting;      // Those that wait longest, the longest first,
+  std::size_t waiting_total = 0;     // of so many.
 };
 
 struct LatencyStatus {

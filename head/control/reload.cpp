@@ -76,10 +76,10 @@ Result<Reloaded, std::string> Reloader::reload() {
   const auto wanted = read_();
   if (!wanted) return Failure{wanted.error()};
   Change made = change(running_, *wanted);
-  running_ = std::move(made.config);
-  log::set_level(running_.log_level);
-  agent_.set_discs_max(running_.data.discs_max);
-  agent_.apply(data_settings(running_));
+  log::set_level(made.config.log_level);
+  agent_.set_discs_max(made.config.data.discs_max);
+  agent_.apply(data_settings(made.config));
+  running_ = std::move(made.config);  // Last: what failed is changed by the next reload.
   return std::move(made.told);
 }
 

@@ -170,12 +170,11 @@ void Disc::on_closed(Link& link, const std::string& problem,
 }
 
 void Disc::look_for_loss() noexcept {
-  for (Link& link : links_)
-    if (link.connection.in_flight() != 0) link.connection.look_for_loss();
+  for (Link& link : links_) link.connection.look_for_loss();
 }
 
-void Disc::on_packets_lost() noexcept {
-  stats_->packets_lost_at_ns.store(ns_of(io_.now()), std::memory_order_relaxed);
+void Disc::on_packets_lost(iouring::Instant at) noexcept {
+  stats_->packets_lost_at_ns.store(ns_of(at), std::memory_order_relaxed);
 }
 
 void Disc::tell_waiting(std::optional<iouring::Instant> since) noexcept {

@@ -61,7 +61,7 @@ class Disc final : public nbd::Volume, Reshape::Owner {
   // Whoever watches it: since when nothing has been answered, or that answers come.
   void tell_waiting(std::optional<iouring::Instant> since) noexcept;
   void no_longer_watched() noexcept { watched_ = false; }
-  // Answers are late: notes in its statistics, soon, whether packets were lost.
+  // Notes in its statistics, soon, whether packets were lost where answers are late.
   void look_for_loss() noexcept;
 
   void open();
@@ -90,7 +90,7 @@ class Disc final : public nbd::Volume, Reshape::Owner {
     void on_closed(const std::string& problem, nbd::RequestQueue unanswered) noexcept override {
       disc_.on_closed(*this, problem, unanswered);
     }
-    void on_packets_lost() noexcept override { disc_.on_packets_lost(); }
+    void on_packets_lost(iouring::Instant at) noexcept override { disc_.on_packets_lost(at); }
 
     friend class Disc;
     Disc& disc_;
@@ -103,7 +103,7 @@ class Disc final : public nbd::Volume, Reshape::Owner {
   void on_open(Link& link) noexcept;
   void on_answer(nbd::Request& request, int error) noexcept;
   void on_closed(Link& link, const std::string& problem, nbd::RequestQueue unanswered) noexcept;
-  void on_packets_lost() noexcept;
+  void on_packets_lost(iouring::Instant at) noexcept;
   void on_drained(iouring::Result result) noexcept;
 
   void learn(const nbd::ExportInfo& info);

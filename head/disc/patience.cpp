@@ -42,6 +42,7 @@ bool Patience::visit(Watched& watched) noexcept {
     disc.tell_waiting({});
     return false;
   }
+  disc.look_for_loss();
   const auto now = io_.now();
   if (now - disc.last_progress() < limit) {
     watched.interval = limit;
@@ -53,7 +54,6 @@ bool Patience::visit(Watched& watched) noexcept {
   watched.next_look = now + watched.interval;
   watched.interval = std::min<iouring::Duration>(watched.interval * 2, interval_max);
   disc.tell_waiting(disc.last_progress());
-  disc.look_for_loss();
   owner_.on_waiting(disc);
   return true;
 }

@@ -11,6 +11,9 @@ namespace head::nbd {
 namespace {
 
 constexpr std::chrono::seconds goodbye_timeout{1};
+// Of looks for lost packets.
+constexpr std::chrono::milliseconds answers_late{5};
+constexpr std::chrono::milliseconds looks_apart{20};
 
 }  // namespace
 
@@ -152,15 +155,18 @@ void Connection::on_end(int error) noexcept {
 }
 
 void Connection::look_for_loss() noexcept {
-  if (ready() && !look_.pending()) io_.look_at(look_, socket_, seen_);
+  if (!ready() || in_flight() == 0 || look_.pending()) return;
+  const auto now = io_.now();
+  if (now - last_reply_ < answers_late || now - health_.at < looks_apart) return;
+  io_.look_at(look_, socket_, seen_);
 }
 
 void Connection::on_health(iouring::Result result) noexcept {
   if (state_ == State::draining) return finish_draining();
   if (result.res < 0) return;
   const Health now{.at = io_.now(), .tcp = seen_};
-  const bool lost = packets_were_lost(std::exchange(health_, now), now);
-  if (lost) owner_.on_packets_lost();
+  if (const auto at = packets_lost_at(std::exchange(health_, now), now))
+    owner_.on_packets_lost(*at);
 }
 
 void Connection::leave() noexcept {

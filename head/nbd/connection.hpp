@@ -48,8 +48,8 @@ class Connection final : Reader::Owner, Writer::Owner {
     // The connection is over and may be opened again. `problem` says why, for people; what was not
     // answered comes back, oldest first.
     virtual void on_closed(const std::string& problem, RequestQueue unanswered) noexcept = 0;
-    // look_for_loss() found that packets to or from the tail were lost.
-    virtual void on_packets_lost() noexcept = 0;
+    // look_for_loss() found that packets to or from the tail were lost then, or since.
+    virtual void on_packets_lost(iouring::Instant at) noexcept = 0;
 
    protected:
     ~Owner() = default;
@@ -71,7 +71,7 @@ class Connection final : Reader::Owner, Writer::Owner {
   void open(const sockaddr_in6& to, const std::string& interface, const std::string& export_name);
   // Needs room(). The request keeps to info(), alignment and payload_maximum included.
   void submit(Request& request) noexcept;
-  // Looks whether the network is why answers are late. Nothing to do when it is looking already.
+  // Looks whether the network is why answers are late, if they are and it did not look just now.
   void look_for_loss() noexcept;
   // Says goodbye (NBD_CMD_DISC) and closes; what is unanswered comes back.
   void leave() noexcept;

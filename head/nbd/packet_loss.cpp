@@ -5,17 +5,17 @@ namespace {
 
 using namespace std::chrono_literals;
 
-constexpr auto looks_close = 1s;
-constexpr auto acknowledged_within = 50ms;
+constexpr auto put_off_max = 50ms;
 
 }  // namespace
 
-bool packets_were_lost(const Health& before, const Health& now) noexcept {
-  if (now.tcp.recovering) return true;
-  if (now.tcp.unacknowledged != 0 && now.tcp.since_sent >= acknowledged_within) return true;
-  if (now.at - before.at > looks_close) return false;
-  return now.tcp.retransmitted > before.tcp.retransmitted ||
-         now.tcp.out_of_order > before.tcp.out_of_order;
+std::optional<iouring::Instant> packets_lost_at(const Health& before, const Health& now) noexcept {
+  const iouring::TcpHealth& tcp = now.tcp;
+  if (tcp.recovering) return now.at;
+  if (tcp.unacknowledged != 0 && tcp.since_sent >= tcp.round_trip + put_off_max) return now.at;
+  if (tcp.retransmitted > before.tcp.retransmitted || tcp.out_of_order > before.tcp.out_of_order)
+    return before.at;
+  return std::nullopt;
 }
 
 }  // namespace head::nbd

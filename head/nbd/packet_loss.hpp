@@ -3,6 +3,8 @@
 
 #include "iouring/io.hpp"
 
+#include <optional>
+
 namespace head::nbd {
 
 // One look.
@@ -11,10 +13,11 @@ struct Health {
   iouring::TcpHealth tcp;
 };
 
-// `before` is the look before this one, or a default value. Says yes when the kernel is repairing a
-// loss; when it repaired one between the two looks, and they were close to each other; and when
-// what was sent is not acknowledged for longer than any acknowledgement is put off (40 ms:
-// TCP_DELACK_MIN and TCP_ATO_MIN, include/net/tcp.h).
-bool packets_were_lost(const Health& before, const Health& now) noexcept;
+// `before` is the look before this one, or a default value. An instant at or after which packets
+// were lost, if they were: now, when the kernel is repairing a loss, or when what was sent is not
+// acknowledged for longer than a round trip and what an acknowledgement can be put off (40 ms:
+// TCP_DELACK_MIN and TCP_ATO_MIN, include/net/tcp.h); the look before, when a loss was repaired
+// since.
+std::optional<iouring::Instant> packets_lost_at(const Health& before, const Health& now) noexcept;
 
 }  // namespace head::nbd

@@ -18,7 +18,7 @@ std::string_view to_string(Cause cause) noexcept {
 Cause cause_of(const Evidence& seen, Duration threshold) noexcept {
   const Duration whole = seen.journey.whole;
   const auto is_to_blame = [&](Duration time) {
-    return whole - time < threshold || time > whole - time;
+    return time > whole - time || (whole - time < threshold && time * 4 >= whole);
   };
   if (seen.neighbour_missing) return Cause::neighbour;
   if (seen.no_connection) return Cause::reconnect;

@@ -41,8 +41,8 @@ struct Evidence {
 };
 
 // What comes first is what would make the others look guilty: without a neighbour there is no
-// connection, and a thread that is held up sees every answer late. A time is to blame if without it
-// the request would have been below the threshold, or if it was most of it.
+// connection, and a thread that is held up sees every answer late. A time is to blame if it was
+// most of it, or if it was a quarter at least and without it the request would have been in time.
 Cause cause_of(const Evidence& seen, Duration threshold) noexcept;
 
 }  // namespace head::stats

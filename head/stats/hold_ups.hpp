@@ -24,8 +24,6 @@ class HoldUps {
   void expect(Instant deadline) noexcept { expected_ = deadline; }
   // And was now.
   void called(Instant now) noexcept;
-  // It need not be called.
-  void relax() noexcept { expected_.reset(); }
 
   // For how much of the time from `from` to `now` it was late, being late now included.
   Duration within(Instant from, Instant now) const noexcept;

@@ -118,7 +118,6 @@ expect(404, "GET", "/v1/latency/none")
 assert expect(200, "GET", "/v1/stalls")["stalls"], "the tail is slow, and no request stalled"
 expect(200, "GET", "/v1/stalls?disc=a&limit=1")
 expect(400, "GET", "/v1/stalls?limit=x")
-expect(404, "GET", "/v1/stalls?disc=none")
 assert "head_build_info" in expect(200, "GET", "/metrics?disc=a")
 open(config_file, "a").write("[stall]\nthreshold_ms = 30\n")
 expect(200, "POST", "/v1/reload")

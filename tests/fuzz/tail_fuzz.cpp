@@ -49,7 +49,7 @@ struct Head final : nbd::Connection::Owner {
   void on_closed(const std::string&, nbd::RequestQueue unanswered) noexcept override {
     while (nbd::Request* request = unanswered.pop()) returned(*request);
   }
-  void on_packets_lost() noexcept override {}
+  void on_packets_lost(iouring::Instant) noexcept override {}
   void returned(nbd::Request& request) {
     --sent;
     if (++static_cast<Asked&>(request).returns != 1) __builtin_trap();

@@ -38,14 +38,15 @@ std::string stalls_text(const json& stalls) {
                {"TOOK", true},
                {"IN HEAD", true},
                {"AWAY", true},
+               {"HELD UP", true},
                {"REQUEST"},
                {"OFFSET", true},
                {"SIZE", true}});
   for (const json& stall : stalls)
     table.add({local_time(stall["ended"]), stall["disc"], stall["cause"],
                human_time(stall["seconds"]), human_time(stall["head_s"]),
-               human_time(stall["away_s"]), stall["operation"], stall["offset"].dump(),
-               human_bytes(stall["length"])});
+               human_time(stall["away_s"]), human_time(stall["held_up_s"]), stall["operation"],
+               stall["offset"].dump(), human_bytes(stall["length"])});
   return table.text(out_style());
 }
 
