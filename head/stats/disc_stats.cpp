@@ -69,7 +69,7 @@ void DiscStats::PerOperation::add_to(OperationSnapshot& sum, Detail detail) cons
   sum.requests += requests.load(relaxed);
   sum.bytes += bytes.load(relaxed);
   sum.errors += errors.load(relaxed);
-  if (detail == Detail::counts) return;
+  if (detail == Detail::counts) return latency.add_times_to(sum.latency);
   latency.add_to(sum.latency);
   if (detail == Detail::guest) {
     head.add_times_to(sum.head);

@@ -43,8 +43,8 @@ struct StallSnapshot {
   std::uint64_t time_ns = 0;
 };
 
-// How much of an operation is read: counts; what guests saw too, and of its parts only how long all
-// took together; or every histogram whole.
+// How much of an operation is read: counts and how long all took together; the histogram of what
+// guests saw, too; or also those of its parts.
 enum class Detail : std::uint8_t { counts, guest, all };
 
 // One moment of a disc, as a value.
