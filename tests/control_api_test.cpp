@@ -223,7 +223,8 @@ TEST_CASE("every refusal has a type, a status and a sentence", "[control]") {
   check(daemon.ask("GET", "/v1/latency/b"), 404, "no-such-disc");
   check(daemon.ask("DELETE", "/v1/discs/b"), 404, "no-such-disc");
   check(daemon.ask("GET", "/v1/discs/%ff%fe"), 404, "no-such-disc");
-  check(daemon.ask("GET", "/"), 404, "no-such-route");
+  check(daemon.ask("GET", "/index.html"), 404, "no-such-route");
+  check(daemon.ask("PUT", "/", "{}"), 405, "method-not-allowed");
   check(daemon.ask("GET", "/v1/discs/"), 404, "no-such-route");
   check(daemon.ask("GET", "/" + std::string(2000, 'a')), 404, "no-such-route");
   check(daemon.ask("DELETE", "/v1/status"), 405, "method-not-allowed");
@@ -251,7 +252,9 @@ TEST_CASE("latency is told in seconds, for all and for one", "[control]") {
     CHECK(body["stalls"]["neighbour"] == 1);
     CHECK(body["stall_seconds"]["neighbour"].get<double>() == Approx(1.5));
   }
-  CHECK(daemon.ask("GET", "/v1/discs/a").body["operations"]["read"]["requests"] == 1);
+  const json read = daemon.ask("GET", "/v1/discs/a").body["operations"]["read"];
+  CHECK(read["requests"] == 1);
+  CHECK(read["seconds"].get<double>() == Approx(0.001));
 }
 
 TEST_CASE("a histogram's buckets are told where they are asked for", "[control]") {

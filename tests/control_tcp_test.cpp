@@ -124,6 +124,27 @@ TEST_CASE("pages of other sites learn nothing on TCP", "[control]") {
       421);
 }
 
+TEST_CASE("the status page runs nothing but its own script, and no other page frames it",
+          "[control]") {
+  const Daemon daemon;
+  const Heard page = daemon.get("/");
+  CHECK(page.status == 200);
+  CHECK_THAT(page.raw, Contains("Content-Type: text/html; charset=utf-8"));
+  const auto at = page.raw.find("script-src 'nonce-");
+  REQUIRE(at != std::string::npos);
+  const std::string nonce = page.raw.substr(at + 18, 32);
+  CHECK(nonce.find_first_not_of("0123456789abcdef") == std::string::npos);
+  CHECK_THAT(page.raw, Contains("default-src 'none'; ") && Contains("frame-ancestors 'none'"));
+  CHECK_THAT(page.raw, !Contains("unsafe"));
+  CHECK_THAT(page.text, Contains("<script nonce=\"" + nonce + "\">") &&
+                            Contains("<style nonce=\"" + nonce + "\">"));
+  for (const char* place : {"@NONCE@", "@SCRIPT@", "http://", "https://", " style=", " onclick="}) {
+    CAPTURE(place);
+    CHECK_THAT(page.text, !Contains(place));
+  }
+  CHECK_THAT(daemon.get("/").text, !Contains(nonce));
+}
+
 TEST_CASE("nobody waits on TCP", "[control]") {
   const Daemon daemon;
   daemon.neighbours->at_once(false);

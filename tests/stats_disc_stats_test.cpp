@@ -81,3 +81,15 @@ TEST_CASE("states, causes and operations have names", "[stats]") {
   CHECK(to_string(Cause::neighbour) == "neighbour");
   CHECK(to_string(DiscState::detaching) == "detaching");
 }
+
+TEST_CASE("of the parts of a latency the times can be had without the counts", "[stats]") {
+  DiscStats disc;
+  disc.record(Operation::read, 1, 0, {.whole = 3ms, .away = 2ms});
+  std::array<OperationSnapshot, operations> sum{};
+  disc.add_to(sum, Detail::guest);
+  CHECK(sum[0].latency.count == 1);
+  CHECK(sum[0].head.sum_ns == 1'000'000);
+  CHECK(sum[0].away.sum_ns == 2'000'000);
+  CHECK(sum[0].away.max_ns == 2'000'000);
+  CHECK(sum[0].away.buckets.empty());
+}

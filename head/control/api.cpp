@@ -35,6 +35,7 @@ struct Route {
   std::array<std::string_view, 2> names{};
 };
 constexpr std::array routes = {
+    Route{"GET", "/"},
     Route{"GET", "/v1/status"},
     Route{"GET", "/v1/discs"},
     Route{"GET", discs_path, {"wait"}},
@@ -174,6 +175,7 @@ HttpResponse Api::route(const HttpRequest& request) {
 
 HttpResponse Api::get(const HttpRequest& request) {
   const std::string& path = request.path;
+  if (path == "/") return page();
   if (path == "/v1/status") return status();
   if (path == "/v1/neighbours") return neighbours(request);
   if (path == "/v1/stalls") return stalls(request);

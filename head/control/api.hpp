@@ -52,6 +52,7 @@ class Api final : public HttpHandler {
   HttpResponse import(const HttpRequest& request);
   HttpResponse reload();
   HttpResponse one_import(const HttpRequest& request, const std::string& id);
+  static HttpResponse page();
   HttpResponse status() const;
   HttpResponse latency(const HttpRequest& request, const std::string& name) const;
   HttpResponse stalls(const HttpRequest& request) const;

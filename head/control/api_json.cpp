@@ -61,8 +61,10 @@ json to_json(const StateCounts& counts) {
 }
 
 json counts_of(const stats::OperationSnapshot& operation) {
-  return {
-      {"requests", operation.requests}, {"bytes", operation.bytes}, {"errors", operation.errors}};
+  return {{"requests", operation.requests},
+          {"bytes", operation.bytes},
+          {"errors", operation.errors},
+          {"seconds", seconds(operation.latency.sum_ns)}};
 }
 
 // Each that is not empty: from which time on it counts, and what it has counted.

@@ -3,9 +3,15 @@
 #include "head/control/api_json.hpp"
 #include "head/control/api_request.hpp"
 #include "head/control/metrics.hpp"
+#include "head/control/status_page.hpp"
 
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
+
+#include <array>
+#include <cerrno>
+#include <sys/random.h>
+#include <system_error>
 
 namespace head::control {
 
@@ -25,6 +31,27 @@ HttpResponse answer(int status, const json& object) {
 HttpResponse no_disc(const std::string& name) {
   return problem(Problem::no_such_disc,
                  fmt::format("there is no disc {}; GET /v1/discs lists them", name.substr(0, 80)));
+}
+
+HttpResponse Api::page() {
+  std::array<std::uint64_t, 2> random{};
+  if (::getrandom(random.data(), sizeof random, 0) != sizeof random)
+    throw std::system_error(errno, std::generic_category(), "no random numbers");
+  const std::string nonce = fmt::format("{:016x}{:016x}", random[0], random[1]);
+  constexpr std::string_view place = "@NONCE@";
+  HttpResponse response{
+      .status = 200, .body = std::string(status_page), .content_type = "text/html; charset=utf-8"};
+  for (auto at = response.body.find(place); at != std::string::npos;
+       at = response.body.find(place, at))
+    response.body.replace(at, place.size(), nonce);
+  response.headers = {
+      {"Content-Security-Policy",
+       fmt::format("default-src 'none'; style-src 'nonce-{0}'; script-src 'nonce-{0}'; "
+                   "connect-src 'self'; img-src data:; base-uri 'none'; form-action 'none'; "
+                   "frame-ancestors 'none'",
+                   nonce)},
+      {"Referrer-Policy", "no-referrer"}};
+  return response;
 }
 
 HttpResponse Api::status() const {

@@ -10,7 +10,7 @@ namespace {
 GroupLatency read(const stats::DiscStats& disc) {
   GroupLatency now;
   now.reconnects = disc.reconnects.load(std::memory_order_relaxed);
-  disc.add_to(now.latency.by_operation);
+  disc.add_to(now.latency.by_operation, stats::Detail::guest);
   disc.add_to(now.latency.stalls);
   return now;
 }
@@ -80,7 +80,7 @@ GroupSums Groups::sum(std::vector<Member> discs) {
   for (const auto& [key, disc] : known_) {
     GroupLatency& sum = sums.groups[places.at(&disc.group->second)];
     sum.reconnects += disc.stats->reconnects.load(std::memory_order_relaxed);
-    disc.stats->add_to(sum.latency.by_operation);
+    disc.stats->add_to(sum.latency.by_operation, stats::Detail::guest);
     disc.stats->add_to(sum.latency.stalls);
   }
   GroupLatency all = evicted_;

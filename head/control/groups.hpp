@@ -29,7 +29,7 @@ struct Member {
   GroupKey key;
 };
 
-// The discs of a group together.
+// The discs of a group together; of `head` and `away` only how long all took.
 struct GroupLatency {
   GroupKey key;
   std::size_t discs = 0;

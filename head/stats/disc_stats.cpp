@@ -64,13 +64,18 @@ void DiscStats::record(Operation operation, std::uint32_t bytes, int error,
   of->away.record(journey.away);
 }
 
-void DiscStats::PerOperation::add_to(OperationSnapshot& sum, bool with_latency) const {
+void DiscStats::PerOperation::add_to(OperationSnapshot& sum, Detail detail) const {
   constexpr auto relaxed = std::memory_order_relaxed;
   sum.requests += requests.load(relaxed);
   sum.bytes += bytes.load(relaxed);
   sum.errors += errors.load(relaxed);
-  if (!with_latency) return;
+  if (detail == Detail::counts) return latency.add_times_to(sum.latency);
   latency.add_to(sum.latency);
+  if (detail == Detail::guest) {
+    head.add_times_to(sum.head);
+    away.add_times_to(sum.away);
+    return;
+  }
   head.add_to(sum.head);
   away.add_to(sum.away);
 }
@@ -117,15 +122,15 @@ DiscSnapshot DiscStats::snapshot(bool with_latency) const {
   now.waiting_since_ns = waiting_since_ns.load(relaxed);
   now.ifindex = ifindex.load(relaxed);
   now.last_problem = problem();
-  add_to(now.by_operation, with_latency);
+  add_to(now.by_operation, with_latency ? Detail::all : Detail::counts);
   add_to(now.stalls);
   return now;
 }
 
-void DiscStats::add_to(std::array<OperationSnapshot, operations>& sum, bool with_latency) const {
+void DiscStats::add_to(std::array<OperationSnapshot, operations>& sum, Detail detail) const {
   for (std::size_t i = 0; i < operations; ++i)
     if (const PerOperation* of = by_operation_[i].load(std::memory_order_acquire))
-      of->add_to(sum[i], with_latency);
+      of->add_to(sum[i], detail);
 }
 
 void DiscStats::add_to(std::array<StallSnapshot, causes>& sum) const noexcept {

@@ -43,6 +43,10 @@ struct StallSnapshot {
   std::uint64_t time_ns = 0;
 };
 
+// How much of an operation is read: counts and how long all took together; the histogram of what
+// guests saw, too; or also those of its parts.
+enum class Detail : std::uint8_t { counts, guest, all };
+
 // One moment of a disc, as a value.
 struct DiscSnapshot {
   DiscState state = DiscState::connecting;
@@ -118,7 +122,7 @@ class DiscStats {
   // Any thread. `with_latency` false leaves the histograms out: 10,000 discs are listed often.
   DiscSnapshot snapshot(bool with_latency = true) const;
   // Adds up many discs without a copy of each one's histograms.
-  void add_to(std::array<OperationSnapshot, operations>& sum, bool with_latency = true) const;
+  void add_to(std::array<OperationSnapshot, operations>& sum, Detail detail = Detail::all) const;
   void add_to(std::array<StallSnapshot, causes>& sum) const noexcept;
   std::string problem() const;
 
@@ -131,7 +135,7 @@ class DiscStats {
     Histogram head;
     Histogram away;
 
-    void add_to(OperationSnapshot& sum, bool with_latency) const;
+    void add_to(OperationSnapshot& sum, Detail detail) const;
   };
   struct PerCause {
     std::atomic<std::uint64_t> count{0};

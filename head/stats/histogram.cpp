@@ -42,6 +42,11 @@ void Histogram::add_to(HistogramSnapshot& sum) const {
       sum.count += here;
     }
   }
+  add_times_to(sum);
+}
+
+void Histogram::add_times_to(HistogramSnapshot& sum) const noexcept {
+  constexpr auto relaxed = std::memory_order_relaxed;
   sum.sum_ns += sum_ns_.load(relaxed);
   sum.max_ns = std::max(sum.max_ns, max_ns_.load(relaxed));
 }

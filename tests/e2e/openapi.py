@@ -71,7 +71,7 @@ def ask(method, path, body=None, headers=None, described=True):
     else:
         schema = {"$ref": "#/components/schemas/Problem"} | closed
         assert kind == "application/problem+json", where
-    if kind == "text/plain":
+    if kind.startswith("text/"):
         return answer.status, data.decode()
     value = json.loads(data)
     try:
@@ -118,6 +118,7 @@ expect(404, "GET", "/v1/latency/none")
 assert expect(200, "GET", "/v1/stalls")["stalls"], "the tail is slow, and no request stalled"
 expect(200, "GET", "/v1/stalls?disc=a&limit=1")
 expect(400, "GET", "/v1/stalls?limit=x")
+assert "<title>Headstart" in expect(200, "GET", "/")
 assert "head_build_info" in expect(200, "GET", "/metrics?disc=a")
 open(config_file, "a").write("[stall]\nthreshold_ms = 30\n")
 expect(200, "POST", "/v1/reload")
