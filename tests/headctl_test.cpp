@@ -75,6 +75,13 @@ TEST_CASE("headctl attaches, shows and detaches", "[headctl]") {
   CHECK(json::parse(map.out)["seconds"].size() == 1);
   CHECK(daemon.headctl("latency --histogram --svg /nonexistent/x.svg").status == 3);
   CHECK(daemon.headctl("latency --histogram --heatmap").status == 2);
+  CHECK(daemon.headctl("latency --histogram --operation write").out == "no requests\n");
+  CHECK(daemon.headctl("latency --histogram --operation writ").status == 2);
+  CHECK(daemon.headctl("neigh --disc web1 --state stale").out.find("web1") != std::string::npos);
+  CHECK(daemon.headctl("neigh --disc web1 --failed").out.find("web1") == std::string::npos);
+  CHECK(daemon.headctl("neigh --state stall").status == 2);
+  CHECK(daemon.headctl("neigh limits").out.find("gc_thresh3") != std::string::npos);
+  CHECK(json::parse(daemon.headctl("neigh limits --json --discs 7").out)["needed"]["discs"] == 7);
 
   CHECK(daemon.headctl("detach web1").out == "web1 is detached\n");
   CHECK(daemon.agent->discs().empty());
@@ -287,6 +294,17 @@ TEST_CASE("headctl neigh reads the kernel where there is no headd", "[headctl]")
   CHECK(answer["source"] == "kernel");
   CHECK(answer["table"]["limits"]["gc_thresh3"].get<int>() > 0);
   CHECK(daemon.headctl("neigh").out.find("ADDRESS") == 0);
+}
+
+TEST_CASE("headctl's commands can be inside commands", "[headctl]") {
+  Daemon daemon;
+  CHECK(daemon.headctl("neigh limits --json").out.find("needed") != std::string::npos);
+  CHECK(daemon.headctl("neigh --json").out.find("needed") == std::string::npos);
+  CHECK(daemon.headctl("neigh limits --help").out.find("--discs") != std::string::npos);
+  CHECK(daemon.headctl("neigh limits --bad").err ==
+        "headctl: The following argument was not expected: --bad; see headctl neigh limits "
+        "--help\n");
+  CHECK(daemon.headctl("limits").status == 2);
 }
 
 TEST_CASE("headctl explains itself", "[headctl]") {

@@ -76,6 +76,7 @@ TEST_CASE("top reads the API's answers", "[headctl][top]") {
       {"version", "1"},
       {"uptime_s", 5.0},
       {"discs_max", 7},
+      {"problems", json::array()},
       {"neighbours",
        {{"problems", {"no capability"}},
         {"table",
@@ -96,6 +97,9 @@ TEST_CASE("top reads the API's answers", "[headctl][top]") {
                       {"write", {{"requests", 6}, {"bytes", 60}, {"errors", 2}}}}}};
   const TopSample sample = sample_of(status, {{"discs", {one}}}, 42);
   CHECK(sample.problem == "no capability");
+  json worse = status;
+  worse["problems"] = {"no metrics"};
+  CHECK(sample_of(worse, {{"discs", json::array()}}, 42).problem == "no metrics");
   CHECK(sample.limits[2] == 9);
   const DiscSample& a = sample.discs.at("a");
   CHECK(a.tail == "fd00::7");

@@ -9,7 +9,7 @@ build_packages=(
   libfmt-dev libspdlog-dev libcli11-dev libtomlplusplus-dev nlohmann-json3-dev
   libcpp-httplib-dev prometheus-cpp-dev catch2
 )
-lint_packages=(clang libclang-rt-dev clang-format shellcheck)
+lint_packages=(clang libclang-rt-dev clang-format shellcheck groff-base man-db zsh fish)
 peer_packages=(
   nbdkit libnbd-bin nbd-server qemu-utils qemu-system-x86 fio fuse3 curl
   iproute2 nftables procps busybox-static cpio systemd tmux ncurses-term

@@ -65,7 +65,9 @@ void add_latency(CLI::App& app, Commands& commands) {
       ->capture_default_str();
   command
       .add_option("--operation", options.operations,
-                  "In pictures only this operation, read say; by default all together")
+                  "In pictures only this operation; by default all together")
+      ->check(CLI::IsMember(
+          {"read", "write", "flush", "trim", "write_zeroes", "cache", "block_status"}))
       ->allow_extra_args(false);
   command.add_option("--svg", options.svg, "Writes the picture to this file as well");
 }
@@ -107,7 +109,10 @@ void add_neigh(CLI::App& app, Commands& commands) {
       ->allow_extra_args(false);
   command.add_option("--lladdr", filter.lladdrs, "Only entries with this link-layer address")
       ->allow_extra_args(false);
-  command.add_option("--state", filter.states, "Only entries in this state, reachable say")
+  command.add_option("--state", filter.states, "Only entries in this state")
+      ->check(CLI::IsMember({"ABSENT", "NONE", "INCOMPLETE", "REACHABLE", "STALE", "DELAY", "PROBE",
+                             "FAILED", "NOARP", "PERMANENT"},
+                            CLI::ignore_case))
       ->allow_extra_args(false);
   command.add_flag("--stale", filter.stale, "The same as --state stale");
   command.add_flag("--failed", filter.failed, "The same as --state failed");

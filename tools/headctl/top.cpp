@@ -12,6 +12,7 @@
 #include <clocale>
 #include <cstdlib>
 #include <optional>
+#include <poll.h>
 #include <unistd.h>
 #include <utility>
 
@@ -31,7 +32,8 @@ class Terminal {
  public:
   Terminal() {
     std::setlocale(LC_CTYPE, "");
-    if (::newterm(nullptr, stdout, stdin) == nullptr)
+    screen_ = ::newterm(nullptr, stdout, stdin);
+    if (screen_ == nullptr)
       throw Failure(Exit::usage, "this terminal is not known here; is TERM right?");
     ::cbreak();
     ::noecho();
@@ -46,7 +48,10 @@ class Terminal {
       ::init_pair(pair, colour, -1);
     coloured_ = true;
   }
-  ~Terminal() { ::endwin(); }
+  ~Terminal() {
+    ::endwin();
+    ::delscreen(screen_);
+  }
   Terminal(const Terminal&) = delete;
   Terminal& operator=(const Terminal&) = delete;
 
@@ -75,6 +80,8 @@ class Terminal {
     ::timeout(static_cast<int>(std::max<long long>(most.count(), 0)));
     switch (const int pressed = ::getch()) {
       case ERR:
+        // Nobody will ever press a key where the terminal has gone.
+        return gone() ? std::optional<int>('q') : std::nullopt;
       case KEY_RESIZE:
         return std::nullopt;
       case KEY_UP:
@@ -101,6 +108,11 @@ class Terminal {
   }
 
  private:
+  static bool gone() {
+    pollfd input{STDIN_FILENO, POLLIN, 0};
+    return ::poll(&input, 1, 0) > 0 && (input.revents & (POLLHUP | POLLERR | POLLNVAL)) != 0;
+  }
+
   chtype attributes(Tone tone) const {
     switch (tone) {
       case Tone::plain:
@@ -108,17 +120,22 @@ class Terminal {
       case Tone::heading:
         return A_REVERSE;
       case Tone::good:
-        return coloured_ ? COLOR_PAIR(1) : A_NORMAL;
+        return coloured(1, A_NORMAL);
       case Tone::warn:
-        return coloured_ ? COLOR_PAIR(2) | A_BOLD : A_BOLD;
+        return coloured(2, A_BOLD);
       case Tone::bad:
-        return coloured_ ? COLOR_PAIR(3) | A_BOLD : A_BOLD;
+        return coloured(3, A_BOLD);
       case Tone::dim:
         return A_DIM;
     }
     return A_NORMAL;
   }
 
+  chtype coloured(int pair, chtype besides) const {
+    return coloured_ ? static_cast<chtype>(COLOR_PAIR(pair)) | besides : besides;
+  }
+
+  ::SCREEN* screen_;
   bool coloured_ = false;
 };
 

@@ -156,8 +156,9 @@ TopSample sample_of(const json& status, const json& discs, double at) {
   sample.limits[0] = table["limits"]["gc_thresh1"];
   sample.limits[1] = table["limits"]["gc_thresh2"];
   sample.limits[2] = table["limits"]["gc_thresh3"];
-  if (const json& problems = neighbours["problems"]; !problems.empty())
-    sample.problem = problems[0].get<std::string>();
+  for (const json* problems : {&status["problems"], &neighbours["problems"]})
+    if (sample.problem.empty() && !problems->empty())
+      sample.problem = problems->at(0).get<std::string>();
   for (const json& disc : discs["discs"]) {
     DiscSample one = disc_of(disc);
     sample.discs[one.name] = std::move(one);
