@@ -69,6 +69,7 @@ class Api final : public HttpHandler {
   const std::chrono::steady_clock::time_point began_ = std::chrono::steady_clock::now();
   Groups groups_{metric_groups_max};
   std::mutex importing_;
+  std::mutex scraping_;  // Held for a whole scrape; guards groups_.
   std::atomic<bool> stopping_{false};
   std::atomic<unsigned> waiters_{0};
 };

@@ -96,6 +96,8 @@ HttpResponse Api::metrics(const HttpRequest& request) {
   std::vector<std::string> discs;
   for (const auto& [key, value] : request.query)
     if (key == "disc") discs.push_back(value);
+  // One after the other: sums are over lists of discs that grow no older, and take memory.
+  const std::lock_guard hold(scraping_);
   return {.status = 200,
           .body = metrics_text(scrape(agent_, groups_, options_.version, discs)),
           .content_type = "text/plain; version=0.0.4; charset=utf-8"};

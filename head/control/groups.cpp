@@ -57,7 +57,6 @@ GroupLatency negative(GroupLatency of) {
 }  // namespace
 
 GroupSums Groups::sum(std::vector<Member> discs) {
-  const std::lock_guard lock(lock_);
   ++round_;
   for (Member& member : discs) place(std::move(member));
   for (auto at = known_.begin(); at != known_.end();) {
@@ -97,24 +96,28 @@ GroupSums Groups::sum(std::vector<Member> discs) {
 }
 
 void Groups::place(Member member) {
-  Known& disc = known_[member.stats.get()];
-  const bool fresh = disc.stats == nullptr;
-  disc.seen = round_;
-  if (!fresh && member.key.tail.empty()) member.key.tail = disc.wanted.tail;
-  if (!fresh && disc.wanted == member.key) return;
-  if (fresh) {
-    disc.stats = std::move(member.stats);
-    disc.group = group_of(member.key);
-    ++disc.group->second.discs;
-  } else {
-    const GroupLatency now = read(*disc.stats);
-    const auto next = group_of(member.key);  // Before this one may be without discs.
-    add(disc.group->second.carried, now);
-    --disc.group->second.discs;
-    add(next->second.carried, negative(now));
-    ++next->second.discs;
-    disc.group = next;
+  const auto found = known_.find(member.stats.get());
+  if (found == known_.end()) {
+    const auto group = group_of(member.key);
+    const auto* const disc = member.stats.get();
+    known_.try_emplace(disc, Known{.stats = std::move(member.stats),
+                                   .wanted = std::move(member.key),
+                                   .group = group,
+                                   .seen = round_});
+    ++group->second.discs;
+    return;
   }
+  Known& disc = found->second;
+  disc.seen = round_;
+  if (member.key.tail.empty()) member.key.tail = disc.wanted.tail;
+  if (disc.wanted == member.key) return;
+  const GroupLatency now = read(*disc.stats);
+  const auto next = group_of(member.key);  // Before this one may be without discs.
+  add(disc.group->second.carried, now);
+  --disc.group->second.discs;
+  add(next->second.carried, negative(now));
+  ++next->second.discs;
+  disc.group = next;
   disc.wanted = std::move(member.key);
 }
 

@@ -10,7 +10,6 @@
 #include <cstdint>
 #include <map>
 #include <memory>
-#include <mutex>
 #include <string>
 #include <unordered_map>
 #include <vector>
@@ -48,8 +47,8 @@ class Groups {
  public:
   explicit Groups(std::size_t most) : most_(most) {}
 
-  // `discs` are all there are now. A disc whose tail is not known stays with the one it had. Any
-  // thread; what it was called with before is remembered, and nothing besides.
+  // `discs` are all there are now: one caller at a time, and no list older than the one before. A
+  // disc whose tail is not known stays with the one it had.
   GroupSums sum(std::vector<Member> discs);
 
  private:
@@ -73,7 +72,6 @@ class Groups {
   bool make_room();
 
   const std::size_t most_;
-  std::mutex lock_;  // For as long as a sum takes; only others who sum wait for it.
   All groups_;
   std::unordered_map<const stats::DiscStats*, Known> known_;
   GroupLatency evicted_;
