@@ -14,7 +14,8 @@ using namespace std::chrono_literals;
 
 constexpr auto idle_max = 5s;      // A thread is kept that long for nothing.
 constexpr auto request_max = 30s;  // From a request's first byte to its last.
-constexpr auto write_max = 30s;    // Without any progress.
+constexpr auto write_max = 30s;    // Without any progress;
+constexpr auto answer_max = 120s;  // for all of an answer that is not taken at once.
 constexpr auto drain_max = 5s;
 constexpr auto stall_max = 1s;  // In the middle of something, while others wait.
 
@@ -23,6 +24,7 @@ constexpr auto stall_max = 1s;  // In the middle of something, while others wait
 bool HttpConnection::wait_for_request() {
   if (begin_ == end_ && !fill(Clock::now() + idle_max, 0s)) return false;
   deadline_ = Clock::now() + request_max;
+  answer_until_.reset();
   allowance_ = headers_max;
   keep_ = false;
   return true;
@@ -55,7 +57,10 @@ ssize_t HttpConnection::write(const char* from, std::size_t size) {
     const ssize_t sent = ::send(socket_.fd(), from, size, MSG_NOSIGNAL | MSG_DONTWAIT);
     if (sent >= 0) return sent;
     if (errno == EINTR) continue;
-    if (errno != EAGAIN || !wait(POLLOUT, Clock::now() + write_max, stall_max)) return -1;
+    const auto now = Clock::now();
+    if (!answer_until_) answer_until_ = now + answer_max;
+    if (errno != EAGAIN || !wait(POLLOUT, std::min(now + write_max, *answer_until_), stall_max))
+      return -1;
   }
 }
 

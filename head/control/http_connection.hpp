@@ -8,6 +8,7 @@
 #include <array>
 #include <chrono>
 #include <cstddef>
+#include <optional>
 #include <sys/types.h>
 #include <utility>
 
@@ -48,6 +49,7 @@ class HttpConnection {
   iouring::UniqueFd socket_;
   HttpLobby& lobby_;
   Clock::time_point deadline_{};
+  std::optional<Clock::time_point> answer_until_;  // From its first wait on.
   std::size_t allowance_ = 0;
   bool keep_ = false;
   bool given_up_ = false;  // The lobby has said no: this connection waits for nothing any more.

@@ -175,13 +175,26 @@ Snapshot Keeper::Work::snapshot(bool with_entries) const {
   netlink::read_table(reader.socket(), table);
   if (with_entries) reader.dump(all);
 
-  const std::lock_guard lock(state_lock_);
   Snapshot now;
+  copy_state(now, with_entries);
+  // Not under the lock: the keeper does not wait for those who look.
+  std::sort(now.discs.begin(), now.discs.end(),
+            [](const DiscBinding& a, const DiscBinding& b) { return a.disc < b.disc; });
+  for (EntryStatus& entry : now.entries) {
+    const netlink::NeighbourKey key = entry.kernel.key;
+    if (const Neighbour* actual = netlink::find(all, key)) entry.kernel = *actual;
+    entry.kernel.key = key;
+  }
+  now.table.table = table;
+  return now;
+}
+
+void Keeper::Work::copy_state(Snapshot& now, bool with_entries) const {
+  const std::lock_guard lock(state_lock_);
   now.enabled = options_.enabled;
   now.permitted = permitted_;
   now.capabilities = capabilities_;
   now.table = limits_.status();
-  now.table.table = table;
   now.counters = ledger_.counters();
   now.counters.notifications_lost = notifications_lost_;
   now.counters.raises = raises_;
@@ -197,12 +210,9 @@ Snapshot Keeper::Work::snapshot(bool with_entries) const {
     ++(binding.state == BindingState::held ? now.held : ready ? now.others : now.unready);
     if (with_entries) now.discs.push_back({name, std::move(binding)});
   }
-  if (!with_entries) return now;
-  std::sort(now.discs.begin(), now.discs.end(),
-            [](const DiscBinding& a, const DiscBinding& b) { return a.disc < b.disc; });
+  if (!with_entries) return;
   for (const auto& [key, discs] : users_) {
     EntryStatus entry;
-    if (const Neighbour* actual = netlink::find(all, key)) entry.kernel = *actual;
     entry.kernel.key = key;
     if (const Hold* hold = ledger_.find(key)) {
       entry.binding = hold->lladdr;
@@ -213,7 +223,6 @@ Snapshot Keeper::Work::snapshot(bool with_entries) const {
     for (const Disc* disc : discs) entry.discs.push_back(disc->want.disc);
     now.entries.push_back(std::move(entry));
   }
-  return now;
 }
 
 }  // namespace head::neigh

@@ -38,6 +38,8 @@ class Keeper::Work {
   Snapshot snapshot(bool with_entries) const;
 
  private:
+  void copy_state(Snapshot& now, bool with_entries) const;
+
   using SharedReady = std::shared_ptr<const Ready>;
   struct Disc {
     Want want;

@@ -35,17 +35,17 @@ std::string time_now(bool whole) {
                : fmt::format("{:%H:%M:%S}.{:03}", fmt::localtime(seconds), ms);
 }
 
-// Which disc an address is of, as headd says: asked again, not too often, for what is not known.
+// Which disc an entry is of, as headd says: asked again, not too often, for what is not known, and
+// now and then for what was.
 class Discs {
  public:
   explicit Discs(const Context& context) : context_(context) {}
 
-  std::string of(const std::string& address) {
-    const auto at = discs_.find(address);
-    if (at != discs_.end()) return at->second;
-    ask();
-    const auto again = discs_.find(address);
-    return again != discs_.end() ? again->second : "";
+  std::string of(const std::string& address, const std::string& dev) {
+    const std::pair key(address, dev);
+    if (discs_.count(key) == 0 || steady_clock::now() - asked_ > kept) ask();
+    const auto at = discs_.find(key);
+    return at != discs_.end() ? at->second : "";
   }
 
  private:
@@ -57,16 +57,17 @@ class Discs {
       discs_.clear();
       for (const auto& entry : answer["entries"])
         if (!entry["discs"].empty())
-          discs_[entry["address"].get<std::string>()] = entry["discs"][0].get<std::string>();
+          discs_[{entry["address"].get<std::string>(), entry["dev"].get<std::string>()}] =
+              entry["discs"][0].get<std::string>();
     } catch (const Failure&) {
       // No headd: the kernel's word stands without discs.
     }
   }
 
-  static constexpr std::chrono::seconds pause{2};
+  static constexpr std::chrono::seconds pause{2}, kept{30};
   const Context& context_;
   steady_clock::time_point asked_{};
-  std::map<std::string, std::string> discs_;
+  std::map<std::pair<std::string, std::string>, std::string> discs_;  // By address and interface.
 };
 
 class Watch {
@@ -131,7 +132,7 @@ class Watch {
     if (!options_.devs.empty() &&
         std::find(options_.devs.begin(), options_.devs.end(), dev) == options_.devs.end())
       return;
-    const std::string disc = discs_.of(netlink::to_string(key.address));
+    const std::string disc = discs_.of(netlink::to_string(key.address), dev);
     if (!options_.discs.empty() &&
         std::find(options_.discs.begin(), options_.discs.end(), disc) == options_.discs.end())
       return;
