@@ -197,7 +197,7 @@ def look_around(network, headd):
     say("\nWhile this waits, look around from another shell:" if wait else
         "\nWhere to look next (with --wait, the demo waits for it at the end):")
     prefix = f"ip netns exec {network.names['head']} {os.path.relpath(BIN)}/headctl"
-    for command in ("status", "latency", "discs", "neigh"):
+    for command in ("status", "stalls", "latency", "discs", "neigh", "top"):
         say(f"  {prefix} --api {headd.api} {command}")
     if not wait:
         return
