@@ -143,6 +143,7 @@ void serve(const control::Config& config, control::Reloader::Read read) {
   const auto options = thread_options(config, neighbours->keeper());
   auto threads = start_threads(options, data_threads(config));
   control::Agent agent(store, std::move(neighbours), std::move(threads), config.data.discs_max);
+  agent.set_tails(config.tails);
   agent.restore();
   control::Reloader reloader(agent, config, std::move(read));
   const control::ApiServer api(agent,

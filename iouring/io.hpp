@@ -32,6 +32,9 @@ struct TcpOptions {
   std::chrono::seconds keepalive_interval{2};
   int keepalive_probes = 3;
   std::chrono::milliseconds user_timeout{10'000};  // TCP_USER_TIMEOUT
+  // At most so long between two attempts to send the same, where the kernel can be told; a second
+  // is the least it takes. After an outage the next attempt is never further away than this.
+  std::chrono::milliseconds retransmission_max{1'000};
 };
 
 // What the kernel knows of a TCP connection's packets (struct tcp_info).

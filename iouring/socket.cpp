@@ -77,6 +77,9 @@ UniqueFd tcp_socket(const TcpOptions& options, const std::string& interface) noe
   set(fd, IPPROTO_TCP, TCP_KEEPINTVL, static_cast<int>(options.keepalive_interval.count()));
   set(fd, IPPROTO_TCP, TCP_KEEPCNT, options.keepalive_probes);
   set(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, static_cast<int>(options.user_timeout.count()));
+  // Of linux/tcp.h since 6.15; kernels before wait for up to two minutes, whatever is said here.
+  constexpr int tcp_rto_max_ms = 44;
+  set(fd, IPPROTO_TCP, tcp_rto_max_ms, static_cast<int>(options.retransmission_max.count()));
   return made;
 }
 

@@ -57,6 +57,86 @@ TEST_CASE("a disc whose neighbour is refused fails, and can be tried again", "[c
   CHECK(head.becomes("a", State::ready));
 }
 
+TEST_CASE("a disc that is moved is wanted at its new tail, durably", "[control]") {
+  Head head;
+  const auto generation = [&] { return head.store->discs().at(0).generation; };
+  REQUIRE_FALSE(head.agent->attach(disc("a")));
+  REQUIRE(head.becomes("a", State::ready));
+  head.agent->set_tails({{"tail2", netlink::Mac{2, 0, 0, 0, 0, 2}}});
+
+  const auto moved = head.agent->move({{.disc = "a", .to = "tail2"}});
+  REQUIRE(moved);
+  CHECK(*moved == 1);
+  CHECK(head.store->discs().at(0).lladdr == netlink::Mac{2, 0, 0, 0, 0, 2});
+  CHECK(generation() == 1);
+  CHECK(head.neighbours->wanted("a")->claim.generation == 1);
+  CHECK(head.neighbours->wanted("a")->claim.source == neigh::Source::operator_);
+  SECTION("and again, of a generation that is said") {
+    REQUIRE(head.agent->move(
+        {{.disc = "a", .lladdr = netlink::Mac{2, 0, 0, 0, 0, 3}, .generation = 7}}));
+    CHECK(generation() == 7);
+    SECTION("but not of an older one") {
+      const auto refused = head.agent->move(
+          {{.disc = "a", .lladdr = netlink::Mac{2, 0, 0, 0, 0, 4}, .generation = 6}});
+      REQUIRE_FALSE(refused);
+      CHECK(refused.error().why == Refusal::Why::outdated);
+      CHECK(generation() == 7);
+    }
+  }
+  SECTION("and attached again as it was first, it stays where it is") {
+    CHECK_FALSE(head.agent->attach(disc("a")));
+    CHECK(generation() == 1);
+  }
+  SECTION("and detached as any other") {
+    REQUIRE_FALSE(head.agent->detach("a"));
+    CHECK(head.eventually([&] { return !head.agent->disc("a"); }));
+  }
+}
+
+TEST_CASE("of moves that cannot all be made, none is", "[control]") {
+  Head head;
+  REQUIRE_FALSE(head.agent->attach(disc("a")));
+  REQUIRE(head.becomes("a", State::ready));
+  const control::Move good{.disc = "a", .lladdr = netlink::Mac{2, 0, 0, 0, 0, 2}};
+  struct Case {
+    control::Move bad;
+    Refusal::Why why;
+  };
+  const auto each = GENERATE_COPY(values<Case>({
+      {{.disc = "b", .lladdr = good.lladdr}, Refusal::Why::no_such_disc},
+      {{.disc = "a", .lladdr = good.lladdr}, Refusal::Why::duplicate},
+      {{.disc = "a", .to = "nowhere"}, Refusal::Why::duplicate},
+  }));
+  const auto refused = head.agent->move({good, each.bad});
+  REQUIRE_FALSE(refused);
+  CHECK(refused.error().why == each.why);
+  CHECK(refused.error().index == 1u);
+  CHECK(head.store->discs().at(0).generation == 0);
+  const auto nowhere = head.agent->move({{.disc = "a", .to = "nowhere"}});
+  REQUIRE_FALSE(nowhere);
+  CHECK(nowhere.error().why == Refusal::Why::no_such_tail);
+}
+
+TEST_CASE("a move that cannot be stored changes nothing", "[control]") {
+  Head head;
+  REQUIRE_FALSE(head.agent->attach(disc("a")));
+  REQUIRE(head.becomes("a", State::ready));
+  head.store->fail_when(1);
+  const auto refused = head.agent->move({{.disc = "a", .lladdr = netlink::Mac{2, 0, 0, 0, 0, 2}}});
+  REQUIRE_FALSE(refused);
+  CHECK(refused.error().why == Refusal::Why::not_stored);
+  CHECK_FALSE(head.neighbours->wanted("a")->claim.lladdr);
+}
+
+TEST_CASE("a disc that the wire saw elsewhere connects anew", "[control]") {
+  Head head(1);
+  REQUIRE_FALSE(head.agent->attach(disc("a")));
+  REQUIRE(head.becomes("a", State::ready));
+  head.neighbours->move({"a", "gone"});
+  CHECK(head.eventually(
+      [&] { return head.threads[0]->relocated() == std::vector<std::string>{"a"}; }));
+}
+
 TEST_CASE("a disc that a data thread cannot open fails with its reason", "[control]") {
   Head head(1);
   head.threads[0]->fail_with("cannot bind");

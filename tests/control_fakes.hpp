@@ -57,6 +57,10 @@ class FakeNeighbours final : public control::Neighbours {
     const std::lock_guard lock(lock_);
     for (const auto& disc : discs) kept_.erase(disc);
   }
+  void tell_moves(neigh::Keeper::Moved moved) override {
+    const std::lock_guard lock(lock_);
+    moved_ = std::move(moved);
+  }
   neigh::Snapshot snapshot(bool with_entries) const override {
     const std::lock_guard lock(lock_);
     if (error_ != 0) throw std::system_error(error_, std::generic_category(), "netlink");
@@ -71,7 +75,7 @@ class FakeNeighbours final : public control::Neighbours {
       entry.kernel.lladdr = netlink::Mac{0x52, 0x54, 0, 0, 0, 1};
       entry.kernel.state = netlink::nud::stale;
       entry.kernel.protocol = netlink::our_protocol;
-      entry.binding = entry.kernel.lladdr;
+      entry.binding.lladdr = entry.kernel.lladdr;
       entry.discs = {name};
       snapshot.entries.push_back(std::move(entry));
     }
@@ -105,6 +109,22 @@ class FakeNeighbours final : public control::Neighbours {
     }
     if (ready) ready(disc, status);
   }
+  // As if the wire had said that these are elsewhere.
+  void move(const std::vector<std::string>& discs) {
+    neigh::Keeper::Moved moved;
+    {
+      const std::lock_guard lock(lock_);
+      moved = moved_;
+    }
+    moved(discs);
+  }
+  // What is wanted of a disc; nothing where it is not.
+  std::optional<neigh::Want> wanted(const std::string& disc) const {
+    const std::lock_guard lock(lock_);
+    const auto at = kept_.find(disc);
+    if (at == kept_.end()) return std::nullopt;
+    return at->second.want;
+  }
   std::size_t kept() const {
     const std::lock_guard lock(lock_);
     return kept_.size();
@@ -116,6 +136,7 @@ class FakeNeighbours final : public control::Neighbours {
     neigh::Keeper::Ready ready;
   };
   mutable std::mutex lock_;
+  neigh::Keeper::Moved moved_;
   bool at_once_ = true;
   int error_ = 0;
   bool permitted_ = true;
@@ -145,6 +166,15 @@ class FakeThread final : public control::DataThread {
       if (hold_) return held_.push_back(done);
     }
     done();
+  }
+
+  void relocate(const std::string& name) override {
+    const std::lock_guard lock(lock_);
+    relocated_.push_back(name);
+  }
+  std::vector<std::string> relocated() const {
+    const std::lock_guard lock(lock_);
+    return relocated_;
   }
 
   void apply(const control::DataSettings& settings) override {
@@ -199,6 +229,7 @@ class FakeThread final : public control::DataThread {
  private:
   mutable std::mutex lock_;
   std::map<std::string, std::shared_ptr<stats::DiscStats>> discs_;
+  std::vector<std::string> relocated_;
   std::vector<std::function<void()>> held_;
   stats::StallLog stalls_;
   control::DataSettings settings_;

@@ -16,7 +16,7 @@ TEST_CASE("a disc without a link-layer address is resolved before it is ready", 
     keeper.want({disc(5, std::nullopt)}, reports.ready());
     const BindingStatus status = reports.of("disc5");
     CHECK(status.state == BindingState::held);
-    CHECK(status.lladdr == tail.lladdr());
+    CHECK(status.binding.lladdr == tail.lladdr());
     Neighbour found;
     REQUIRE(!Table().get({ifindex, address(5)}, found));
     CHECK(found.ours());
@@ -76,10 +76,10 @@ TEST_CASE("T16 a neighbour advertisement beats what was told, and counts as a co
     const Mac moved{0x02, 0xaa, 0xaa, 0xaa, 0xaa, 0xaa};
     CHECK(eventually([&] {
       const Snapshot now = keeper.snapshot();
-      return now.counters.conflicts == 1 && now.entries.at(0).binding == moved;
+      return now.counters.conflicts == 1 && now.entries.at(0).binding.lladdr == moved;
     }));
     const Snapshot now = keeper.snapshot();
-    CHECK(now.entries.at(0).learned);
+    CHECK(now.entries.at(0).binding.source == Source::wire);
     CHECK(now.entries.at(0).kernel.lladdr == moved);
     CHECK(now.entries.at(0).kernel.key.ifindex == ifindex);
     CHECK(now.entries.at(0).kernel.ours());

@@ -22,7 +22,7 @@ TEST_CASE("two thousand discs have their entries before they are ready", "[neigh
     CHECK(in_place(ifindex, 2000) == 2000);
     CHECK(reports.of("disc7").state == BindingState::held);
     CHECK(reports.of("disc7").dev == "head0");
-    CHECK(reports.of("disc7").lladdr == mac(7));
+    CHECK(reports.of("disc7").binding.lladdr == mac(7));
 
     SECTION("a flush is undone") {
       sh("ip -6 neigh flush dev head0");
@@ -140,13 +140,15 @@ TEST_CASE("what others enter at the same moment stays theirs", "[neigh][kernel]"
   });
 }
 
-TEST_CASE("what an operator wants anew beats the wire", "[neigh][kernel]") {
+TEST_CASE("what is of a newer generation beats what was wanted before", "[neigh][kernel]") {
   scratch::with_veth([](int ifindex) {
     Reports first, second;
     Keeper keeper(Options{});
     keeper.want({disc(1, mac(50))}, first.ready());
     first.of("disc1");
-    keeper.want({disc(1, mac(1))}, second.ready());
+    Want newer = disc(1, mac(1));
+    newer.claim.generation = 1;
+    keeper.want({newer}, second.ready());
     second.of("disc1");
     CHECK(eventually([&] { return in_place(ifindex, 2) == 1; }));
   });

@@ -35,6 +35,10 @@ Neighbour unanswered(unsigned number, std::uint16_t state) {
 
 const Instant start = Instant(1h);
 
+Binding told(const Mac& lladdr, std::uint64_t generation = 0) {
+  return {.lladdr = lladdr, .generation = generation, .source = Source::operator_};
+}
+
 Ledger ledger() {
   return Ledger(Ledger::Tuning());
 }
@@ -47,7 +51,7 @@ void carry_out(Ledger& book, const Due& due) {
 // One hold with its entry in the table.
 Ledger holding(unsigned number, unsigned lladdr) {
   Ledger made = ledger();
-  made.add(key(number), mac(lladdr));
+  made.add(key(number), told(mac(lladdr)), start);
   made.observe(key(number), nullptr, start);
   REQUIRE(made.due(start).write.size() == 1);
   made.written(key(number));
@@ -58,8 +62,8 @@ Ledger holding(unsigned number, unsigned lladdr) {
 
 TEST_CASE("a wanted neighbour is written at once, as STALE", "[neigh]") {
   Ledger book = ledger();
-  CHECK(book.add(key(1), mac(1)));
-  CHECK(!book.add(key(1), mac(1)));
+  CHECK(book.add(key(1), told(mac(1)), start));
+  CHECK(!book.add(key(1), told(mac(1)), start));
   book.observe(key(1), nullptr, start);
   CHECK(book.next(start) == start);
   const Due due = book.due(start);
@@ -95,7 +99,7 @@ TEST_CASE("entries of ours are counted whatever their state, and before they are
   }));
   CAPTURE(each.there.has_value(), each.known, each.asked);
   Ledger book = ledger();
-  book.add(key(1), each.known ? std::optional(mac(1)) : std::nullopt);
+  book.add(key(1), each.known ? told(mac(1)) : Binding(), start);
   book.observe(key(1), each.there ? &*each.there : nullptr, start);
   if (each.asked) carry_out(book, book.due(start));
   CHECK(book.entries() == each.expected);
@@ -103,7 +107,7 @@ TEST_CASE("entries of ours are counted whatever their state, and before they are
 
 TEST_CASE("an entry that is there already is adopted without a write", "[neigh]") {
   Ledger book = ledger();
-  book.add(key(1), mac(1));
+  book.add(key(1), told(mac(1)), start);
   const Neighbour there = ours(1, 1, nud::reachable);
   book.observe(key(1), &there, start);
   CHECK(book.take_settled() == std::vector{key(1)});
@@ -114,11 +118,11 @@ TEST_CASE("entries are validated until that is forgone", "[neigh]") {
   Ledger::Tuning tuning;
   tuning.validated = true;
   Ledger book(tuning);
-  book.add(key(1), mac(1));
+  book.add(key(1), told(mac(1)), start);
   book.observe(key(1), nullptr, start);
   CHECK(book.due(start).write.at(0).validated);
   book.forgo_validated();
-  book.add(key(2), mac(2));
+  book.add(key(2), told(mac(2)), start);
   book.observe(key(2), nullptr, start);
   CHECK(!book.due(start).write.at(0).validated);
 }
@@ -158,8 +162,8 @@ TEST_CASE("the wire beats what was told, and is not undone", "[neigh]") {
   const Neighbour moved = ours(1, 9);
   book.observe(key(1), &moved, start);
   CHECK(book.due(start + 1s).empty());
-  CHECK(book.find(key(1))->lladdr == mac(9));
-  CHECK(book.find(key(1))->learned);
+  CHECK(book.find(key(1))->binding.lladdr == mac(9));
+  CHECK(book.find(key(1))->binding.source == Source::wire);
   CHECK(book.counters().conflicts == 1);
   SECTION("and it is what a repair restores") {
     book.observe(key(1), nullptr, start);
@@ -168,7 +172,7 @@ TEST_CASE("the wire beats what was told, and is not undone", "[neigh]") {
     CHECK(due.write[0].lladdr == mac(9));
   }
   SECTION("until the caller says something newer") {
-    book.rebind(key(1), mac(5), start);
+    CHECK(book.claim(key(1), told(mac(5), 1), start) == Ruling::moved);
     const Due due = book.due(start);
     REQUIRE(due.write.size() == 1);
     CHECK(due.write[0].lladdr == mac(5));
@@ -177,7 +181,7 @@ TEST_CASE("the wire beats what was told, and is not undone", "[neigh]") {
 
 TEST_CASE("an old entry that contradicts the catalogue is kept, and verified", "[neigh]") {
   Ledger book = ledger();
-  book.add(key(1), mac(1));
+  book.add(key(1), told(mac(1)), start);
   const Neighbour there = ours(1, 9);
   book.observe(key(1), &there, start);
   const Due due = book.due(start);
@@ -188,7 +192,7 @@ TEST_CASE("an old entry that contradicts the catalogue is kept, and verified", "
 TEST_CASE("a neighbour that nobody knows is asked for, again and again, ever more slowly",
           "[neigh]") {
   Ledger book = ledger();
-  book.add(key(1), std::nullopt);
+  book.add(key(1), Binding(), start);
   book.observe(key(1), nullptr, start);
   Instant now = start;
   std::chrono::nanoseconds last{0};
@@ -210,7 +214,7 @@ TEST_CASE("a neighbour that nobody knows is asked for, again and again, ever mor
     const Neighbour answer = ours(1, 4, nud::reachable);
     book.observe(key(1), &answer, now);
     CHECK(book.take_settled() == std::vector{key(1)});
-    CHECK(book.find(key(1))->lladdr == mac(4));
+    CHECK(book.find(key(1))->binding.lladdr == mac(4));
     CHECK(book.counters().conflicts == 0);
     CHECK(!book.next(now));
   }
@@ -218,7 +222,7 @@ TEST_CASE("a neighbour that nobody knows is asked for, again and again, ever mor
 
 TEST_CASE("the end of a question that is never told is found out by asking again", "[neigh]") {
   Ledger book = ledger();
-  book.add(key(1), std::nullopt);
+  book.add(key(1), Binding(), start);
   book.observe(key(1), nullptr, start);
   REQUIRE(book.due(start).resolve.size() == 1);
   CHECK(book.due(start + 900ms).empty());
@@ -289,7 +293,7 @@ TEST_CASE("questions are paced, and writes with them are not", "[neigh]") {
   tuning.resolutions = Pacer(100, 10);
   Ledger book(tuning);
   for (unsigned i = 0; i < 100; ++i) {
-    book.add(key(i), i < 50 ? std::nullopt : std::optional(mac(i)));
+    book.add(key(i), i < 50 ? Binding() : told(mac(i)), start);
     book.observe(key(i), nullptr, start);
   }
   Due due = book.due(start);
@@ -305,7 +309,7 @@ TEST_CASE("probes of doubted entries are paced, first come first served", "[neig
   tuning.resolutions = Pacer(1, 1);
   Ledger book(tuning);
   for (unsigned i = 0; i < 2; ++i) {
-    book.add(key(i), mac(i));
+    book.add(key(i), told(mac(i)), start);
     book.observe(key(i), nullptr, start);
   }
   carry_out(book, book.due(start));
@@ -323,7 +327,7 @@ TEST_CASE("probes of doubted entries are paced, first come first served", "[neig
 
 TEST_CASE("a neighbour is removed with its last user", "[neigh]") {
   Ledger book = holding(1, 1);
-  book.add(key(1), mac(1));
+  book.add(key(1), told(mac(1)), start);
   book.release(key(1));
   CHECK(book.due(start).empty());
   book.release(key(1));
@@ -334,14 +338,14 @@ TEST_CASE("a neighbour is removed with its last user", "[neigh]") {
 
   SECTION("unless somebody wants it again") {
     book.remove(key(2));
-    book.add(key(2), mac(2));
+    book.add(key(2), told(mac(2)), start);
     CHECK(book.due(start).remove.empty());
   }
 }
 
 TEST_CASE("somebody else's entry is neither written nor removed", "[neigh]") {
   Ledger book = ledger();
-  book.add(key(1), mac(1));
+  book.add(key(1), told(mac(1)), start);
   Neighbour theirs = ours(1, 7, nud::permanent);
   theirs.protocol = 0;
   theirs.flags = 0;
@@ -354,7 +358,7 @@ TEST_CASE("somebody else's entry is neither written nor removed", "[neigh]") {
 
 TEST_CASE("a write that the kernel refuses is tried again later", "[neigh]") {
   Ledger book = ledger();
-  book.add(key(1), mac(1));
+  book.add(key(1), told(mac(1)), start);
   book.observe(key(1), nullptr, start);
   REQUIRE(book.due(start).write.size() == 1);
   book.refused(key(1), ENOBUFS, start);
@@ -367,7 +371,7 @@ TEST_CASE("a write that the kernel refuses is tried again later", "[neigh]") {
 
 TEST_CASE("what was made where nothing was is judged again before it is written again", "[neigh]") {
   Ledger book = ledger();
-  book.add(key(1), mac(1));
+  book.add(key(1), told(mac(1)), start);
   book.observe(key(1), nullptr, start);
   REQUIRE(book.due(start).write.at(0).fresh);
   SECTION("somebody's own stays") {
@@ -402,7 +406,7 @@ TEST_CASE("what was made where nothing was is judged again before it is written 
 TEST_CASE("a write that is not permitted keeps nobody waiting, and is seldom tried", "[neigh]") {
   Ledger book = ledger();
   const bool known = GENERATE(true, false);
-  book.add(key(1), known ? std::optional(mac(1)) : std::nullopt);
+  book.add(key(1), known ? told(mac(1)) : Binding(), start);
   book.observe(key(1), nullptr, start);
   Instant now = start;
   for (int i = 0; i < 3; ++i) {
@@ -476,7 +480,7 @@ TEST_CASE("whatever happens to the table, it ends as wanted and others' entries 
     const unsigned number = pick(8);
     switch (pick(7)) {
       case 0:
-        book.add(key(number), pick(2) ? std::optional(mac(number)) : std::nullopt);
+        book.add(key(number), pick(2) ? told(mac(number)) : Binding(), now);
         tell(key(number));
         break;
       case 1:
@@ -533,8 +537,67 @@ TEST_CASE("whatever happens to the table, it ends as wanted and others' entries 
     REQUIRE(table.contains(where));
     CHECK(table.at(where).usable());
     if (!others.contains(where)) CHECK(table.at(where).ours());
-    if (!others.contains(where)) CHECK(table.at(where).lladdr == hold.lladdr);
+    if (!others.contains(where)) CHECK(table.at(where).lladdr == hold.binding.lladdr);
   }
   for (const auto& [where, entry] : table)
     if (!others.contains(where)) CHECK(book.find(where) != nullptr);
+}
+
+TEST_CASE("discs are told when their neighbour moved, once it is written", "[neigh]") {
+  Ledger book = holding(1, 1);
+  book.take_moved();
+  SECTION("by word of an operator") {
+    CHECK(book.claim(key(1), told(mac(2), 1), start) == Ruling::moved);
+    CHECK(book.take_moved().empty());
+    REQUIRE(book.due(start).write == std::vector{Entry{key(1), mac(2), nud::stale, false, false}});
+    book.written(key(1));
+    CHECK(book.take_moved() == std::vector{key(1)});
+    CHECK(book.counters().conflicts == 0);
+    SECTION("whose older word is a conflict, and changes nothing") {
+      CHECK(book.claim(key(1), told(mac(3), 1), start) == Ruling::overruled);
+      CHECK(book.due(start + 10s).empty());
+      CHECK(book.take_moved().empty());
+      CHECK(book.counters().conflicts == 1);
+      CHECK(book.find(key(1))->told == mac(3));
+      CHECK(book.find(key(1))->binding.lladdr == mac(2));
+    }
+  }
+  SECTION("as the wire says") {
+    const Neighbour moved = ours(1, 9);
+    book.observe(key(1), &moved, start);
+    CHECK(book.take_moved() == std::vector{key(1)});
+    CHECK(book.due(start + 10s).empty());
+  }
+  SECTION("as was announced, which is asked where it says") {
+    const Binding announced{.lladdr = mac(7), .generation = 0, .source = Source::announcement};
+    CHECK(book.claim(key(1), announced, start) == Ruling::moved);
+    REQUIRE(book.due(start).write == std::vector{Entry{key(1), mac(7), nud::probe, false, false}});
+    book.written(key(1));
+    CHECK(book.take_moved() == std::vector{key(1)});
+    const Neighbour back = ours(1, 1, nud::reachable);  // Nobody was there.
+    book.observe(key(1), &back, start + 1s);
+    CHECK(book.find(key(1))->binding.lladdr == mac(1));
+    CHECK(book.take_moved() == std::vector{key(1)});
+  }
+  SECTION("or when it is there again") {
+    const Neighbour failed = unanswered(1, nud::failed);
+    book.observe(key(1), &failed, start);
+    carry_out(book, book.due(start));
+    CHECK(book.take_moved().empty());
+    const Neighbour answer = ours(1, 1, nud::reachable);
+    book.observe(key(1), &answer, start + 1s);
+    CHECK(book.take_moved() == std::vector{key(1)});
+  }
+}
+
+TEST_CASE("two hosts that both claim an address are told of as flapping", "[neigh]") {
+  Ledger book = holding(1, 1);
+  for (unsigned i = 0; i < 50; ++i) {
+    const Neighbour moved = ours(1, i % 2 ? 1 : 2);
+    book.observe(key(1), &moved, start + i * 20ms);
+  }
+  CHECK(book.find(key(1))->flaps.flapping(start + 1s));
+  CHECK(book.counters().flaps == 1);
+  CHECK(book.counters().conflicts == 50);
+  CHECK(book.take_moved().size() <= Flaps::many + 1);
 }

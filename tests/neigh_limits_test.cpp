@@ -124,7 +124,8 @@ TEST_CASE("the entries of a former run are no others'", "[neigh][kernel]") {
   for (int attempt = 0; attempt < 5 && !right; ++attempt) {
     scratch::with_veth([&](int ifindex) {
       std::vector<Entry> left;
-      for (const Want& want : discs(2000)) left.push_back({{ifindex, want.address}, *want.lladdr});
+      for (const Want& want : discs(2000))
+        left.push_back({{ifindex, want.address}, *want.claim.lladdr});
       REQUIRE(Table().set(left).empty());
       turn.set({128, 512, 1024});
       Options options;

@@ -251,7 +251,7 @@ Links links() {
 Want wanted(std::string_view address, std::string_view lladdr = "", std::string dev = "") {
   return {.disc = "d",
           .address = *netlink::parse_ip6(address),
-          .lladdr = netlink::parse_mac(lladdr),
+          .claim = {.lladdr = netlink::parse_mac(lladdr)},
           .dev = std::move(dev),
           .stats = nullptr};
 }

@@ -27,7 +27,7 @@ using scratch::sh;
 inline Want disc(unsigned number, std::optional<Mac> lladdr) {
   return {.disc = "disc" + std::to_string(number),
           .address = address(number),
-          .lladdr = lladdr,
+          .claim = {.lladdr = lladdr, .source = Source::operator_},
           .dev = "",
           .stats = std::make_shared<head::stats::DiscStats>()};
 }

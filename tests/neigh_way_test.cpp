@@ -23,7 +23,7 @@ TEST_CASE("the interface that leads to a disc is told, and told anew when it is 
       auto stats = std::make_shared<head::stats::DiscStats>();
       keeper.want({{.disc = name,
                     .address = *netlink::parse_ip6(address),
-                    .lladdr = {},
+                    .claim = {},
                     .dev = "",
                     .stats = stats}},
                   [](const std::string&, const BindingStatus&) {});

@@ -49,12 +49,15 @@ class Members {
     if (key == "name") return take_name(into, value);
     if (key == "uri") return take_uri(into, value);
     if (key == "lladdr") return take_lladdr(into, value);
+    if (key == "generation") return take_generation(into, value);
     if (key == "dev") return take_dev(into, value);
     if (key == "read_only") return take_read_only(into, value);
     if (key == "connections") return take_connections(into, value);
     if (key == "grade") return take_grade(into, value);
     problem_ = fmt::format(
-        "{}: a disc has no \"{}\"; it has name, uri, lladdr, dev, read_only, connections and grade",
+        "{}: a disc has no \"{}\"; it has name, uri, lladdr, generation, dev, read_only, "
+        "connections "
+        "and grade",
         whose(), key.substr(0, 40));
   }
 
@@ -83,11 +86,15 @@ class Members {
 
   void take_lladdr(DiscSpec& into, const json& value) {
     if (value.is_null()) return;
-    into.lladdr =
-        value.is_string() ? netlink::parse_mac(value.get_ref<const std::string&>()) : std::nullopt;
-    if (!into.lladdr) return wrong("lladdr", "is written like 52:54:00:12:34:56");
-    if (!netlink::is_unicast(*into.lladdr))
-      wrong("lladdr", "is the address of one machine, neither zero nor multicast nor broadcast");
+    const auto lladdr = lladdr_from_json(value);
+    if (!lladdr) return wrong("lladdr", lladdr.error());
+    into.lladdr = *lladdr;
+  }
+
+  void take_generation(DiscSpec& into, const json& value) {
+    const auto generation = generation_from_json(value);
+    if (!generation) return wrong("generation", generation.error());
+    into.generation = *generation;
   }
 
   void take_dev(DiscSpec& into, const json& value) {
@@ -147,6 +154,22 @@ bool is_grade(std::string_view text) noexcept {
          });
 }
 
+Result<netlink::Mac, std::string_view> lladdr_from_json(const json& value) {
+  const auto lladdr =
+      value.is_string() ? netlink::parse_mac(value.get_ref<const std::string&>()) : std::nullopt;
+  if (!lladdr) return Failure{std::string_view("is written like 52:54:00:12:34:56")};
+  if (!netlink::is_unicast(*lladdr))
+    return Failure{std::string_view(
+        "is the address of one machine, neither zero nor multicast nor broadcast")};
+  return *lladdr;
+}
+
+Result<std::uint64_t, std::string_view> generation_from_json(const json& value) {
+  if (!value.is_number_unsigned() || value > generation_max)
+    return Failure{std::string_view("is a whole number from 0 to 2^53")};
+  return value.get<std::uint64_t>();
+}
+
 json to_json(const DiscSpec& spec) {
   json object = {{"name", spec.name},
                  {"uri", nbd::to_string(spec.uri)},
@@ -154,6 +177,7 @@ json to_json(const DiscSpec& spec) {
                  {"connections", spec.connections},
                  {"grade", spec.grade}};
   if (spec.lladdr) object["lladdr"] = netlink::to_string(*spec.lladdr);
+  if (spec.generation != 0) object["generation"] = spec.generation;
   if (!spec.dev.empty()) object["dev"] = spec.dev;
   return object;
 }

@@ -9,6 +9,7 @@
 #include <nlohmann/json_fwd.hpp>
 
 #include <cstddef>
+#include <cstdint>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -18,11 +19,13 @@ namespace head::catalogue {
 inline constexpr std::size_t name_max = 64;
 inline constexpr std::size_t grade_max = 32;
 inline constexpr unsigned connections_max = 16;
+inline constexpr std::uint64_t generation_max = std::uint64_t{1} << 53;  // As far as JSON counts.
 
 struct DiscSpec {
   std::string name;
   nbd::Uri uri;
   std::optional<netlink::Mac> lladdr{};  // Known beforehand; otherwise the wire is asked.
+  std::uint64_t generation = 0;          // Of lladdr: who has a higher one knows better.
   std::string dev{};                     // The interface; empty: as the route says.
   bool read_only = false;
   unsigned connections = 1;        // 1..connections_max
@@ -38,8 +41,14 @@ bool is_name(std::string_view text) noexcept;
 bool is_grade(std::string_view text) noexcept;
 
 // {"name": "web1", "uri": "nbd://[fd00::1]/web1", "lladdr": "52:54:00:12:34:56", "dev": "eth0",
-//  "read_only": false, "connections": 1, "grade": "standard"}; what is not set is left out.
+//  "generation": 7, "read_only": false, "connections": 1, "grade": "standard"}; what is not set is
+//  left out.
 nlohmann::json to_json(const DiscSpec& spec);
+
+// Members of a disc that others say too. The error is the end of a sentence that begins with the
+// member's name.
+Result<netlink::Mac, std::string_view> lladdr_from_json(const nlohmann::json& value);
+Result<std::uint64_t, std::string_view> generation_from_json(const nlohmann::json& value);
 
 // The error is one sentence that names the member and what it may be. Unknown members are errors:
 // they are misspellings, or ask for something that this version would silently not do.

@@ -1,6 +1,7 @@
 #include "head/control/agent.hpp"
 
 #include "head/base/log.hpp"
+#include "head/control/agent_wants.hpp"
 
 #include <fmt/format.h>
 
@@ -19,11 +20,6 @@ using catalogue::DiscSpec;
 
 constexpr std::size_t imports_kept = 64;
 
-Refusal no_such_disc(const std::string& name) {
-  return {Refusal::Why::no_such_disc,
-          fmt::format("there is no disc {}; list them with `headctl discs`", name)};
-}
-
 // Batches, and so imports, have other numbers than those of a daemon that was here before; they
 // stay below 2^53, which every reader of JSON can tell apart, for two centuries.
 std::uint64_t batch_before(std::chrono::system_clock::time_point start) {
@@ -32,13 +28,13 @@ std::uint64_t batch_before(std::chrono::system_clock::time_point start) {
   return static_cast<std::uint64_t>(since_1970.count()) << 10;
 }
 
-// Link-local addresses bring their interface along.
-neigh::Want want_of(const DiscSpec& spec, std::shared_ptr<stats::DiscStats> stats) {
-  return {.disc = spec.name,
-          .address = spec.uri.address,
-          .lladdr = spec.lladdr,
-          .dev = spec.dev.empty() ? spec.uri.zone : spec.dev,
-          .stats = std::move(stats)};
+// Whoever says again what was said before a move says nothing new.
+bool is_same(const DiscSpec& attached, DiscSpec said) {
+  if (said.generation < attached.generation) {
+    said.generation = attached.generation;
+    said.lladdr = attached.lladdr;
+  }
+  return attached == said;
 }
 
 }  // namespace
@@ -53,6 +49,9 @@ Agent::Agent(catalogue::Store& store, std::unique_ptr<Neighbours> neighbours,
       threads_(std::move(threads)) {
   if (threads_.empty()) throw std::invalid_argument("an agent needs at least one data thread");
   worker_ = std::jthread([this](const std::stop_token& stop) { work(stop); });
+  neighbours_->tell_moves([this](const std::vector<std::string>& discs) {
+    for (const std::string& disc : discs) post({.what = Event::What::moved, .disc = disc});
+  });
 }
 
 Agent::~Agent() {
@@ -70,7 +69,7 @@ void Agent::restore() {
     batch = add(specs, 0);
   }
   if (!specs.empty()) log::info("{} discs come back from the state directory", specs.size());
-  begin(specs, batch);
+  begin(specs, batch, neigh::Source::catalogue);
 }
 
 std::optional<Refusal> Agent::attach(const DiscSpec& spec) {
@@ -151,7 +150,7 @@ std::optional<Refusal> Agent::detach(const std::string& name) {
 
 bool Agent::is_pending(const std::string& name) const {
   const auto at = discs_.find(name);
-  return at != discs_.end() && at->second.stage == Stage::pending;
+  return at != discs_.end() && (at->second.stage == Stage::pending || at->second.changing);
 }
 
 std::optional<Refusal> Agent::check(const DiscSpec& spec, bool& fresh) const {
@@ -168,10 +167,12 @@ std::optional<Refusal> Agent::check(const DiscSpec& spec, bool& fresh) const {
                    fmt::format("disc {} is being detached; attach it again once `headctl discs` "
                                "lists it no longer",
                                spec.name)};
-  if (*at->second.spec != spec)
+  if (!is_same(*at->second.spec, spec))
     return Refusal{
         Refusal::Why::exists,
-        fmt::format("disc {} is attached with other settings; detach it first", spec.name)};
+        fmt::format("disc {} is attached with other settings; detach it first, or move it with "
+                    "`headctl move` if only its tail is another one",
+                    spec.name)};
   fresh = at->second.stage == Stage::failed;
   return std::nullopt;
 }
@@ -261,9 +262,9 @@ std::optional<Refusal> Agent::store(std::span<const DiscSpec> specs, std::uint64
   }
 }
 
-void Agent::begin(std::span<const DiscSpec> specs, std::uint64_t batch) {
+void Agent::begin(std::span<const DiscSpec> specs, std::uint64_t batch, neigh::Source source) {
   try {
-    want(specs, batch);
+    want(specs, batch, source);
   } catch (const std::exception& error) {
     // They are durable, so they stay; attached again, they are tried again.
     const std::lock_guard lock(lock_);
@@ -278,14 +279,14 @@ void Agent::begin(std::span<const DiscSpec> specs, std::uint64_t batch) {
   begun_.notify_all();
 }
 
-void Agent::want(std::span<const DiscSpec> specs, std::uint64_t batch) {
+void Agent::want(std::span<const DiscSpec> specs, std::uint64_t batch, neigh::Source source) {
   std::vector<neigh::Want> wants;
   wants.reserve(specs.size());
   {
     const std::lock_guard lock(lock_);
     for (const DiscSpec& spec : specs) {
       Disc& disc = discs_.at(spec.name);
-      wants.push_back(want_of(spec, disc.stats));
+      wants.push_back(want_of(spec, disc.stats, source));
       disc.stage = Stage::resolving;
     }
   }
@@ -293,11 +294,7 @@ void Agent::want(std::span<const DiscSpec> specs, std::uint64_t batch) {
   if (wants.empty()) return;
   neighbours_->want(std::move(wants),
                     [this, batch](const std::string& name, const neigh::BindingStatus& status) {
-                      post({.what = Event::What::neighbour,
-                            .disc = name,
-                            .batch = batch,
-                            .problem = status.problem,
-                            .refused = status.state == neigh::BindingState::refused});
+                      post(neighbour_event(name, batch, status));
                     });
 }
 

@@ -21,6 +21,7 @@
 #include <atomic>
 #include <condition_variable>
 #include <deque>
+#include <map>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -38,11 +39,13 @@ struct Refusal {
   enum class Why {
     no_such_disc,
     no_such_import,
+    no_such_tail,
     exists,
     detaching,
     too_many,
     not_stored,
-    duplicate
+    duplicate,
+    outdated
   };
   Why why;
   std::string sentence;
@@ -53,6 +56,14 @@ struct Refusal {
 struct ImportRequest {
   std::uint64_t part_of = 0;  // It belongs to this earlier import; 0: to none.
   bool check_only = false;    // Only say whether it would be accepted.
+};
+
+// A disc whose tail has another link-layer address from now on.
+struct Move {
+  std::string disc;
+  std::optional<netlink::Mac> lladdr{};
+  std::string to{};                           // Where lladdr is absent: a tail's name.
+  std::optional<std::uint64_t> generation{};  // Absent: one more than the disc has.
 };
 
 class Agent {
@@ -74,6 +85,10 @@ class Agent {
                                        const ImportRequest& how = {});
   std::optional<Refusal> detach(const std::string& name);
 
+  // All of them or none: stored, then given to the keeper together. Returns when the neighbour
+  // table has them, or when it is known why it has not; how many that were.
+  Result<std::size_t, Refusal> move(const std::vector<Move>& moves);
+
   std::optional<DiscStatus> disc(const std::string& name) const;
   std::vector<DiscStatus> discs() const;  // By name.
   std::optional<ImportStatus> import_status(std::uint64_t id) const;
@@ -87,6 +102,7 @@ class Agent {
   neigh::Snapshot neighbours(bool with_entries) const;
 
   void set_discs_max(std::size_t most) noexcept { discs_max_ = most; }
+  void set_tails(std::map<std::string, netlink::Mac> tails);
   void apply(const DataSettings& settings);
   // Whether each data thread has come to what it was asked by the last call; asks them again. To be
   // called now and then, by one thread.
@@ -104,6 +120,7 @@ class Agent {
     std::uint64_t import = 0;  // That it came with; its batch, when it came alone.
     Stage stage = Stage::pending;
     bool stored = false;                // The store had it before this attach.
+    bool changing = false;              // Somebody moves it.
     bool going = false;                 // Somebody detaches it.
     bool leave = false;                 // And it is to be closed as soon as it is open.
     std::optional<std::size_t> thread;  // From `opening` on.
@@ -117,15 +134,16 @@ class Agent {
   };
 
   struct Event {
-    enum class What { neighbour, opened, closed } what;
+    enum class What { neighbour, moved, opened, closed } what;
     std::string disc;
-    std::uint64_t batch;
+    std::uint64_t batch = 0;  // None of a move: it is whichever disc has the name now.
     std::string problem{};
     bool refused = false;
   };
 
   // Under lock_.
   bool is_pending(const std::string& name) const;
+  Result<std::vector<catalogue::DiscSpec>, Refusal> moved(const std::vector<Move>& moves) const;
   std::optional<Refusal> check(const catalogue::DiscSpec& spec, bool& fresh) const;
   // `added`: those that are to be.
   std::optional<Refusal> check(const std::vector<catalogue::DiscSpec>& specs,
@@ -141,6 +159,7 @@ class Agent {
   void leave(const std::string& name, Disc& disc);
   void on_event(const Event& event);
   void on_neighbour(Disc& disc, const Event& event);
+  void on_moved(const Disc& disc);
   void on_opened(const std::string& name, Disc& disc, const Event& event);
   void open(Disc& disc);
   void close(Disc& disc);
@@ -153,8 +172,12 @@ class Agent {
   // Not under lock_.
   static DiscStatus complete(Gathered gathered);
   std::optional<Refusal> store(std::span<const catalogue::DiscSpec> specs, std::uint64_t batch);
-  void begin(std::span<const catalogue::DiscSpec> specs, std::uint64_t batch);
-  void want(std::span<const catalogue::DiscSpec> specs, std::uint64_t batch);
+  void begin(std::span<const catalogue::DiscSpec> specs, std::uint64_t batch,
+             neigh::Source source = neigh::Source::operator_);
+  void want(std::span<const catalogue::DiscSpec> specs, std::uint64_t batch, neigh::Source source);
+  std::size_t want_moved(std::vector<catalogue::DiscSpec> specs);
+  static Event neighbour_event(const std::string& name, std::uint64_t batch,
+                               const neigh::BindingStatus& status);
   void post(Event event) noexcept;
   void work(const std::stop_token& stop);
 
@@ -165,6 +188,7 @@ class Agent {
   mutable std::mutex lock_;  // Never taken by a data thread or the keeper.
   Discs discs_;
   std::vector<std::size_t> loads_;  // Discs of each data thread.
+  std::map<std::string, netlink::Mac> tails_;
   std::uint64_t last_batch_;
   std::deque<std::shared_ptr<ImportStatus>> imports_;  // Those that grew last, uncounted.
   std::condition_variable begun_;                      // Discs left `pending`.

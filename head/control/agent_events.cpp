@@ -48,8 +48,12 @@ void Agent::work(const std::stop_token& stop) {
 
 void Agent::on_event(const Event& event) {
   const auto at = discs_.find(event.disc);
-  if (at == discs_.end() || at->second.batch != event.batch) return;
+  if (at == discs_.end()) return;
+  if (event.what == Event::What::moved) return on_moved(at->second);
+  if (at->second.batch != event.batch) return;
   switch (event.what) {
+    case Event::What::moved:
+      return;
     case Event::What::neighbour:
       return on_neighbour(at->second, event);
     case Event::What::opened:
@@ -64,6 +68,11 @@ void Agent::on_neighbour(Disc& disc, const Event& event) {
   if (event.refused) return fail(disc, event.problem);
   disc.problem = event.problem;
   open(disc);
+}
+
+void Agent::on_moved(const Disc& disc) {
+  if (disc.stage == Stage::open || disc.stage == Stage::opening)
+    threads_[*disc.thread]->relocate(disc.spec->name);
 }
 
 void Agent::on_opened(const std::string& name, Disc& disc, const Event& event) {

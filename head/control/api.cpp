@@ -42,6 +42,7 @@ constexpr std::array routes = {
     Route{"PUT", discs_path, {"wait"}},
     Route{"DELETE", discs_path, {"wait"}},
     Route{"POST", "/v1/import", {"part_of", "check"}},
+    Route{"POST", "/v1/moves"},
     Route{"POST", "/v1/reload"},
     Route{"GET", imports_path, {"wait"}},
     Route{"GET", "/v1/neighbours", {"entries"}},
@@ -58,12 +59,18 @@ std::optional<std::string> rest(const std::string& path, std::string_view prefix
   return path.substr(prefix.size());
 }
 
+}  // namespace
+
 HttpResponse answer(const Refusal& refusal) {
   switch (refusal.why) {
     case Refusal::Why::no_such_disc:
       return problem(Problem::no_such_disc, refusal.sentence, refusal.index);
     case Refusal::Why::no_such_import:
       return problem(Problem::no_such_import, refusal.sentence, refusal.index);
+    case Refusal::Why::no_such_tail:
+      return problem(Problem::no_such_tail, refusal.sentence, refusal.index);
+    case Refusal::Why::outdated:
+      return problem(Problem::outdated, refusal.sentence, refusal.index);
     case Refusal::Why::exists:
       return problem(Problem::disc_exists, refusal.sentence, refusal.index);
     case Refusal::Why::detaching:
@@ -77,6 +84,8 @@ HttpResponse answer(const Refusal& refusal) {
   }
   return problem(Problem::bad_disc, refusal.sentence, refusal.index);
 }
+
+namespace {
 
 HttpResponse no_route(const std::string& path) {
   return problem(Problem::no_such_route,
@@ -102,15 +111,6 @@ std::optional<HttpResponse> objection_to_query(const HttpRequest& request, const
   return std::nullopt;
 }
 
-Result<json, HttpResponse> parse(const std::string& body) {
-  if (!is_shallow_json(body, depth_max))
-    return Failure{problem(Problem::bad_json, "the body is nested deeper than anything here is")};
-  json object = json::parse(body, nullptr, false);
-  if (object.is_discarded())
-    return Failure{problem(Problem::bad_json, "the body is not JSON in UTF-8; see API.md")};
-  return object;
-}
-
 Result<std::vector<catalogue::DiscSpec>, HttpResponse> specs_of(const json& body) {
   const auto list = body.is_object() ? body.find("discs") : body.end();
   if (!body.is_object() || list == body.end() || !list->is_array() || body.size() != 1)
@@ -127,6 +127,15 @@ Result<std::vector<catalogue::DiscSpec>, HttpResponse> specs_of(const json& body
 
 }  // namespace
 
+Result<json, HttpResponse> parse_body(const std::string& body) {
+  if (!is_shallow_json(body, depth_max))
+    return Failure{problem(Problem::bad_json, "the body is nested deeper than anything here is")};
+  json object = json::parse(body, nullptr, false);
+  if (object.is_discarded())
+    return Failure{problem(Problem::bad_json, "the body is not JSON in UTF-8; see API.md")};
+  return object;
+}
+
 Api::Api(Agent& agent, Options options) : agent_(agent), options_(std::move(options)) {}
 
 void Api::stop() noexcept {
@@ -135,7 +144,8 @@ void Api::stop() noexcept {
 }
 
 std::size_t Api::body_max(const std::string& method, const std::string& path) noexcept {
-  return method == "POST" && path == "/v1/import" ? import_body_max : disc_body_max;
+  return method == "POST" && (path == "/v1/import" || path == "/v1/moves") ? import_body_max
+                                                                           : disc_body_max;
 }
 
 HttpResponse Api::on_request(const HttpRequest& request) noexcept {
@@ -169,6 +179,7 @@ HttpResponse Api::route(const HttpRequest& request) {
   if (asked == "PUT") return attach(request, *rest(path, discs_path));
   if (asked == "DELETE") return detach(request, *rest(path, discs_path));
   if (asked == "GET") return get(request);
+  if (path == "/v1/moves") return move(request);
   if (path == "/v1/reload") return options_.reloader != nullptr ? reload() : no_route(path);
   return import(request);
 }
@@ -201,7 +212,7 @@ HttpResponse Api::one_disc(const HttpRequest& request, const std::string& name) 
 }
 
 HttpResponse Api::attach(const HttpRequest& request, const std::string& name) {
-  auto body = parse(request.body);
+  auto body = parse_body(request.body);
   if (!body) return body.error();
   json object = *body;
   if (object.is_object() && object.value("name", json(name)) != name)
@@ -241,7 +252,7 @@ HttpResponse Api::import(const HttpRequest& request) {
   const ImportRequest how{.part_of = *id, .check_only = check != nullptr && *check == "true"};
   // One after the other: what a parser makes of a list is many times as large as its text.
   const std::lock_guard lock(importing_);
-  const auto body = parse(request.body);
+  const auto body = parse_body(request.body);
   if (!body) return body.error();
   const auto specs = specs_of(*body);
   if (!specs) return specs.error();

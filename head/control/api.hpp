@@ -50,6 +50,7 @@ class Api final : public HttpHandler {
   HttpResponse attach(const HttpRequest& request, const std::string& name);
   HttpResponse detach(const HttpRequest& request, const std::string& name);
   HttpResponse import(const HttpRequest& request);
+  HttpResponse move(const HttpRequest& request);
   HttpResponse reload();
   HttpResponse one_import(const HttpRequest& request, const std::string& id);
   static HttpResponse page();

@@ -39,6 +39,7 @@ json counters_of(const neigh::Counters& counters) {
           {"removed", counters.removed},
           {"resolutions", counters.resolutions},
           {"conflicts", counters.conflicts},
+          {"flaps", counters.flaps},
           {"failures", counters.failures},
           {"errors", counters.errors},
           {"notifications_lost", counters.notifications_lost},
@@ -69,12 +70,16 @@ json entry_of(const neigh::Snapshot& snapshot, const neigh::EntryStatus& entry) 
                  {"confirmed_s", kernel.confirmed_ms / 1e3},
                  {"used_s", kernel.used_ms / 1e3},
                  {"updated_s", kernel.updated_ms / 1e3},
-                 {"learned", entry.learned},
+                 {"learned", entry.binding.source == neigh::Source::wire},
+                 {"source", neigh::to_string(entry.binding.source)},
+                 {"generation", entry.binding.generation},
+                 {"flapping", entry.flapping},
                  {"conflicts", entry.conflicts},
                  {"repairs", entry.repairs},
                  {"discs", entry.discs}};
   if (kernel.lladdr) object["lladdr"] = netlink::to_string(*kernel.lladdr);
-  if (entry.binding) object["binding"] = netlink::to_string(*entry.binding);
+  if (entry.binding.lladdr) object["binding"] = netlink::to_string(*entry.binding.lladdr);
+  if (entry.told) object["told"] = netlink::to_string(*entry.told);
   return object;
 }
 

@@ -2,6 +2,8 @@
 // Internal to the API.
 #pragma once
 
+#include "head/base/result.hpp"
+#include "head/control/agent.hpp"
 #include "head/control/http.hpp"
 
 #include <nlohmann/json_fwd.hpp>
@@ -25,7 +27,11 @@ std::optional<Number> number(std::string_view text) {
 // Null: the query does not say it.
 const std::string* query(const HttpRequest& request, std::string_view name);
 
+// The body as JSON, or the problem that it is none.
+Result<nlohmann::json, HttpResponse> parse_body(const std::string& body);
+
 HttpResponse answer(int status, const nlohmann::json& object);
+HttpResponse answer(const Refusal& refusal);
 HttpResponse no_disc(const std::string& name);
 
 }  // namespace head::control

@@ -67,10 +67,14 @@ class Reader {
 
   void set(const std::string& name, unsigned line, const toml::node& node) {
     const auto entries = key_entries();
-    const auto entry = std::find_if(entries.begin(), entries.end(),
-                                    [&](const KeyEntry& e) { return e.key.name == name; });
+    const std::size_t dot = name.find('.');
+    const bool tail = dot != std::string::npos && name.substr(0, dot) == tails_section;
+    const auto entry = std::find_if(entries.begin(), entries.end(), [&](const KeyEntry& e) {
+      return e.key.name == (tail ? tail_key : std::string_view(name));
+    });
     if (entry == entries.end()) return complain(unknown(line, name));
-    if (entry->set(config_, value_of(node))) return;
+    const Value value = value_of(node);
+    if (tail ? set_tail(config_, name.substr(dot + 1), value) : entry->set(config_, value)) return;
     complain({.line = line,
               .key = name,
               .sentence = fmt::format("line {}: {} must be {}", line, name, entry->key.rule)});

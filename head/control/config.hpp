@@ -7,10 +7,12 @@
 #include "head/base/result.hpp"
 #include "head/control/listen_address.hpp"
 #include "head/nbd/connection_options.hpp"
+#include "netlink/neighbour.hpp"
 
 #include <chrono>
 #include <cstddef>
 #include <filesystem>
+#include <map>
 #include <optional>
 #include <span>
 #include <string>
@@ -71,6 +73,9 @@ struct Config {
     nbd::QuickAck quick_ack = nbd::QuickAck::adaptive;
     bool operator==(const Tcp&) const = default;
   } tcp;
+
+  // [tails] NAME = "52:54:00:12:34:56": what `headctl move --to NAME` means.
+  std::map<std::string, netlink::Mac> tails;
 
   log::Level log_level = log::Level::info;  // [log] level
 

@@ -1,5 +1,8 @@
 #include "head/control/config_keys.hpp"
 
+#include "head/catalogue/disc_spec.hpp"
+#include "netlink/format.hpp"
+
 #include <algorithm>
 #include <array>
 #include <vector>
@@ -145,6 +148,8 @@ constexpr std::array entries = {
         [](Config& c, const Value& v) { return duration(c.tcp.user_timeout, v, 100, 3'600'000); }},
     KeyEntry{{"tcp.quick_ack", "\"adaptive\", \"always\" or \"off\""},
              [](Config& c, const Value& v) { return quick_ack(c.tcp.quick_ack, v); }},
+    KeyEntry{{tail_key, "the link-layer address of a tail in quotes, \"52:54:00:12:34:56\" say"},
+             [](Config&, const Value&) { return false; }},  // See set_tail().
     KeyEntry{{"log.level", "\"debug\", \"info\", \"warning\" or \"error\""},
              [](Config& c, const Value& v) {
                const auto* text = std::get_if<std::string>(&v);
@@ -171,6 +176,14 @@ std::size_t distance(std::string_view a, std::string_view b) {
 }
 
 }  // namespace
+
+bool set_tail(Config& config, std::string_view name, const Value& value) {
+  const auto* text = std::get_if<std::string>(&value);
+  const auto lladdr = text != nullptr ? netlink::parse_mac(*text) : std::nullopt;
+  const bool good = lladdr && netlink::is_unicast(*lladdr) && catalogue::is_name(name);
+  if (good) config.tails.emplace(name, *lladdr);
+  return good;
+}
 
 std::span<const KeyEntry> key_entries() {
   return entries;

@@ -23,6 +23,10 @@ struct KeyEntry {
 
 std::span<const KeyEntry> key_entries();
 
+// Of its section every key is a name, of a tail.
+inline constexpr std::string_view tails_section = "tails", tail_key = "tails.NAME";
+bool set_tail(Config& config, std::string_view name, const Value& value);
+
 // The name most like `misspelt`, when one is close enough to have been meant; "" otherwise.
 std::string_view closest_key(std::string_view misspelt);
 

@@ -36,6 +36,10 @@ class DataThread {
   // Ends the sessions with guests, drains the disc and forgets it.
   virtual void detach(const std::string& name, std::function<void()> done) = 0;
 
+  // The disc's tail is elsewhere now, or there again: connects anew, before what there is is given
+  // up. Nothing where there is no such disc.
+  virtual void relocate(const std::string& name) = 0;
+
   // From now on.
   virtual void apply(const DataSettings& settings) = 0;
 

@@ -18,7 +18,7 @@ namespace head::control {
 namespace {
 
 // Nothing answered for so long: the tail may have gone elsewhere, whatever its entry says.
-constexpr std::chrono::seconds silent_after{1};
+constexpr std::chrono::milliseconds silent_after{500};
 
 sockaddr_in6 address_of(const catalogue::DiscSpec& spec) noexcept {
   sockaddr_in6 address{};
@@ -56,6 +56,8 @@ class Served final : disc::Disc::Owner, exports::Export::Owner {
                 std::move(listener), *this) {
     disc_.open();
   }
+
+  void relocate() { disc_.relocate(); }
 
   void close(std::function<void()> done) {
     asked_.push_back(std::move(done));
@@ -140,6 +142,10 @@ class LoopThread::Work final : disc::Patience::Owner {
                         .stalls = stalls_,
                         .connection = settings_.connection},
         spec, std::move(stats), std::move(listener), [this, name = spec.name] { forget(name); });
+  }
+
+  void relocate(const std::string& name) {
+    if (const auto found = served_.find(name); found != served_.end()) found->second->relocate();
   }
 
   void detach(const std::string& name, std::function<void()> done) {
@@ -232,6 +238,10 @@ void LoopThread::attach(const catalogue::DiscSpec& spec, std::shared_ptr<stats::
     work_->attach(spec, stats, std::move(*listener));
     done("");
   });
+}
+
+void LoopThread::relocate(const std::string& name) {
+  work_->post([this, name] { work_->relocate(name); });
 }
 
 void LoopThread::apply(const DataSettings& settings) {

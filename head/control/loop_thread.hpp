@@ -34,6 +34,7 @@ class LoopThread final : public DataThread {
   void attach(const catalogue::DiscSpec& spec, std::shared_ptr<stats::DiscStats> stats,
               std::function<void(std::string problem)> done) override;
   void detach(const std::string& name, std::function<void()> done) override;
+  void relocate(const std::string& name) override;
   void apply(const DataSettings& settings) override;
   void ask(std::function<void()> done) override;
   const stats::StallLog& stalls() const noexcept override;

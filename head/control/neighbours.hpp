@@ -16,6 +16,7 @@ class Neighbours {
   // As neigh::Keeper has them.
   virtual void want(std::vector<neigh::Want> discs, neigh::Keeper::Ready ready) = 0;
   virtual void forget(std::vector<std::string> discs) = 0;
+  virtual void tell_moves(neigh::Keeper::Moved moved) = 0;
   virtual neigh::Snapshot snapshot(bool with_entries) const = 0;
 };
 
@@ -31,6 +32,7 @@ class KeptNeighbours final : public Neighbours {
     keeper_.want(std::move(discs), std::move(ready));
   }
   void forget(std::vector<std::string> discs) override { keeper_.forget(std::move(discs)); }
+  void tell_moves(neigh::Keeper::Moved moved) override { keeper_.tell_moves(std::move(moved)); }
   neigh::Snapshot snapshot(bool with_entries) const override {
     return keeper_.snapshot(with_entries);
   }

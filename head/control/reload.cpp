@@ -30,6 +30,7 @@ constexpr std::array settings = {
     Setting{"stall.threshold_ms", true,
             [](Config& to, const Config& from) { to.stall = from.stall; }},
     Setting{"tcp", true, [](Config& to, const Config& from) { to.tcp = from.tcp; }},
+    Setting{"tails", true, [](Config& to, const Config& from) { to.tails = from.tails; }},
     Setting{"log.level", true,
             [](Config& to, const Config& from) { to.log_level = from.log_level; }},
 };
@@ -78,6 +79,7 @@ Result<Reloaded, std::string> Reloader::reload() {
   Change made = change(running_, *wanted);
   log::set_level(made.config.log_level);
   agent_.set_discs_max(made.config.data.discs_max);
+  agent_.set_tails(made.config.tails);
   agent_.apply(data_settings(made.config));
   running_ = std::move(made.config);  // Last: what failed is changed by the next reload.
   return std::move(made.told);

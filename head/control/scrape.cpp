@@ -27,7 +27,7 @@ std::uint64_t resident_bytes() {
 std::unordered_map<std::string, std::string> tails_of(const neigh::Snapshot& neighbours) {
   std::unordered_map<std::string, std::string> tails;
   for (const neigh::EntryStatus& entry : neighbours.entries) {
-    const auto& lladdr = entry.kernel.lladdr ? entry.kernel.lladdr : entry.binding;
+    const auto& lladdr = entry.kernel.lladdr ? entry.kernel.lladdr : entry.binding.lladdr;
     if (!lladdr) continue;
     for (const std::string& disc : entry.discs) tails[disc] = netlink::to_string(*lladdr);
   }

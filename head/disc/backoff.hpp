@@ -14,10 +14,18 @@ class Backoff {
   static constexpr std::chrono::milliseconds first{10};
   static constexpr std::chrono::milliseconds most{1'000};
 
+  static constexpr std::chrono::milliseconds hello{200};
+
   explicit Backoff(std::uint64_t seed) noexcept : random_(seed | 1) {}
 
   // It worked: the next failure is followed by an attempt at once.
   void reset() noexcept { attempt_ = 0; }
+
+  // How long the next attempt may take. A packet that says hello is lost when the
+  // tail is not there yet, and the kernel says it again after a second, three, seven.
+  iouring::Duration patience(iouring::Duration longest) const noexcept {
+    return std::min<iouring::Duration>(hello * (1 << std::min(attempt_, 5u)), longest);
+  }
 
   // The wait before the next attempt, counted from the failure of the last one.
   iouring::Duration next() noexcept {

@@ -28,7 +28,8 @@ Disc::Link::Link(Disc& disc, std::uint64_t seed, const nbd::ConnectionOptions& o
     : connection(disc.io_, *this, options), disc_(disc), backoff_(seed) {}
 
 void Disc::Link::connect() noexcept {
-  connection.open(disc_.options_.tail, disc_.options_.interface, disc_.options_.export_name);
+  connection.open(disc_.options_.tail, disc_.options_.interface, disc_.options_.export_name,
+                  backoff_.patience(disc_.connection_options_.connect_timeout));
 }
 
 void Disc::Link::connect_after(iouring::Duration wait) noexcept {
@@ -43,7 +44,7 @@ Disc::Disc(iouring::Io& io, Owner& owner, Patience& patience, DiscOptions option
       options_(std::move(options)),
       connection_options_(connection),
       stats_(std::move(stats)) {
-  links_.emplace_back(*this, std::hash<std::string>{}(options_.name), connection_options_);
+  add_link();
 }
 
 Disc::~Disc() {
@@ -52,7 +53,7 @@ Disc::~Disc() {
 }
 
 void Disc::open() {
-  links_.front().connect();
+  links_.front()->connect();
 }
 
 void Disc::tell(stats::DiscState state) noexcept {
@@ -79,6 +80,7 @@ void Disc::on_open(Link& link) noexcept {
   if (closing_) return link.connection.leave();
   if (known_) {
     if (const char* objection = objection_to(told)) {
+      if (link.predecessor != nullptr) return part_from(link);  // That goes on serving, if it can.
       stats_->set_problem(objection);
       static log::RateLimit limit;
       if (std::exchange(last_objection_, objection) != objection)  // Not at every attempt.
@@ -99,6 +101,7 @@ void Disc::on_open(Link& link) noexcept {
   last_problem_.clear();
   stats_->connections.fetch_add(1, std::memory_order_relaxed);
   tell(stats::DiscState::ready);
+  succeed(link);
   pump();
 }
 
@@ -117,10 +120,8 @@ void Disc::learn(const nbd::ExportInfo& told) {
     say(log::Level::info, limit,
         fmt::format("one connection, not {}: the tail does not offer CAN_MULTI_CONN",
                     options_.connections));
-  for (unsigned i = 1; many && i < options_.connections; ++i) {
-    links_.emplace_back(*this, std::hash<std::string>{}(options_.name) + i, connection_options_);
-    links_.back().connect();
-  }
+  many_ = many;
+  for (unsigned i = 1; many && i < options_.connections; ++i) add_link().connect();
   tell_watcher();
 }
 
@@ -136,9 +137,16 @@ const char* Disc::objection_to(const nbd::ExportInfo& told) const noexcept {
     return "the tail now offers the disc with tighter block sizes than before";
   if (tail_.base_allocation && !told.base_allocation)
     return "the tail no longer tells which blocks are allocated";
-  if (links_.size() > 1 && !told.has(flag::can_multi_conn))
-    return "the tail no longer offers CAN_MULTI_CONN";
+  if (many_ && !told.has(flag::can_multi_conn)) return "the tail no longer offers CAN_MULTI_CONN";
   return nullptr;
+}
+
+void Disc::complain(const std::string& problem) noexcept {
+  if (!problem.empty()) stats_->set_problem(problem);
+  static log::RateLimit limit;
+  if (!problem.empty() && problem != last_problem_)  // Not at every attempt.
+    say(log::Level::warning, limit, fmt::format("{}; connecting again", problem));
+  last_problem_ = problem;
 }
 
 void Disc::on_closed(Link& link, const std::string& problem,
@@ -152,16 +160,16 @@ void Disc::on_closed(Link& link, const std::string& problem,
   waiting_ = again;
   while (nbd::Request* request = unwanted.pop()) complete(*request, ECANCELED);
   const auto usable = static_cast<std::uint32_t>(std::count_if(
-      links_.begin(), links_.end(), [](const Link& l) { return l.connection.ready(); }));
+      links_.begin(), links_.end(), [](const auto& l) { return l->connection.ready(); }));
   stats_->connections.store(usable, std::memory_order_relaxed);
   if (closing_) return finish_closing();
-  if (!problem.empty()) stats_->set_problem(problem);
-  static log::RateLimit limit;
-  if (!problem.empty() && problem != last_problem_)  // Not at every attempt.
-    say(log::Level::warning, limit, fmt::format("{}; connecting again", problem));
-  last_problem_ = problem;
+  if (!link.superseded) complain(problem);
   if (usable == 0 && was_usable) tell(stats::DiscState::reconnecting);
   if (usable != 0 && !was_usable) tell(stats::DiscState::ready);
+  if (link.superseded) {
+    part_from(link);
+    return pump();
+  }
   // A tail that lets us in only to throw us out is not asked in a tight loop.
   if (link.opened_at_ && io_.now() - *link.opened_at_ > Backoff::most) link.backoff_.reset();
   if (std::exchange(link.opened_at_, std::nullopt)) link.lost_ = true;
@@ -169,8 +177,73 @@ void Disc::on_closed(Link& link, const std::string& problem,
   pump();
 }
 
+// ---- Connecting anew, before what there is is given up ------------------------------------------
+
+Disc::Link& Disc::add_link() {
+  const std::uint64_t seed = std::hash<std::string>{}(options_.name) + links_.size();
+  return *links_.emplace_back(std::make_unique<Link>(*this, seed, connection_options_));
+}
+
+void Disc::relocate() noexcept {
+  if (closing_) return;
+  for (std::size_t i = 0, before = links_.size(); i < before; ++i) {
+    Link& link = *links_[i];
+    if (link.superseded) continue;
+    link.backoff_.reset();
+    switch (link.connection.state()) {
+      case nbd::Connection::State::closed:
+        link.connect_after({});
+        break;
+      case nbd::Connection::State::connecting:
+      case nbd::Connection::State::handshaking:
+        link.connection.fail("the tail is elsewhere now");  // Whoever is asked may not be there.
+        break;
+      case nbd::Connection::State::ready: {
+        Link& successor = add_link();
+        successor.predecessor = &link;
+        link.superseded = true;
+        successor.connect_after({});
+        break;
+      }
+      case nbd::Connection::State::leaving:
+      case nbd::Connection::State::draining:
+        break;  // It connects again as soon as it is closed.
+    }
+  }
+}
+
+// Another has served until now; what it has not answered comes back, and is sent here.
+void Disc::succeed(Link& link) noexcept {
+  Link* const before = std::exchange(link.predecessor, nullptr);
+  if (before == nullptr) return;
+  stats_->reconnects.fetch_add(1, std::memory_order_relaxed);
+  before->connection.fail("the tail is elsewhere now");
+}
+
+// A link that has ended, or a successor that cannot take over. It is in its own callback.
+void Disc::part_from(Link& link) noexcept {
+  if (link.predecessor != nullptr) link.predecessor->superseded = false;
+  for (const auto& other : links_)
+    if (other->predecessor == &link) {
+      other->predecessor = nullptr;
+      other->lost_ = true;
+    }
+  link.predecessor = nullptr;
+  link.superseded = true;
+  if (link.connection.state() != nbd::Connection::State::closed) return link.connection.leave();
+  const auto found = std::find_if(links_.begin(), links_.end(),
+                                  [&](const auto& other) { return other.get() == &link; });
+  gone_.push_back(std::move(*found));
+  links_.erase(found);
+  if (!bury_.pending()) io_.defer(bury_);
+}
+
+void Disc::bury(iouring::Result) noexcept {
+  gone_.clear();
+}
+
 void Disc::look_for_loss() noexcept {
-  for (Link& link : links_) link.connection.look_for_loss();
+  for (const auto& link : links_) link->connection.look_for_loss();
 }
 
 void Disc::on_packets_lost(iouring::Instant at) noexcept {
@@ -185,26 +258,26 @@ void Disc::close() noexcept {
   if (closing_) return;
   closing_ = true;
   tell(stats::DiscState::detaching);
-  for (Link& link : links_) {
-    io_.disarm(link.retry_);
-    if (link.connection.in_flight() == 0)
-      link.connection.leave();
+  for (const auto& link : links_) {
+    io_.disarm(link->retry_);
+    if (link->connection.in_flight() == 0)
+      link->connection.leave();
     else
-      link.connection.fail("the disc is detached");
+      link->connection.fail("the disc is detached");
   }
   finish_closing();
 }
 
 void Disc::finish_closing() noexcept {
-  const bool open = std::any_of(links_.begin(), links_.end(), [](const Link& link) {
-    return link.connection.state() != nbd::Connection::State::closed;
+  const bool open = std::any_of(links_.begin(), links_.end(), [](const auto& link) {
+    return link->connection.state() != nbd::Connection::State::closed;
   });
   if (!open && !drained_.pending()) io_.defer(drained_);
 }
 
 void Disc::on_drained(iouring::Result) noexcept {
   abandon_all();
-  if (outstanding_ != 0 || answer_nothing_.pending()) return io_.defer(drained_);
+  if (outstanding_ != 0 || answer_nothing_.pending() || bury_.pending()) return io_.defer(drained_);
   owner_.on_disc_closed(*this);
 }
 

@@ -15,7 +15,6 @@
 #include "head/nbd/volume.hpp"
 #include "head/stats/disc_stats.hpp"
 
-#include <deque>
 #include <memory>
 #include <optional>
 #include <string>
@@ -67,6 +66,10 @@ class Disc final : public nbd::Volume, Reshape::Owner {
   void open();
   void submit(nbd::Request& request) noexcept override;
   bool withdraw(nbd::Request& request) noexcept override;
+  // The tail is elsewhere now, or there again: connects anew at once. Connections that there are
+  // serve until each one's successor is open; then they are reset, and what they had not answered
+  // is sent again.
+  void relocate() noexcept;
   // For good. What is outstanding is answered with ESHUTDOWN once the kernel has let go of it.
   // Ends in on_disc_closed(), never inside the call.
   void close() noexcept;
@@ -81,6 +84,10 @@ class Disc final : public nbd::Volume, Reshape::Owner {
     void connect() noexcept;
     void connect_after(iouring::Duration wait) noexcept;
     nbd::Connection connection;
+
+    // Takes over from another, which serves until this one is open.
+    Link* predecessor = nullptr;
+    bool superseded = false;  // A successor is to take over; it does not connect again.
 
    private:
     void on_open() noexcept override { disc_.on_open(*this); }
@@ -104,11 +111,16 @@ class Disc final : public nbd::Volume, Reshape::Owner {
   void on_answer(nbd::Request& request, int error) noexcept;
   void on_closed(Link& link, const std::string& problem, nbd::RequestQueue unanswered) noexcept;
   void on_packets_lost(iouring::Instant at) noexcept;
+  Link& add_link();
+  void succeed(Link& link) noexcept;
+  void part_from(Link& link) noexcept;
+  void bury(iouring::Result result) noexcept;
   void on_drained(iouring::Result result) noexcept;
 
   void learn(const nbd::ExportInfo& info);
   const char* objection_to(const nbd::ExportInfo& info) const noexcept;
   void tell(stats::DiscState state) noexcept;
+  void complain(const std::string& problem) noexcept;
   // In the log; thousands of discs may have the same to say at once.
   void say(log::Level level, log::RateLimit& limit, std::string_view what) const noexcept;
 
@@ -149,7 +161,10 @@ class Disc final : public nbd::Volume, Reshape::Owner {
   bool pieces_told_ = false;
   nbd::ExportInfo info_;  // As guests see it.
   nbd::ExportInfo tail_;  // As the tail wants to be asked.
-  std::deque<Link> links_;
+  std::vector<std::unique_ptr<Link>> links_;
+  std::vector<std::unique_ptr<Link>> gone_;  // Closed for good, in their own callbacks.
+  iouring::Op<&Disc::bury> bury_{*this};
+  bool many_ = false;  // The tail lets us have more than one connection.
   std::size_t next_link_ = 0;
   iouring::Op<&Disc::on_drained> drained_{*this};
 

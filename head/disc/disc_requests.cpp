@@ -80,7 +80,7 @@ void Disc::pump() noexcept {
 nbd::Connection* Disc::free_connection() noexcept {
   for (std::size_t tried = 0; tried < links_.size(); ++tried) {
     next_link_ = next_link_ + 1 < links_.size() ? next_link_ + 1 : 0;
-    nbd::Connection& connection = links_[next_link_].connection;
+    nbd::Connection& connection = links_[next_link_]->connection;
     if (connection.room()) return &connection;
   }
   return nullptr;

@@ -25,7 +25,7 @@ Connection::~Connection() {
 }
 
 void Connection::open(const sockaddr_in6& to, const std::string& interface,
-                      const std::string& export_name) {
+                      const std::string& export_name, iouring::Duration patience) {
   assert(state_ == State::closed);
   to_ = to;
   problem_.clear();
@@ -40,7 +40,7 @@ void Connection::open(const sockaddr_in6& to, const std::string& interface,
     return fail("no socket for it: raise the limit of open files (ulimit -n, or LimitNOFILE=)");
   if (!socket_) return fail(std::string("no socket for it: ") + std::strerror(errno));
   io_.connect(connect_, socket_, to_);
-  io_.arm(deadline_, io_.now() + options_.connect_timeout);
+  io_.arm(deadline_, io_.now() + patience);
 }
 
 void Connection::on_connect(iouring::Result result) noexcept {

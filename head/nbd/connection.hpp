@@ -67,8 +67,12 @@ class Connection final : Reader::Owner, Writer::Owner {
   bool acknowledges_at_once() const noexcept { return quick_ack_; }
 
   // In state closed only. Ends in on_open() or on_closed(), never inside the call.
-  // `interface`: as Io::open_tcp() has it.
-  void open(const sockaddr_in6& to, const std::string& interface, const std::string& export_name);
+  // `interface`: as Io::open_tcp() has it. `patience`: for the tail to accept.
+  void open(const sockaddr_in6& to, const std::string& interface, const std::string& export_name,
+            iouring::Duration patience);
+  void open(const sockaddr_in6& to, const std::string& interface, const std::string& export_name) {
+    open(to, interface, export_name, options_.connect_timeout);
+  }
   // Needs room(). The request keeps to info(), alignment and payload_maximum included.
   void submit(Request& request) noexcept;
   // Looks whether the network is why answers are late, if they are and it did not look just now.

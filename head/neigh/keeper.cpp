@@ -17,6 +17,10 @@ void Keeper::forget(std::vector<std::string> discs) {
   work_->forget(std::move(discs));
 }
 
+void Keeper::tell_moves(Moved moved) {
+  work_->tell_moves(std::move(moved));
+}
+
 void Keeper::look(const std::shared_ptr<stats::DiscStats>& stats) noexcept {
   work_->look(stats);
 }

@@ -31,6 +31,7 @@ struct Options {
   std::uint32_t resolutions_burst = 100;
   std::uint32_t repairs_per_second = 50'000;
   std::uint32_t repairs_burst = 200'000;
+  bool announcements = true;  // Listen for those of hosts, without the override flag too.
   int monitor_bytes = netlink::Monitor::default_buffer_bytes;  // For the kernel's notifications.
   std::uint32_t table_max = 4u << 20;  // gc_thresh3 is never raised above this by us.
 };
@@ -40,6 +41,10 @@ class Keeper {
   // Called on the keeper's thread, once for each want: its entry is there (or none is needed), or
   // why it is not there yet; the keeper goes on trying. It may call the keeper.
   using Ready = std::function<void(const std::string& disc, const BindingStatus& status)>;
+
+  // These discs' tails are elsewhere now, or there again: a connection that was made before has
+  // nothing to say there. Called on the keeper's thread; it may call the keeper.
+  using Moved = std::function<void(const std::vector<std::string>& discs)>;
 
   // Probes the kernel, adopts the entries of a former run, starts the thread. Throws
   // std::system_error with a sentence when netlink cannot be used at all.
@@ -54,6 +59,9 @@ class Keeper {
   // Removes the entries that no other disc needs. Unknown names are ignored. A want that has not
   // been reported yet will not be.
   void forget(std::vector<std::string> discs);
+
+  // Who is told from now on.
+  void tell_moves(Moved moved);
 
   // For data threads: a request of this disc has been waiting, look at its entry now. If that is
   // absent, INCOMPLETE or FAILED, stats->neighbour_missing_at_ns is set. No lock, no allocation;

@@ -53,19 +53,17 @@ void Keeper::Work::on_want(std::vector<Want> wants, const SharedReady& ready, In
 }
 
 void Keeper::Work::accept(Disc& disc, Want want, std::vector<NeighbourKey>& fresh, Instant now) {
-  const std::optional<netlink::Mac> before = disc.want.lladdr;
   doubts_.erase(disc.want.address, &disc);
   doubts_.add(want.address, &disc);
   if (disc.want.stats) by_stats_.erase(disc.want.stats.get());
   if (want.stats) by_stats_[want.stats.get()] = &disc;
   BindingStatus placed = places_.place(want);
   disc.want = std::move(want);
-  if (!disc.stays(placed)) return settle_in(disc, std::move(placed), fresh);
+  if (!disc.stays(placed)) return settle_in(disc, std::move(placed), fresh, now);
   disc.placed.dev = std::move(placed.dev);
   tell_way(disc);
-  // Whoever wants it anew with another address knows better than before, and than the wire.
-  const bool newer = disc.want.lladdr && disc.want.lladdr != before && disc.placed.on_link;
-  if (newer && options_.enabled) ledger_.rebind(disc.placed.neighbour, *disc.want.lladdr, now);
+  if (disc.placed.on_link && options_.enabled)
+    ledger_.claim(disc.placed.neighbour, disc.want.claim, now);
 }
 
 // New holds: what the kernel has for each, and room for all of them in the table. Those that are
@@ -80,7 +78,8 @@ void Keeper::Work::meet(const std::vector<NeighbourKey>& fresh, Instant now) {
 }
 
 // Puts a disc where it belongs now, and takes it from where it was.
-void Keeper::Work::settle_in(Disc& disc, BindingStatus placed, std::vector<NeighbourKey>& fresh) {
+void Keeper::Work::settle_in(Disc& disc, BindingStatus placed, std::vector<NeighbourKey>& fresh,
+                             Instant now) {
   leave(disc);
   disc.placed = std::move(placed);
   tell_way(disc);
@@ -95,8 +94,8 @@ void Keeper::Work::settle_in(Disc& disc, BindingStatus placed, std::vector<Neigh
   if (!devices_.prepare(table_.socket(), key.ifindex, disc.placed.dev)) ledger_.forgo_validated();
   leftovers_.erase(key);
   // A gateway's link-layer address is not the disc's.
-  const auto lladdr = disc.placed.on_link ? disc.want.lladdr : std::nullopt;
-  if (ledger_.add(key, lladdr)) fresh.push_back(key);
+  const Binding claim = disc.placed.on_link ? disc.want.claim : Binding();
+  if (ledger_.add(key, claim, now)) fresh.push_back(key);
 }
 
 // To whoever asks how the disc is reached.
@@ -149,7 +148,7 @@ void Keeper::Work::place_again(Instant now) {
     if (disc->stays(found)) disc->placed.dev = std::move(found.dev);  // Perhaps renamed.
     if (disc->stays(found) || (disc->has_neighbour() && no_better)) continue;
     if (disc->has_neighbour()) ++(found.state == BindingState::unplaced ? lost : moved);
-    settle_in(*disc, std::move(found), fresh);
+    settle_in(*disc, std::move(found), fresh, now);
   }
   meet(fresh, now);
   for (Disc* disc : doubted)
@@ -166,12 +165,12 @@ BindingStatus Keeper::Work::status(const Disc& disc) const {
   if (status.state != BindingState::waiting) return status;
   const Hold* hold = ledger_.find(status.neighbour);
   if (!hold) return status;
-  status.lladdr = hold->lladdr;
+  status.binding = hold->binding;
   const std::string who = fmt::format("{}: {} on {}", disc.want.disc,
                                       netlink::to_string(status.neighbour.address), status.dev);
   if (hold->phase == Phase::held || hold->phase == Phase::foreign) {
     status.state = hold->phase == Phase::held ? BindingState::held : BindingState::foreign;
-    if (disc.want.lladdr && !status.on_link)
+    if (disc.want.claim.lladdr && !status.on_link)
       status.problem = who + " is a gateway; the given link-layer address is not used";
   } else if (hold->error != 0) {
     status.problem = who + " could not be entered in the neighbour table: " + why(hold->error);
@@ -179,7 +178,7 @@ BindingStatus Keeper::Work::status(const Disc& disc) const {
     status.problem = who + " has not been asked yet; neighbour solicitations are paced";
   } else if (hold->phase == Phase::failed) {
     status.problem = fmt::format("{} does not answer at {}", who,
-                                 netlink::to_string(hold->lladdr.value_or(netlink::Mac{})));
+                                 netlink::to_string(hold->binding.lladdr.value_or(netlink::Mac{})));
   } else {
     status.problem = who + " does not answer neighbour solicitations; headd goes on asking";
   }
@@ -197,6 +196,17 @@ void Keeper::Work::report_settled() {
     for (Disc* disc : found->second)
       if (disc->ready) report(*disc);
   }
+}
+
+void Keeper::Work::report_moved() {
+  for (const NeighbourKey& key : ledger_.take_moved()) {
+    const auto found = users_.find(key);
+    if (found == users_.end()) continue;
+    for (const Disc* disc : found->second) moves_told_.push_back(disc->want.disc);
+  }
+  if (moves_told_.empty()) return;
+  log::info("{} discs are at another link-layer address now, or there again ({})",
+            moves_told_.size(), moves_told_.front());
 }
 
 void Keeper::Work::report_impatient(Instant now) {

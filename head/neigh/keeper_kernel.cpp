@@ -215,8 +215,9 @@ void Keeper::Work::copy_state(Snapshot& now, bool with_entries) const {
     EntryStatus entry;
     entry.kernel.key = key;
     if (const Hold* hold = ledger_.find(key)) {
-      entry.binding = hold->lladdr;
-      entry.learned = hold->learned;
+      entry.binding = hold->binding;
+      entry.told = hold->told;
+      entry.flapping = hold->flaps.flapping(Instant::clock::now());
       entry.conflicts = hold->conflicts;
       entry.repairs = hold->repairs;
     }

@@ -39,6 +39,9 @@ Keeper::Work::Work(Options options)
                .resolutions = Pacer(options_.resolutions_per_second, options_.resolutions_burst),
                .validated = capabilities_.validated}) {
   if (options_.enabled) ensure_permission();
+  if (options_.enabled && options_.announcements) announcements_.emplace();
+  if (announcements_ && !announcements_->problem().empty())
+    log::info("{}", announcements_->problem());
   std::vector<Neighbour> all;
   if (options_.enabled && !table_.dump(all))
     for (const Neighbour& entry : all)
@@ -78,7 +81,7 @@ Keeper::Work::~Work() {
 }
 
 void Keeper::Work::want(std::vector<Want> discs, Ready ready) {
-  Command command{.wants = std::move(discs), .ready = nullptr, .names = {}};
+  Command command{.wants = std::move(discs), .ready = nullptr, .names = {}, .moved = {}};
   if (ready) command.ready = std::make_shared<const Ready>(std::move(ready));
   {
     const std::lock_guard lock(inbox_lock_);
@@ -90,7 +93,15 @@ void Keeper::Work::want(std::vector<Want> discs, Ready ready) {
 void Keeper::Work::forget(std::vector<std::string> discs) {
   {
     const std::lock_guard lock(inbox_lock_);
-    inbox_.push_back({.wants = {}, .ready = nullptr, .names = std::move(discs)});
+    inbox_.push_back({.wants = {}, .ready = nullptr, .names = std::move(discs), .moved = {}});
+  }
+  wake();
+}
+
+void Keeper::Work::tell_moves(Moved moved) {
+  {
+    const std::lock_guard lock(inbox_lock_);
+    inbox_.push_back({.wants = {}, .ready = nullptr, .names = {}, .moved = std::move(moved)});
   }
   wake();
 }
@@ -130,11 +141,14 @@ void Keeper::Work::run() noexcept {
       if (stop_) return;
     }
     std::vector<Report> reports;
+    std::vector<std::string> moves;
     {
       const std::lock_guard lock(state_lock_);
       turn(clock_now());
       reports = std::exchange(reports_, {});
+      moves = std::exchange(moves_told_, {});
     }
+    if (moved_ && !moves.empty()) moved_(moves);
     for (const Report& report : reports)
       if (report.ready) (*report.ready)(report.disc, report.status);
   }
@@ -150,23 +164,29 @@ void Keeper::Work::sleep(Instant now) {
   const auto wait = std::clamp<std::chrono::nanoseconds>(until - now, 0ns, 10s);
   const timespec time{.tv_sec = wait.count() / 1'000'000'000,
                       .tv_nsec = wait.count() % 1'000'000'000};
-  pollfd ready[2] = {{.fd = event_, .events = POLLIN, .revents = 0},
-                     {.fd = monitor_.fd(), .events = POLLIN, .revents = 0}};
-  ::ppoll(ready, 2, &time, nullptr);
+  // One that is -1 is passed over.
+  pollfd ready[3] = {
+      {.fd = event_, .events = POLLIN, .revents = 0},
+      {.fd = monitor_.fd(), .events = POLLIN, .revents = 0},
+      {.fd = announcements_ ? announcements_->fd() : -1, .events = POLLIN, .revents = 0}};
+  ::ppoll(ready, 3, &time, nullptr);
 }
 
 void Keeper::Work::turn(Instant now) {
   on_changes(now);
+  if (announcements_) on_announcements(now);
   Command command;
   while (take_command(command)) {
     if (!command.wants.empty()) on_want(std::move(command.wants), command.ready, now);
     if (!command.names.empty()) on_forget(command.names);
+    if (command.moved) moved_ = std::move(command.moved);
     apply(now);  // A disc forgotten and wanted again gets its entry afresh.
   }
   on_looks(now);
   on_timers(now);
   apply(now);
   report_settled();
+  report_moved();
   report_impatient(now);
 }
 
@@ -214,6 +234,17 @@ void Keeper::Work::on_changes(Instant now) {
   }
 }
 
+// Whoever says that it has a disc's address is asked there; until it answers, that is a rumour.
+void Keeper::Work::on_announcements(Instant now) {
+  for (const Announcement& said : announcements_->read()) {
+    const auto link = places_.links().find(said.who.ifindex);
+    const bool ourselves = link != places_.links().end() && link->second.lladdr == said.lladdr;
+    if (ourselves) continue;
+    ledger_.claim(said.who,
+                  {.lladdr = said.lladdr, .generation = 0, .source = Source::announcement}, now);
+  }
+}
+
 void Keeper::Work::on_neighbour(const netlink::NeighbourChange& change, Instant now) {
   const NeighbourKey& key = change.neighbour.key;
   const Hold* hold = ledger_.find(key);
@@ -221,7 +252,7 @@ void Keeper::Work::on_neighbour(const netlink::NeighbourChange& change, Instant 
   Neighbour actual = change.neighbour;
   bool gone = change.gone;
   // What was said may be older than what we wrote since: only the truth counts.
-  if (gone || (actual.usable() && actual.lladdr != hold->lladdr)) {
+  if (gone || (actual.usable() && actual.lladdr != hold->binding.lladdr)) {
     const auto error = table_.get(key, actual);
     if (error && error.value() != ENOENT && error.value() != ENODEV) {
       reconcile_at_ = std::min(reconcile_at_, now + 1s);

@@ -3,6 +3,7 @@
 // while it works, so that a snapshot sees one moment.
 #pragma once
 
+#include "head/neigh/announcements.hpp"
 #include "head/neigh/devices.hpp"
 #include "head/neigh/doubts.hpp"
 #include "head/neigh/keeper.hpp"
@@ -18,6 +19,7 @@
 #include <map>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <set>
 #include <string>
 #include <thread>
@@ -34,6 +36,7 @@ class Keeper::Work {
 
   void want(std::vector<Want> discs, Ready ready);
   void forget(std::vector<std::string> discs);
+  void tell_moves(Moved moved);
   void look(const std::shared_ptr<stats::DiscStats>& stats) noexcept;
   Snapshot snapshot(bool with_entries) const;
 
@@ -59,6 +62,7 @@ class Keeper::Work {
     std::vector<Want> wants;
     SharedReady ready;
     std::vector<std::string> names;  // To forget.
+    Moved moved;
   };
   struct Report {
     SharedReady ready;
@@ -73,6 +77,7 @@ class Keeper::Work {
   void turn(Instant now);
   void on_timers(Instant now);
   void on_changes(Instant now);
+  void on_announcements(Instant now);
   void on_neighbour(const netlink::NeighbourChange& change, Instant now);
   bool take_command(Command& command);
 
@@ -81,13 +86,15 @@ class Keeper::Work {
   void on_forget(const std::vector<std::string>& names);
   void accept(Disc& disc, Want want, std::vector<netlink::NeighbourKey>& fresh, Instant now);
   void meet(const std::vector<netlink::NeighbourKey>& fresh, Instant now);
-  void settle_in(Disc& disc, BindingStatus placed, std::vector<netlink::NeighbourKey>& fresh);
+  void settle_in(Disc& disc, BindingStatus placed, std::vector<netlink::NeighbourKey>& fresh,
+                 Instant now);
   void tell_way(const Disc& disc) const noexcept;
   void leave(Disc& disc);
   void place_again(Instant now);
   BindingStatus status(const Disc& disc) const;
   void report(Disc& disc);
   void report_settled();
+  void report_moved();
   void report_impatient(Instant now);
 
   // keeper_kernel.cpp: what is done to the kernel.
@@ -111,6 +118,7 @@ class Keeper::Work {
   mutable std::mutex state_lock_;
   netlink::Table table_;
   netlink::Monitor monitor_;
+  std::optional<Announcements> announcements_;
   Places places_;
   Limits limits_;
   Devices devices_;
@@ -123,6 +131,8 @@ class Keeper::Work {
   std::deque<std::pair<Instant, std::string>> patience_;  // When whose want is reported anyway.
   std::set<netlink::NeighbourKey> leftovers_;  // Of a former run; nobody wanted them yet.
   std::vector<Report> reports_;
+  std::vector<std::string> moves_told_;
+  Moved moved_;  // May be empty.
   Instant reconcile_at_, limits_at_, place_at_, orphans_at_;
   bool permitted_ = true;  // To change the table.
   bool resync_ = false;    // Notifications were lost, and there are more to read.

@@ -45,7 +45,8 @@ const Hold* Ledger::find(const NeighbourKey& key) const noexcept {
 std::vector<netlink::Desired> Ledger::desired() const {
   std::vector<netlink::Desired> all;
   all.reserve(holds_.size());
-  for (const auto& [key, hold] : holds_) all.push_back({key, hold.lladdr, tuning_.validated});
+  for (const auto& [key, hold] : holds_)
+    all.push_back({key, hold.binding.lladdr, tuning_.validated});
   return all;
 }
 
@@ -55,20 +56,51 @@ std::size_t Ledger::entries() const noexcept {
   return static_cast<std::size_t>(present) + removals_.size();
 }
 
-bool Ledger::add(const NeighbourKey& key, const std::optional<netlink::Mac>& lladdr) {
+bool Ledger::add(const NeighbourKey& key, const Binding& claim, Instant now) {
   const auto [found, added] = holds_.try_emplace(key);
-  Hold& hold = found->second;
-  ++hold.users;
-  if (!hold.lladdr) hold.lladdr = lladdr;
-  return added;
+  ++found->second.users;
+  if (!added) {
+    this->claim(key, claim, now);
+    return false;
+  }
+  found->second.binding = claim;
+  found->second.told = claim.lladdr;
+  return true;
 }
 
-void Ledger::rebind(const NeighbourKey& key, const netlink::Mac& lladdr, Instant now) {
+Ruling Ledger::claim(const NeighbourKey& key, const Binding& claim, Instant now) {
   const auto found = holds_.find(key);
-  if (found == holds_.end() || found->second.lladdr == lladdr) return;
-  found->second.lladdr = lladdr;
-  found->second.learned = false;
-  if (found->second.phase != Phase::foreign) repair(*found, netlink::nud::stale, now, true);
+  if (found == holds_.end()) return Ruling::confirmed;
+  const bool announced = claim.source == Source::announcement;
+  if (announced && found->second.phase != Phase::held) return Ruling::confirmed;  // Asked already.
+  if (!announced && claim.lladdr) found->second.told = claim.lladdr;
+  const Ruling ruling = weigh(*found, claim, now);
+  const bool write = ruling == Ruling::moved || ruling == Ruling::first;
+  const bool ours = found->second.phase != Phase::foreign;
+  // An announcement is a rumour until it is verified, by asking where it says.
+  if (write && ours)
+    repair(*found, announced ? netlink::nud::probe : netlink::nud::stale, now, true);
+  return ruling;
+}
+
+// Takes what is right, and counts what was said against it.
+Ruling Ledger::weigh(Item& item, const Binding& claim, Instant now) {
+  auto& [key, hold] = item;
+  const Binding before = hold.binding;
+  const Ruling ruling = rule(before, claim);
+  hold.binding = merge(before, claim);
+  const bool seen = claim.source == Source::wire || claim.source == Source::announcement;
+  const bool moved = ruling == Ruling::moved;
+  if (ruling == Ruling::overruled || (moved && seen)) {
+    ++hold.conflicts;
+    ++counters_.conflicts;
+  }
+  if (moved) {
+    const bool calm = !hold.flaps.flapping(now);
+    hold.moving = hold.flaps.count(now);
+    if (calm && hold.flaps.flapping(now)) ++counters_.flaps;
+  }
+  return ruling;
 }
 
 void Ledger::release(const NeighbourKey& key) {
@@ -91,7 +123,7 @@ void Ledger::doubt(const NeighbourKey& key, const Neighbour& actual, Instant now
   if (found == holds_.end()) return;
   Hold& hold = found->second;
   const bool idle = hold.phase == Phase::held && hold.agenda == Agenda::none;
-  const bool right = actual.ours() && actual.lladdr == hold.lladdr;
+  const bool right = actual.ours() && actual.lladdr == hold.binding.lladdr;
   const bool unasked =
       (actual.state & (netlink::nud::reachable | netlink::nud::stale | netlink::nud::delay)) != 0;
   if (!idle || !right || !unasked || hold.doubtful || now - hold.doubted < doubt_again) return;
@@ -118,11 +150,15 @@ void Ledger::judge(Item& item, const Neighbour* actual, Instant now, bool arriva
   auto& [key, hold] = item;
   hold.present = actual != nullptr;
   hold.state = actual ? actual->state : netlink::nud::none;
-  const auto judged = netlink::judge({key, hold.lladdr, tuning_.validated}, actual);
+  const auto judged = netlink::judge({key, hold.binding.lladdr, tuning_.validated}, actual);
   switch (judged.verdict) {
     case Verdict::right:
       if (hold.phase == Phase::failed && hold.state == netlink::nud::probe) return;
-      if (answering(hold.state)) hold.attempts = 0;
+      if (answering(hold.state)) {
+        hold.attempts = 0;
+        const Binding seen{.lladdr = actual->lladdr, .generation = 0, .source = Source::wire};
+        hold.binding = merge(hold.binding, seen);  // An announcement is verified by that.
+      }
       return enter(item, Phase::held);
     case Verdict::foreign:
       return enter(item, Phase::foreign);
@@ -135,29 +171,25 @@ void Ledger::judge(Item& item, const Neighbour* actual, Instant now, bool arriva
   }
 }
 
-// The wire beats what we were told: NUD heals a wrong binding, and must not be undone.
+// NUD heals a wrong binding, and must not be undone.
 void Ledger::learn(Item& item, const netlink::Judgement& judged, Instant now, bool arrival) {
   auto& [key, hold] = item;
-  const bool conflict = hold.lladdr.has_value();
-  hold.lladdr = judged.lladdr;
-  hold.learned = true;
+  const Binding seen{.lladdr = judged.lladdr, .generation = 0, .source = Source::wire};
+  const Ruling ruling = weigh(item, seen, now);
   hold.attempts = 0;
-  if (conflict) {
-    ++hold.conflicts;
-    ++counters_.conflicts;
-  }
   if (judged.write) return repair(item, judged.state, now, arrival);
   enter(item, Phase::held);
   // Left by a former run, and nobody answered for it lately: have it verified before it is used.
-  if (conflict && arrival && !answering(hold.state)) schedule(item, Agenda::ask, now);
+  if (ruling == Ruling::moved && arrival && !answering(hold.state))
+    schedule(item, Agenda::ask, now);
 }
 
 // Nobody answers: ask again, at first at once, then ever more slowly.
 void Ledger::break_down(Item& item, const Neighbour* actual, Instant now) {
   Hold& hold = item.second;
   if (actual && actual->state == netlink::nud::failed) ++counters_.failures;
-  hold.phase = hold.lladdr ? Phase::failed : Phase::resolving;
-  const bool asking = actual && actual->state == netlink::nud::incomplete && !hold.lladdr;
+  hold.phase = hold.binding.lladdr ? Phase::failed : Phase::resolving;
+  const bool asking = actual && actual->state == netlink::nud::incomplete && !hold.binding.lladdr;
   const auto delay = asking               ? answer_within
                      : hold.attempts == 0 ? 0ms
                                           : doubled(100ms, hold.attempts - 1u, ask_again_max);
@@ -169,6 +201,8 @@ void Ledger::break_down(Item& item, const Neighbour* actual, Instant now) {
 void Ledger::enter(Item& item, Phase phase) {
   Hold& hold = item.second;
   unschedule(item);
+  const bool again = phase == Phase::held && hold.phase == Phase::failed && hold.installed;
+  if (std::exchange(hold.moving, false) || again) moved_.push_back(item.first);
   if (hold.phase != phase) settled_.push_back(item.first);
   hold.phase = phase;
   hold.installed = hold.installed || phase == Phase::held;
@@ -215,7 +249,7 @@ void Ledger::collect_writes(Instant now, Due& due) {
     auto& [key, hold] = item;
     unschedule(item);
     const bool validated = tuning_.validated && hold.write_state == netlink::nud::stale;
-    due.write.push_back({key, *hold.lladdr, hold.write_state, validated, !hold.present});
+    due.write.push_back({key, *hold.binding.lladdr, hold.write_state, validated, !hold.present});
     if (hold.installed) count_repair(hold, now);
   }
 }
@@ -227,10 +261,10 @@ void Ledger::collect_asks(Instant now, Due& due) {
     unschedule(item);
     if (hold.attempts < 255) ++hold.attempts;
     ++counters_.resolutions;
-    if (hold.lladdr) {
+    if (hold.binding.lladdr) {
       // PROBE asks the known address first and then, with mcast_resolicit, everybody; packets
       // need not wait meanwhile.
-      due.write.push_back({key, *hold.lladdr, netlink::nud::probe, false, !hold.present});
+      due.write.push_back({key, *hold.binding.lladdr, netlink::nud::probe, false, !hold.present});
     } else {
       due.resolve.push_back({key, !hold.present});
       schedule(item, Agenda::ask, now + doubled(answer_within, hold.attempts - 1u, ask_again_max));
@@ -248,7 +282,7 @@ void Ledger::collect_doubted(Instant now, Due& due) {
     hold.doubted = now;
     if (hold.phase != Phase::held || hold.agenda != Agenda::none) continue;
     ++counters_.resolutions;
-    due.write.push_back({key, *hold.lladdr, netlink::nud::probe, tuning_.validated, false});
+    due.write.push_back({key, *hold.binding.lladdr, netlink::nud::probe, tuning_.validated, false});
   }
 }
 
@@ -275,7 +309,7 @@ void Ledger::refused(const NeighbourKey& key, int error, Instant now) {
   hold.error = static_cast<std::uint16_t>(error);
   count_repair(hold, now);
   const auto delay = forbidden ? when_forbidden : doubled(10ms, hold.repairs_in_a_row, holdoff_max);
-  const bool ask = !hold.lladdr || hold.phase == Phase::failed;
+  const bool ask = !hold.binding.lladdr || hold.phase == Phase::failed;
   schedule(*found, ask ? Agenda::ask : Agenda::write, now + delay);
 }
 

@@ -8,6 +8,7 @@
 //                                             contested()
 #pragma once
 
+#include "head/neigh/binding.hpp"
 #include "head/neigh/pacer.hpp"
 #include "head/neigh/snapshot.hpp"
 #include "netlink/neighbour.hpp"
@@ -23,8 +24,6 @@
 
 namespace head::neigh {
 
-using Instant = std::chrono::steady_clock::time_point;
-
 enum class Phase : std::uint8_t {
   unseen,     // Just wanted.
   writing,    // To be written, or written and not acknowledged yet.
@@ -37,9 +36,11 @@ enum class Phase : std::uint8_t {
 enum class Agenda : std::uint8_t { none, write, ask };
 
 struct Hold {
-  std::optional<netlink::Mac> lladdr;
-  bool learned = false;    // The wire said so.
+  Binding binding;
+  std::optional<netlink::Mac> told;  // By the catalogue or an operator, the newest.
+  Flaps flaps;
   bool installed = false;  // Was in the table as it should be, once.
+  bool moving = false;     // Its discs are to be told as soon as it is written.
   bool present = false;    // There was an entry, anybody's, when last seen or written.
   Phase phase = Phase::unseen;
   Agenda agenda = Agenda::none;
@@ -86,13 +87,14 @@ class Ledger {
   const Counters& counters() const noexcept { return counters_; }
 
   // One more disc needs this neighbour. True when it is new: the caller tells with observe() what
-  // the kernel has. A link-layer address given for a hold that has none is taken.
-  bool add(const netlink::NeighbourKey& key, const std::optional<netlink::Mac>& lladdr);
+  // the kernel has. What is claimed for a hold that is there already is weighed as by claim().
+  bool add(const netlink::NeighbourKey& key, const Binding& claim, Instant now);
   // From now on entries are written without NTF_EXT_VALIDATED.
   void forgo_validated() noexcept { tuning_.validated = false; }
 
-  // The caller knows better now than it did, and than the wire.
-  void rebind(const netlink::NeighbourKey& key, const netlink::Mac& lladdr, Instant now);
+  // Somebody says, of a neighbour that is held, which link-layer address it has. What is right then
+  // is written; a claim that is overruled is a conflict, and counted.
+  Ruling claim(const netlink::NeighbourKey& key, const Binding& claim, Instant now);
   // One disc less; the last one has the entry removed, unless it is somebody else's.
   void release(const netlink::NeighbourKey& key);
   // An entry of ours that nobody needs.
@@ -114,6 +116,10 @@ class Ledger {
   // Something was there where nothing ought to be; `actual` is what is there now.
   void contested(const netlink::NeighbourKey& key, const netlink::Neighbour* actual, Instant now);
 
+  // Holds that are at another link-layer address than before, or are there again, since the last
+  // call: a TCP connection that was made before has nothing to say there, or says it late.
+  std::vector<netlink::NeighbourKey> take_moved() { return std::exchange(moved_, {}); }
+
   // When due() has something again.
   std::optional<Instant> next(Instant now);
 
@@ -127,6 +133,7 @@ class Ledger {
 
   void judge(Item& item, const netlink::Neighbour* actual, Instant now, bool arrival);
   void learn(Item& item, const netlink::Judgement& judged, Instant now, bool arrival);
+  Ruling weigh(Item& item, const Binding& claim, Instant now);
   void break_down(Item& item, const netlink::Neighbour* actual, Instant now);
   void enter(Item& item, Phase phase);
   void repair(Item& item, std::uint16_t state, Instant now, bool arrival);
@@ -142,6 +149,7 @@ class Ledger {
   Queue writes_, asks_, doubts_;
   std::vector<netlink::NeighbourKey> removals_;
   std::vector<netlink::NeighbourKey> settled_;
+  std::vector<netlink::NeighbourKey> moved_;
   Counters counters_;
 };
 

@@ -35,14 +35,14 @@ std::string refusal(const Want& want, const Links& links) {
   if (netlink::is_link_local(want.address) && want.dev.empty())
     return fmt::format("{}: {} is link-local; say which interface it is reached through", want.disc,
                        address);
-  if (!want.lladdr) return {};
-  if (!netlink::is_unicast(*want.lladdr))
+  if (!want.claim.lladdr) return {};
+  if (!netlink::is_unicast(*want.claim.lladdr))
     return fmt::format("{}: {} is no machine's link-layer address; give the tail's own", want.disc,
-                       netlink::to_string(*want.lladdr));
+                       netlink::to_string(*want.claim.lladdr));
   for (const auto& [ifindex, link] : links)
-    if (link.lladdr == want.lladdr)
+    if (link.lladdr == want.claim.lladdr)
       return fmt::format("{}: {} is the link-layer address of {} on this host; give the tail's",
-                         want.disc, netlink::to_string(*want.lladdr), link.name);
+                         want.disc, netlink::to_string(*want.claim.lladdr), link.name);
   return {};
 }
 
@@ -60,7 +60,7 @@ BindingStatus place(const Want& want, const Links& links, const netlink::Route* 
                           address, want.dev));
   const auto link = links.find(route->ifindex);
   const bool known = link != links.end();
-  if (route->local && want.lladdr)
+  if (route->local && want.claim.lladdr)
     return without_place(BindingState::refused,
                          fmt::format("{}: {} is an address of this host; it has no link-layer "
                                      "address to be reached at",

@@ -21,6 +21,7 @@ struct Counters {
   std::uint64_t removed = 0;      // Our entries that nobody needed any more, gone.
   std::uint64_t resolutions = 0;  // Questions to the network that the keeper started.
   std::uint64_t conflicts = 0;    // The wire said another link-layer address than we had.
+  std::uint64_t flaps = 0;        // Times an address began to change to and fro.
   std::uint64_t failures = 0;     // Entries that were seen not to answer.
   std::uint64_t errors = 0;       // Writes that the kernel refused.
   std::uint64_t notifications_lost = 0;
@@ -49,9 +50,10 @@ struct DeviceStatus {
 };
 
 struct EntryStatus {
-  netlink::Neighbour kernel;            // As the kernel has it now; state 0 when it has not.
-  std::optional<netlink::Mac> binding;  // What the keeper holds to.
-  bool learned = false;                 // The wire said so, not the catalogue.
+  netlink::Neighbour kernel;         // As the kernel has it now; state 0 when it has not.
+  Binding binding;                   // What the keeper holds to.
+  std::optional<netlink::Mac> told;  // What it was told beforehand.
+  bool flapping = false;             // Changing to and fro just now.
   std::uint32_t conflicts = 0;
   std::uint32_t repairs = 0;
   std::vector<std::string> discs;

@@ -1,6 +1,7 @@
 // What is asked of the keeper for a disc, and what became of it.
 #pragma once
 
+#include "head/neigh/binding.hpp"
 #include "head/stats/disc_stats.hpp"
 #include "netlink/neighbour.hpp"
 
@@ -15,8 +16,8 @@ namespace head::neigh {
 struct Want {
   std::string disc;
   netlink::Ip6 address{};
-  std::optional<netlink::Mac> lladdr;       // Absent: found out by asking the network.
-  std::string dev;                          // Empty: the interface that the route says.
+  Binding claim{};  // Where nobody knows the link-layer address, the network is asked.
+  std::string dev;  // Empty: the interface that the route says.
   std::shared_ptr<stats::DiscStats> stats;  // May be null.
 };
 
@@ -33,11 +34,11 @@ std::string_view to_string(BindingState state) noexcept;
 
 struct BindingStatus {
   BindingState state = BindingState::unplaced;
-  netlink::NeighbourKey neighbour;     // Whose entry is kept: the disc's, or its gateway's.
-  bool on_link = true;                 // False: behind a gateway.
-  std::string dev;                     // The interface's name, "" when not known yet.
-  std::optional<netlink::Mac> lladdr;  // In effect.
-  std::string problem;                 // One sentence, "" when all is well.
+  netlink::NeighbourKey neighbour;  // Whose entry is kept: the disc's, or its gateway's.
+  bool on_link = true;              // False: behind a gateway.
+  std::string dev;                  // The interface's name, "" when not known yet.
+  Binding binding;                  // In effect.
+  std::string problem;              // One sentence, "" when all is well.
 
   // Whether requests can be sent without waiting for neighbour discovery.
   bool ready() const noexcept {

@@ -24,8 +24,8 @@ constexpr time_t answer_seconds_max = 120;
 Exit exit_of(const std::string& type) {
   const auto is = [&](const char* name) { return type == std::string("urn:headstart:") + name; };
   if (is("bad-disc") || is("bad-config") || is("bad-json") || is("too-large")) return Exit::invalid;
-  if (is("no-such-disc") || is("no-such-import")) return Exit::missing;
-  if (is("disc-exists") || is("disc-detaching")) return Exit::conflict;
+  if (is("no-such-disc") || is("no-such-import") || is("no-such-tail")) return Exit::missing;
+  if (is("disc-exists") || is("disc-detaching") || is("outdated")) return Exit::conflict;
   if (is("too-many-discs") || is("not-stored") || is("out-of-memory") || is("unavailable"))
     return Exit::refused;
   return Exit::unexpected;

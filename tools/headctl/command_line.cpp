@@ -38,14 +38,35 @@ void add_import(CLI::App& app, Commands& commands) {
   const auto [command, options] =
       commands.add(app, "import", "Attaches all the discs of a list, or none of them", import);
   command.add_option("FILE", options.file, "The list; - for standard input")->required();
-  command.add_flag("--wait", options.wait, "Until every disc is ready, or has failed");
+  CLI::Option* const wait =
+      command.add_flag("--wait", options.wait, "Until every disc is ready, or has failed");
+  command.add_flag("--moves", options.moves, "The list is of moves: discs that are elsewhere now")
+      ->excludes(wait);
   command.footer(std::string("The list is one of\n"
                              "  lines   NAME URI [lladdr=MAC] [dev=INTERFACE] [read_only=true] "
                              "[connections=N] [grade=WORD]\n"
                              "  TOML    [[disc]] tables with name, uri and the others\n"
                              "  JSON    {\"discs\": [{\"name\": ..., \"uri\": ...}, ...]}\n"
+                             "and of moves\n"
+                             "  lines   NAME lladdr=MAC|to=TAIL [generation=N]\n"
+                             "  TOML    [[move]] tables\n"
+                             "  JSON    {\"moves\": [{\"name\": ..., \"lladdr\": ...}, ...]}\n"
                              "\n") +
                  exit_statuses);
+}
+
+void add_move(CLI::App& app, Commands& commands) {
+  const auto [command, options] = commands.add(
+      app, "move", "Says that a disc is with another tail now, and connects there", move);
+  command.add_option("NAME", options.name, "Which")->required();
+  CLI::Option_group* const where = command.add_option_group("Where", "one of these");
+  where->add_option("--lladdr", options.lladdr, "The link-layer address of that tail");
+  where->add_option("--to", options.to, "That tail's name, as [tails] in head.toml has it");
+  where->require_option(1);
+  command
+      .add_option("--generation", options.generation,
+                  "Of this knowledge: what is newer counts; by default one more than there is")
+      ->check(CLI::Range(std::int64_t{0}, std::int64_t{1} << 53));
 }
 
 void add_discs(CLI::App& app, Commands& commands) {
@@ -161,6 +182,7 @@ void declare(CLI::App& app, Commands& commands) {
   add_attach(app, commands);
   add_detach(app, commands);
   add_import(app, commands);
+  add_move(app, commands);
   add_discs(app, commands);
   add_latency(app, commands);
   add_stalls(app, commands);

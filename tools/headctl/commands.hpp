@@ -37,9 +37,17 @@ struct DetachOptions {
 };
 Exit detach(const Context& context, const DetachOptions& options);
 
+struct MoveOptions {
+  std::string name, lladdr, to;
+  std::int64_t generation = -1;  // Below 0: one more than the disc has.
+};
+Exit move(const Context& context, const MoveOptions& options);
+Exit import_moves(const Context& context, const std::string& file);
+
 struct ImportOptions {
   std::string file;
   bool wait = false;
+  bool moves = false;  // Of discs that there are.
 };
 Exit import(const Context& context, const ImportOptions& options);
 

@@ -171,6 +171,7 @@ void follow(Client& client, json& import, bool to_the_end) {
 }  // namespace
 
 Exit import(const Context& context, const ImportOptions& options) {
+  if (options.moves) return import_moves(context, options.file);
   Client client = context.client();
   json answer = Delivery(client, read_import(options.file)).send();
   if (options.wait || on_terminal()) follow(client, answer, options.wait);

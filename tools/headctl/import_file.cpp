@@ -33,16 +33,18 @@ std::size_t line_of(std::string_view text, std::size_t byte) {
   return 1 + static_cast<std::size_t>(std::count(text.begin(), end, '\n'));
 }
 
-ImportList from_json(const std::string& file, std::string_view text) {
+ImportList from_json(const std::string& file, std::string_view text, const ListKind& kind) {
   json document;
   try {
     document = json::parse(text);
   } catch (const json::parse_error& error) {
     refuse(file, line_of(text, error.byte), "this is not JSON");
   }
-  if (document.is_object() && document.contains("discs")) document = json(document["discs"]);
+  if (document.is_object() && document.contains(kind.many)) document = json(document[kind.many]);
   if (!document.is_array())
-    refuse(file, 1, "a list of discs is [{...}, ...] or {\"discs\": [{...}, ...]}");
+    refuse(
+        file, 1,
+        fmt::format("a list of {0} is [{{...}}, ...] or {{\"{0}\": [{{...}}, ...]}}", kind.many));
   ImportList list;
   list.name = file;
   list.lines.resize(document.size());
@@ -58,22 +60,24 @@ json to_json(const toml::node& node) {
   return json::object();
 }
 
-ImportList from_toml(const std::string& file, const std::string& text) {
+ImportList from_toml(const std::string& file, const std::string& text, const ListKind& kind) {
   toml::table document;
   try {
     document = toml::parse(text);
   } catch (const toml::parse_error& error) {
     refuse(file, error.source().begin.line, error.description());
   }
-  const toml::array* discs = document["disc"].as_array();
+  const toml::array* discs = document[kind.one].as_array();
   if (discs == nullptr || document.size() != 1)
-    refuse(file, 1, "a list of discs in TOML is [[disc]] tables and nothing else");
+    refuse(
+        file, 1,
+        fmt::format("a list of {} in TOML is [[{}]] tables and nothing else", kind.many, kind.one));
   ImportList list;
   list.name = file;
   for (const toml::node& node : *discs) {
     const std::size_t line = node.source().begin.line;
     const toml::table* table = node.as_table();
-    if (table == nullptr) refuse(file, line, "a disc is a [[disc]] table");
+    if (table == nullptr) refuse(file, line, fmt::format("a {0} is a [[{0}]] table", kind.one));
     json disc = json::object();
     for (const auto& [key, value] : *table) disc[std::string(key.str())] = to_json(value);
     list.discs->push_back(std::move(disc));
@@ -84,14 +88,14 @@ ImportList from_toml(const std::string& file, const std::string& text) {
 
 json value_of(const std::string& key, const std::string& text) {
   if (key == "read_only" && (text == "true" || text == "false")) return text == "true";
-  unsigned number = 0;
+  std::uint64_t number = 0;
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
-  if (key == "connections" && error == std::errc() && end == text.data() + text.size())
-    return number;
+  const bool counts = key == "connections" || key == "generation";
+  if (counts && error == std::errc() && end == text.data() + text.size()) return number;
   return text;
 }
 
-ImportList from_lines(const std::string& file, const std::string& text) {
+ImportList from_lines(const std::string& file, const std::string& text, const ListKind& kind) {
   ImportList list;
   list.name = file;
   std::istringstream lines(text);
@@ -100,8 +104,11 @@ ImportList from_lines(const std::string& file, const std::string& text) {
     std::istringstream words(line.substr(0, line.find('#')));
     std::string name, uri, word;
     if (!(words >> name)) continue;
-    if (!(words >> uri)) refuse(file, number, "a line is NAME URI [lladdr=MAC] [dev=INTERFACE]");
-    json disc = {{"name", name}, {"uri", uri}};
+    json disc = {{"name", name}};
+    if (kind.has_uri) {
+      if (!(words >> uri)) refuse(file, number, fmt::format("a line is {}", kind.line));
+      disc["uri"] = uri;
+    }
     while (words >> word) {
       const std::size_t equals = word.find('=');
       if (equals == std::string::npos)
@@ -119,31 +126,31 @@ ImportList from_lines(const std::string& file, const std::string& text) {
 
 ImportList::ImportList() : discs(std::make_shared<json>(json::array())) {}
 
-ImportList parse_import(const std::string& file, std::string_view text) {
+ImportList parse_import(const std::string& file, std::string_view text, const ListKind& kind) {
   const std::string ending = std::filesystem::path(file).extension();
   const std::size_t begin = text.find_first_not_of(" \t\r\n");
   const std::string_view first = begin == std::string_view::npos ? "" : text.substr(begin, 2);
   if (ending == ".toml" || (ending != ".json" && first == "[["))
-    return from_toml(file, std::string(text));
+    return from_toml(file, std::string(text), kind);
   if (ending == ".json" || first.substr(0, 1) == "{" || first.substr(0, 1) == "[")
-    return from_json(file, text);
-  return from_lines(file, std::string(text));
+    return from_json(file, text, kind);
+  return from_lines(file, std::string(text), kind);
 }
 
-ImportList read_import(const std::string& file) {
+ImportList read_import(const std::string& file, const ListKind& kind) {
   std::ostringstream text;
   if (file == "-") {
     text << std::cin.rdbuf();
-    return parse_import("standard input", text.str());
+    return parse_import("standard input", text.str(), kind);
   }
   std::error_code ignored;
   const bool folder = std::filesystem::is_directory(file, ignored);
   const std::ifstream stream(file, std::ios::binary);
   if (!stream || folder)
-    throw Failure(Exit::invalid, fmt::format("cannot read {}: {}; name a file that lists discs",
-                                             file, std::strerror(folder ? EISDIR : errno)));
+    throw Failure(Exit::invalid, fmt::format("cannot read {}: {}; name a file that lists {}", file,
+                                             std::strerror(folder ? EISDIR : errno), kind.many));
   text << stream.rdbuf();
-  return parse_import(file, text.str());
+  return parse_import(file, text.str(), kind);
 }
 
 std::optional<std::size_t> repeated_name(const json& discs) {

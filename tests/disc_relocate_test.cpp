@@ -1,0 +1,79 @@
+// A disc whose tail is said to be elsewhere, in the simulated world.
+#include "tests/disc_world.hpp"
+
+using namespace head;
+using nbd::Command;
+using tests::Asked;
+using tests::check_one_world;
+using tests::World;
+
+TEST_CASE("a disc that moves again and again loses nothing", "[disc][sim]") {
+  const auto seed = GENERATE(range(0u, 60u));
+  CAPTURE(seed);
+  SECTION("one connection") {
+    check_one_world(seed, {}, {}, 1, 0.05);
+  }
+  SECTION("that breaks as well, and is refused") {
+    check_one_world(seed, {.reset = 0.004, .refuse = 0.5}, {.block_minimum = 512}, 1, 0.05);
+  }
+  SECTION("a tail that shuts down now and then") {
+    check_one_world(seed, {}, {.shutdown = 0.01}, 1, 0.02);
+  }
+  SECTION("several connections") {
+    check_one_world(seed, {.reset = 0.004}, {.block_minimum = 1}, 4, 0.05);
+  }
+}
+
+TEST_CASE("a connection serves until its successor is open", "[disc][sim]") {
+  World world(1, {.partial = 0, .stall = 0}, {});
+  world.run_until([&] { return world.disc->info() != nullptr; });
+  world.io.faults.refuse = 1.0;
+  world.disc->relocate();
+  for (int i = 0; i < 200; ++i) world.io.step_or_wait();
+  CHECK(world.disc->stats()->state == stats::DiscState::ready);
+  CHECK(world.tail.connections == 1);
+
+  Asked read(Command::read, 0, 512, world.io.now());
+  world.disc->submit(read);
+  world.run_until([&] { return read.answers == 1; });
+  CHECK(read.error == 0);
+  CHECK(world.disc->stats()->reconnects == 0);
+
+  world.io.faults.refuse = 0;
+  world.run_until([&] { return world.disc->stats()->reconnects == 1; });
+  CHECK(world.tail.connections == 2);
+  world.run_until([&] { return world.io.sockets_open() == 1; });
+  CHECK(world.disc->stats()->connections == 1);
+  CHECK(world.disc->stats()->state == stats::DiscState::ready);
+}
+
+TEST_CASE("a successor that offers another disc does not take over", "[disc][sim]") {
+  World world(1, {}, {});
+  world.run_until([&] { return world.disc->info() != nullptr; });
+  const auto whole = world.tail.data;
+  world.tail.data.resize(whole.size() / 2);
+  world.disc->relocate();
+  world.run_until([&] { return world.tail.connections == 2; });
+  for (int i = 0; i < 2'000; ++i) world.io.step();
+  CHECK(world.disc->stats()->state == stats::DiscState::ready);
+  CHECK(world.io.sockets_open() == 1);
+  world.tail.data = whole;
+  Asked read(Command::read, 0, 512, world.io.now());
+  world.disc->submit(read);
+  world.run_until([&] { return read.answers == 1; });
+  CHECK(read.error == 0);
+}
+
+TEST_CASE("whoever waits to connect again connects at once when the tail is there again",
+          "[disc][sim]") {
+  World world(1, {.partial = 0, .stall = 0}, {});
+  world.run_until([&] { return world.disc->info() != nullptr; });
+  world.io.faults = {.partial = 0, .reset = 1.0, .refuse = 1.0, .stall = 0};
+  world.run_until([&] { return world.disc->stats()->state == stats::DiscState::reconnecting; });
+  world.io.advance(std::chrono::seconds(30));  // Ever longer waits.
+  world.io.faults = {.partial = 0, .stall = 0};
+  world.disc->relocate();
+  const auto before = world.io.now();
+  world.run_until([&] { return world.disc->stats()->state == stats::DiscState::ready; });
+  CHECK(world.io.now() - before < std::chrono::milliseconds(20));
+}

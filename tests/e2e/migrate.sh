@@ -1,0 +1,101 @@
+#!/usr/bin/env bash
+# A disc's tail changes while a guest writes and verifies: its address goes from one tail to another
+# behind a switch, and HOW the head learns of it is
+#
+#   operator   `headctl move` says so
+#   override   the new tail announces itself, as ndisc_notify=1 makes Linux do
+#   plain      it announces itself without the override flag
+#   silent     nobody says anything
+#
+# The guest meets a pause, no error and no wrong byte.
+# shellcheck source=tests/e2e/lib.sh
+source "$(dirname "$0")/lib.sh"
+how=${1:?operator, override, plain or silent}
+need fio nbdkit ip unshare python3
+need_root
+if [[ -z ${HEAD_E2E_INSIDE:-} ]]; then
+  rm -rf "$work"
+  trap - EXIT
+  HEAD_E2E_INSIDE=1 exec unshare --net --mount "$0" "$how"
+fi
+headd_options=()
+address=fd00:3::7
+mac1=02:00:00:00:03:01 mac2=02:00:00:00:03:02
+
+# The names of namespaces are this script's own.
+mount -t tmpfs tmpfs /run
+ip link set lo up
+for name in switch tail1 tail2; do ip netns add $name; done
+ip -n switch link add sw0 type bridge
+ip -n switch link set sw0 up
+port() { # port NAMESPACE DEVICE MAC
+  ip link add name "$2" address "$3" netns "$1" type veth peer name "p-$2" netns switch
+  ip -n switch link set "p-$2" master sw0 up
+  ip -n "$1" link set "$2" up
+}
+ip link add h0 type veth peer name p-h0 netns switch
+ip -n switch link set p-h0 master sw0 up
+ip link set h0 up
+port tail1 t1 $mac1
+port tail2 t2 $mac2
+ip addr add fd00:3::1/64 dev h0 nodad
+for i in 1 2; do
+  ip -n tail$i link set lo up
+  ip -n tail$i addr add fd00:3::10$i/64 dev t$i nodad
+done
+
+truncate -s 64M "$work/tail.img"
+for i in 1 2; do
+  background tail$i ip netns exec tail$i nbdkit -f -p 10809 file "$work/tail.img"
+  await 10 "tail $i" ip netns exec tail$i python3 -c '
+import socket; socket.create_connection(("::1", 10809))'
+done
+ip -n tail1 addr add $address/64 dev t1 nodad
+start_headd
+headctl attach disc "nbd://[$address]:10809/" --lladdr $mac1 --wait >/dev/null
+start_guest --bsrange=4k-64k --io_size=96m --iodepth=4 --verify_backlog=64 --rate=,20m \
+  --output-format=json
+sleep 1.5
+
+ip -n tail1 addr del $address/64 dev t1
+ip -n tail2 addr add $address/64 dev t2 nodad
+case $how in
+  operator)
+    date +%s.%N >"$work/told"
+    headctl move disc --lladdr $mac2 >"$work/move"
+    ;;
+  silent) date +%s.%N >"$work/told" ;;
+  override | plain) # RFC 4861, section 7.2.6.
+    ip netns exec tail2 python3 - $address $how >"$work/told" <<'END' ;;
+import socket, sys, time
+target = socket.inet_pton(socket.AF_INET6, sys.argv[1])
+override = 0x20 if sys.argv[2] == "override" else 0
+packet = bytes([136, 0, 0, 0, override, 0, 0, 0]) + target + bytes.fromhex("0201020000000302")
+raw = socket.socket(socket.AF_INET6, socket.SOCK_RAW, socket.IPPROTO_ICMPV6)
+raw.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_MULTICAST_HOPS, 255)
+print(time.time())
+raw.sendto(packet, ("ff02::1", 0, 0, socket.if_nametoindex("t2")))
+END
+esac
+
+finish guest || fail "the guest met an error (fio's status $?)"
+there=$(headctl neigh --json | python3 -c '
+import json, sys
+entry = next(e for e in json.load(sys.stdin)["entries"] if e["address"] == sys.argv[1])
+print(entry["lladdr"], entry["source"])' $address)
+case $how in
+  operator) [[ $there == "$mac2 operator" ]] ;;
+  *) [[ $there == "$mac2 wire" ]] ;;
+esac || fail "the entry is $there"
+headctl stalls disc --json | python3 -c '
+import json, sys
+told = float(open(sys.argv[1]).read())
+stalls = json.load(sys.stdin)["stalls"]
+longest = max(stalls, key=lambda s: s["seconds"], default=None)
+if longest: # None where the pause was shorter than the stall threshold.
+    print("the longest request took %.0f ms, until %.0f ms after the head could know" %
+          (longest["seconds"] * 1e3, (longest["ended"] - told) * 1e3))' "$work/told"
+[[ $(headctl discs disc --json | python3 -c 'import json, sys
+print(json.load(sys.stdin)["reconnects"])') -ge 1 ]] || fail "it never connected again"
+stop_headd
+for i in 1 2; do stop tail$i KILL || true; done
