@@ -59,6 +59,8 @@ struct Entry {
   std::uint16_t state = nud::stale;
   bool validated = false;  // Ask for NTF_EXT_EXT_VALIDATED as well (kernels that have it).
   bool fresh = false;      // Nothing was there: it is made only if that is still so.
+  bool exempt = true;      // Ask for NTF_EXT_LEARNED: it is never collected.
+  bool managed = false;    // Ask for NTF_EXT_MANAGED: only to find out whether there is such.
   bool operator==(const Entry&) const = default;
 };
 
@@ -66,6 +68,7 @@ struct Entry {
 struct Question {
   NeighbourKey key;
   bool fresh = false;  // As for an Entry.
+  bool exempt = true;
   bool operator==(const Question&) const = default;
 };
 
@@ -74,6 +77,7 @@ struct Desired {
   NeighbourKey key;
   std::optional<Mac> lladdr;
   bool validated = false;
+  bool exempt = true;  // As for an Entry.
 };
 
 enum class Verdict : std::uint8_t {

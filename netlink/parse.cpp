@@ -1,6 +1,7 @@
 #include "netlink/parse.hpp"
 
 #include <algorithm>
+#include <linux/if_addr.h>
 #include <linux/if_link.h>
 #include <linux/neighbour.h>
 #include <string_view>
@@ -89,6 +90,27 @@ std::optional<Link> parse_link(Bytes payload) {
   return link;
 }
 
+std::optional<HostAddress> parse_address(Bytes payload) noexcept {
+  const auto header = read<ifaddrmsg>(payload);
+  if (!header || header->ifa_family != AF_INET6 || header->ifa_prefixlen > 128) return {};
+  HostAddress found;
+  found.ifindex = static_cast<int>(header->ifa_index);
+  found.bits = header->ifa_prefixlen;
+  found.flags = header->ifa_flags;
+  bool has_address = false;
+  for_each_attribute(attributes<ifaddrmsg>(payload), [&](int type, Bytes value) {
+    if (type == IFA_FLAGS) found.flags = read<std::uint32_t>(value).value_or(found.flags);
+    // Where a point-to-point peer is named, IFA_LOCAL is ours.
+    if (type != IFA_LOCAL && (type != IFA_ADDRESS || has_address)) return;
+    if (const auto address = read_address<16>(value)) {
+      found.address = *address;
+      has_address = true;
+    }
+  });
+  if (!has_address) return {};
+  return found;
+}
+
 std::optional<Route> parse_route(Bytes payload) noexcept {
   const auto header = read<rtmsg>(payload);
   if (!header || header->rtm_family != AF_INET6) return {};
@@ -99,6 +121,11 @@ std::optional<Route> parse_route(Bytes payload) noexcept {
     if (type == RTA_OIF) route.ifindex = read<int>(value).value_or(0);
     if (type == RTA_GATEWAY) route.gateway = read_address<16>(value);
     if (type == RTA_PREFSRC) route.source = read_address<16>(value);
+    if (type != RTA_METRICS) return;
+    for_each_attribute(value, [&](int metric, Bytes number) {
+      if (metric == RTAX_MTU) route.mtu = read<std::uint32_t>(number).value_or(0);
+      if (metric == RTAX_ADVMSS) route.advmss = read<std::uint32_t>(number).value_or(0);
+    });
   });
   return route;
 }

@@ -2,6 +2,7 @@
 // nor depend on its alignment, whatever is in it; what is not understood is absent.
 #pragma once
 
+#include "netlink/address.hpp"
 #include "netlink/link.hpp"
 #include "netlink/neighbour.hpp"
 #include "netlink/route.hpp"
@@ -64,6 +65,7 @@ void for_each_attribute(Bytes attributes, Each&& each) {
 std::optional<int> parse_error(Bytes payload) noexcept;  // NLMSG_ERROR, NLMSG_DONE: 0 or -errno.
 std::optional<Neighbour> parse_neighbour(Bytes payload) noexcept;  // RTM_{NEW,DEL}NEIGH, IPv6.
 std::optional<Link> parse_link(Bytes payload);                     // RTM_{NEW,DEL}LINK
+std::optional<HostAddress> parse_address(Bytes payload) noexcept;  // RTM_NEWADDR, IPv6.
 std::optional<Route> parse_route(Bytes payload) noexcept;          // RTM_NEWROUTE, IPv6.
 std::optional<Prefix> parse_prefix(Bytes payload) noexcept;        // RTM_{NEW,DEL}ROUTE, IPv6.
 

@@ -15,10 +15,11 @@ Judgement set(const Desired& desired, std::uint16_t state = nud::stale) {
 // (neigh_update_flags() with NEIGH_UPDATE_F_ADMIN), which is how the two are told apart.
 Judgement judge_ours(const Desired& desired, const Neighbour& actual) {
   if (!actual.usable()) return {.verdict = Verdict::resolve};
-  const bool marked = (actual.flags & ntf::ext_learned) &&
+  const bool learned = (actual.flags & ntf::ext_learned) != 0;
+  const bool marked = (learned || !desired.exempt) &&
                       !(actual.state & (nud::permanent | nud::noarp)) &&
                       (!desired.validated || (actual.ext_flags & ntf::ext_validated));
-  const bool replaced = !(actual.flags & ntf::ext_learned);
+  const bool replaced = desired.exempt && !learned;
   if (desired.lladdr && replaced) return set(desired);
   if (desired.lladdr != actual.lladdr)
     return {.verdict = Verdict::learned, .lladdr = *actual.lladdr, .write = !marked};
@@ -63,10 +64,16 @@ Plan plan(std::span<const Desired> desired, std::span<const Neighbour> actual) {
     const Judgement judged = judge(want, present ? &*have : nullptr);
     if (present) ++have;
 
-    const Entry entry{want.key, judged.lladdr, judged.state, want.validated, judged.fresh};
+    const Entry entry{.key = want.key,
+                      .lladdr = judged.lladdr,
+                      .state = judged.state,
+                      .validated = want.validated,
+                      .fresh = judged.fresh,
+                      .exempt = want.exempt};
     if (judged.verdict == Verdict::set || judged.write) changes.set.push_back(entry);
     if (judged.verdict == Verdict::learned) changes.learned.push_back({want.key, judged.lladdr});
-    if (judged.verdict == Verdict::resolve) changes.resolve.push_back({want.key, judged.fresh});
+    if (judged.verdict == Verdict::resolve)
+      changes.resolve.push_back({want.key, judged.fresh, want.exempt});
     if (judged.verdict == Verdict::foreign) changes.foreign.push_back(want.key);
   }
   while (have != actual.end()) pass_over();

@@ -27,10 +27,11 @@ void make_veth(Socket& socket, const std::string& name) {
   if (error) throw std::system_error(error, "cannot make a veth pair");
 }
 
-Neighbour write_and_read(Table& table, int ifindex, bool validated) {
-  Entry entry{.key = {ifindex, {0xfe, 0x80}}, .lladdr = {0x02}, .validated = validated};
-  entry.key.address.back() = validated ? 2 : 1;
-  entry.lladdr.back() = 1;
+// `number` makes the address: each question is put to an entry of its own.
+Neighbour write_and_read(Table& table, Entry entry, std::uint8_t number) {
+  entry.key.address = {0xfe, 0x80};
+  entry.key.address.back() = number;
+  entry.lladdr = {0x02, 0, 0, 0, 0, 0x01};
   Neighbour found;
   if (table.set({&entry, 1}).empty()) table.get(entry.key, found);
   return found;
@@ -48,11 +49,16 @@ Capabilities probe_capabilities() {
       dump_links(table.socket(), links);
       for (const Link& link : links) {
         if (link.name != "probe0") continue;
-        const Neighbour plain = write_and_read(table, link.ifindex, false);
-        const Neighbour validated = write_and_read(table, link.ifindex, true);
+        const NeighbourKey on{link.ifindex, {}};
+        const Neighbour plain = write_and_read(table, {.key = on}, 1);
+        const Neighbour validated = write_and_read(table, {.key = on, .validated = true}, 2);
+        // The kernel resolves such an entry by itself, and heeds no link-layer address with it.
+        const Neighbour managed =
+            write_and_read(table, {.key = on, .state = nud::none, .managed = true}, 3);
         found.protocol = plain.ours();
         found.ext_learned = plain.flags & ntf::ext_learned;
         found.validated = validated.ext_flags & ntf::ext_validated;
+        found.managed = managed.ext_flags & ntf::ext_managed;
       }
     });
   } catch (const std::system_error& error) {

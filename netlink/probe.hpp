@@ -10,6 +10,7 @@ struct Capabilities {
   bool protocol = true;     // NDA_PROTOCOL is kept: entries can be told to be ours.
   bool ext_learned = true;  // NTF_EXT_LEARNED is kept: entries are exempt from collection.
   bool validated = false;   // NTF_EXT_EXT_VALIDATED is kept.
+  bool managed = false;     // NTF_EXT_MANAGED is kept: the kernel refreshes an entry by itself.
   std::string problem;      // Why nothing could be found out, if so; then the above are a guess.
 };
 

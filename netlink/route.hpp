@@ -14,6 +14,8 @@ struct Route {
   int ifindex = 0;
   std::optional<Ip6> gateway;  // Absent: the address itself is the neighbour (on-link).
   std::optional<Ip6> source;   // The address it would be sent from.
+  std::uint32_t mtu = 0;       // Learned, or set for the route; 0: the interface's.
+  std::uint32_t advmss = 0;    // Set for the route; 0: as the MTU says.
   bool local = false;          // The address is this host's own: nothing leaves it.
   bool unicast = false;        // False for multicast, unreachable, prohibited, blackhole.
 };

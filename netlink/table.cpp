@@ -132,11 +132,13 @@ std::vector<EntryError> Table::set(std::span<const Entry> entries) {
     const Entry& entry = entries[i];
     message
         .start(RTM_NEWNEIGH, flags | creation(entry.fresh), sequence,
-               header_for(entry.key, entry.state, ntf::ext_learned))
+               header_for(entry.key, entry.state, entry.exempt ? ntf::ext_learned : 0))
         .put(NDA_DST, entry.key.address)
         .put(NDA_LLADDR, entry.lladdr)
         .put(nda_protocol, our_protocol);
-    if (entry.validated) message.put(nda_flags_ext, ntf::ext_validated);
+    const std::uint32_t extended =
+        (entry.validated ? ntf::ext_validated : 0) | (entry.managed ? ntf::ext_managed : 0);
+    if (extended != 0) message.put(nda_flags_ext, extended);
     message.append_to(out);
   });
 }
@@ -161,7 +163,9 @@ std::vector<EntryError> Table::resolve(std::span<const Question> questions) {
     const Question& question = questions[i];
     message
         .start(RTM_NEWNEIGH, flags | creation(question.fresh), sequence,
-               header_for(question.key, nud::none, ntf::use | ntf::ext_learned))
+               header_for(
+                   question.key, nud::none,
+                   static_cast<std::uint8_t>(ntf::use | (question.exempt ? ntf::ext_learned : 0))))
         .put(NDA_DST, question.key.address)
         .put(nda_protocol, our_protocol)
         .append_to(out);

@@ -3,6 +3,7 @@
 
 #include <catch2/catch.hpp>
 
+#include <linux/if_addr.h>
 #include <linux/if_link.h>
 #include <linux/neighbour.h>
 #include <random>
@@ -89,6 +90,44 @@ TEST_CASE("what is no IPv6 neighbour is nothing", "[netlink]") {
   arp.ndm_family = AF_INET;
   CHECK(!parse_neighbour(Built(arp).attribute(NDA_DST, {10, 0, 0, 1}).bytes()));
   CHECK(!parse_neighbour(Built(neighbour_header()).attribute(NDA_DST, {10, 0, 0, 1}).bytes()));
+}
+
+TEST_CASE("an address of this host is read, with its flags of 32 bits", "[netlink]") {
+  ifaddrmsg header{};
+  header.ifa_family = AF_INET6;
+  header.ifa_index = 7;
+  header.ifa_prefixlen = 64;
+  header.ifa_flags = IFA_F_TENTATIVE;
+  Built built(header);
+  built.attribute(IFA_ADDRESS, some_address);
+  REQUIRE(parse_address(built.bytes()));
+  CHECK(parse_address(built.bytes())->tentative());
+  CHECK(!parse_address(built.bytes())->duplicate());
+  built.attribute(IFA_FLAGS, u32(IFA_F_DADFAILED | IFA_F_NOPREFIXROUTE));
+  const auto found = parse_address(built.bytes());
+  REQUIRE(found);
+  CHECK(found->ifindex == 7);
+  CHECK(found->bits == 64);
+  CHECK(to_string(found->address) == "2001:db8::5");
+  CHECK(found->duplicate());
+  CHECK(!found->tentative());
+  CHECK(!parse_address(Built(header).bytes()));
+  header.ifa_family = AF_INET;
+  CHECK(!parse_address(Built(header).attribute(IFA_ADDRESS, some_address).bytes()));
+}
+
+TEST_CASE("a route's MTU and MSS are read", "[netlink]") {
+  rtmsg header{};
+  header.rtm_family = AF_INET6;
+  header.rtm_type = RTN_UNICAST;
+  std::vector<std::uint8_t> metrics{8, 0, RTAX_MTU, 0, 0, 5, 0, 0};
+  const std::vector<std::uint8_t> mss{8, 0, RTAX_ADVMSS, 0, 0xc4, 4, 0, 0};
+  metrics.insert(metrics.end(), mss.begin(), mss.end());
+  const auto found = parse_route(Built(header).attribute(RTA_METRICS, metrics).bytes());
+  REQUIRE(found);
+  CHECK(found->mtu == 1280);
+  CHECK(found->advmss == 1220);
+  CHECK(parse_route(Built(header).bytes())->mtu == 0);
 }
 
 TEST_CASE("a bridge's word about its port is no word about the interface", "[netlink]") {

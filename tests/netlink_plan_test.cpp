@@ -136,7 +136,7 @@ TEST_CASE("a plan carried out leaves nothing to plan", "[netlink][property]") {
     if (set.validated) written.ext_flags = ntf::ext_validated;
     have[set.key] = written;
   }
-  for (const auto& [k, fresh] : changes.resolve) {
+  for (const auto& [k, fresh, exempt] : changes.resolve) {
     CHECK(fresh == !have.contains(k));
     Neighbour answered = ours(0, 0, nud::reachable);
     answered.key = k;
@@ -183,4 +183,17 @@ TEST_CASE("an entry is one line, as ip has it", "[netlink]") {
         "2001:db8::1:0:1 dev eth1 lladdr - router FAILED");
   CHECK(nud_name(nud::none) == "NONE");
   CHECK(nud_name(3) == "?");
+}
+
+TEST_CASE("what needs not be exempt is right without, and is not replaced for it", "[netlink]") {
+  Neighbour plain = ours(1, 1);
+  plain.flags = 0;
+  const Desired wanted{.key = key(1), .lladdr = mac(1), .exempt = false};
+  CHECK(judge(wanted, &plain).verdict == Verdict::right);
+  CHECK(judge({.key = key(1), .lladdr = mac(1)}, &plain).verdict == Verdict::set);
+  // An announcement is followed as it is of others.
+  plain.lladdr = mac(2);
+  CHECK(judge(wanted, &plain).verdict == Verdict::learned);
+  const std::vector<Desired> desired{wanted};
+  CHECK(!plan(desired, {}).set.at(0).exempt);
 }

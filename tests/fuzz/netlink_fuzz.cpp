@@ -24,6 +24,9 @@ void parse(const netlink::MessageView& message) {
       if (const auto link = parse_link(message.payload))
         expect(!link->name.empty() && link->name.size() < 16 && link->ifindex > 0);
       return;
+    case RTM_NEWADDR:
+      if (const auto address = parse_address(message.payload)) expect(address->bits <= 128);
+      return;
     case RTM_NEWROUTE:
     case RTM_DELROUTE:
       parse_route(message.payload);
