@@ -32,6 +32,7 @@ using namespace std::chrono_literals;
 neigh::Options keeper_options(const control::Config& config) {
   neigh::Options options;
   options.enabled = config.neighbours.enabled;
+  options.strategy = config.neighbours.strategy;
   options.table_netns = config.neighbours.table_netns;
   options.reconcile = config.neighbours.reconcile;
   options.recheck_limits = config.neighbours.recheck;
@@ -133,7 +134,8 @@ int run(control::Agent& agent, control::Reloader& reloader, const sigset_t& ours
   }
 }
 
-void serve(const control::Config& config, control::Reloader::Read read) {
+void serve(const control::Config& config, const std::filesystem::path& file,
+           control::Reloader::Read read) {
   const sigset_t ours = hold_signals();
   raise_file_limit();
   const auto run_dir = own_run_dir(config.paths.run_dir);
@@ -150,6 +152,7 @@ void serve(const control::Config& config, control::Reloader::Read read) {
                                {.run_dir = config.paths.run_dir,
                                 .version = HEAD_VERSION,
                                 .neighbours = config.neighbours.enabled,
+                                .config = file,
                                 .reloader = &reloader},
                                control::access_of(config.api, "api.socket_group"),
                                config.metrics.listen);
@@ -178,7 +181,7 @@ int main(int argc, char** argv) {
   if (asked->check_only) return 0;
   try {
     log::set_level(asked->config.log_level);
-    serve(asked->config, [argc, argv]() -> Result<control::Config, std::string> {
+    serve(asked->config, asked->file, [argc, argv]() -> Result<control::Config, std::string> {
       const auto again = control::parse_command_line(argc, argv);
       if (!again) return Failure{again.error().sentence};
       return again->config;

@@ -82,6 +82,19 @@ class FakeNeighbours final : public control::Neighbours {
     return snapshot;
   }
 
+  std::vector<neigh::PastChange> changes(
+      std::chrono::system_clock::time_point since) const override {
+    const std::lock_guard lock(lock_);
+    std::vector<neigh::PastChange> found;
+    for (const neigh::PastChange& change : past_)
+      if (change.at >= since) found.push_back(change);
+    return found;
+  }
+  void happened(neigh::PastChange change) {
+    const std::lock_guard lock(lock_);
+    past_.push_back(std::move(change));
+  }
+
   // From now on the table cannot be read, for this errno.
   void fail_with(int error) {
     const std::lock_guard lock(lock_);
@@ -140,6 +153,7 @@ class FakeNeighbours final : public control::Neighbours {
   bool at_once_ = true;
   int error_ = 0;
   bool permitted_ = true;
+  std::vector<neigh::PastChange> past_;
   std::map<std::string, Kept> kept_;
 };
 

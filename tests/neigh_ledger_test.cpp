@@ -462,7 +462,7 @@ TEST_CASE("whatever happens to the table, it ends as wanted and others' entries 
       table[entry.key] = written;
       book.written(entry.key);
     }
-    for (const auto& [asked, fresh] : due.resolve) {
+    for (const auto& [asked, fresh, exempt] : due.resolve) {
       if (fresh && table.contains(asked)) {
         book.contested(asked, &table.at(asked), now);
         continue;

@@ -1,5 +1,6 @@
 #include "head/base/log.hpp"
 
+#include <fmt/chrono.h>
 #include <fmt/format.h>
 #include <spdlog/logger.h>
 #include <spdlog/pattern_formatter.h>
@@ -7,8 +8,10 @@
 #include <spdlog/sinks/stdout_sinks.h>
 
 #include <array>
+#include <deque>
 #include <iterator>
 #include <memory>
+#include <mutex>
 #include <unistd.h>
 
 namespace head::log {
@@ -70,7 +73,39 @@ spdlog::logger& logger() {
   return made;
 }
 
+// Written rarely: a line costs more than the lock.
+struct Kept {
+  std::mutex lock;
+  std::deque<std::string> lines;
+};
+
+// Never destroyed, like the logger.
+Kept& kept_lines() {
+  static Kept& made = *new Kept;
+  return made;
+}
+
+void keep(Level level, std::string_view text) {
+  constexpr std::size_t line_max = 1000;
+  const auto now = std::chrono::system_clock::now();
+  const auto ms =
+      std::chrono::duration_cast<std::chrono::milliseconds>(now.time_since_epoch()).count() % 1000;
+  std::string line = fmt::format("{:%Y-%m-%dT%H:%M:%S}.{:03}Z {} {}",
+                                 fmt::gmtime(std::chrono::system_clock::to_time_t(now)), ms,
+                                 to_string(level), text.substr(0, line_max));
+  Kept& kept = kept_lines();
+  const std::lock_guard hold(kept.lock);
+  if (kept.lines.size() == kept_max) kept.lines.pop_front();
+  kept.lines.push_back(std::move(line));
+}
+
 }  // namespace
+
+std::vector<std::string> kept() {
+  Kept& kept = kept_lines();
+  const std::lock_guard hold(kept.lock);
+  return {kept.lines.begin(), kept.lines.end()};
+}
 
 std::optional<Level> parse_level(std::string_view text) noexcept {
   for (std::size_t i = 0; i < names.size(); ++i)
@@ -96,6 +131,7 @@ void write(Level level, fmt::string_view format, fmt::format_args arguments) noe
     fmt::vformat_to(std::back_inserter(line), format, arguments);
     for (char& c : line)
       if (static_cast<unsigned char>(c) < 0x20 || c == 0x7f) c = '?';
+    keep(level, std::string_view(line.data(), line.size()));
     logger().log(to_spdlog(level), spdlog::string_view_t(line.data(), line.size()));
   } catch (...) {
     // Out of memory, or standard error is gone: there is nobody left to tell.

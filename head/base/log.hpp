@@ -10,8 +10,10 @@
 #include <chrono>
 #include <cstdint>
 #include <optional>
+#include <string>
 #include <string_view>
 #include <utility>
+#include <vector>
 
 namespace head::log {
 
@@ -24,6 +26,11 @@ std::string_view to_string(Level level) noexcept;
 // Lines below this level are dropped; `info` until something else is said.
 void set_level(Level level) noexcept;
 bool enabled(Level level) noexcept;
+
+// The last lines that were let through, at most `kept_max`, each cut at 1,000 bytes: "TIME LEVEL
+// TEXT", the time in UTC. The oldest first.
+inline constexpr std::size_t kept_max = 1000;
+std::vector<std::string> kept();
 
 // What the functions below come down to. Never throws: a line that cannot be written is lost.
 void write(Level level, fmt::string_view format, fmt::format_args arguments) noexcept;

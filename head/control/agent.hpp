@@ -19,6 +19,7 @@
 #include "head/control/neighbours.hpp"
 
 #include <atomic>
+#include <chrono>
 #include <condition_variable>
 #include <deque>
 #include <map>
@@ -100,6 +101,7 @@ class Agent {
   // Of one disc, or of all where `name` is empty; at most so many stalls, and so many that wait.
   StallStatus stalls(std::string_view name, std::size_t most) const;
   neigh::Snapshot neighbours(bool with_entries) const;
+  std::vector<neigh::PastChange> changes(std::chrono::system_clock::time_point since) const;
 
   void set_discs_max(std::size_t most) noexcept { discs_max_ = most; }
   void set_tails(std::map<std::string, netlink::Mac> tails);

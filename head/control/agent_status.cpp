@@ -221,4 +221,8 @@ neigh::Snapshot Agent::neighbours(bool with_entries) const {
   return neighbours_->snapshot(with_entries);
 }
 
+std::vector<neigh::PastChange> Agent::changes(std::chrono::system_clock::time_point since) const {
+  return neighbours_->changes(since);
+}
+
 }  // namespace head::control

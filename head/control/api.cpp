@@ -46,6 +46,10 @@ constexpr std::array routes = {
     Route{"POST", "/v1/reload"},
     Route{"GET", imports_path, {"wait"}},
     Route{"GET", "/v1/neighbours", {"entries"}},
+    Route{"GET", "/v1/neighbours/changes", {"since"}},
+    Route{"GET", "/v1/doctor"},
+    Route{"GET", "/v1/log"},
+    Route{"GET", "/v1/config"},
     Route{"GET", "/v1/latency", {"histogram"}},
     Route{"GET", latency_path, {"histogram"}},
     Route{"GET", "/v1/stalls", {"disc", "limit"}},
@@ -189,6 +193,10 @@ HttpResponse Api::get(const HttpRequest& request) {
   if (path == "/") return page();
   if (path == "/v1/status") return status();
   if (path == "/v1/neighbours") return neighbours(request);
+  if (path == "/v1/neighbours/changes") return changes(request);
+  if (path == "/v1/doctor") return doctor();
+  if (path == "/v1/log") return log();
+  if (path == "/v1/config") return config();
   if (path == "/v1/stalls") return stalls(request);
   if (path == "/metrics") return metrics(request);
   if (path == "/v1/latency") return latency(request, "");

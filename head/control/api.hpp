@@ -30,6 +30,7 @@ class Api final : public HttpHandler {
     std::filesystem::path run_dir;
     std::string version;
     bool neighbours = true;               // Kept, not only looked at.
+    std::filesystem::path config{};       // The file that was read; empty: none.
     Reloader* reloader = nullptr;         // Outlives the API; null: nothing can be read again.
     std::vector<std::string> problems{};  // What of the API itself cannot be had, and the way out.
   };
@@ -59,6 +60,10 @@ class Api final : public HttpHandler {
   HttpResponse stalls(const HttpRequest& request) const;
   HttpResponse neighbours(const HttpRequest& request) const;
   HttpResponse metrics(const HttpRequest& request);
+  HttpResponse doctor() const;
+  HttpResponse changes(const HttpRequest& request) const;
+  static HttpResponse log();
+  HttpResponse config() const;
 
   nlohmann::json shown(const DiscStatus& disc) const;
   // Until `settled` holds, the time that `request` gives is over, or too many wait already.

@@ -49,7 +49,8 @@ json counters_of(const neigh::Counters& counters) {
           {"looks_bad", counters.looks_bad},
           {"looks_dropped", counters.looks_dropped},
           {"raises", counters.raises},
-          {"moves", counters.moves}};
+          {"moves", counters.moves},
+          {"silent_moves", counters.silent_moves}};
 }
 
 std::string device_name(const neigh::Snapshot& snapshot, int ifindex) {
@@ -96,7 +97,14 @@ json to_json(const neigh::Snapshot& snapshot, bool with_entries) {
       {"capabilities",
        {{"protocol", snapshot.capabilities.protocol},
         {"ext_learned", snapshot.capabilities.ext_learned},
-        {"validated", snapshot.capabilities.validated}}}};
+        {"validated", snapshot.capabilities.validated},
+        {"managed", snapshot.capabilities.managed}}}};
+  json& strategies = object["strategies"] = json::array();
+  for (const neigh::Rung& rung : neigh::ladder)
+    strategies.push_back({{"name", rung.name},
+                          {"what", rung.what},
+                          {"possible", neigh::possible(rung.strategy, snapshot.capabilities)},
+                          {"chosen", snapshot.enabled && rung.strategy == snapshot.strategy}});
   json& devices = object["devices"] = json::array();
   for (const auto& device : snapshot.devices) {
     devices.push_back({{"ifindex", device.ifindex}, {"name", device.name}});

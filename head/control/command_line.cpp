@@ -19,7 +19,7 @@ constexpr const char* footer =
     "  3  the configuration is wrong";
 
 struct Flags {
-  std::string config, state_dir, run_dir, table_netns, log_level;
+  std::string config, state_dir, run_dir, table_netns, strategy, log_level;
   bool no_neigh = false;
   bool check = false;
 };
@@ -34,6 +34,8 @@ void declare(CLI::App& app, Flags& flags) {
   app.add_option("--table-netns", flags.table_netns,
                  "The network namespace that can write the neighbour table's limits, "
                  "/proc/1/ns/net say");
+  app.add_option("--neigh-strategy", flags.strategy,
+                 "How neighbour entries are written: auto, validated, learned or plain");
   app.add_option("--log-level", flags.log_level, "debug, info, warning or error");
   app.add_flag("--no-neigh", flags.no_neigh, "Leave the neighbour table to the kernel");
   app.add_flag("--check-config", flags.check, "Only say whether the configuration is right");
@@ -47,6 +49,7 @@ bool apply(const Flags& flags, Config& config) {
   if (!flags.state_dir.empty()) config.paths.state_dir = absolute(flags.state_dir);
   if (!flags.run_dir.empty()) config.paths.run_dir = absolute(flags.run_dir);
   if (!flags.table_netns.empty()) config.neighbours.table_netns = absolute(flags.table_netns);
+  if (!flags.strategy.empty()) config.neighbours.strategy = neigh::parse_strategy(flags.strategy);
   if (flags.no_neigh) config.neighbours.enabled = false;
   if (flags.log_level.empty()) return true;
   const auto level = log::parse_level(flags.log_level);
@@ -77,7 +80,11 @@ Result<Invocation, Ending> parse_command_line(int argc, const char* const* argv)
   const bool named = !flags.config.empty();
   const auto config = load_config(named ? flags.config : default_file, named);
   if (!config) return Failure{Ending{.status = exit_invalid, .sentence = config.error().sentence}};
-  Invocation invocation{.config = *config, .check_only = flags.check};
+  Invocation invocation{.config = *config,
+                        .file = std::filesystem::absolute(named ? flags.config : default_file),
+                        .check_only = flags.check};
+  if (!flags.strategy.empty() && flags.strategy != "auto" && !neigh::parse_strategy(flags.strategy))
+    return usage("--neigh-strategy is auto, validated, learned or plain");
   if (!apply(flags, invocation.config))
     return usage("--log-level is debug, info, warning or error");
   return invocation;

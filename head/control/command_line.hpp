@@ -11,7 +11,8 @@ namespace head::control {
 
 struct Invocation {
   Config config;
-  bool check_only = false;  // --check-config: say whether it is right, and end.
+  std::filesystem::path file{};  // That it was read from; there may be none.
+  bool check_only = false;       // --check-config: say whether it is right, and end.
 };
 
 // The process is to end at once. With status 0 it was asked for `text`; otherwise something is

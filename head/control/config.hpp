@@ -7,6 +7,7 @@
 #include "head/base/result.hpp"
 #include "head/control/listen_address.hpp"
 #include "head/nbd/connection_options.hpp"
+#include "head/neigh/strategy.hpp"
 #include "netlink/neighbour.hpp"
 
 #include <chrono>
@@ -52,7 +53,8 @@ struct Config {
 
   struct Neighbours {
     bool enabled = true;
-    std::filesystem::path table_netns;  // Where thresholds can be written; empty: this one.
+    std::optional<neigh::Strategy> strategy;  // Absent: the best that the kernel can.
+    std::filesystem::path table_netns;        // Where thresholds can be written; empty: this one.
     unsigned resolve_per_second = 500;  // Resolutions begun, so that the network is not stormed.
     std::chrono::seconds reconcile{60};
     std::chrono::seconds recheck{10};  // The table's limits.

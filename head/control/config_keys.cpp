@@ -88,6 +88,13 @@ bool quick_ack(nbd::QuickAck& into, const Value& value) {
   return true;
 }
 
+bool strategy(std::optional<neigh::Strategy>& into, const Value& value) {
+  const auto* text = std::get_if<std::string>(&value);
+  if (text == nullptr) return false;
+  into = neigh::parse_strategy(*text);
+  return into.has_value() || *text == "auto";
+}
+
 constexpr std::string_view path_rule = "an absolute path";
 constexpr std::string_view mode_rule = "an octal mode in quotes, \"0660\" say";
 constexpr std::string_view group_rule = "the name of a group, or \"\" for the process's own";
@@ -118,6 +125,8 @@ constexpr std::array entries = {
              [](Config& c, const Value& v) { return listen(c.metrics.listen, v); }},
     KeyEntry{{"neighbours.enabled", flag_rule},
              [](Config& c, const Value& v) { return flag(c.neighbours.enabled, v); }},
+    KeyEntry{{"neighbours.strategy", "\"auto\", \"validated\", \"learned\" or \"plain\""},
+             [](Config& c, const Value& v) { return strategy(c.neighbours.strategy, v); }},
     KeyEntry{{"neighbours.table_netns", path_rule},
              [](Config& c, const Value& v) { return path(c.neighbours.table_netns, v); }},
     KeyEntry{{"neighbours.resolve_per_second", "a whole number from 1 to 100000"},

@@ -3,6 +3,7 @@
 
 #include "head/neigh/keeper.hpp"
 
+#include <chrono>
 #include <string>
 #include <utility>
 #include <vector>
@@ -18,6 +19,8 @@ class Neighbours {
   virtual void forget(std::vector<std::string> discs) = 0;
   virtual void tell_moves(neigh::Keeper::Moved moved) = 0;
   virtual neigh::Snapshot snapshot(bool with_entries) const = 0;
+  virtual std::vector<neigh::PastChange> changes(
+      std::chrono::system_clock::time_point since) const = 0;
 };
 
 // The keeper itself.
@@ -35,6 +38,10 @@ class KeptNeighbours final : public Neighbours {
   void tell_moves(neigh::Keeper::Moved moved) override { keeper_.tell_moves(std::move(moved)); }
   neigh::Snapshot snapshot(bool with_entries) const override {
     return keeper_.snapshot(with_entries);
+  }
+  std::vector<neigh::PastChange> changes(
+      std::chrono::system_clock::time_point since) const override {
+    return keeper_.changes(since);
   }
 
  private:

@@ -29,4 +29,8 @@ Snapshot Keeper::snapshot(bool with_entries) const {
   return work_->snapshot(with_entries);
 }
 
+std::vector<PastChange> Keeper::changes(std::chrono::system_clock::time_point since) const {
+  return work_->changes(since);
+}
+
 }  // namespace head::neigh

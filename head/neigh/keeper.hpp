@@ -6,6 +6,7 @@
 // It owns a thread and its netlink sockets. All calls may come from any thread and return at once.
 #pragma once
 
+#include "head/neigh/history.hpp"
 #include "head/neigh/snapshot.hpp"
 #include "head/neigh/want.hpp"
 #include "netlink/monitor.hpp"
@@ -14,13 +15,15 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
 namespace head::neigh {
 
 struct Options {
-  bool enabled = true;      // False: nothing is written, neither entries nor limits; only looked.
+  bool enabled = true;  // False: nothing is written, neither entries nor limits; only looked.
+  std::optional<Strategy> strategy;  // Forced; absent: the best that the kernel can.
   std::string table_netns;  // Where the limits can be written: "/proc/1/ns/net"; "" for here.
   std::chrono::milliseconds coalesce{2};  // How long breakages are collected before repair.
   std::chrono::milliseconds reconcile{60'000};
@@ -70,6 +73,9 @@ class Keeper {
 
   // Reads the kernel on the caller's thread. Without entries it is cheap.
   Snapshot snapshot(bool with_entries = true) const;
+
+  // Of the discs' entries, lately; the oldest first.
+  std::vector<PastChange> changes(std::chrono::system_clock::time_point since) const;
 
  private:
   class Work;

@@ -42,6 +42,7 @@ void Keeper::Work::outcome(const Requests& requests, const std::vector<netlink::
   for (std::size_t i = 0; i < requests.size(); ++i) {
     if (refused == failed.end() || refused->index != i) {
       ledger_.written(requests[i].key);
+      remember(requests[i]);
       continue;
     }
     if (refused->error.value() == EEXIST)
@@ -194,11 +195,17 @@ void Keeper::Work::copy_state(Snapshot& now, bool with_entries) const {
   now.enabled = options_.enabled;
   now.permitted = permitted_;
   now.capabilities = capabilities_;
+  now.choice = choice_;
+  now.strategy = choice_.strategy;
+  if (now.strategy == Strategy::validated && !ledger_.validated()) now.strategy = Strategy::learned;
+  now.began = began_;
+  now.silent_mover = silent_mover_;
   now.table = limits_.status();
   now.counters = ledger_.counters();
   now.counters.notifications_lost = notifications_lost_;
   now.counters.raises = raises_;
   now.counters.moves = moves_;
+  now.counters.silent_moves = silent_moves_;
   now.counters.removed = removed_;
   now.counters.looks = looks_;
   now.counters.looks_bad = looks_bad_;

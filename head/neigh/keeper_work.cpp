@@ -31,13 +31,17 @@ Instant clock_now() {
 Keeper::Work::Work(Options options)
     : options_(std::move(options)),
       capabilities_(options_.enabled ? netlink::probe_capabilities() : netlink::Capabilities()),
+      choice_(choose(options_.strategy, capabilities_)),
       monitor_(table_.socket().port(), options_.monitor_bytes),
       places_(table_.socket()),
       limits_(options_.enabled ? options_.table_netns : std::string(), options_.table_max),
+      began_(limits_.status().table),
       ledger_({.coalesce = options_.coalesce,
                .repairs = Pacer(options_.repairs_per_second, options_.repairs_burst),
                .resolutions = Pacer(options_.resolutions_per_second, options_.resolutions_burst),
-               .validated = capabilities_.validated}) {
+               .validated = choice_.strategy == Strategy::validated,
+               .exempt = choice_.strategy != Strategy::plain}) {
+  if (!choice_.problem.empty()) log::warning("{}", choice_.problem);
   if (options_.enabled) ensure_permission();
   if (options_.enabled && options_.announcements) announcements_.emplace();
   if (announcements_ && !announcements_->problem().empty())
@@ -249,6 +253,7 @@ void Keeper::Work::on_neighbour(const netlink::NeighbourChange& change, Instant 
   const NeighbourKey& key = change.neighbour.key;
   const Hold* hold = ledger_.find(key);
   if (!hold) return;
+  remember(change, *hold);
   Neighbour actual = change.neighbour;
   bool gone = change.gone;
   // What was said may be older than what we wrote since: only the truth counts.

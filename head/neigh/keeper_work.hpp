@@ -39,6 +39,7 @@ class Keeper::Work {
   void tell_moves(Moved moved);
   void look(const std::shared_ptr<stats::DiscStats>& stats) noexcept;
   Snapshot snapshot(bool with_entries) const;
+  std::vector<PastChange> changes(std::chrono::system_clock::time_point since) const;
 
  private:
   void copy_state(Snapshot& now, bool with_entries) const;
@@ -112,8 +113,15 @@ class Keeper::Work {
   void check(Disc& disc, const netlink::Neighbour* actual, Instant now);
   void mark_missing(const netlink::NeighbourKey& key, Instant now);
 
+  // keeper_history.cpp: what is remembered.
+  std::string user_of(const netlink::NeighbourKey& key) const;
+  void remember(const netlink::NeighbourChange& told, const Hold& hold);
+  void remember(const netlink::Entry& written);
+  void remember(const netlink::Question&) noexcept {}
+
   const Options options_;
   const netlink::Capabilities capabilities_;
+  const Choice choice_;
 
   mutable std::mutex state_lock_;
   netlink::Table table_;
@@ -121,6 +129,7 @@ class Keeper::Work {
   std::optional<Announcements> announcements_;
   Places places_;
   Limits limits_;
+  const netlink::TableState began_;
   Devices devices_;
   Ledger ledger_;
   std::unordered_map<std::string, Disc> discs_;
@@ -137,7 +146,9 @@ class Keeper::Work {
   bool permitted_ = true;  // To change the table.
   bool resync_ = false;    // Notifications were lost, and there are more to read.
   std::uint64_t notifications_lost_ = 0, raises_ = 0, moves_ = 0, removed_ = 0;
-  std::uint64_t looks_ = 0, looks_bad_ = 0;
+  std::uint64_t looks_ = 0, looks_bad_ = 0, silent_moves_ = 0;
+  std::string silent_mover_;
+  History history_;
 
   std::mutex inbox_lock_;
   std::deque<Command> inbox_;

@@ -46,7 +46,7 @@ std::vector<netlink::Desired> Ledger::desired() const {
   std::vector<netlink::Desired> all;
   all.reserve(holds_.size());
   for (const auto& [key, hold] : holds_)
-    all.push_back({key, hold.binding.lladdr, tuning_.validated});
+    all.push_back({key, hold.binding.lladdr, tuning_.validated, tuning_.exempt});
   return all;
 }
 
@@ -96,6 +96,7 @@ Ruling Ledger::weigh(Item& item, const Binding& claim, Instant now) {
     ++counters_.conflicts;
   }
   if (moved) {
+    hold.answered = claim.source == Source::wire && hold.state == netlink::nud::reachable;
     const bool calm = !hold.flaps.flapping(now);
     hold.moving = hold.flaps.count(now);
     if (calm && hold.flaps.flapping(now)) ++counters_.flaps;
@@ -150,7 +151,9 @@ void Ledger::judge(Item& item, const Neighbour* actual, Instant now, bool arriva
   auto& [key, hold] = item;
   hold.present = actual != nullptr;
   hold.state = actual ? actual->state : netlink::nud::none;
-  const auto judged = netlink::judge({key, hold.binding.lladdr, tuning_.validated}, actual);
+  if (hold.state == netlink::nud::reachable) hold.answered = true;
+  const auto judged =
+      netlink::judge({key, hold.binding.lladdr, tuning_.validated, tuning_.exempt}, actual);
   switch (judged.verdict) {
     case Verdict::right:
       if (hold.phase == Phase::failed && hold.state == netlink::nud::probe) return;
@@ -249,7 +252,8 @@ void Ledger::collect_writes(Instant now, Due& due) {
     auto& [key, hold] = item;
     unschedule(item);
     const bool validated = tuning_.validated && hold.write_state == netlink::nud::stale;
-    due.write.push_back({key, *hold.binding.lladdr, hold.write_state, validated, !hold.present});
+    due.write.push_back(
+        {key, *hold.binding.lladdr, hold.write_state, validated, !hold.present, tuning_.exempt});
     if (hold.installed) count_repair(hold, now);
   }
 }
@@ -264,9 +268,10 @@ void Ledger::collect_asks(Instant now, Due& due) {
     if (hold.binding.lladdr) {
       // PROBE asks the known address first and then, with mcast_resolicit, everybody; packets
       // need not wait meanwhile.
-      due.write.push_back({key, *hold.binding.lladdr, netlink::nud::probe, false, !hold.present});
+      due.write.push_back(
+          {key, *hold.binding.lladdr, netlink::nud::probe, false, !hold.present, tuning_.exempt});
     } else {
-      due.resolve.push_back({key, !hold.present});
+      due.resolve.push_back({key, !hold.present, tuning_.exempt});
       schedule(item, Agenda::ask, now + doubled(answer_within, hold.attempts - 1u, ask_again_max));
     }
   }
@@ -282,7 +287,8 @@ void Ledger::collect_doubted(Instant now, Due& due) {
     hold.doubted = now;
     if (hold.phase != Phase::held || hold.agenda != Agenda::none) continue;
     ++counters_.resolutions;
-    due.write.push_back({key, *hold.binding.lladdr, netlink::nud::probe, tuning_.validated, false});
+    due.write.push_back(
+        {key, *hold.binding.lladdr, netlink::nud::probe, tuning_.validated, false, tuning_.exempt});
   }
 }
 

@@ -54,6 +54,7 @@ struct Hold {
   std::uint32_t repairs = 0;
   Instant due{};  // While on an agenda.
   Instant repaired{};
+  bool answered = false;  // Somebody at `lladdr` answered, once.
   bool doubtful = false;  // To be probed when its turn comes.
   Instant doubted{};      // Since when, or when it last had its turn.
 };
@@ -73,6 +74,7 @@ class Ledger {
     Pacer repairs{50'000, 200'000};
     Pacer resolutions{500, 100};
     bool validated = false;  // Ask for NTF_EXT_EXT_VALIDATED.
+    bool exempt = true;      // Ask for NTF_EXT_LEARNED.
   };
 
   explicit Ledger(Tuning tuning) : tuning_(std::move(tuning)) {}
@@ -91,6 +93,7 @@ class Ledger {
   bool add(const netlink::NeighbourKey& key, const Binding& claim, Instant now);
   // From now on entries are written without NTF_EXT_VALIDATED.
   void forgo_validated() noexcept { tuning_.validated = false; }
+  bool validated() const noexcept { return tuning_.validated; }
 
   // Somebody says, of a neighbour that is held, which link-layer address it has. What is right then
   // is written; a claim that is overruled is a conflict, and counted.

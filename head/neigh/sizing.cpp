@@ -26,9 +26,9 @@ Ip6 solicited_node(const Ip6& address) {
 std::size_t entries_of_discs(std::span<const Desired> desired, std::span<const Neighbour> actual) {
   std::vector<netlink::NeighbourKey> keys;
   keys.reserve(2 * desired.size());
-  for (const auto& [key, lladdr, validated] : desired) {
-    keys.push_back(key);
-    keys.push_back({key.ifindex, solicited_node(key.address)});
+  for (const Desired& want : desired) {
+    keys.push_back(want.key);
+    keys.push_back({want.key.ifindex, solicited_node(want.key.address)});
   }
   std::sort(keys.begin(), keys.end());
   return static_cast<std::size_t>(

@@ -1,6 +1,7 @@
 // The keeper at one moment, as a value: what it holds, what it had to do, what it could not do.
 #pragma once
 
+#include "head/neigh/strategy.hpp"
 #include "head/neigh/want.hpp"
 #include "netlink/device.hpp"
 #include "netlink/neighbour.hpp"
@@ -30,6 +31,9 @@ struct Counters {
   std::uint64_t looks = 0, looks_bad = 0, looks_dropped = 0;
   std::uint64_t raises = 0;  // Times the table's limits were raised.
   std::uint64_t moves = 0;   // Times a disc was found to be reached another way than before.
+  // Times a link-layer address that had answered changed without being announced (an unsolicited
+  // neighbour advertisement with the override flag): found out by asking.
+  std::uint64_t silent_moves = 0;
 };
 
 struct TableStatus {
@@ -68,6 +72,10 @@ struct Snapshot {
   bool enabled = true;
   bool permitted = true;  // The kernel lets us change its table.
   netlink::Capabilities capabilities;
+  Choice choice;                          // What was chosen at the start,
+  Strategy strategy = Strategy::learned;  // and what is used now.
+  netlink::TableState began;              // The table as the keeper found it.
+  std::string silent_mover;               // A disc of the last silent move; "" for none.
   TableStatus table;
   Counters counters;
   std::vector<DeviceStatus> devices;

@@ -112,6 +112,11 @@ expect(422, "POST", "/v1/import", {"discs": [{"name": "?", "uri": tail_uri}]})
 expect(200, "GET", f"/v1/imports/{started['id']}?wait=20")
 expect(404, "GET", "/v1/imports/1")
 expect(200, "GET", "/v1/neighbours")
+expect(200, "GET", "/v1/neighbours/changes")
+expect(400, "GET", "/v1/neighbours/changes?since=x")
+assert expect(200, "GET", "/v1/doctor")["strategies"]
+assert expect(200, "GET", "/v1/log")["lines"]
+assert "[metrics]" in expect(200, "GET", "/v1/config")["text"]
 expect(200, "GET", "/v1/latency")
 assert expect(200, "GET", "/v1/latency/a?histogram=true")["operations"]["read"]["buckets"]
 expect(404, "GET", "/v1/latency/none")

@@ -1,0 +1,98 @@
+#include "head/control/doctor.hpp"
+
+#include "netlink/format.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <filesystem>
+#include <map>
+#include <sys/resource.h>
+#include <tuple>
+
+namespace head::control {
+
+namespace {
+
+constexpr std::size_t twins_max = 20;
+
+void look_at_files(neigh::DaemonEvidence& daemon) {
+  rlimit files{};
+  if (::getrlimit(RLIMIT_NOFILE, &files) == 0) daemon.files_max = files.rlim_cur;
+  std::error_code error;
+  std::filesystem::directory_iterator open("/proc/self/fd", error);
+  for (; !error && open != std::filesystem::directory_iterator(); open.increment(error))
+    ++daemon.files;
+}
+
+std::string conflict_of(const neigh::Snapshot& now) {
+  for (const neigh::EntryStatus& entry : now.entries)
+    if (entry.conflicts > 0 && !entry.discs.empty())
+      return fmt::format("disc {}, {} times, now at {}", entry.discs.front(), entry.conflicts,
+                         entry.binding ? netlink::to_string(*entry.binding) : "none");
+  return "";
+}
+
+neigh::DaemonEvidence of_itself(const Agent& agent, const neigh::Snapshot& now) {
+  neigh::DaemonEvidence daemon;
+  daemon.enabled = now.enabled;
+  daemon.permitted = now.permitted;
+  daemon.began = now.began;
+  daemon.limits_problem = now.table.problem;
+  daemon.capabilities = now.capabilities;
+  daemon.choice = now.choice;
+  daemon.strategy = now.strategy;
+  daemon.unready = now.unready;
+  daemon.conflicts = now.counters.conflicts;
+  daemon.conflict = conflict_of(now);
+  daemon.notifications_lost = now.counters.notifications_lost;
+  daemon.silent_moves = now.counters.silent_moves;
+  daemon.silent_mover = now.silent_mover;
+  const AgentStatus status = agent.status();
+  const auto& stalls = status.stalls[static_cast<std::size_t>(stats::Cause::neighbour)];
+  daemon.discs = status.discs;
+  daemon.stalls = stalls.count;
+  daemon.stall_seconds = static_cast<double>(stalls.time_ns) / 1e9;
+  look_at_files(daemon);
+  return daemon;
+}
+
+}  // namespace
+
+std::vector<std::string> twins_of(const std::vector<DiscCounts>& discs, std::size_t most) {
+  std::map<std::tuple<netlink::Ip6, std::string, std::uint16_t, std::string>,
+           const catalogue::DiscSpec*>
+      known;
+  std::vector<const catalogue::DiscSpec*> specs;
+  for (const DiscCounts& disc : discs) specs.push_back(disc.spec.get());
+  std::sort(specs.begin(), specs.end(),
+            [](const auto* a, const auto* b) { return a->name < b->name; });
+  std::vector<std::string> pairs;
+  for (const catalogue::DiscSpec* spec : specs) {
+    const nbd::Uri& uri = spec->uri;
+    const auto [at, first] =
+        known.try_emplace({uri.address, uri.zone, uri.port, uri.export_name}, spec);
+    if (first || (spec->read_only && at->second->read_only) || pairs.size() == most) continue;
+    pairs.push_back(fmt::format("{} and {}", at->second->name, spec->name));
+  }
+  return pairs;
+}
+
+neigh::Evidence evidence_of(const Agent& agent) {
+  const neigh::Snapshot now = agent.neighbours(true);
+  const std::vector<DiscCounts> discs = agent.all_stats();
+  neigh::Examination asked;
+  asked.neighbours.emplace();
+  for (const neigh::EntryStatus& entry : now.entries) asked.neighbours->push_back(entry.kernel.key);
+  std::sort(asked.neighbours->begin(), asked.neighbours->end());
+  for (const DiscCounts& disc : discs)
+    if (asked.destinations.size() < neigh::Examination::routes_max)
+      asked.destinations.push_back({disc.spec->uri.address, "disc " + disc.spec->name});
+  for (const neigh::DeviceStatus& device : now.devices) asked.devs.push_back(device.name);
+
+  neigh::Evidence evidence{.kernel = neigh::examine(asked), .daemon = of_itself(agent, now)};
+  evidence.daemon->twins = twins_of(discs, twins_max);
+  return evidence;
+}
+
+}  // namespace head::control
