@@ -32,7 +32,8 @@ ARROWS = {
                         "head/base/", "iouring/unique_fd.hpp"),
     "head/control/": ("head/", "netlink/", "iouring/socket.hpp") + SEAMS,
     "head/main.cpp": ("head/", "netlink/", "iouring/"),
-    "tools/headctl/": ("netlink/", "head/neigh/sizing.hpp", "tools/command_line.hpp"),
+    "tools/headctl/": ("netlink/", "head/neigh/sizing.hpp", "head/neigh/examine.hpp",
+                       "tools/command_line.hpp"),
     "tools/": ("head/", "netlink/", "iouring/"),
     "tests/": ("head/", "netlink/", "iouring/", "tools/"),
 }

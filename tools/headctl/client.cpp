@@ -51,7 +51,7 @@ class Client::Http final : public httplib::ClientImpl {
     set_url_encode(false);
   }
 
-  json answer(const httplib::Result& result) const {
+  void check(const httplib::Result& result) const {
     if (!result) {
       const std::string sentence = fmt::format(
           "cannot reach headd at {}: {}; is it running? --api PATH names another socket", path_,
@@ -59,6 +59,10 @@ class Client::Http final : public httplib::ClientImpl {
       if (error_ == 0) throw Unanswered(Exit::unreachable, sentence);
       throw Failure(Exit::unreachable, sentence);
     }
+  }
+
+  json answer(const httplib::Result& result) const {
+    check(result);
     json body = json::parse(result->body, nullptr, false);
     if (body.is_discarded())
       throw Failure(Exit::unexpected,
@@ -119,6 +123,13 @@ Client::~Client() = default;
 
 json Client::get(const std::string& path) {
   return http_->answer(http_->Get(path));
+}
+
+std::string Client::text(const std::string& path) {
+  const auto result = http_->Get(path);
+  http_->check(result);
+  if (result->status >= 400) http_->answer(result);  // Throws what was said.
+  return result->body;
 }
 
 json Client::put(const std::string& path, const json& body) {

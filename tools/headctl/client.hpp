@@ -36,6 +36,7 @@ class Client {
   ~Client();
 
   nlohmann::json get(const std::string& path);
+  std::string text(const std::string& path);  // Of what is no JSON.
   nlohmann::json put(const std::string& path, const nlohmann::json& body);
   nlohmann::json post(const std::string& path, const nlohmann::json& body);
   nlohmann::json remove(const std::string& path);

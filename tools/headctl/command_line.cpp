@@ -117,6 +117,8 @@ void add_neigh_watch(CLI::App& neigh, Commands& commands) {
   command.add_option("--dev", options.devs, "Only of entries of this interface")
       ->allow_extra_args(false);
   command.add_option("--seconds", options.seconds, "How long; by default until it is ended");
+  command.add_option("--since", options.since,
+                     "Begins with what headd remembers: 10m, 2h, 12:30, 2026-01-31T12:30:00, say");
 }
 
 void add_neigh(CLI::App& app, Commands& commands) {
@@ -145,6 +147,36 @@ void add_neigh(CLI::App& app, Commands& commands) {
       ->capture_default_str();
   add_neigh_limits(command, commands);
   add_neigh_watch(command, commands);
+}
+
+void add_doctor(CLI::App& app, Commands& commands) {
+  const auto [command, options] =
+      commands.add(app, "doctor",
+                   "Whether this head can stall, why, and what to do; also without headd", doctor);
+  CLI::Option* const kernel =
+      command.add_flag("--kernel", options.kernel, "The kernel's word alone, without asking headd");
+  command
+      .add_option("--discs", options.discs, "As if there were so many, instead of those there are")
+      ->check(CLI::Range(0, 10'000'000))
+      ->needs(kernel);
+  command.add_option("--dev", options.devs, "An interface that leads, or is to lead, to discs")
+      ->allow_extra_args(false)
+      ->needs(kernel);
+  command.footer(
+      "Exit status:\n"
+      "  0  nothing was found\n"
+      "  1  there are warnings\n"
+      "  2  this head can stall (or the command line is wrong)\n"
+      "  7  neither headd nor the kernel can be asked");
+}
+
+void add_report(CLI::App& app, Commands& commands) {
+  const auto [command, options] = commands.add(
+      app, "report", "One archive for whoever has to help; nothing is sent anywhere", report);
+  CLI::Option* const list =
+      command.add_flag("--list", options.list, "Only says what would be in it");
+  command.add_option("FILE", options.file, "A name for it, report.tar.gz say")->excludes(list);
+  command.add_flag("--force", options.force, "Writes over a file that is there")->excludes(list);
 }
 
 void add_status(CLI::App& app, Commands& commands) {
@@ -188,6 +220,8 @@ void declare(CLI::App& app, Commands& commands) {
   add_stalls(app, commands);
   add_neigh(app, commands);
   add_status(app, commands);
+  add_doctor(app, commands);
+  add_report(app, commands);
   commands.add(app, "reload", "Has headd read its configuration again", reload);
   add_top(app, commands);
 }

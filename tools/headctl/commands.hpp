@@ -86,8 +86,24 @@ Exit neigh_limits(const Context& context, const NeighLimitsOptions& options);
 struct NeighWatchOptions {
   std::vector<std::string> discs, devs;
   unsigned seconds = 0;  // 0: for ever.
+  std::string since;     // From then on, as headd remembers it; empty: from now on.
 };
 Exit neigh_watch(const Context& context, const NeighWatchOptions& options);
+
+struct DoctorOptions {
+  bool kernel = false;
+  std::int64_t discs = -1;  // As if there were so many; below 0: as many as there are.
+  std::vector<std::string> devs;
+};
+Exit doctor(const Context& context, const DoctorOptions& options);
+// What doctor prints as JSON.
+nlohmann::json examined(const Context& context, const DoctorOptions& options);
+
+struct ReportOptions {
+  std::string file;
+  bool list = false, force = false;
+};
+Exit report(const Context& context, const ReportOptions& options);
 
 struct TopOptions {
   double seconds = 1;  // Between two samples.

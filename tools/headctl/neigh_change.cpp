@@ -7,40 +7,20 @@
 
 namespace headctl {
 
-namespace {
-
 using netlink::Neighbour;
 
-std::string lladdr_of(const Neighbour& entry) {
-  return entry.lladdr ? netlink::to_string(*entry.lladdr) : "none";
-}
-
-}  // namespace
-
-std::string what_changed(const NeighChange& change) {
-  if (!change.before) return "new";
-  if (!change.after) return "gone";
-  const Neighbour& was = *change.before;
-  const Neighbour& is = *change.after;
-  std::string text;
-  const auto add = [&](const std::string& what, const std::string& from, const std::string& to) {
-    if (from != to) text += fmt::format("{}{}{} to {}", text.empty() ? "" : ", ", what, from, to);
-  };
-  add("", std::string(netlink::nud_name(was.state)), std::string(netlink::nud_name(is.state)));
-  add("lladdr ", lladdr_of(was), lladdr_of(is));
-  add("owner ", std::string(netlink::owner_name(was)), std::string(netlink::owner_name(is)));
-  const auto flags = [](const Neighbour& entry) {
-    const std::string words = netlink::marks(entry);
-    return words.empty() ? std::string("none") : words;
-  };
-  add("flags ", flags(was), flags(is));
-  return text;
+std::string change_line(const nlohmann::json& change, const std::string& time) {
+  const std::string marks = change["marks"];
+  std::string line =
+      fmt::format("{}  {} dev {} lladdr {} {}{}{}  {}", time, change["address"].get<std::string>(),
+                  change["dev"].get<std::string>(), change.value("lladdr", "-"), marks,
+                  marks.empty() ? "" : " ", change["state"].get<std::string>(),
+                  change["what"].get<std::string>());
+  return change.contains("disc") ? line + "  disc " + change["disc"].get<std::string>() : line;
 }
 
 std::string change_line(const NeighChange& change, const NeighPlace& place) {
-  std::string line = fmt::format("{}  {}  {}", place.time,
-                                 netlink::to_line(change.entry(), place.dev), what_changed(change));
-  return place.disc.empty() ? line : line + "  disc " + place.disc;
+  return change_line(change_json(change, place), place.time);
 }
 
 nlohmann::json change_json(const NeighChange& change, const NeighPlace& place) {

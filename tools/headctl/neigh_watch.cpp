@@ -6,6 +6,7 @@
 #include "tools/headctl/kernel_neighbours.hpp"
 #include "tools/headctl/neigh_change.hpp"
 #include "tools/headctl/output.hpp"
+#include "tools/headctl/since.hpp"
 
 #include <fmt/chrono.h>
 #include <fmt/format.h>
@@ -24,15 +25,19 @@ namespace headctl {
 namespace {
 
 using netlink::Neighbour;
+using nlohmann::json;
 using std::chrono::steady_clock;
 
-std::string time_now(bool whole) {
-  const auto now = std::chrono::system_clock::now();
-  const auto ms =
-      std::chrono::duration_cast<std::chrono::milliseconds>(now.time_since_epoch()).count() % 1000;
-  const std::time_t seconds = std::chrono::system_clock::to_time_t(now);
+std::string time_text(double since_1970, bool whole) {
+  const auto seconds = static_cast<std::time_t>(since_1970);
+  const auto ms = static_cast<int>((since_1970 - static_cast<double>(seconds)) * 1e3);
   return whole ? fmt::format("{:%Y-%m-%dT%H:%M:%S}.{:03}Z", fmt::gmtime(seconds), ms)
                : fmt::format("{:%H:%M:%S}.{:03}", fmt::localtime(seconds), ms);
+}
+
+std::string time_now(bool whole) {
+  const auto now = std::chrono::system_clock::now().time_since_epoch();
+  return time_text(std::chrono::duration<double>(now).count(), whole);
 }
 
 // Which disc an entry is of, as headd says: asked again, not too often, for what is not known, and
@@ -79,6 +84,7 @@ class Watch {
 
   void run() {
     const auto end = steady_clock::now() + std::chrono::seconds(options_.seconds);
+    if (!options_.since.empty()) tell_past();
     note(fmt::format("watching {} entries", entries_.size()));
     while (options_.seconds == 0 || steady_clock::now() < end) {
       pollfd readable{monitor_.fd(), POLLIN, 0};
@@ -93,6 +99,25 @@ class Watch {
   }
 
  private:
+  void tell_past() {
+    const auto since = parse_since(options_.since, std::time(nullptr));
+    if (!since) throw Failure(Exit::usage, since_rule);
+    json answer = context_.client().get(fmt::format("/v1/neighbours/changes?since={}", *since));
+    for (json& change : answer["changes"]) {
+      if (!wanted(change["dev"], change.value("disc", ""))) continue;
+      const std::string time = time_text(change["time"].get<double>(), true);
+      change["time"] = time;
+      print(context_.json ? change.dump() + "\n" : change_line(change, time) + "\n");
+    }
+  }
+
+  bool wanted(const std::string& dev, const std::string& disc) const {
+    const auto passes = [](const std::vector<std::string>& only, const std::string& one) {
+      return only.empty() || std::find(only.begin(), only.end(), one) != only.end();
+    };
+    return passes(options_.devs, dev) && passes(options_.discs, disc);
+  }
+
   static std::vector<Neighbour> dumped() {
     std::vector<Neighbour> entries;
     if (const auto error = netlink::dump(entries))
@@ -129,13 +154,8 @@ class Watch {
     const netlink::NeighbourKey& key = change.entry().key;
     std::string& dev = names_[key.ifindex];
     if (dev.empty()) dev = device_name(key.ifindex);
-    if (!options_.devs.empty() &&
-        std::find(options_.devs.begin(), options_.devs.end(), dev) == options_.devs.end())
-      return;
     const std::string disc = discs_.of(netlink::to_string(key.address), dev);
-    if (!options_.discs.empty() &&
-        std::find(options_.discs.begin(), options_.discs.end(), disc) == options_.discs.end())
-      return;
+    if (!wanted(dev, disc)) return;
     const NeighPlace place{time_now(context_.json), dev, disc};
     print(context_.json ? change_json(change, place).dump() + "\n"
                         : change_line(change, place) + "\n");

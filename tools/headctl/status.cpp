@@ -1,5 +1,6 @@
 // status: the head as a whole.
 #include "tools/headctl/commands.hpp"
+#include "tools/headctl/doctor.hpp"
 #include "tools/headctl/output.hpp"
 #include "tools/headctl/text.hpp"
 
@@ -60,6 +61,7 @@ Exit status(const Context& context) {
                 ? fmt::format("{} held, {} not ready", neighbours["discs"]["held"].dump(),
                               neighbours["discs"]["unready"].dump())
                 : "left to the kernel (--no-neigh)");
+  sheet.add("entries written", strategies_text(neighbours.value("strategies", json::array())));
   sheet.add("neighbour table",
             fmt::format("{} entries, limits {}, overflows {}, forced collections {}",
                         table["entries"].dump(), limits_text(table["limits"]),
