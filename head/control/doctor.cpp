@@ -29,7 +29,7 @@ std::string conflict_of(const neigh::Snapshot& now) {
   for (const neigh::EntryStatus& entry : now.entries)
     if (entry.conflicts > 0 && !entry.discs.empty())
       return fmt::format("disc {}, {} times, now at {}", entry.discs.front(), entry.conflicts,
-                         entry.binding ? netlink::to_string(*entry.binding) : "none");
+                         entry.binding.lladdr ? netlink::to_string(*entry.binding.lladdr) : "none");
   return "";
 }
 
