@@ -34,6 +34,9 @@ neigh::Options keeper_options(const control::Config& config) {
   options.enabled = config.neighbours.enabled;
   options.strategy = config.neighbours.strategy;
   options.table_netns = config.neighbours.table_netns;
+  options.prefixes = config.neighbours.prefixes;
+  options.responder = config.neighbours.responder;
+  options.announcements = config.neighbours.announcements;
   options.reconcile = config.neighbours.reconcile;
   options.recheck_limits = config.neighbours.recheck;
   options.resolutions_per_second = config.neighbours.resolve_per_second;

@@ -44,6 +44,7 @@ std::error_code read_settings(Socket& socket, int ifindex, const std::string& na
             .base_reachable_ms = timers.base_reachable_ms,
             .ucast_solicit = timers.ucast_solicit,
             .mcast_resolicit = timers.mcast_resolicit,
+            .app_solicit = timers.app_solicit,
             .evict_nocarrier = read_switch(evict_nocarrier_path(name))};
     return {};
   }
@@ -60,6 +61,7 @@ std::error_code write_settings(Socket& socket, int ifindex, const std::string& n
   differ(changes.retrans_ms, from.retrans_ms, to.retrans_ms);
   differ(changes.delay_first_probe_ms, from.delay_first_probe_ms, to.delay_first_probe_ms);
   differ(changes.ucast_solicit, from.ucast_solicit, to.ucast_solicit);
+  differ(changes.app_solicit, from.app_solicit, to.app_solicit);
   differ(changes.mcast_resolicit, from.mcast_resolicit, to.mcast_resolicit);
   if (const auto error = write_timers(socket, ifindex, changes)) return error;
   if (!to.evict_nocarrier || to.evict_nocarrier == from.evict_nocarrier) return {};

@@ -18,6 +18,7 @@ struct DeviceSettings {
   std::uint64_t base_reachable_ms = 0;
   std::uint32_t ucast_solicit = 0;
   std::uint32_t mcast_resolicit = 0;
+  std::uint32_t app_solicit = 0;        // How often user space is asked before the network is.
   std::optional<bool> evict_nocarrier;  // Absent where the kernel (before 5.16) has no choice.
   bool operator==(const DeviceSettings&) const = default;
 };

@@ -20,6 +20,24 @@ std::optional<Ip6> parse_ip6(std::string_view text) {
   return address;
 }
 
+std::string to_string(const Prefix& prefix) {
+  return to_string(prefix.address) + "/" + std::to_string(prefix.bits);
+}
+
+std::optional<Prefix> parse_prefix(std::string_view text) {
+  const std::size_t slash = text.find('/');
+  if (slash == std::string_view::npos) return {};
+  const auto address = parse_ip6(text.substr(0, slash));
+  const std::string_view bits = text.substr(slash + 1);
+  Prefix prefix;
+  const auto [end, error] = std::from_chars(bits.data(), bits.data() + bits.size(), prefix.bits);
+  if (!address || error != std::errc() || end != bits.data() + bits.size() || prefix.bits > 128)
+    return {};
+  prefix.address = *address;
+  if (first_of(prefix) != *address) return {};
+  return prefix;
+}
+
 std::string to_string(const Mac& mac) {
   static constexpr char digits[] = "0123456789abcdef";
   std::string text;

@@ -3,6 +3,7 @@
 #pragma once
 
 #include "netlink/neighbour.hpp"
+#include "netlink/route.hpp"
 
 #include <cstdint>
 #include <optional>
@@ -13,6 +14,10 @@ namespace netlink {
 
 std::string to_string(const Ip6& address);  // RFC 5952.
 std::optional<Ip6> parse_ip6(std::string_view text);
+
+std::string to_string(const Prefix& prefix);  // "fd00::/8"
+// No bits may be set beyond its length.
+std::optional<Prefix> parse_prefix(std::string_view text);
 
 std::string to_string(const Mac& mac);  // "52:54:00:12:34:56"
 std::optional<Mac> parse_mac(std::string_view text);

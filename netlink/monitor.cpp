@@ -24,6 +24,10 @@ void note(const MessageView& message, Changes& changes) {
       if (const auto neighbour = parse_neighbour(message.payload))
         changes.neighbours.push_back({*neighbour, message.type == RTM_DELNEIGH});
       return;
+    case RTM_GETNEIGH:
+      if (const auto neighbour = parse_neighbour(message.payload))
+        changes.asked.push_back(*neighbour);
+      return;
     case RTM_NEWLINK:
     case RTM_DELLINK:
       if (auto link = parse_link(message.payload))

@@ -28,6 +28,9 @@ struct LinkChange {
 
 struct Changes {
   std::vector<NeighbourChange> neighbours;
+  // What the kernel asks user space for, because an interface's app_solicit says so, before it asks
+  // the network: a packet waits for the first of these that has no lladdr.
+  std::vector<Neighbour> asked;
   std::vector<LinkChange> links;
   std::vector<Prefix> routes;  // Where a route changed; all destinations when a rule did.
   bool addresses = false;      // An address of this host came or went.
@@ -37,7 +40,8 @@ struct Changes {
   bool drained = false;  // There was nothing more to read.
 
   bool empty() const noexcept {
-    return neighbours.empty() && links.empty() && routes.empty() && !addresses && !lost;
+    return neighbours.empty() && asked.empty() && links.empty() && routes.empty() && !addresses &&
+           !lost;
   }
 };
 

@@ -95,6 +95,7 @@ std::error_code write_timers(Socket& socket, int ifindex, const TimerChanges& ch
     put(NDTPA_DELAY_PROBE_TIME, changes.delay_first_probe_ms);
     put(NDTPA_UCAST_PROBES, changes.ucast_solicit);
     put(ndtpa_mcast_reprobes, changes.mcast_resolicit);
+    put(NDTPA_APP_PROBES, changes.app_solicit);
     message.close();
   });
 }

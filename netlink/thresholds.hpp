@@ -48,7 +48,7 @@ std::error_code read_timers(Socket& socket, std::vector<DeviceTimers>& into);
 // What is absent stays as it is.
 struct TimerChanges {
   std::optional<std::uint64_t> base_reachable_ms, retrans_ms, delay_first_probe_ms;
-  std::optional<std::uint32_t> ucast_solicit, mcast_resolicit;
+  std::optional<std::uint32_t> ucast_solicit, mcast_resolicit, app_solicit;
 };
 std::error_code write_timers(Socket& socket, int ifindex, const TimerChanges& changes);
 

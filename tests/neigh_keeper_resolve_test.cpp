@@ -1,4 +1,6 @@
 // The keeper against a real kernel: entries that have to be asked for, and what tails answer.
+#include "head/neigh/ledger.hpp"
+#include "netlink/device.hpp"
 #include "tests/neigh_wants.hpp"
 
 #include <catch2/catch.hpp>
@@ -164,4 +166,54 @@ TEST_CASE("a disc whose question waits for its turn is not given up", "[neigh][k
     CHECK(unasked == 1);
     CHECK(eventually([&] { return reports.count() == 2; }));
   });
+}
+
+TEST_CASE("the kernel's questions are answered where nobody else would", "[neigh][kernel]") {
+  scratch::with_veth([](int ifindex) {
+    Options options;
+    options.responder = true;
+    options.coalesce = 10s;  // Or the entry would be there before anything needs it.
+    netlink::DeviceSettings settings;
+    Table table;
+    {
+      Reports reports;
+      Keeper keeper(options);
+      keeper.want({disc(1, mac(1))}, reports.ready());
+      REQUIRE(reports.of("disc1").state == BindingState::held);
+      REQUIRE(!netlink::read_settings(table.socket(), ifindex, "head0", settings));
+      CHECK(settings.app_solicit == 1);
+      sh("ip -6 neigh del " + to_string(address(1)) + " dev head0");
+      sh("bash -c 'echo x > /dev/udp/" + to_string(address(1)) + "/9'");
+      Neighbour found;
+      CHECK(eventually(
+          [&] {
+            return !table.get({ifindex, address(1)}, found) && found.usable();
+          },
+          5000ms));
+      CHECK(found.lladdr == mac(1));
+      CHECK(found.ours());
+      CHECK(keeper.snapshot(false).counters.answered == 1);
+    }
+    REQUIRE(!netlink::read_settings(table.socket(), ifindex, "head0", settings));
+    CHECK(settings.app_solicit == 0);
+  });
+}
+
+TEST_CASE("what is known to be wrong is no answer to the kernel's question", "[neigh]") {
+  // A responder that says an old address again would keep a wrong binding for ever.
+  Ledger book{Ledger::Tuning()};
+  const NeighbourKey key{3, address(1)};
+  book.add(key, {.lladdr = mac(1), .generation = 0, .source = Source::operator_}, Instant(1h));
+  book.observe(key, nullptr, Instant(1h));
+  book.written(book.due(Instant(1h)).write.at(0).key);
+  Neighbour asked;
+  asked.key = key;
+  asked.state = nud::probe;
+  asked.lladdr = mac(1);
+  CHECK_FALSE(book.asked(key, asked, Instant(1h)));
+  asked.state = nud::incomplete;
+  asked.lladdr.reset();
+  CHECK(book.asked(key, asked, Instant(1h)));
+  CHECK(book.due(Instant(1h)).write.size() == 1);
+  CHECK_FALSE(book.asked({3, address(2)}, asked, Instant(1h)));
 }

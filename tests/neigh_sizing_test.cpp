@@ -271,6 +271,26 @@ TEST_CASE("what can never be kept is refused with a sentence", "[neigh]") {
   CHECK_THAT(why(wanted("2001:db8::1", "52:54:00:00:00:01")), Catch::Contains("of eth1 on this"));
 }
 
+TEST_CASE("a disc outside the storage prefixes is refused", "[neigh]") {
+  const std::vector<netlink::Prefix> prefixes{*netlink::parse_prefix("fd00::/8"),
+                                              *netlink::parse_prefix("2001:db8:1::/48")};
+  const auto why = [&](const char* address) { return refusal(wanted(address), links(), prefixes); };
+  CHECK(why("fd12::1").empty());
+  CHECK(why("2001:db8:1::7").empty());
+  CHECK_THAT(why("2001:db8:2::7"), Catch::Contains("2001:db8:2::7 is in none of the storage"));
+}
+
+TEST_CASE("with a responder the kernel asks user space first, and after it no more", "[neigh]") {
+  netlink::DeviceSettings now;
+  now.mcast_resolicit = 3;
+  CHECK(suited(now).app_solicit == 0);
+  const netlink::DeviceSettings set = suited(now, true);
+  CHECK(set.app_solicit == 1);
+  CHECK(put_back(now, set, true).app_solicit == 0);
+  now.app_solicit = 4;  // Somebody else's.
+  CHECK(suited(now, true).app_solicit == 4);
+}
+
 TEST_CASE("a disc is placed where its route leads", "[neigh]") {
   netlink::Route route;
   route.ifindex = 2;

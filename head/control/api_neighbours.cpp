@@ -38,6 +38,7 @@ json counters_of(const neigh::Counters& counters) {
           {"repaired", counters.repaired},
           {"removed", counters.removed},
           {"resolutions", counters.resolutions},
+          {"answered", counters.answered},
           {"conflicts", counters.conflicts},
           {"flaps", counters.flaps},
           {"failures", counters.failures},

@@ -38,6 +38,15 @@ Value value_of(const toml::node& node) {
   if (const auto* truth = node.as_boolean()) return truth->get();
   if (const auto* number = node.as_integer()) return number->get();
   if (const auto* text = node.as_string()) return text->get();
+  if (const auto* array = node.as_array()) {
+    std::vector<std::string> words;
+    for (const toml::node& element : *array) {
+      const auto* word = element.as_string();
+      if (word == nullptr) return {};
+      words.push_back(word->get());
+    }
+    return words;
+  }
   return {};
 }
 

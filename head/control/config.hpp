@@ -9,6 +9,7 @@
 #include "head/nbd/connection_options.hpp"
 #include "head/neigh/strategy.hpp"
 #include "netlink/neighbour.hpp"
+#include "netlink/route.hpp"
 
 #include <chrono>
 #include <cstddef>
@@ -18,6 +19,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <vector>
 
 namespace head::control {
 
@@ -56,6 +58,9 @@ struct Config {
     std::optional<neigh::Strategy> strategy;  // Absent: the best that the kernel can.
     std::filesystem::path table_netns;        // Where thresholds can be written; empty: this one.
     unsigned resolve_per_second = 500;  // Resolutions begun, so that the network is not stormed.
+    std::vector<netlink::Prefix> prefixes;  // Where discs may be; none: anywhere.
+    bool responder = false;                 // The kernel asks headd before it asks the network.
+    bool announcements = true;              // Of hosts, without the override flag too.
     std::chrono::seconds reconcile{60};
     std::chrono::seconds recheck{10};  // The table's limits.
     unsigned table_max = 4u << 20;     // The kernel's table is never let grow above this.

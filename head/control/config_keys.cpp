@@ -74,6 +74,19 @@ bool listen(std::optional<ListenAddress>& into, const Value& value) {
   return true;
 }
 
+bool prefixes(std::vector<netlink::Prefix>& into, const Value& value) {
+  const auto* words = std::get_if<std::vector<std::string>>(&value);
+  if (words == nullptr) return false;
+  std::vector<netlink::Prefix> all;
+  for (const std::string& word : *words) {
+    const auto prefix = netlink::parse_prefix(word);
+    if (!prefix) return false;
+    all.push_back(*prefix);
+  }
+  into = std::move(all);
+  return true;
+}
+
 bool quick_ack(nbd::QuickAck& into, const Value& value) {
   const auto* text = std::get_if<std::string>(&value);
   if (text == nullptr) return false;
@@ -133,6 +146,12 @@ constexpr std::array entries = {
              [](Config& c, const Value& v) {
                return number(c.neighbours.resolve_per_second, v, 1, 100'000);
              }},
+    KeyEntry{{"neighbours.prefixes", "a list of prefixes, [\"fd00:d15c::/32\"] say, or []"},
+             [](Config& c, const Value& v) { return prefixes(c.neighbours.prefixes, v); }},
+    KeyEntry{{"neighbours.responder", flag_rule},
+             [](Config& c, const Value& v) { return flag(c.neighbours.responder, v); }},
+    KeyEntry{{"neighbours.announcements", flag_rule},
+             [](Config& c, const Value& v) { return flag(c.neighbours.announcements, v); }},
     KeyEntry{
         {"neighbours.reconcile_s", "a whole number from 1 to 86400"},
         [](Config& c, const Value& v) { return duration(c.neighbours.reconcile, v, 1, 86'400); }},

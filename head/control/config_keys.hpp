@@ -9,11 +9,13 @@
 #include <string>
 #include <string_view>
 #include <variant>
+#include <vector>
 
 namespace head::control {
 
 // A TOML value of the kinds that head.toml uses; monostate for all other kinds.
-using Value = std::variant<std::monostate, bool, std::int64_t, std::string>;
+using Value =
+    std::variant<std::monostate, bool, std::int64_t, std::string, std::vector<std::string>>;
 
 struct KeyEntry {
   ConfigKey key;

@@ -6,12 +6,13 @@
 
 namespace head::neigh {
 
-netlink::DeviceSettings suited(const netlink::DeviceSettings& now) noexcept {
+netlink::DeviceSettings suited(const netlink::DeviceSettings& now, bool responder) noexcept {
   netlink::DeviceSettings better = now;
   better.delay_first_probe_ms = std::min<std::uint64_t>(now.delay_first_probe_ms, 1000);
   better.retrans_ms = std::min<std::uint64_t>(now.retrans_ms, 100);
   better.ucast_solicit = std::min(now.ucast_solicit, 2u);
   better.mcast_resolicit = std::max(now.mcast_resolicit, 3u);
+  if (responder) better.app_solicit = std::max(now.app_solicit, 1u);
   if (now.evict_nocarrier) better.evict_nocarrier = false;
   return better;
 }
@@ -40,7 +41,7 @@ void Devices::recheck(netlink::Socket& socket) {
 }
 
 void Devices::apply(netlink::Socket& socket, DeviceStatus& device) {
-  const netlink::DeviceSettings wanted = suited(device.now);
+  const netlink::DeviceSettings wanted = suited(device.now, responder_);
   if (wanted == device.now) return device.problem.clear();
   const auto error =
       netlink::write_settings(socket, device.ifindex, device.name, device.now, wanted);
@@ -57,8 +58,8 @@ void Devices::rename(int ifindex, const std::string& name) {
 }
 
 netlink::DeviceSettings put_back(const netlink::DeviceSettings& before,
-                                 const netlink::DeviceSettings& now) noexcept {
-  const netlink::DeviceSettings set = suited(before);
+                                 const netlink::DeviceSettings& now, bool responder) noexcept {
+  const netlink::DeviceSettings set = suited(before, responder);
   netlink::DeviceSettings back = now;
   const auto member = [&](auto which) {
     if (now.*which == set.*which) back.*which = before.*which;
@@ -67,6 +68,7 @@ netlink::DeviceSettings put_back(const netlink::DeviceSettings& before,
   member(&netlink::DeviceSettings::retrans_ms);
   member(&netlink::DeviceSettings::ucast_solicit);
   member(&netlink::DeviceSettings::mcast_resolicit);
+  member(&netlink::DeviceSettings::app_solicit);
   member(&netlink::DeviceSettings::evict_nocarrier);
   return back;
 }
@@ -74,7 +76,7 @@ netlink::DeviceSettings put_back(const netlink::DeviceSettings& before,
 void Devices::restore(netlink::Socket& socket, const std::set<int>& validated) {
   for (auto& [ifindex, device] : devices_) {
     if (netlink::read_settings(socket, ifindex, device.name, device.now)) continue;
-    netlink::DeviceSettings back = put_back(device.before, device.now);
+    netlink::DeviceSettings back = put_back(device.before, device.now, responder_);
     if (validated.contains(ifindex) && back.mcast_resolicit == 0) {
       back.mcast_resolicit = device.now.mcast_resolicit;
       log::info("{}: mcast_resolicit stays {}, because validated entries of ours stay", device.name,

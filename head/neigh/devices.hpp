@@ -15,15 +15,19 @@ namespace head::neigh {
 // What suits discs: a wrong binding is found out within 1.3 s of its use, and whoever has the
 // address is then asked for by multicast; entries outlive the loss of the carrier. Settings that
 // are better already stay.
-netlink::DeviceSettings suited(const netlink::DeviceSettings& now) noexcept;
+// With `responder`, the kernel asks us before it asks the network.
+netlink::DeviceSettings suited(const netlink::DeviceSettings& now, bool responder = false) noexcept;
 
 // What to leave behind: the settings as they were `before`, except what somebody else has changed
 // since it was made to suit.
 netlink::DeviceSettings put_back(const netlink::DeviceSettings& before,
-                                 const netlink::DeviceSettings& now) noexcept;
+                                 const netlink::DeviceSettings& now,
+                                 bool responder = false) noexcept;
 
 class Devices {
  public:
+  explicit Devices(bool responder) noexcept : responder_(responder) {}
+
   // Sets an interface that has not been seen yet. True when it asks by multicast again, without
   // which an NTF_EXT_VALIDATED entry keeps a wrong binding for ever.
   bool prepare(netlink::Socket& socket, int ifindex, const std::string& name);
@@ -41,6 +45,7 @@ class Devices {
  private:
   void apply(netlink::Socket& socket, DeviceStatus& device);
 
+  const bool responder_;
   std::map<int, DeviceStatus> devices_;
 };
 

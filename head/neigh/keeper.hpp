@@ -10,6 +10,7 @@
 #include "head/neigh/snapshot.hpp"
 #include "head/neigh/want.hpp"
 #include "netlink/monitor.hpp"
+#include "netlink/route.hpp"
 
 #include <chrono>
 #include <cstdint>
@@ -34,6 +35,8 @@ struct Options {
   std::uint32_t resolutions_burst = 100;
   std::uint32_t repairs_per_second = 50'000;
   std::uint32_t repairs_burst = 200'000;
+  bool responder = false;                 // The kernel is to ask us before it asks the network.
+  std::vector<netlink::Prefix> prefixes;  // Where discs may be; none: anywhere.
   bool announcements = true;  // Listen for those of hosts, without the override flag too.
   int monitor_bytes = netlink::Monitor::default_buffer_bytes;  // For the kernel's notifications.
   std::uint32_t table_max = 4u << 20;  // gc_thresh3 is never raised above this by us.

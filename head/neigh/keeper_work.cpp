@@ -33,9 +33,10 @@ Keeper::Work::Work(Options options)
       capabilities_(options_.enabled ? netlink::probe_capabilities() : netlink::Capabilities()),
       choice_(choose(options_.strategy, capabilities_)),
       monitor_(table_.socket().port(), options_.monitor_bytes),
-      places_(table_.socket()),
+      places_(table_.socket(), options_.prefixes),
       limits_(options_.enabled ? options_.table_netns : std::string(), options_.table_max),
       began_(limits_.status().table),
+      devices_(options_.responder),
       ledger_({.coalesce = options_.coalesce,
                .repairs = Pacer(options_.repairs_per_second, options_.repairs_burst),
                .resolutions = Pacer(options_.resolutions_per_second, options_.resolutions_burst),
@@ -221,6 +222,8 @@ void Keeper::Work::on_changes(Instant now) {
     if (change.gone) devices_.forget(change.link.ifindex);
     if (!change.gone) devices_.rename(change.link.ifindex, change.link.name);
   }
+  for (const Neighbour& asked : changes.asked)
+    if (options_.responder && ledger_.asked(asked.key, asked, now)) apply(now);
   for (const netlink::NeighbourChange& change : changes.neighbours) on_neighbour(change, now);
   if (changes.lost) {
     ++notifications_lost_;

@@ -119,6 +119,18 @@ void Ledger::observe(const NeighbourKey& key, const Neighbour* actual, Instant n
   judge(*found, actual, now, found->second.phase == Phase::unseen);
 }
 
+bool Ledger::asked(const NeighbourKey& key, const Neighbour& actual, Instant now) {
+  const auto found = holds_.find(key);
+  // One that has an address is being verified: to say that address again would keep a wrong one.
+  if (found == holds_.end() || actual.usable() || !found->second.binding.lladdr) return false;
+  if (found->second.phase == Phase::failed || found->second.phase == Phase::foreign) return false;
+  found->second.present = true;
+  repair(*found, netlink::nud::stale, now, true);
+  schedule(*found, Agenda::write, now);
+  ++counters_.answered;
+  return true;
+}
+
 void Ledger::doubt(const NeighbourKey& key, const Neighbour& actual, Instant now) {
   const auto found = holds_.find(key);
   if (found == holds_.end()) return;

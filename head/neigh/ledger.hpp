@@ -108,6 +108,10 @@ class Ledger {
   // All there is, by key: every hold is compared. Returns how many were not as they should be.
   std::size_t settle(std::span<const netlink::Neighbour> actual, Instant now);
 
+  // The kernel asks who has the address, and a packet waits. What is known is written at once,
+  // however lately it was written before; true where it is.
+  bool asked(const netlink::NeighbourKey& key, const netlink::Neighbour& actual, Instant now);
+
   // A disc has long waited for an answer although its entry is usable: perhaps the address is at
   // another host now, and nobody said so. What is as it should be is probed, now and then.
   void doubt(const netlink::NeighbourKey& key, const netlink::Neighbour& actual, Instant now);

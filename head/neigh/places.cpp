@@ -4,6 +4,8 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+#include <utility>
 #include <vector>
 
 namespace head::neigh {
@@ -25,7 +27,8 @@ const netlink::Link* find_link(const Links& links, const std::string& name) noex
   return nullptr;
 }
 
-std::string refusal(const Want& want, const Links& links) {
+std::string refusal(const Want& want, const Links& links,
+                    std::span<const netlink::Prefix> prefixes) {
   const std::string address = netlink::to_string(want.address);
   if (netlink::is_unspecified(want.address))
     return fmt::format("{}: {} is no disc's address", want.disc, address);
@@ -35,6 +38,15 @@ std::string refusal(const Want& want, const Links& links) {
   if (netlink::is_link_local(want.address) && want.dev.empty())
     return fmt::format("{}: {} is link-local; say which interface it is reached through", want.disc,
                        address);
+  const bool somewhere =
+      prefixes.empty() || std::any_of(prefixes.begin(), prefixes.end(), [&](const auto& prefix) {
+        return netlink::contains(prefix, want.address);
+      });
+  if (!somewhere)
+    return fmt::format(
+        "{}: {} is in none of the storage prefixes; add it to neighbours.prefixes in "
+        "head.toml if discs are to be there",
+        want.disc, address);
   if (!want.claim.lladdr) return {};
   if (!netlink::is_unicast(*want.claim.lladdr))
     return fmt::format("{}: {} is no machine's link-layer address; give the tail's own", want.disc,
@@ -77,7 +89,8 @@ BindingStatus place(const Want& want, const Links& links, const netlink::Route* 
   return status;
 }
 
-Places::Places(netlink::Socket& socket) : socket_(socket) {
+Places::Places(netlink::Socket& socket, std::vector<netlink::Prefix> prefixes)
+    : socket_(socket), prefixes_(std::move(prefixes)) {
   refresh();
 }
 
@@ -89,7 +102,7 @@ void Places::refresh() {
 }
 
 BindingStatus Places::place(const Want& want) {
-  if (std::string problem = refusal(want, links_); !problem.empty())
+  if (std::string problem = refusal(want, links_, prefixes_); !problem.empty())
     return without_place(BindingState::refused, std::move(problem));
   const netlink::Link* link = want.dev.empty() ? nullptr : find_link(links_, want.dev);
   if (!link && !want.dev.empty()) return neigh::place(want, links_, nullptr);

@@ -8,14 +8,18 @@
 
 #include <map>
 #include <optional>
+#include <span>
 #include <string>
+#include <vector>
 
 namespace head::neigh {
 
 using Links = std::map<int, netlink::Link>;  // By ifindex.
 
 // Why a want can never be kept, in one sentence; "" when it may be.
-std::string refusal(const Want& want, const Links& links);
+// `prefixes`: where discs may be; none: anywhere.
+std::string refusal(const Want& want, const Links& links,
+                    std::span<const netlink::Prefix> prefixes = {});
 
 // `route` is what the kernel said about the want's address; nullptr for "no route". The state is
 // unplaced, local, or waiting with `neighbour`, `on_link` and `dev` set.
@@ -25,7 +29,7 @@ const netlink::Link* find_link(const Links& links, const std::string& name) noex
 
 class Places {
  public:
-  explicit Places(netlink::Socket& socket);
+  explicit Places(netlink::Socket& socket, std::vector<netlink::Prefix> prefixes = {});
 
   const Links& links() const noexcept { return links_; }
 
@@ -38,6 +42,7 @@ class Places {
 
  private:
   netlink::Socket& socket_;
+  const std::vector<netlink::Prefix> prefixes_;
   Links links_;
 };
 

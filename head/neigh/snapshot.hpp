@@ -21,6 +21,7 @@ struct Counters {
   std::uint64_t repaired = 0;     // Entries written again because something broke them.
   std::uint64_t removed = 0;      // Our entries that nobody needed any more, gone.
   std::uint64_t resolutions = 0;  // Questions to the network that the keeper started.
+  std::uint64_t answered = 0;     // Questions of the kernel's that were answered.
   std::uint64_t conflicts = 0;    // The wire said another link-layer address than we had.
   std::uint64_t flaps = 0;        // Times an address began to change to and fro.
   std::uint64_t failures = 0;     // Entries that were seen not to answer.
