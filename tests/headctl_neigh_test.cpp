@@ -52,6 +52,24 @@ Neighbour neighbour(const char* address, std::uint16_t state, unsigned char last
 
 }  // namespace
 
+TEST_CASE("entries that were contradicted are shown with who says what", "[headctl][neigh]") {
+  json list = entries();
+  list[0].update({{"conflicts", 2},
+                  {"binding", "52:54:00:00:00:0b"},
+                  {"told", "52:54:00:00:00:0a"},
+                  {"source", "wire"},
+                  {"generation", 7},
+                  {"flapping", true}});
+  const json shown = chosen(list, {.conflicts = true});
+  REQUIRE(shown.size() == 1);
+  const std::string text = conflicts_table(shown).text();
+  for (const char* word : {"fd00::a", "52:54:00:00:00:0b", "the wire", "7", "52:54:00:00:00:0a",
+                           "2", "yes", "web1 and 1 more"}) {
+    CAPTURE(word);
+    CHECK(text.find(word) != std::string::npos);
+  }
+}
+
 TEST_CASE("neighbour entries are chosen by what is asked for", "[headctl][neigh]") {
   CHECK(addresses({}) == "fd00::9 fd00::a fd00::10 ");
   CHECK(addresses({.all = true}) == "fd00::9 fd00::a fd00::10 ff02::1 ");

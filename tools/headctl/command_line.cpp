@@ -140,6 +140,8 @@ void add_neigh(CLI::App& app, Commands& commands) {
   command.add_flag("--stale", filter.stale, "The same as --state stale");
   command.add_flag("--failed", filter.failed, "The same as --state failed");
   command.add_flag("--foreign", filter.foreign, "Only entries of other programs than headd");
+  command.add_flag("--conflicts", filter.conflicts,
+                   "Only entries whose link-layer address was contradicted, and by whom");
   command.add_flag("--all", filter.all, "Also NOARP and NONE, which are of no use to a disc");
   command.add_option("--sort", filter.sort, "By what")
       ->check(CLI::IsMember(

@@ -50,6 +50,9 @@ Exit neigh(const Context& context, const NeighOptions& options) {
   if (!source.why_kernel.empty() && !options.filter.discs.empty())
     throw Failure(Exit::unreachable,
                   "only headd knows which disc an entry belongs to: " + source.why_kernel);
+  if (!source.why_kernel.empty() && options.filter.conflicts)
+    throw Failure(Exit::unreachable,
+                  "only headd knows what was said of an entry: " + source.why_kernel);
   const std::size_t read = source.table["entries"].size();
   source.table["entries"] = chosen(source.table["entries"], options.filter);
   if (context.json) {
@@ -58,7 +61,7 @@ Exit neigh(const Context& context, const NeighOptions& options) {
   }
   explain(source, options.kernel);
   const json& entries = source.table["entries"];
-  show(neigh_table(entries));
+  show(options.filter.conflicts ? conflicts_table(entries) : neigh_table(entries));
   print(neigh_summary(source.table, entries.size(), read));
   return Exit::done;
 }

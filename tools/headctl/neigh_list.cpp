@@ -47,6 +47,7 @@ bool state_passes(const NeighFilter& filter, const std::string& state) {
 
 bool passes(const NeighFilter& filter, const json& entry) {
   if (!state_passes(filter, entry.value("state", ""))) return false;
+  if (filter.conflicts && entry.value("conflicts", 0u) == 0) return false;
   if (filter.foreign && entry.value("owner", "") != "other") return false;
   if (!filter.devs.empty() && !has(filter.devs, entry.value("dev", ""))) return false;
   if (!filter.lladdrs.empty() &&
@@ -126,6 +127,24 @@ Table neigh_table(const json& entries) {
                entry.value("state", ""), there ? entry.value("owner", "") : "", age("confirmed_s"),
                age("used_s"), age("updated_s"), entry.value("marks", ""), discs_text(entry)});
   }
+  return table;
+}
+
+Table conflicts_table(const json& entries) {
+  Table table({{"ADDRESS"},
+               {"DEV"},
+               {"LLADDR"},
+               {"SAYS"},
+               {"GENERATION", true},
+               {"TOLD"},
+               {"CONFLICTS", true},
+               {"FLAPPING"},
+               {"DISC"}});
+  for (const json& entry : entries)
+    table.add({entry.value("address", ""), entry.value("dev", ""), entry.value("binding", ""),
+               "the " + entry.value("source", ""), entry.value("generation", json(0)).dump(),
+               entry.value("told", ""), entry.value("conflicts", json(0)).dump(),
+               entry.value("flapping", false) ? "yes" : "", discs_text(entry)});
   return table;
 }
 

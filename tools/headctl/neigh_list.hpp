@@ -16,7 +16,8 @@ struct NeighFilter {
   std::vector<std::string> discs{}, devs{}, lladdrs{};
   std::vector<std::string> states{};  // In any case.
   bool stale = false, failed = false, foreign = false;
-  bool all = false;  // Also those that only the kernel itself has a use for: NOARP, NONE.
+  bool conflicts = false;  // Whose link-layer address somebody contradicted.
+  bool all = false;        // Also those that only the kernel itself has a use for: NOARP, NONE.
   std::string sort = "address";
 };
 
@@ -30,6 +31,8 @@ nlohmann::json merged(const nlohmann::json& of_headd, const nlohmann::json& of_k
 nlohmann::json chosen(const nlohmann::json& entries, const NeighFilter& filter);
 
 Table neigh_table(const nlohmann::json& entries);
+// The same entries by who says what of their link-layer addresses.
+Table conflicts_table(const nlohmann::json& entries);
 // One line: entries, limits, head-room, overflows, forced collections; and one for each problem.
 // `source` has `table` and what else /v1/neighbours has; `shown` of the `read` entries are listed.
 std::string neigh_summary(const nlohmann::json& source, std::size_t shown, std::size_t read);
