@@ -102,7 +102,7 @@ TEST_CASE("a stall is counted with its disc, and kept", "[stats]") {
   stalls.look_at(disc, request);
   CHECK(log.recorded() == 0);  // At the threshold is not over it.
 
-  request.journey = {50ms, 49ms};
+  request.journey = {50ms, 49ms, 2ms};
   const auto expect = [&](Cause cause) {
     stalls.look_at(disc, request);
     const Stall last = log.read().back();
@@ -129,6 +129,7 @@ TEST_CASE("a stall is counted with its disc, and kept", "[stats]") {
   CHECK(first.error == 5);
   CHECK(first.whole_ns == 50'000'000);
   CHECK(first.away_ns == 49'000'000);
+  CHECK(first.wire_ns == 2'000'000);
   const DiscSnapshot now = disc.snapshot();
   CHECK(now.stalls[static_cast<std::size_t>(Cause::tail)].count == 2);
   CHECK(now.stalls[static_cast<std::size_t>(Cause::tail)].time_ns == 100'000'000);

@@ -242,12 +242,13 @@ void Disc::bury(iouring::Result) noexcept {
   gone_.clear();
 }
 
-void Disc::look_for_loss() noexcept {
-  for (const auto& link : links_) link->connection.look_for_loss();
+void Disc::look_at_network() noexcept {
+  for (const auto& link : links_) link->connection.look_at_network();
 }
 
 void Disc::on_packets_lost(iouring::Instant at) noexcept {
-  stats_->packets_lost_at_ns.store(ns_of(at), std::memory_order_relaxed);
+  auto& last = stats_->packets_lost_at_ns;  // Another connection may have seen a later loss.
+  last.store(std::max(last.load(std::memory_order_relaxed), ns_of(at)), std::memory_order_relaxed);
 }
 
 void Disc::tell_waiting(std::optional<iouring::Instant> since) noexcept {

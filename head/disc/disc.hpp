@@ -60,8 +60,8 @@ class Disc final : public nbd::Volume, Reshape::Owner {
   // Whoever watches it: since when nothing has been answered, or that answers come.
   void tell_waiting(std::optional<iouring::Instant> since) noexcept;
   void no_longer_watched() noexcept { watched_ = false; }
-  // Notes in its statistics, soon, whether packets were lost where answers are late.
-  void look_for_loss() noexcept;
+  // Notes, soon, whether packets were lost where answers are late, and how far the tail is.
+  void look_at_network() noexcept;
 
   void open();
   void submit(nbd::Request& request) noexcept override;

@@ -31,6 +31,7 @@ void Stalls::record(DiscStats& disc, const Answered& request) noexcept {
               .offset = request.offset,
               .whole_ns = ns(request.journey.whole),
               .away_ns = ns(request.journey.away),
+              .wire_ns = ns(request.journey.wire),
               .held_up_ns = ns(seen.held_up),
               .receiving_ns = ns(request.receiving),
               .length = request.length,
