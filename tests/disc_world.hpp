@@ -65,6 +65,9 @@ struct World final : disc::Disc::Owner, disc::Patience::Owner {
   }
 
   void on_disc_closed(disc::Disc&) noexcept override { closed = true; }
+  void on_disc_opened(disc::Disc&, const stats::Opening& how) noexcept override {
+    openings.push_back(how);
+  }
   void on_waiting(disc::Disc&) noexcept override { ++waits; }
 
   void run_until(const std::function<bool()>& reached) {
@@ -82,6 +85,7 @@ struct World final : disc::Disc::Owner, disc::Patience::Owner {
   sim::Bytes model;
   bool closed = false;
   int waits = 0;
+  std::vector<stats::Opening> openings;
 };
 
 // Writes that overlap nothing else in flight, so that the model knows what every byte must be.

@@ -53,7 +53,20 @@ Disc::~Disc() {
 }
 
 void Disc::open() {
+  last_progress_ = io_.now();
+  opening_.emplace().since = last_progress_;
+  patience_.watch(*this);
+  watched_ = true;
   links_.front()->connect();
+}
+
+void Disc::end_opening(int error) noexcept {
+  if (!opening_) return;
+  stats::Opening how = *opening_;
+  how.until = io_.now();
+  how.error = error;
+  opening_.reset();
+  owner_.on_disc_opened(*this, how);
 }
 
 void Disc::tell(stats::DiscState state) noexcept {
@@ -107,6 +120,7 @@ void Disc::on_open(Link& link) noexcept {
 
 void Disc::learn(const nbd::ExportInfo& told) {
   known_ = true;
+  end_opening(0);
   tail_ = told;
   info_ = told;
   info_.block_minimum = 1;  // We align what guests do not.
@@ -163,6 +177,7 @@ void Disc::on_closed(Link& link, const std::string& problem,
       links_.begin(), links_.end(), [](const auto& l) { return l->connection.ready(); }));
   stats_->connections.store(usable, std::memory_order_relaxed);
   if (closing_) return finish_closing();
+  if (opening_) opening_->failed_before = true;
   if (!link.superseded) complain(problem);
   if (usable == 0 && was_usable) tell(stats::DiscState::reconnecting);
   if (usable != 0 && !was_usable) tell(stats::DiscState::ready);
@@ -258,6 +273,7 @@ void Disc::tell_waiting(std::optional<iouring::Instant> since) noexcept {
 void Disc::close() noexcept {
   if (closing_) return;
   closing_ = true;
+  end_opening(ESHUTDOWN);
   tell(stats::DiscState::detaching);
   for (const auto& link : links_) {
     io_.disarm(link->retry_);

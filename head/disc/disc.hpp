@@ -14,6 +14,7 @@
 #include "head/nbd/connection.hpp"
 #include "head/nbd/volume.hpp"
 #include "head/stats/disc_stats.hpp"
+#include "head/stats/stalls.hpp"
 
 #include <memory>
 #include <optional>
@@ -41,6 +42,8 @@ class Disc final : public nbd::Volume, Reshape::Owner {
    public:
     // After close(): nothing of the disc is in flight any more; it may be destroyed.
     virtual void on_disc_closed(Disc& disc) noexcept = 0;
+    // Once: it is connected for the first time, or is closed before that.
+    virtual void on_disc_opened(Disc& disc, const stats::Opening& how) noexcept = 0;
 
    protected:
     ~Owner() = default;
@@ -55,7 +58,9 @@ class Disc final : public nbd::Volume, Reshape::Owner {
   const nbd::ExportInfo* info() const noexcept override { return known_ ? &info_ : nullptr; }
 
   std::uint32_t outstanding() const noexcept { return outstanding_; }
-  // When a request was answered last, or the first of those outstanding came.
+  // For answers, or for its first connection.
+  bool waits() const noexcept { return outstanding_ != 0 || opening_; }
+  // When a request was answered last, or the first of those outstanding came, or it was opened.
   iouring::Instant last_progress() const noexcept { return last_progress_; }
   // Whoever watches it: since when nothing has been answered, or that answers come.
   void tell_waiting(std::optional<iouring::Instant> since) noexcept;
@@ -117,6 +122,7 @@ class Disc final : public nbd::Volume, Reshape::Owner {
   void bury(iouring::Result result) noexcept;
   void on_drained(iouring::Result result) noexcept;
 
+  void end_opening(int error) noexcept;
   void learn(const nbd::ExportInfo& info);
   const char* objection_to(const nbd::ExportInfo& info) const noexcept;
   void tell(stats::DiscState state) noexcept;
@@ -152,7 +158,8 @@ class Disc final : public nbd::Volume, Reshape::Owner {
   const nbd::ConnectionOptions& connection_options_;
   const std::shared_ptr<stats::DiscStats> stats_;
 
-  bool known_ = false;  // The tail has told what it is.
+  std::optional<stats::Opening> opening_;  // While it goes on.
+  bool known_ = false;                     // The tail has told what it is.
   bool closing_ = false;
   bool watched_ = false;
   std::string last_problem_;  // Said in the log already; these as well:

@@ -6,8 +6,8 @@ namespace head::stats {
 
 namespace {
 
-constexpr std::array<std::string_view, operations> operation_names = {
-    "read", "write", "flush", "trim", "write_zeroes", "cache", "block_status"};
+constexpr std::array<std::string_view, operations + 1> operation_names = {
+    "read", "write", "flush", "trim", "write_zeroes", "cache", "block_status", "open"};
 constexpr std::array<std::string_view, 5> state_names = {"connecting", "ready", "reconnecting",
                                                          "held", "detaching"};
 constexpr std::size_t problem_max = 200;
