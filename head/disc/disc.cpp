@@ -18,6 +18,8 @@ namespace flag = nbd::transmission_flag;
 
 namespace {
 
+constexpr std::chrono::seconds opening_looks_apart{10};
+
 std::int64_t ns_of(iouring::Instant instant) noexcept {
   return std::chrono::nanoseconds(instant.time_since_epoch()).count();
 }
@@ -49,19 +51,29 @@ Disc::Disc(iouring::Io& io, Owner& owner, Patience& patience, DiscOptions option
 
 Disc::~Disc() {
   assert(outstanding_ == 0 && reshapes_.empty());
+  io_.disarm(opening_late_);
   if (watched_) patience_.forget(*this);
 }
 
 void Disc::open() {
-  last_progress_ = io_.now();
-  opening_.emplace().since = last_progress_;
-  patience_.watch(*this);
-  watched_ = true;
+  opening_.emplace().since = io_.now();
+  opening_wait_ = Patience::limit;
+  io_.arm(opening_late_, io_.now() + opening_wait_);
   links_.front()->connect();
+}
+
+// Thousands may have no tail for hours.
+void Disc::on_opening_late() noexcept {
+  tell_waiting(opening_->since);
+  patience_.tell(*this);
+  opening_wait_ = std::min<iouring::Duration>(opening_wait_ * 2, opening_looks_apart);
+  io_.arm(opening_late_, io_.now() + opening_wait_);
 }
 
 void Disc::end_opening(int error) noexcept {
   if (!opening_) return;
+  io_.disarm(opening_late_);
+  tell_waiting({});
   stats::Opening how = *opening_;
   how.until = io_.now();
   how.error = error;

@@ -58,9 +58,7 @@ class Disc final : public nbd::Volume, Reshape::Owner {
   const nbd::ExportInfo* info() const noexcept override { return known_ ? &info_ : nullptr; }
 
   std::uint32_t outstanding() const noexcept { return outstanding_; }
-  // For answers, or for its first connection.
-  bool waits() const noexcept { return outstanding_ != 0 || opening_; }
-  // When a request was answered last, or the first of those outstanding came, or it was opened.
+  // When a request was answered last, or the first of those outstanding came.
   iouring::Instant last_progress() const noexcept { return last_progress_; }
   // Whoever watches it: since when nothing has been answered, or that answers come.
   void tell_waiting(std::optional<iouring::Instant> since) noexcept;
@@ -122,6 +120,7 @@ class Disc final : public nbd::Volume, Reshape::Owner {
   void bury(iouring::Result result) noexcept;
   void on_drained(iouring::Result result) noexcept;
 
+  void on_opening_late() noexcept;
   void end_opening(int error) noexcept;
   void learn(const nbd::ExportInfo& info);
   const char* objection_to(const nbd::ExportInfo& info) const noexcept;
@@ -158,8 +157,7 @@ class Disc final : public nbd::Volume, Reshape::Owner {
   const nbd::ConnectionOptions& connection_options_;
   const std::shared_ptr<stats::DiscStats> stats_;
 
-  std::optional<stats::Opening> opening_;  // While it goes on.
-  bool known_ = false;                     // The tail has told what it is.
+  bool known_ = false;  // The tail has told what it is.
   bool closing_ = false;
   bool watched_ = false;
   std::string last_problem_;  // Said in the log already; these as well:
@@ -174,6 +172,10 @@ class Disc final : public nbd::Volume, Reshape::Owner {
   bool many_ = false;  // The tail lets us have more than one connection.
   std::size_t next_link_ = 0;
   iouring::Op<&Disc::on_drained> drained_{*this};
+  // While it goes on; and when it is looked at next, less and less often.
+  std::optional<stats::Opening> opening_;
+  iouring::Duration opening_wait_{};
+  iouring::Alarm<&Disc::on_opening_late> opening_late_{*this};
 
   std::uint32_t outstanding_ = 0;
   iouring::Instant last_progress_{};

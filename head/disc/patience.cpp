@@ -35,10 +35,10 @@ void Patience::on_tick() noexcept {
   if (!watched_.empty()) tick_again();
 }
 
-// False when the disc waits for nothing any more.
+// False when the disc has nothing outstanding any more.
 bool Patience::visit(Watched& watched) noexcept {
   Disc& disc = *watched.disc;
-  if (!disc.waits()) {
+  if (disc.outstanding() == 0) {
     disc.tell_waiting({});
     return false;
   }

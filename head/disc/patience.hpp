@@ -1,5 +1,5 @@
-// Notices discs that wait: nothing was answered for a while although something was asked, or there
-// is no first connection yet. Whoever is told can look for the cause while it lasts. Costs a disc
+// Notices discs whose requests wait: nothing was answered for a while although something was asked.
+// Whoever is told can look for the cause while it lasts. Costs a disc
 // that gets its answers nothing but one visit every few milliseconds while it has requests
 // outstanding. The same ticks tell when the thread itself is held up.
 #pragma once
@@ -32,8 +32,10 @@ class Patience {
       : io_(io), owner_(owner), hold_ups_(hold_ups) {}
   ~Patience() { io_.disarm(tick_); }
 
-  // The disc waits for something from now on.
+  // The disc has something outstanding from now on.
   void watch(Disc& disc);
+  // It waits, and for something else than an answer.
+  void tell(Disc& disc) noexcept { owner_.on_waiting(disc); }
   // It goes away.
   void forget(Disc& disc) noexcept;
 
