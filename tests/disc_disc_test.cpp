@@ -4,9 +4,9 @@
 
 using namespace head;
 using nbd::Command;
-using tests::Asked;
-using tests::check_one_world;
-using tests::World;
+using tests::disc_world::Asked;
+using tests::disc_world::check_one_world;
+using tests::disc_world::World;
 
 TEST_CASE("a disc reads and writes what it should, whatever the alignment", "[disc][sim]") {
   const auto seed = GENERATE(range(0u, 40u));

@@ -12,7 +12,7 @@
 #include <functional>
 #include <memory>
 
-namespace tests {
+namespace tests::disc_world {
 
 using namespace head;
 using nbd::Command;
@@ -140,4 +140,4 @@ inline void check_one_world(std::uint64_t seed, sim::Faults faults, sim::TailOpt
   CHECK(world.tail.data == world.model);
 }
 
-}  // namespace tests
+}  // namespace tests::disc_world
