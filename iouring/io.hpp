@@ -43,8 +43,9 @@ struct TcpHealth {
   std::uint32_t out_of_order = 0;          // Segments that came so: others before them were lost.
   std::uint32_t unacknowledged = 0;        // Segments now.
   std::chrono::milliseconds since_sent{};  // Since data was sent last.
-  std::chrono::microseconds round_trip{};  // Smoothed.
-  bool recovering = false;                 // It knows of a loss that is not repaired yet.
+  std::chrono::microseconds round_trip{};  // Smoothed: with what acknowledgements are put off.
+  std::chrono::microseconds least_round_trip{};  // Of the last minutes; 0 until known.
+  bool recovering = false;                       // It knows of a loss that is not repaired yet.
 };
 
 class Io {

@@ -3,6 +3,7 @@
 #include "iouring/socket.hpp"
 
 #include <cerrno>
+#include <cstdint>
 #include <linux/tcp.h>
 
 namespace iouring {
@@ -16,6 +17,8 @@ int tcp_health(int fd, TcpHealth& into) noexcept {
           .unacknowledged = info.tcpi_unacked,
           .since_sent = std::chrono::milliseconds(info.tcpi_last_data_sent),
           .round_trip = std::chrono::microseconds(info.tcpi_rtt),
+          .least_round_trip =
+              std::chrono::microseconds(info.tcpi_min_rtt == UINT32_MAX ? 0 : info.tcpi_min_rtt),
           .recovering = info.tcpi_ca_state == TCP_CA_Recovery ||
                         info.tcpi_ca_state == TCP_CA_Loss || info.tcpi_retransmits != 0};
   return 0;

@@ -5,6 +5,8 @@
 #include <chrono>
 #include <string>
 #include <string_view>
+#include <sys/resource.h>
+#include <unistd.h>
 #include <vector>
 
 using namespace head;
@@ -151,4 +153,27 @@ TEST_CASE("many requests use one connection, also when they come all at once", "
       ++count;
   }
   CHECK(count == 21);
+}
+
+// A scrape of 10,000 discs took milliseconds from the data thread where both ran on one processor:
+// back to back, the guests' 99th percentile was 25 times as long.
+TEST_CASE("whoever asks the API waits for the guests, not they for it", "[control]") {
+  struct Niceness final : control::HttpHandler {
+    control::HttpResponse on_request(const control::HttpRequest&) noexcept override {
+      const auto self = static_cast<id_t>(::gettid());
+      return {.status = 200, .body = std::to_string(::getpriority(PRIO_PROCESS, self))};
+    }
+    std::size_t body_max(const std::string&, const std::string&) noexcept override { return 0; }
+  } handler;
+  const Folder folder;
+  const std::string path = folder.path / "http.sock";
+  control::HttpServer server(iouring::unix_listener(path, {}, 1), handler, 1);
+  const iouring::UniqueFd fd(iouring::adopt, ::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  sockaddr_un to{};
+  to.sun_family = AF_UNIX;
+  path.copy(to.sun_path, sizeof to.sun_path - 1);
+  REQUIRE(::connect(fd.fd(), reinterpret_cast<const sockaddr*>(&to), sizeof to) == 0);
+  const int ours = ::getpriority(PRIO_PROCESS, static_cast<id_t>(::gettid()));
+  const auto theirs = Daemon::raw(fd, listing).text;
+  CHECK(std::stoi(theirs) >= std::min(ours + 10, 19));
 }

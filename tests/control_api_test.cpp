@@ -247,7 +247,9 @@ TEST_CASE("latency is told in seconds, for all and for one", "[control]") {
     CHECK(body["operations"]["read"]["p99_s"].get<double>() == Approx(0.001).epsilon(0.03));
     CHECK(body["operations"]["read"]["bytes"] == 4096);
     CHECK(body["operations"]["read"]["head_p50_s"].get<double>() == Approx(0.001).epsilon(0.03));
-    CHECK(body["operations"]["read"]["away_p50_s"] == 0.0);
+    CHECK(body["operations"]["read"]["head_mean_s"] == body["operations"]["read"]["mean_s"]);
+    CHECK(body["operations"]["read"]["wire_p50_s"] == 0.0);
+    CHECK(body["operations"]["read"]["tail_p99_s"] == 0.0);
     CHECK_FALSE(body["operations"].contains("write"));
     CHECK(body["stalls"]["neighbour"] == 1);
     CHECK(body["stall_seconds"]["neighbour"].get<double>() == Approx(1.5));
@@ -288,6 +290,7 @@ TEST_CASE("stalls are told with their causes, and who waits still", "[control]")
                        .offset = 8192,
                        .whole_ns = 250'000'000,
                        .away_ns = 200'000'000,
+                       .wire_ns = 10'000'000,
                        .length = 4096,
                        .operation = stats::Operation::write,
                        .cause = stats::Cause::network};
@@ -304,6 +307,8 @@ TEST_CASE("stalls are told with their causes, and who waits still", "[control]")
   CHECK(body["stalls"][0]["operation"] == "write");
   CHECK(body["stalls"][0]["seconds"].get<double>() == Approx(0.25));
   CHECK(body["stalls"][0]["head_s"].get<double>() == Approx(0.05));
+  CHECK(body["stalls"][0]["wire_s"].get<double>() == Approx(0.01));
+  CHECK(body["stalls"][0]["tail_s"].get<double>() == Approx(0.19));
   CHECK_FALSE(body["stalls"][0].contains("errno"));
 
   CHECK(daemon.ask("GET", "/v1/stalls?disc=a").body["stalls"].size() == 3);

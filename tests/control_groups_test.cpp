@@ -24,7 +24,7 @@ namespace {
 std::shared_ptr<stats::DiscStats> asked(int requests) {
   auto disc = std::make_shared<stats::DiscStats>();
   for (int i = 0; i < requests; ++i)
-    disc->record(Operation::read, 4096, 0, {.whole = 1ms, .away = 500us});
+    disc->record(Operation::read, 4096, 0, {.whole = 1ms, .away = 500us, .wire = 100us});
   return disc;
 }
 
@@ -82,7 +82,8 @@ TEST_CASE("a disc that moves to another tail leaves there what it counted", "[co
   CHECK(reads(of(sums, {"gold", "t"})).requests == 3);
   CHECK(of(sums, {"gold", "t"}).discs == 0);
   CHECK(reads(of(sums, {"gold", "u"})).requests == 0);
-  CHECK(reads(of(sums, {"gold", "u"})).away.sum_ns == 0);
+  CHECK(reads(of(sums, {"gold", "u"})).wire.sum_ns == 0);
+  CHECK(reads(of(sums, {"gold", "u"})).tail.sum_ns == 0);
   a->record(Operation::read, 4096, 0, {.whole = 1ms});
   sums = groups.sum({{a, {"gold", ""}}});  // Its entry is absent just now.
   CHECK(reads(of(sums, {"gold", "u"})).requests == 1);

@@ -4,9 +4,9 @@
 
 using namespace head;
 using nbd::Command;
-using tests::Asked;
-using tests::check_one_world;
-using tests::World;
+using tests::disc_world::Asked;
+using tests::disc_world::check_one_world;
+using tests::disc_world::World;
 
 TEST_CASE("a disc reads and writes what it should, whatever the alignment", "[disc][sim]") {
   const auto seed = GENERATE(range(0u, 40u));
@@ -320,10 +320,43 @@ TEST_CASE("a disc whose requests wait is noticed while they wait", "[disc][sim]"
   CHECK(read.error == 0);
 }
 
+TEST_CASE("a disc's first connection is waited for, and told of once", "[disc][sim]") {
+  World world(1, {.refuse = 1.0}, {});
+  world.run_until([&] { return world.waits >= 3; });
+  CHECK(world.openings.empty());
+  CHECK(world.disc->stats()->waiting_since_ns != 0);
+  SECTION("it comes") {
+    world.io.faults = {};
+    world.run_until([&] { return world.disc->info() != nullptr; });
+    REQUIRE(world.openings.size() == 1);
+    CHECK(world.openings[0].error == 0);
+  }
+  SECTION("it never does") {
+    world.disc->close();
+    REQUIRE(world.openings.size() == 1);
+    CHECK(world.openings[0].error == ESHUTDOWN);
+  }
+  CHECK(world.disc->stats()->waiting_since_ns == 0);
+  const int waits = world.waits;
+  world.io.advance(std::chrono::hours(1));
+  CHECK(world.waits == waits);
+  CHECK(world.openings[0].failed_before);
+  CHECK(world.openings[0].until - world.openings[0].since >= disc::Patience::limit * 3);
+}
+
+TEST_CASE("a disc that opens at once has not failed before", "[disc][sim]") {
+  World world(1, {}, {});
+  world.run_until([&] { return world.disc->info() != nullptr; });
+  REQUIRE(world.openings.size() == 1);
+  CHECK(!world.openings[0].failed_before);
+  CHECK(world.openings[0].error == 0);
+}
+
 // Each disc had a line, and another one when the tail refused it: thousands, when one tail died.
 TEST_CASE("a tail's death is told in a few lines, however many discs it had", "[disc][sim]") {
   struct Closed final : disc::Disc::Owner, disc::Patience::Owner {
     void on_disc_closed(disc::Disc&) noexcept override { ++count; }
+    void on_disc_opened(disc::Disc&, const stats::Opening&) noexcept override {}
     void on_waiting(disc::Disc&) noexcept override {}
     unsigned count = 0;
   } owner;

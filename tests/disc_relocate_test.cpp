@@ -3,9 +3,9 @@
 
 using namespace head;
 using nbd::Command;
-using tests::Asked;
-using tests::check_one_world;
-using tests::World;
+using tests::disc_world::Asked;
+using tests::disc_world::check_one_world;
+using tests::disc_world::World;
 
 TEST_CASE("a disc that moves again and again loses nothing", "[disc][sim]") {
   const auto seed = GENERATE(range(0u, 60u));

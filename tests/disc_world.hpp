@@ -12,7 +12,7 @@
 #include <functional>
 #include <memory>
 
-namespace tests {
+namespace tests::disc_world {
 
 using namespace head;
 using nbd::Command;
@@ -65,6 +65,9 @@ struct World final : disc::Disc::Owner, disc::Patience::Owner {
   }
 
   void on_disc_closed(disc::Disc&) noexcept override { closed = true; }
+  void on_disc_opened(disc::Disc&, const stats::Opening& how) noexcept override {
+    openings.push_back(how);
+  }
   void on_waiting(disc::Disc&) noexcept override { ++waits; }
 
   void run_until(const std::function<bool()>& reached) {
@@ -82,6 +85,7 @@ struct World final : disc::Disc::Owner, disc::Patience::Owner {
   sim::Bytes model;
   bool closed = false;
   int waits = 0;
+  std::vector<stats::Opening> openings;
 };
 
 // Writes that overlap nothing else in flight, so that the model knows what every byte must be.
@@ -136,4 +140,4 @@ inline void check_one_world(std::uint64_t seed, sim::Faults faults, sim::TailOpt
   CHECK(world.tail.data == world.model);
 }
 
-}  // namespace tests
+}  // namespace tests::disc_world

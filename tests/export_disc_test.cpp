@@ -101,6 +101,7 @@ class World final : Export::Owner, disc::Disc::Owner, disc::Patience::Owner {
  private:
   void on_export_closed(Export&) noexcept override { ++closed; }
   void on_disc_closed(disc::Disc&) noexcept override { ++closed; }
+  void on_disc_opened(disc::Disc&, const stats::Opening&) noexcept override {}
   void on_waiting(disc::Disc&) noexcept override {}
 };
 

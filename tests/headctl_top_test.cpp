@@ -43,6 +43,8 @@ struct Two {
     before.discs["db"].stalls = {{"tail", 50}, {"network", 1}};
     now.discs["db"].stalls = {{"tail", 51}, {"network", 5}};
     now.discs["idle"].state = "reconnecting";
+    now.discs["idle"].grade = "gold";
+    now.discs["web"].grade = "silver";
     before.latency["db"] = {{1e-3, 100}};
     now.latency["db"] = {{1e-3, 109}, {4.0, 1}};
   }
@@ -88,6 +90,7 @@ TEST_CASE("top reads the API's answers", "[headctl][top]") {
                     {"state", "ready"},
                     {"uri", "nbd://[fd00::7]:10810/x"},
                     {"via", "eth0"},
+                    {"grade", "gold"},
                     {"reconnects", 2},
                     {"in_flight", 3},
                     {"guests", 1},
@@ -103,6 +106,7 @@ TEST_CASE("top reads the API's answers", "[headctl][top]") {
   CHECK(sample.limits[2] == 9);
   const DiscSample& a = sample.discs.at("a");
   CHECK(a.tail == "fd00::7");
+  CHECK(a.grade == "gold");
   CHECK(a.requests == 11);
   CHECK(a.bytes == 110);
   CHECK(a.errors == 3);
@@ -148,6 +152,7 @@ TEST_CASE("top sorts by any key, and filters", "[headctl][top]") {
   CHECK(sorted(TopSort::stalls) == "db idle web ");
   CHECK(sorted(TopSort::cause) == "db idle web ");
   CHECK(sorted(TopSort::state) == "db web idle ");
+  CHECK(sorted(TopSort::grade) == "idle web db ");  // The one without is last.
   CHECK(sorted(TopSort::name) == "db idle web ");
   const auto filtered = [&](const char* filter) {
     return names(top_rows(two.before, two.now, {.filter = filter}));
@@ -156,6 +161,7 @@ TEST_CASE("top sorts by any key, and filters", "[headctl][top]") {
   CHECK(filtered("reconn") == "idle ");
   CHECK(filtered("fd00::2") == "db ");
   CHECK(filtered("network") == "db ");
+  CHECK(filtered("gold") == "idle ");
   CHECK(filtered("none").empty());
 }
 
@@ -167,6 +173,7 @@ TEST_CASE("top adds discs up by tail", "[headctl][top]") {
   CHECK(rows[0].ready == 1);
   CHECK(rows[0].state == "reconnecting");
   CHECK(rows[0].requests_s == 1000);
+  CHECK(rows[0].grade == "gold,silver");
   CHECK(rows[1].cause == "network");
 }
 
@@ -249,7 +256,7 @@ TEST_CASE("top's columns fit any width, the important ones first", "[headctl][to
                        [&](const TopColumn& column) { return column.name == name; });
   };
   for (const char* name : {"STATE", "REQ/S", "P99", "STALL/S"}) CHECK(has(80, name));
-  for (const char* name : {"BYTES/S", "CAUSE", "P50", "FLIGHT", "VIA", "PROBLEM"})
+  for (const char* name : {"BYTES/S", "CAUSE", "P50", "FLIGHT", "GRADE", "VIA", "PROBLEM"})
     CHECK(has(200, name));
   CHECK_FALSE(has(80, "PROBLEM"));
 }

@@ -302,6 +302,8 @@ TEST_CASE("how a TCP connection fares can be asked of any socket", "[iouring]") 
   CHECK(health.retransmitted == 0);
   CHECK(health.unacknowledged == 0);
   CHECK_FALSE(health.recovering);
+  CHECK(health.least_round_trip > std::chrono::microseconds(0));
+  CHECK(health.least_round_trip < std::chrono::milliseconds(40));
   CHECK(health.since_sent >= std::chrono::milliseconds(40));
   ring.close(socket, true);
 }

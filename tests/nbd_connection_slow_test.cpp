@@ -141,3 +141,39 @@ TEST_CASE("T13 a reply that comes with the deadline is an answer or is not, neve
   CHECK(slow.talk.closed());
   CHECK(slow.talk.answers.size() + slow.talk.back.size() == 1);
 }
+
+TEST_CASE("the time away splits into the way, as TCP knows it, and the tail", "[nbd][sim]") {
+  using namespace std::chrono_literals;
+  const auto seed = GENERATE(range(1u, 10u));
+  CAPTURE(seed);
+  SlowTalk slow(seed);
+  Talk& talk = slow.talk;
+  talk.io.health.least_round_trip = 300us;
+  talk.ask({});
+  REQUIRE(talk.connection.ready());
+  std::uint64_t cookie = 0;
+  const auto wire_of = [&](iouring::Duration time) -> iouring::Duration {
+    Asked flush(Command::flush, 0, 0);
+    talk.connection.submit(flush);
+    talk.go_on();
+    talk.io.advance(time);
+    talk.connection.look_at_network();
+    Bytes reply;
+    slow.say(reply << simple(0, cookie += sim::cookie_of(0)));
+    talk.go_on();
+    REQUIRE(talk.answers.size() == 1);
+    talk.answers.clear();
+    CHECK(flush.away >= time);
+    return flush.wire;
+  };
+  CHECK(wire_of(2ms) == 300us);
+  CHECK(wire_of(100us) < 300us);  // Never more than it was away.
+  talk.io.health.least_round_trip = 50us;
+  CHECK(wire_of(2ms) == 300us);  // It does not look for each request,
+  wire_of(5s);                   // but now and then.
+  CHECK(wire_of(2ms) == 50us);
+  // The kernel forgets what was long ago, and then knows the tail's answers only.
+  talk.io.health.least_round_trip = 2ms;
+  wire_of(5s);
+  CHECK(wire_of(4ms) == 50us);
+}

@@ -84,8 +84,8 @@ TEST_CASE("who waits for answers can learn that packets were lost", "[nbd][sim]"
   REQUIRE(talk.connection.ready());
   const auto look = [&] {
     talk.io.advance(std::chrono::milliseconds(20));
-    talk.connection.look_for_loss();
-    talk.connection.look_for_loss();  // It is looking already.
+    talk.connection.look_at_network();
+    talk.connection.look_at_network();  // It is looking already.
     talk.go_on();
     return talk.losses;
   };
@@ -95,16 +95,16 @@ TEST_CASE("who waits for answers can learn that packets were lost", "[nbd][sim]"
   talk.io.health.retransmitted = 2;
   CHECK(look() == 2);
   talk.io.health.retransmitted = 3;
-  talk.connection.look_for_loss();  // It did just now.
+  talk.connection.look_at_network();  // It did just now.
   talk.go_on();
   CHECK(talk.losses == 2);
 
   talk.io.advance(std::chrono::milliseconds(20));
-  talk.connection.look_for_loss();
+  talk.connection.look_at_network();
   talk.connection.fail("in the middle of a look");
   talk.go_on();
   CHECK(talk.closed());
-  talk.connection.look_for_loss();  // There is nothing to look at.
+  talk.connection.look_at_network();  // There is nothing to look at.
   talk.go_on();
   CHECK(talk.losses == 2);
 }

@@ -20,8 +20,8 @@ struct Listener final : DiscStats::Watcher {
 
 TEST_CASE("requests, bytes and errors are told apart by operation", "[stats]") {
   DiscStats stats;
-  stats.record(Operation::read, 4096, 0, {.whole = 120us, .away = 100us});
-  stats.record(Operation::read, 4096, EIO, {.whole = 80us, .away = 80us});
+  stats.record(Operation::read, 4096, 0, {.whole = 120us, .away = 100us, .wire = 30us});
+  stats.record(Operation::read, 4096, EIO, {.whole = 80us, .away = 80us, .wire = 80us});
   stats.record(Operation::write, 512, 0, {.whole = 1ms});
 
   const DiscSnapshot now = stats.snapshot();
@@ -32,7 +32,8 @@ TEST_CASE("requests, bytes and errors are told apart by operation", "[stats]") {
   CHECK(read.latency.count == 2);
   CHECK(read.latency.sum_ns == 200'000);
   CHECK(read.head.sum_ns == 20'000);
-  CHECK(read.away.sum_ns == 180'000);
+  CHECK(read.wire.sum_ns == 110'000);
+  CHECK(read.tail.sum_ns == 70'000);
   CHECK(now.by_operation[static_cast<std::size_t>(Operation::write)].bytes == 512);
   CHECK(now.by_operation[static_cast<std::size_t>(Operation::flush)].requests == 0);
 }
@@ -84,12 +85,13 @@ TEST_CASE("states, causes and operations have names", "[stats]") {
 
 TEST_CASE("of the parts of a latency the times can be had without the counts", "[stats]") {
   DiscStats disc;
-  disc.record(Operation::read, 1, 0, {.whole = 3ms, .away = 2ms});
+  disc.record(Operation::read, 1, 0, {.whole = 4ms, .away = 3ms, .wire = 1ms});
   std::array<OperationSnapshot, operations> sum{};
   disc.add_to(sum, Detail::guest);
   CHECK(sum[0].latency.count == 1);
   CHECK(sum[0].head.sum_ns == 1'000'000);
-  CHECK(sum[0].away.sum_ns == 2'000'000);
-  CHECK(sum[0].away.max_ns == 2'000'000);
-  CHECK(sum[0].away.buckets.empty());
+  CHECK(sum[0].wire.sum_ns == 1'000'000);
+  CHECK(sum[0].tail.sum_ns == 2'000'000);
+  CHECK(sum[0].tail.max_ns == 2'000'000);
+  CHECK(sum[0].tail.buckets.empty());
 }

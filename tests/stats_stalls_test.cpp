@@ -102,7 +102,7 @@ TEST_CASE("a stall is counted with its disc, and kept", "[stats]") {
   stalls.look_at(disc, request);
   CHECK(log.recorded() == 0);  // At the threshold is not over it.
 
-  request.journey = {50ms, 49ms};
+  request.journey = {50ms, 49ms, 2ms};
   const auto expect = [&](Cause cause) {
     stalls.look_at(disc, request);
     const Stall last = log.read().back();
@@ -129,10 +129,43 @@ TEST_CASE("a stall is counted with its disc, and kept", "[stats]") {
   CHECK(first.error == 5);
   CHECK(first.whole_ns == 50'000'000);
   CHECK(first.away_ns == 49'000'000);
+  CHECK(first.wire_ns == 2'000'000);
   const DiscSnapshot now = disc.snapshot();
   CHECK(now.stalls[static_cast<std::size_t>(Cause::tail)].count == 2);
   CHECK(now.stalls[static_cast<std::size_t>(Cause::tail)].time_ns == 100'000'000);
   CHECK(now.stalls[static_cast<std::size_t>(Cause::neighbour)].count == 1);
+}
+
+TEST_CASE("a disc that was long in opening is a stall, once it is over", "[stats]") {
+  StallLog log;
+  Stalls stalls(threshold, log);
+  DiscStats disc;
+  Opening opening{.since = start, .until = start + 1s};
+  stalls.look_at(disc, "web1", opening);
+  CHECK(log.recorded() == 0);  // Several round trips, and thousands at once: that is in order.
+
+  opening.until = start + 3s;
+  const auto expect = [&](Cause cause) {
+    stalls.look_at(disc, "web1", opening);
+    const Stall last = log.read().back();
+    CHECK(to_string(last.cause) == to_string(cause));
+    CHECK(last.operation == Operation::open);
+    CHECK(last.whole_ns == 3'000'000'000);
+    CHECK(last.disc() == "web1");
+  };
+  expect(Cause::tail);  // The one attempt took that long.
+  opening.failed_before = true;
+  expect(Cause::reconnect);
+  disc.neighbour_missing_at_ns = std::chrono::nanoseconds((start + 1s).time_since_epoch()).count();
+  opening.error = 108;
+  expect(Cause::neighbour);
+  CHECK(log.read().back().error == 108);
+  CHECK(disc.snapshot().stalls[static_cast<std::size_t>(Cause::neighbour)].count == 1);
+  CHECK(disc.snapshot().by_operation[0].requests == 0);
+
+  stalls.set_threshold(5s);
+  stalls.look_at(disc, "web1", opening);
+  CHECK(log.recorded() == 3);
 }
 
 TEST_CASE("the log keeps the last stalls", "[stats]") {

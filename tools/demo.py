@@ -134,6 +134,7 @@ def measure(network, name, *options):
     load["connected_at_start"] = ready
     load["attach_seconds"] = took
     load["by_cause"] = headd.ask("status")["stalls"]
+    load["discs_waiting"] = headd.ask("stalls")["waiting_total"]
     load["neighbour_missing"] = headd.ask("neigh")["counters"]["looks_bad"]
     load["table"] = {key: after[key] - before[key] for key in ("table_fulls", "forced_gc_runs")}
     load["table"]["entries"] = after["entries"]
@@ -174,18 +175,20 @@ def print_counts(without, with_keeper):
             ("stalls (over 20 ms)", "stalls"), ("waiting still at the end", "still_waiting"),
             ("errors", "errors")]
     for label, key in rows:
-        say(f"{label:>36}   {without[key]:>12}   {with_keeper[key]:>12}")
+        say(f"{label:>42}   {without[key]:>12}   {with_keeper[key]:>12}")
     for cause in with_keeper["by_cause"]:
-        say(f"{'headd: answered late, ' + cause:>36}   {without['by_cause'][cause]:>12}   "
+        say(f"{'headd: answered or open late, ' + cause:>42}   {without['by_cause'][cause]:>12}   "
             f"{with_keeper['by_cause'][cause]:>12}")
-    say(f"{'headd: looks that found no neighbour':>36}   {without['neighbour_missing']:>12}   "
+    say(f"{'headd: discs that wait still at the end':>42}   {without['discs_waiting']:>12}   "
+        f"{with_keeper['discs_waiting']:>12}")
+    say(f"{'headd: looks that found no neighbour':>42}   {without['neighbour_missing']:>12}   "
         f"{with_keeper['neighbour_missing']:>12}")
     for label, key in (("kernel: table was full", "table_fulls"),
                        ("kernel: forced collections", "forced_gc_runs"),
                        ("kernel: entries at the end", "entries")):
-        say(f"{label:>36}   {without['table'][key]:>12}   {with_keeper['table'][key]:>12}")
+        say(f"{label:>42}   {without['table'][key]:>12}   {with_keeper['table'][key]:>12}")
     for load, label in ((without, "without"), (with_keeper, "with")):
-        say(f"{'kernel: limits, ' + label:>36}   {'/'.join(map(str, load['limits']))}")
+        say(f"{'kernel: limits, ' + label:>42}   {'/'.join(map(str, load['limits']))}")
 
 
 def look_around(network, headd):

@@ -119,6 +119,17 @@ json to_json(const AgentStatus& status) {
   return object;
 }
 
+namespace {
+
+// One of the parts that a latency splits into.
+void add_part(json& one, const std::string& part, const stats::HistogramSnapshot& times) {
+  one[part + "_mean_s"] = seconds(times.mean_ns());
+  one[part + "_p50_s"] = seconds(times.quantile_ns(0.5));
+  one[part + "_p99_s"] = seconds(times.quantile_ns(0.99));
+}
+
+}  // namespace
+
 json to_json(const LatencyStatus& latency, bool histogram) {
   json operations = json::object();
   for (std::size_t i = 0; i < stats::operations; ++i) {
@@ -132,10 +143,9 @@ json to_json(const LatencyStatus& latency, bool histogram) {
     one["p99_s"] = seconds(times.quantile_ns(0.99));
     one["p999_s"] = seconds(times.quantile_ns(0.999));
     one["max_s"] = seconds(times.max_ns);
-    one["head_p50_s"] = seconds(operation.head.quantile_ns(0.5));
-    one["head_p99_s"] = seconds(operation.head.quantile_ns(0.99));
-    one["away_p50_s"] = seconds(operation.away.quantile_ns(0.5));
-    one["away_p99_s"] = seconds(operation.away.quantile_ns(0.99));
+    add_part(one, "head", operation.head);
+    add_part(one, "wire", operation.wire);
+    add_part(one, "tail", operation.tail);
     if (histogram) one["buckets"] = buckets_of(times);
     operations[std::string(to_string(static_cast<stats::Operation>(i)))] = std::move(one);
   }
@@ -156,7 +166,8 @@ json to_json(const StallStatus& status) {
                 {"cause", to_string(stall.cause)},
                 {"seconds", signed_seconds(stall.whole_ns)},
                 {"head_s", signed_seconds(stall.whole_ns - stall.away_ns)},
-                {"away_s", signed_seconds(stall.away_ns)},
+                {"wire_s", signed_seconds(stall.wire_ns)},
+                {"tail_s", signed_seconds(stall.away_ns - stall.wire_ns)},
                 {"held_up_s", signed_seconds(stall.held_up_ns)},
                 {"receiving_s", signed_seconds(stall.receiving_ns)}};
     if (stall.error != 0) one["errno"] = stall.error;

@@ -45,7 +45,8 @@ GroupLatency negative(GroupLatency of) {
     negate(operation.errors);
     negate(operation.latency);
     negate(operation.head);
-    negate(operation.away);
+    negate(operation.wire);
+    negate(operation.tail);
   }
   for (stats::StallSnapshot& stall : of.latency.stalls) {
     negate(stall.count);

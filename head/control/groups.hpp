@@ -28,7 +28,7 @@ struct Member {
   GroupKey key;
 };
 
-// The discs of a group together; of `head` and `away` only how long all took.
+// The discs of a group together; of their parts only how long all took.
 struct GroupLatency {
   GroupKey key;
   std::size_t discs = 0;

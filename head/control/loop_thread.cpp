@@ -43,7 +43,8 @@ class Served final : disc::Disc::Owner, exports::Export::Owner {
   Served(const Context& context, const catalogue::DiscSpec& spec,
          std::shared_ptr<stats::DiscStats> stats, iouring::UniqueFd listener,
          std::function<void()> gone)
-      : gone_(std::move(gone)),
+      : stalls_(context.stalls),
+        gone_(std::move(gone)),
         disc_(context.io, *this, context.patience,
               {.name = spec.name,
                .tail = address_of(spec),
@@ -71,6 +72,9 @@ class Served final : disc::Disc::Owner, exports::Export::Owner {
     disc_open_ = false;
     finish();
   }
+  void on_disc_opened(disc::Disc& disc, const stats::Opening& how) noexcept override {
+    stalls_.look_at(*disc.stats(), disc.name(), how);
+  }
   void on_export_closed(exports::Export&) noexcept override {
     export_open_ = false;
     finish();
@@ -84,6 +88,7 @@ class Served final : disc::Disc::Owner, exports::Export::Owner {
     for (const auto& done : asked) done();
   }
 
+  stats::Stalls& stalls_;
   std::function<void()> gone_;
   std::vector<std::function<void()>> asked_;
   disc::Disc disc_;
@@ -198,7 +203,7 @@ class LoopThread::Work final : disc::Patience::Owner {
 
   void on_waiting(disc::Disc& disc) noexcept override {
     const auto now = loop_->now();
-    if (now - disc.last_progress() >= silent_after)
+    if (disc.outstanding() != 0 && now - disc.last_progress() >= silent_after)
       disc.stats()->silent_at_ns.store(std::chrono::nanoseconds(now.time_since_epoch()).count(),
                                        std::memory_order_relaxed);
     options_.look(disc.stats());

@@ -140,9 +140,12 @@ void add_groups(Families& families, const Scrape& scrape) {
   families.counter("head_request_head_seconds_total", "Of that, in the head.");
   each(families, scrape.groups,
        [](const OperationSnapshot& of) { return seconds(of.head.sum_ns); });
-  families.counter("head_request_away_seconds_total", "Of that, on the wire and with the tail.");
+  families.counter("head_request_wire_seconds_total", "Of that, on the wire at least.");
   each(families, scrape.groups,
-       [](const OperationSnapshot& of) { return seconds(of.away.sum_ns); });
+       [](const OperationSnapshot& of) { return seconds(of.wire.sum_ns); });
+  families.counter("head_request_tail_seconds_total", "Of that, with the tail: all the rest.");
+  each(families, scrape.groups,
+       [](const OperationSnapshot& of) { return seconds(of.tail.sum_ns); });
 }
 
 void add_discs(Families& families, const Scrape& scrape) {

@@ -243,8 +243,8 @@ function showStalls(answer) {
     seen.set(key, (seen.get(key) || 0) + 1);
     return [key + " " + seen.get(key), [clock(s.ended * 1000), s.disc, s.operation,
       s.cause + (s.errno ? `, error ${s.errno}` : ""), time(s.seconds), time(s.head_s),
-      time(s.away_s)]];
-  }), plain([4, 5, 6]));
+      time(s.wire_s), time(s.tail_s)]];
+  }), plain([4, 5, 6, 7]));
   $("waiting-box").hidden = !waiting;
   $("waiting-none").hidden = waiting;
   fill($("waiting"), answer.waiting.map((w) => [w.disc,

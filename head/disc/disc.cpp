@@ -18,6 +18,8 @@ namespace flag = nbd::transmission_flag;
 
 namespace {
 
+constexpr std::chrono::seconds opening_looks_apart{10};
+
 std::int64_t ns_of(iouring::Instant instant) noexcept {
   return std::chrono::nanoseconds(instant.time_since_epoch()).count();
 }
@@ -49,11 +51,34 @@ Disc::Disc(iouring::Io& io, Owner& owner, Patience& patience, DiscOptions option
 
 Disc::~Disc() {
   assert(outstanding_ == 0 && reshapes_.empty());
+  io_.disarm(opening_late_);
   if (watched_) patience_.forget(*this);
 }
 
 void Disc::open() {
+  opening_.emplace().since = io_.now();
+  opening_wait_ = Patience::limit;
+  io_.arm(opening_late_, io_.now() + opening_wait_);
   links_.front()->connect();
+}
+
+// Thousands may have no tail for hours.
+void Disc::on_opening_late() noexcept {
+  tell_waiting(opening_->since);
+  patience_.tell(*this);
+  opening_wait_ = std::min<iouring::Duration>(opening_wait_ * 2, opening_looks_apart);
+  io_.arm(opening_late_, io_.now() + opening_wait_);
+}
+
+void Disc::end_opening(int error) noexcept {
+  if (!opening_) return;
+  io_.disarm(opening_late_);
+  tell_waiting({});
+  stats::Opening how = *opening_;
+  how.until = io_.now();
+  how.error = error;
+  opening_.reset();
+  owner_.on_disc_opened(*this, how);
 }
 
 void Disc::tell(stats::DiscState state) noexcept {
@@ -107,6 +132,7 @@ void Disc::on_open(Link& link) noexcept {
 
 void Disc::learn(const nbd::ExportInfo& told) {
   known_ = true;
+  end_opening(0);
   tail_ = told;
   info_ = told;
   info_.block_minimum = 1;  // We align what guests do not.
@@ -163,6 +189,7 @@ void Disc::on_closed(Link& link, const std::string& problem,
       links_.begin(), links_.end(), [](const auto& l) { return l->connection.ready(); }));
   stats_->connections.store(usable, std::memory_order_relaxed);
   if (closing_) return finish_closing();
+  if (opening_) opening_->failed_before = true;
   if (!link.superseded) complain(problem);
   if (usable == 0 && was_usable) tell(stats::DiscState::reconnecting);
   if (usable != 0 && !was_usable) tell(stats::DiscState::ready);
@@ -242,12 +269,13 @@ void Disc::bury(iouring::Result) noexcept {
   gone_.clear();
 }
 
-void Disc::look_for_loss() noexcept {
-  for (const auto& link : links_) link->connection.look_for_loss();
+void Disc::look_at_network() noexcept {
+  for (const auto& link : links_) link->connection.look_at_network();
 }
 
 void Disc::on_packets_lost(iouring::Instant at) noexcept {
-  stats_->packets_lost_at_ns.store(ns_of(at), std::memory_order_relaxed);
+  auto& last = stats_->packets_lost_at_ns;  // Another connection may have seen a later loss.
+  last.store(std::max(last.load(std::memory_order_relaxed), ns_of(at)), std::memory_order_relaxed);
 }
 
 void Disc::tell_waiting(std::optional<iouring::Instant> since) noexcept {
@@ -257,6 +285,7 @@ void Disc::tell_waiting(std::optional<iouring::Instant> since) noexcept {
 void Disc::close() noexcept {
   if (closing_) return;
   closing_ = true;
+  end_opening(ESHUTDOWN);
   tell(stats::DiscState::detaching);
   for (const auto& link : links_) {
     io_.disarm(link->retry_);

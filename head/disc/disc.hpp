@@ -14,6 +14,7 @@
 #include "head/nbd/connection.hpp"
 #include "head/nbd/volume.hpp"
 #include "head/stats/disc_stats.hpp"
+#include "head/stats/stalls.hpp"
 
 #include <memory>
 #include <optional>
@@ -41,6 +42,8 @@ class Disc final : public nbd::Volume, Reshape::Owner {
    public:
     // After close(): nothing of the disc is in flight any more; it may be destroyed.
     virtual void on_disc_closed(Disc& disc) noexcept = 0;
+    // Once: it is connected for the first time, or is closed before that.
+    virtual void on_disc_opened(Disc& disc, const stats::Opening& how) noexcept = 0;
 
    protected:
     ~Owner() = default;
@@ -60,8 +63,8 @@ class Disc final : public nbd::Volume, Reshape::Owner {
   // Whoever watches it: since when nothing has been answered, or that answers come.
   void tell_waiting(std::optional<iouring::Instant> since) noexcept;
   void no_longer_watched() noexcept { watched_ = false; }
-  // Notes in its statistics, soon, whether packets were lost where answers are late.
-  void look_for_loss() noexcept;
+  // Notes, soon, whether packets were lost where answers are late, and how far the tail is.
+  void look_at_network() noexcept;
 
   void open();
   void submit(nbd::Request& request) noexcept override;
@@ -117,6 +120,8 @@ class Disc final : public nbd::Volume, Reshape::Owner {
   void bury(iouring::Result result) noexcept;
   void on_drained(iouring::Result result) noexcept;
 
+  void on_opening_late() noexcept;
+  void end_opening(int error) noexcept;
   void learn(const nbd::ExportInfo& info);
   const char* objection_to(const nbd::ExportInfo& info) const noexcept;
   void tell(stats::DiscState state) noexcept;
@@ -167,6 +172,10 @@ class Disc final : public nbd::Volume, Reshape::Owner {
   bool many_ = false;  // The tail lets us have more than one connection.
   std::size_t next_link_ = 0;
   iouring::Op<&Disc::on_drained> drained_{*this};
+  // While it goes on; and when it is looked at next, less and less often.
+  std::optional<stats::Opening> opening_;
+  iouring::Duration opening_wait_{};
+  iouring::Alarm<&Disc::on_opening_late> opening_late_{*this};
 
   std::uint32_t outstanding_ = 0;
   iouring::Instant last_progress_{};

@@ -42,7 +42,7 @@ bool Patience::visit(Watched& watched) noexcept {
     disc.tell_waiting({});
     return false;
   }
-  disc.look_for_loss();
+  disc.look_at_network();
   const auto now = io_.now();
   if (now - disc.last_progress() < limit) {
     watched.interval = limit;

@@ -1,7 +1,7 @@
 // Notices discs whose requests wait: nothing was answered for a while although something was asked.
-// Whoever is told can look for the cause while it lasts. Costs a disc that gets its answers nothing
-// but one visit every few milliseconds while it has requests outstanding. The same ticks tell when
-// the thread itself is held up.
+// Whoever is told can look for the cause while it lasts. Costs a disc
+// that gets its answers nothing but one visit every few milliseconds while it has requests
+// outstanding. The same ticks tell when the thread itself is held up.
 #pragma once
 
 #include "head/stats/hold_ups.hpp"
@@ -34,6 +34,8 @@ class Patience {
 
   // The disc has something outstanding from now on.
   void watch(Disc& disc);
+  // It waits, and for something else than an answer.
+  void tell(Disc& disc) noexcept { owner_.on_waiting(disc); }
   // It goes away.
   void forget(Disc& disc) noexcept;
 

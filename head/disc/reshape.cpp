@@ -69,6 +69,7 @@ void Reshape::write_block() {
 
 void Reshape::on_done(int error) noexcept {
   whole_.away += std::exchange(away, {});
+  whole_.wire += std::exchange(wire, {});
   if (error != 0) return owner_.on_reshaped(*this, error);
   if (step_ == Step::reading_block) {
     if (whole_.command != Command::read) return write_block();

@@ -79,7 +79,8 @@ std::size_t encode_extents(const nbd::Request& request) {
 }  // namespace
 
 void Session::account(const Slot& slot, stats::Operation operation, int error) noexcept {
-  const stats::Journey journey{.whole = service_.io.now() - slot.arrived, .away = slot.away};
+  const stats::Journey journey{
+      .whole = service_.io.now() - slot.arrived, .away = slot.away, .wire = slot.wire};
   service_.stats.record(operation, slot.length, error, journey);
   service_.stalls.look_at(service_.stats, {.disc = service_.name,
                                            .operation = operation,

@@ -11,9 +11,10 @@ namespace head::nbd {
 namespace {
 
 constexpr std::chrono::seconds goodbye_timeout{1};
-// Of looks for lost packets.
+// Of looks at the network: when answers are late, and when they are not.
 constexpr std::chrono::milliseconds answers_late{5};
 constexpr std::chrono::milliseconds looks_apart{20};
+constexpr std::chrono::seconds quiet_looks_apart{5};
 
 }  // namespace
 
@@ -33,6 +34,7 @@ void Connection::open(const sockaddr_in6& to, const std::string& interface,
   saying_ = heard_all_ = false;
   refused_ = 0;
   health_ = {};
+  round_trip_ = {};
   handshake_ = std::make_unique<ClientHandshake>(export_name);
   socket_ = io_.open_tcp(options_.tcp, interface);
   state_ = State::connecting;
@@ -110,6 +112,7 @@ void Connection::become_ready() noexcept {
   quick_ack_ = quick_ack_ || options_.quick_ack == QuickAck::always;
   reader_.acknowledge_at_once(quick_ack_);
   last_reply_ = io_.now();
+  io_.look_at(look_, socket_, seen_);
   expect_start();
   owner_.on_open();
 }
@@ -154,16 +157,19 @@ void Connection::on_end(int error) noexcept {
                   : std::string("receiving: ") + std::strerror(error));
 }
 
-void Connection::look_for_loss() noexcept {
+void Connection::look_at_network() noexcept {
   if (!ready() || in_flight() == 0 || look_.pending()) return;
   const auto now = io_.now();
-  if (now - last_reply_ < answers_late || now - health_.at < looks_apart) return;
+  const bool late = now - last_reply_ >= answers_late;
+  if (now - health_.at < (late ? looks_apart : quiet_looks_apart)) return;
   io_.look_at(look_, socket_, seen_);
 }
 
 void Connection::on_health(iouring::Result result) noexcept {
   if (state_ == State::draining) return finish_draining();
   if (result.res < 0) return;
+  const auto least = seen_.least_round_trip;
+  if (least.count() != 0 && (round_trip_.count() == 0 || least < round_trip_)) round_trip_ = least;
   const Health now{.at = io_.now(), .tcp = seen_};
   if (const auto at = packets_lost_at(std::exchange(health_, now), now))
     owner_.on_packets_lost(*at);

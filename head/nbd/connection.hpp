@@ -48,7 +48,7 @@ class Connection final : Reader::Owner, Writer::Owner {
     // The connection is over and may be opened again. `problem` says why, for people; what was not
     // answered comes back, oldest first.
     virtual void on_closed(const std::string& problem, RequestQueue unanswered) noexcept = 0;
-    // look_for_loss() found that packets to or from the tail were lost then, or since.
+    // look_at_network() found that packets to or from the tail were lost then, or since.
     virtual void on_packets_lost(iouring::Instant at) noexcept = 0;
 
    protected:
@@ -75,8 +75,9 @@ class Connection final : Reader::Owner, Writer::Owner {
   }
   // Needs room(). The request keeps to info(), alignment and payload_maximum included.
   void submit(Request& request) noexcept;
-  // Looks whether the network is why answers are late, if they are and it did not look just now.
-  void look_for_loss() noexcept;
+  // Looks whether the network is why answers are late, if they are and it did not look just now;
+  // and every few seconds how long the way to the tail is. To be called often while in_flight().
+  void look_at_network() noexcept;
   // Says goodbye (NBD_CMD_DISC) and closes; what is unanswered comes back.
   void leave() noexcept;
   // Ends the connection at once, so that the tail sees a reset.
@@ -151,6 +152,9 @@ class Connection final : Reader::Owner, Writer::Owner {
   Health health_;            // As of the look before,
   iouring::TcpHealth seen_;  // and what this one sees.
   iouring::Op<&Connection::on_health> look_{*this};
+  // The least that was seen since it was opened; 0 until known. The kernel's own least is of the
+  // last minutes, in which the tail may have acknowledged nothing before it answered.
+  std::chrono::microseconds round_trip_{};
 
   // While shaking hands.
   std::unique_ptr<ClientHandshake> handshake_;

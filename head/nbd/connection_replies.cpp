@@ -256,7 +256,9 @@ void Connection::hand_back(Slot& slot) noexcept {
   const int error = slot.error;
   coverage_.forget(slots_.index_of(slot));
   Request& request = slots_.remove(slot);
-  request.away += io_.now() - request.sent;
+  const auto away = io_.now() - request.sent;
+  request.away += away;
+  request.wire += std::min<iouring::Duration>(away, round_trip_);
   if (state_ == State::leaving) leave_if_answered();
   owner_.on_answer(request, error);  // Last: the owner may submit, or end us.
 }

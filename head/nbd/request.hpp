@@ -61,10 +61,12 @@ class Request {
   bool unwanted = false;
 
   // The journey: when the guest asked; when it left the head for the tail (again, after a replay);
-  // how long it was away, from there until its reply was whole.
+  // how long it was away, from there until its reply was whole; and of that, what the way there and
+  // back takes at least.
   iouring::Instant arrived{};
   iouring::Instant sent{};
   iouring::Duration away{};
+  iouring::Duration wire{};
 
   // Exactly once per submit(), never from inside submit(). `error` is an errno, 0 for success. The
   // request may be submitted again, or destroyed, inside.

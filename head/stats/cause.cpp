@@ -25,7 +25,7 @@ Cause cause_of(const Evidence& seen, Duration threshold) noexcept {
   if (is_to_blame(seen.held_up)) return Cause::head;
   if (seen.packets_lost) return Cause::network;
   if (is_to_blame(seen.receiving)) return Cause::guest;
-  if (is_to_blame(whole - seen.journey.away)) return Cause::queue;
+  if (is_to_blame(seen.journey.head())) return Cause::queue;
   return Cause::tail;
 }
 

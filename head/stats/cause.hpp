@@ -23,11 +23,15 @@ enum class Cause : std::uint8_t {
 inline constexpr std::size_t causes = 7;
 std::string_view to_string(Cause cause) noexcept;
 
-// How long a request took, as the guest saw it, and how much of that it was away: on the wire and
-// with the tail. The rest it waited in the head.
+// How long a request took, as the guest saw it, how much of that it was away from the head, and how
+// much of that at least it was on the wire, there and back. The parts add up to the whole.
 struct Journey {
   Duration whole{};
   Duration away{};
+  Duration wire{};
+
+  Duration head() const noexcept { return whole - away; }
+  Duration tail() const noexcept { return away - wire; }
 };
 
 // What was seen while a request waited.

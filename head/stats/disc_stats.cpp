@@ -6,8 +6,8 @@ namespace head::stats {
 
 namespace {
 
-constexpr std::array<std::string_view, operations> operation_names = {
-    "read", "write", "flush", "trim", "write_zeroes", "cache", "block_status"};
+constexpr std::array<std::string_view, operations + 1> operation_names = {
+    "read", "write", "flush", "trim", "write_zeroes", "cache", "block_status", "open"};
 constexpr std::array<std::string_view, 5> state_names = {"connecting", "ready", "reconnecting",
                                                          "held", "detaching"};
 constexpr std::size_t problem_max = 200;
@@ -37,7 +37,8 @@ OperationSnapshot& OperationSnapshot::operator+=(const OperationSnapshot& other)
   errors += other.errors;
   latency += other.latency;
   head += other.head;
-  away += other.away;
+  wire += other.wire;
+  tail += other.tail;
   return *this;
 }
 
@@ -60,8 +61,9 @@ void DiscStats::record(Operation operation, std::uint32_t bytes, int error,
   else
     add(of->errors, 1);
   of->latency.record(journey.whole);
-  of->head.record(journey.whole - journey.away);
-  of->away.record(journey.away);
+  of->head.record(journey.head());
+  of->wire.record(journey.wire);
+  of->tail.record(journey.tail());
 }
 
 void DiscStats::PerOperation::add_to(OperationSnapshot& sum, Detail detail) const {
@@ -73,11 +75,13 @@ void DiscStats::PerOperation::add_to(OperationSnapshot& sum, Detail detail) cons
   latency.add_to(sum.latency);
   if (detail == Detail::guest) {
     head.add_times_to(sum.head);
-    away.add_times_to(sum.away);
+    wire.add_times_to(sum.wire);
+    tail.add_times_to(sum.tail);
     return;
   }
   head.add_to(sum.head);
-  away.add_to(sum.away);
+  wire.add_to(sum.wire);
+  tail.add_to(sum.tail);
 }
 
 void DiscStats::record_stall(Cause cause, Duration latency) noexcept {

@@ -33,7 +33,8 @@ struct OperationSnapshot {
   // Of all answered: what guests saw, and its parts.
   HistogramSnapshot latency;
   HistogramSnapshot head;
-  HistogramSnapshot away;
+  HistogramSnapshot wire;
+  HistogramSnapshot tail;
 
   OperationSnapshot& operator+=(const OperationSnapshot& other);
 };
@@ -133,7 +134,8 @@ class DiscStats {
     std::atomic<std::uint64_t> errors{0};
     Histogram latency;
     Histogram head;
-    Histogram away;
+    Histogram wire;
+    Histogram tail;
 
     void add_to(OperationSnapshot& sum, Detail detail) const;
   };

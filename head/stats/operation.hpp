@@ -1,4 +1,4 @@
-// What guests ask for, as it is counted.
+// What guests ask for, as it is counted, and what they wait for besides.
 #pragma once
 
 #include <cstddef>
@@ -7,8 +7,17 @@
 
 namespace head::stats {
 
-enum class Operation : std::uint8_t { read, write, flush, trim, write_zeroes, cache, block_status };
-inline constexpr std::size_t operations = 7;
+enum class Operation : std::uint8_t {
+  read,
+  write,
+  flush,
+  trim,
+  write_zeroes,
+  cache,
+  block_status,
+  open,  // No request: the disc's first connection to its tail. Only stalls are of that kind.
+};
+inline constexpr std::size_t operations = 7;  // Those that are requests.
 std::string_view to_string(Operation operation) noexcept;
 
 }  // namespace head::stats

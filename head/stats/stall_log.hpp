@@ -24,7 +24,8 @@ struct Stall {
   std::int64_t ended_ns = 0;      // system_clock
   std::uint64_t offset = 0;       // Bytes.
   std::int64_t whole_ns = 0;      // As the guest saw it.
-  std::int64_t away_ns = 0;       // Of that, on the wire and with the tail;
+  std::int64_t away_ns = 0;       // Of that, away from the head,
+  std::int64_t wire_ns = 0;       // and of that on the wire, the rest with the tail;
   std::int64_t held_up_ns = 0;    // what the data thread was late by;
   std::int64_t receiving_ns = 0;  // what the guest took to send its payload.
   std::uint32_t length = 0;       // Bytes.

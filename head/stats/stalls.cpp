@@ -1,5 +1,6 @@
 #include "head/stats/stalls.hpp"
 
+#include <algorithm>
 #include <chrono>
 
 namespace head::stats {
@@ -17,7 +18,23 @@ std::int64_t ns(Duration time) noexcept {
 
 }  // namespace
 
+void Stalls::look_at(DiscStats& disc, std::string_view name, const Opening& opening) noexcept {
+  const Duration whole = opening.until - opening.since;
+  if (whole <= std::max(threshold_, slow_opening)) return;
+  const Answered as_request{.disc = name,
+                            .operation = Operation::open,
+                            .error = opening.error,
+                            .arrived = opening.since,
+                            .journey = {.whole = whole, .away = whole}};
+  record(disc, as_request, opening.failed_before);
+}
+
 void Stalls::record(DiscStats& disc, const Answered& request) noexcept {
+  const auto since = disc.state_since_ns.load(std::memory_order_relaxed);
+  record(disc, request, since >= ns(request.arrived));
+}
+
+void Stalls::record(DiscStats& disc, const Answered& request, bool no_connection) noexcept {
   constexpr auto relaxed = std::memory_order_relaxed;
   const std::int64_t since = ns(request.arrived);
   const Evidence seen{
@@ -25,12 +42,13 @@ void Stalls::record(DiscStats& disc, const Answered& request) noexcept {
       .receiving = request.receiving,
       .held_up = hold_ups_.within(request.arrived, request.arrived + request.journey.whole),
       .neighbour_missing = disc.neighbour_missing_at_ns.load(relaxed) >= since,
-      .no_connection = disc.state_since_ns.load(relaxed) >= since,
+      .no_connection = no_connection,
       .packets_lost = disc.packets_lost_at_ns.load(relaxed) >= since};
   Stall stall{.ended_ns = ns(std::chrono::system_clock::now()),
               .offset = request.offset,
               .whole_ns = ns(request.journey.whole),
               .away_ns = ns(request.journey.away),
+              .wire_ns = ns(request.journey.wire),
               .held_up_ns = ns(seen.held_up),
               .receiving_ns = ns(request.receiving),
               .length = request.length,

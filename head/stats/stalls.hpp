@@ -1,5 +1,5 @@
-// What a data thread does about requests that took too long: finds the cause, counts it with the
-// disc, and keeps the last of them.
+// What a data thread does about requests, and openings of discs, that took too long: finds the
+// cause, counts it with the disc, and keeps the last of them.
 #pragma once
 
 #include "head/stats/disc_stats.hpp"
@@ -23,8 +23,20 @@ struct Answered {
   Duration receiving{};
 };
 
+// The time in which a disc was connected to its tail for the first time.
+struct Opening {
+  Instant since{};
+  Instant until{};
+  bool failed_before = false;  // An attempt, or many.
+  int error = 0;               // errno, when it ended without a connection.
+};
+
 class Stalls {
  public:
+  // An opening takes several round trips, and a head has thousands to make when it starts: it is a
+  // stall when it took longer than that as well.
+  static constexpr Duration slow_opening = std::chrono::seconds(1);
+
   // `log` is written by this thread only.
   Stalls(Duration threshold, StallLog& log) noexcept : threshold_(threshold), log_(log) {}
 
@@ -35,9 +47,11 @@ class Stalls {
   void look_at(DiscStats& disc, const Answered& request) noexcept {
     if (request.journey.whole > threshold_) record(disc, request);
   }
+  void look_at(DiscStats& disc, std::string_view name, const Opening& opening) noexcept;
 
  private:
   void record(DiscStats& disc, const Answered& request) noexcept;
+  void record(DiscStats& disc, const Answered& request, bool no_connection) noexcept;
 
   Duration threshold_;
   StallLog& log_;

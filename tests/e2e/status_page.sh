@@ -3,7 +3,7 @@
 # API says, and is drawn in light and dark, wide and narrow.
 # shellcheck source=tests/e2e/lib.sh
 source "$(dirname "$0")/lib.sh"
-need chromium nbdkit fio
+need chromium nbdkit fio python3
 
 metrics_port=$(free_port)
 page=http://localhost:$metrics_port/
@@ -38,6 +38,11 @@ shows '<td class="ready">ready</td><td>gold-1</td>'
 shows 'aria-label="Heat map of latency. In the last interval: [0-9]+ requests, median [0-9.]+ ms'
 shows '<td>[0-9:]+</td><td>disc</td><td>read</td><td>tail<'
 shows 'role="meter"[^>]*aria-valuetext="[0-9]+ of [0-9]+ entries"'
+
+# What a screen reader is told: of what is looked at, and of what is operated.
+timeout 120 python3 "$here/accessibility.py" "$page" "$work" \
+  '!!document.querySelector("#disc-rows button") && !!document.querySelector("#stalls td")' ||
+  fail "the page is not accessible"
 
 # Drawn at all, and otherwise in the dark.
 for size in 1280,1700 400,2600; do

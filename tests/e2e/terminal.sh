@@ -73,4 +73,17 @@ await 20 "progress of a disc" grep -q 'lost is connecting' "$work/waiting"
 grep -q '█.*░' "$work/waiting" || fail "there is no bar: $(cat -v "$work/waiting")"
 headctl detach lost >/dev/null
 finish waiting && fail "attach --wait of a disc that was detached succeeded"
+
+# So is a list, and how many of several discs are detached.
+printf 'one %s\ntwo %s\nlost nbd://[::1]:1/\n' "$tail_uri" "$tail_uri" >"$work/list"
+on_terminal "${utf8[@]}" "${ctl[@]}" import "$work/list" --wait >"$work/importing" &
+pids[importing]=$!
+await 20 "progress of a list" grep -q '█.*░\] 3 discs, 2 ready' "$work/importing"
+headctl detach lost >/dev/null
+finish importing || fail "import --wait ended with status $?: $(cat -v "$work/importing")"
+detaching=$(on_terminal "${utf8[@]}" "${ctl[@]}" detach one two web1)
+check yes '░] 0 of 3 detached' "$detaching"
+check yes '█' "$detaching"
+check yes $'\r\033[Kweb1 is detached' "$detaching"
+headctl discs --json | grep -q '"discs": \[\]' || fail "discs are left: $(headctl discs)"
 stop_headd

@@ -5,7 +5,7 @@ source "$(dirname "$0")/lib.sh"
 need nbdkit tmux
 start_tail nbdkit -f -i ::1 -p PORT memory 16M
 start_headd
-attach web1
+attach web1 --grade gold
 headctl attach lost 'nbd://[::1]:1/' >/dev/null
 
 terminal() { tmux -S "$work/tmux" "$@"; }
@@ -52,7 +52,16 @@ press small q
 await 20 "the end" shows small '^ended 0'
 
 top_in large 200 50
-shows large 'CAUSE.*FLIGHT.*TAIL.*PROBLEM' || fail "200 columns are not used: $(screen large)"
+shows large 'CAUSE.*FLIGHT.*GRADE.*TAIL.*PROBLEM' ||
+  fail "200 columns are not used: $(screen large)"
+shows large '^web1 .* gold ' || fail "the grade is not shown: $(screen large)"
+press large /
+for letter in o l d; do press large "$letter"; done
+await 20 "the disc of another grade to be hidden" eval '! shows large "^lost "'
+shows large '^web1 ' || fail "the grade is not looked for: $(screen large)"
+press large Enter
+press large Escape
+await 20 "the other disc to be shown again" shows large '^lost '
 stop_headd
 await 20 "that headd has gone" shows large 'cannot reach headd'
 press large q

@@ -25,6 +25,12 @@ struct DiscsOptions {
 };
 void discs(const Common& common, const DiscsOptions& options);
 
+struct ScrapeOptions {
+  unsigned discs = 10'000;
+  double seconds = 5;
+};
+void scrape(const Common& common, const ScrapeOptions& options);
+
 struct LoadOptions {
   std::filesystem::path discs;
   unsigned rate = 1000;

@@ -276,7 +276,8 @@ Outcome run(Stage& stage, const Fault& fault, unsigned trials) {
       ++outcome.stalled;
       const auto cause = stall["cause"].get<std::string>();
       cause == fault.cause ? ++outcome.right : ++outcome.wrong[cause];
-      const double split = stall["head_s"].get<double>() + stall["away_s"].get<double>();
+      double split = 0;
+      for (const char* part : {"head_s", "wire_s", "tail_s"}) split += stall[part].get<double>();
       outcome.errors.push_back(std::abs(split - guests.longest_s()) / guests.longest_s());
     }
     if (outcome.trials % 10 == 9)

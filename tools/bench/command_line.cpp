@@ -44,6 +44,16 @@ void add_discs(CLI::App& app, Commands& commands) {
   add_seconds(command, options.seconds, "Length of a measurement of requests", 600);
 }
 
+void add_scrape(CLI::App& app, Commands& commands) {
+  const auto [command, options] = commands.add(
+      app, "scrape",
+      "Requests to one disc among many, with and without the metrics scraped (needs root)", scrape);
+  command.add_option("--discs", options.discs, "How many discs are attached")
+      ->check(CLI::Range(1, 100000))
+      ->capture_default_str();
+  add_seconds(command, options.seconds, "Length of one measurement", 600);
+}
+
 void add_load(CLI::App& app, Commands& commands) {
   const auto [command, options] = commands.add(
       app, "load", "Steady random 4 KiB requests to all the discs of a headd, timed", load);
@@ -101,6 +111,7 @@ void declare(CLI::App& app, Commands& commands) {
   app.add_flag("--spin,!--no-spin", common.spin, "A SCHED_IDLE spinner per processor (default)");
   add_nbd(app, commands);
   add_discs(app, commands);
+  add_scrape(app, commands);
   add_load(app, commands);
   add_neigh(app, commands);
   add_causes(app, commands);

@@ -2,6 +2,7 @@
 // what a request to one of them costs beside the others.
 #include "tools/bench/bench.hpp"
 #include "tools/bench/benchmarks.hpp"
+#include "tools/bench/crowd.hpp"
 #include "tools/bench/fio.hpp"
 #include "tools/bench/headd.hpp"
 #include "tools/bench/process.hpp"
@@ -9,18 +10,12 @@
 
 #include <fmt/format.h>
 
-#include <cerrno>
 #include <chrono>
-#include <fstream>
-#include <sched.h>
 #include <stdexcept>
-#include <sys/resource.h>
-#include <system_error>
 
 namespace bench {
 namespace {
 
-constexpr unsigned short port = 10809;
 constexpr unsigned peer_discs_max = 1000;
 
 // What one number of discs costs in one daemon.
@@ -30,27 +25,6 @@ struct Cost {
   double anonymous_kib = 0;
   FioResult depth_1, depth_32;  // of one disc, the others idle
 };
-
-std::string address_of(unsigned disc) {
-  return fmt::format("fd00:d15c::1:{:x}", disc + 1);
-}
-
-// Everything happens in a network namespace of its own, where the kernel takes every address of
-// fd00:d15c::/64 for local (AnyIP): as many addresses as there are discs, none added one by one.
-void enter_network(const std::filesystem::path& scratch) {
-  if (::unshare(CLONE_NEWNET) != 0)
-    throw std::system_error(errno, std::generic_category(),
-                            "making a network namespace (head-bench discs needs root)");
-  output_of({"ip", "link", "set", "lo", "up"}, scratch);
-  output_of({"ip", "-6", "route", "add", "local", "fd00:d15c::/64", "dev", "lo"}, scratch);
-}
-
-void raise_file_limit() {
-  rlimit limit{};
-  ::getrlimit(RLIMIT_NOFILE, &limit);
-  limit.rlim_cur = limit.rlim_max;
-  ::setrlimit(RLIMIT_NOFILE, &limit);
-}
 
 class Clock {
  public:
@@ -77,15 +51,9 @@ Cost measure_headd(const Common& common, unsigned discs, double seconds, const S
                    const std::string& name) {
   const Headd headd(common, scratch, name, "");
   const Memory before = memory_of(headd.pid());
-  const std::filesystem::path list = scratch / (name + ".discs");
-  std::ofstream file(list);
-  for (unsigned disc = 0; disc < discs; ++disc)
-    file << fmt::format("d{} nbd://[{}]:{}/\n", disc, address_of(disc), port);
-  file.close();
-
   Cost cost;
   const Clock clock;
-  headd.headctl({"import", list, "--wait"});
+  attach_crowd(headd, discs, scratch / (name + ".discs"));
   cost.attach_s = clock.seconds();
   add_memory(cost, before, memory_of(headd.pid()), discs);
   add_requests(cost, unix_uri(headd.socket_of("d0")), seconds, scratch.path());
@@ -109,7 +77,7 @@ Cost measure_peer(unsigned discs, double seconds, const Scratch& scratch, const 
   for (unsigned disc = 0; disc < discs; ++disc) {
     qmp.execute("blockdev-add", fmt::format(R"({{"driver": "nbd", "node-name": "n{}", "server": )"
                                             R"({{"type": "inet", "host": "{}", "port": "{}"}}}})",
-                                            disc, address_of(disc), port));
+                                            disc, crowd_address(disc), crowd_port));
     qmp.execute("block-export-add",
                 fmt::format(R"({{"type": "nbd", "id": "e{0}", "node-name": "n{0}", )"
                             R"("name": "d{0}", "writable": true}})",
@@ -163,12 +131,8 @@ void add_ratios(Table& table, unsigned discs, const std::vector<Cost>& ours,
 void discs(const Common& common, const DiscsOptions& options) {
   const Scratch scratch;
   warn_if_busy();
-  raise_file_limit();
-  enter_network(scratch.path());
-  // One thread per session is plenty for idle ones, and ten thousand times sixteen is too many.
-  Process tail({"nbdkit", "-f", "-t", "1", "-i", "::", "-p", std::to_string(port), "null", "1G"},
-               scratch / "tail.log");
-  tail.await("listening", [] { return listens(port); });
+  enter_crowd(scratch.path());
+  const Process tail = crowd_tail(scratch);
 
   const Spinners spinners(common.spin);
   Table table(fmt::format("idle discs, each at its own address, tail nbdkit null, headd without "

@@ -18,6 +18,7 @@ class Headd {
 
   // headctl with these arguments, to its end.
   std::string headctl(Arguments arguments) const;
+  std::filesystem::path api() const { return folder_ / "run/api.sock"; }
   std::filesystem::path socket_of(const std::string& disc) const;
   pid_t pid() const noexcept { return process_.pid(); }
 

@@ -16,7 +16,6 @@ namespace {
 
 using nlohmann::json;
 
-constexpr const char* wait_long = "?wait=30";
 constexpr const char* wait_short = "?wait=2";  // So often what is waited for is shown again.
 
 bool is_settled(const std::string& state) {
@@ -135,24 +134,39 @@ Exit attach(const Context& context, const AttachOptions& options) {
   return options.wait && state != "ready" ? Exit::not_ready : Exit::done;
 }
 
+namespace {
+
+// Until it is gone; shows a terminal that it waits for it, `line` being how far the whole is.
+json detach_and_wait(Client& client, const std::string& name, const std::string& line) {
+  auto asked = std::chrono::steady_clock::now();
+  json answer = client.remove(disc_path(name) + wait_short);
+  while (answer.value("state", "") != "gone") {
+    progress(line + ", " + name + " still has requests under way", false);
+    pause_if_early(asked);
+    asked = std::chrono::steady_clock::now();
+    try {
+      answer = client.remove(disc_path(name) + wait_short);
+    } catch (const Refused& refused) {
+      if (refused.status != Exit::missing) throw;
+      answer["state"] = "gone";
+    }
+  }
+  return answer;
+}
+
+}  // namespace
+
 Exit detach(const Context& context, const DetachOptions& options) {
   const bool wait = !options.no_wait;
+  const std::size_t all = options.names.size();
   Client client = context.client();
   json answers = json::array();
   for (const std::string& name : options.names) {
-    auto asked = std::chrono::steady_clock::now();
-    json answer = client.remove(disc_path(name) + (wait ? wait_long : ""));
-    while (wait && answer.value("state", "") != "gone") {
-      if (on_terminal()) note(name + " still has requests under way");
-      pause_if_early(asked);
-      asked = std::chrono::steady_clock::now();
-      try {
-        answer = client.remove(disc_path(name) + wait_long);
-      } catch (const Refused& refused) {
-        if (refused.status != Exit::missing) throw;
-        answer["state"] = "gone";
-      }
-    }
+    const std::string line = progress_bar(answers.size(), all, 40, err_style()) +
+                             fmt::format(" {} of {} detached", answers.size(), all);
+    if (all > 1) progress(line, false);
+    json answer = wait ? detach_and_wait(client, name, line) : client.remove(disc_path(name));
+    progress("", false);
     if (!context.json) print(fmt::format("{} is {}\n", name, wait ? "detached" : "being detached"));
     answers.push_back(std::move(answer));
   }

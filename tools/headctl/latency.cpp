@@ -12,6 +12,7 @@
 #include <cstdio>
 #include <cstring>
 #include <thread>
+#include <utility>
 #include <vector>
 
 namespace headctl {
@@ -40,6 +41,22 @@ void write_picture(const std::string& file, const std::string& picture) {
     throw Failure(Exit::invalid, fmt::format("cannot write {}: {}", file, std::strerror(why)));
 }
 
+// Where that time went.
+Table parts_of(const json& operations) {
+  Table table({{"OPERATION"}, {"WHERE"}, {"MEAN", true}, {"P50", true}, {"P99", true}});
+  constexpr std::pair<const char*, const char*> parts[] = {
+      {"head", "in the head"}, {"wire", "on the wire"}, {"tail", "at the tail"}};
+  for (const auto& [operation, of] : operations.items()) {
+    for (const auto& [part, where] : parts) {
+      std::vector<std::string> row = {operation, where};
+      for (const char* what : {"_mean_s", "_p50_s", "_p99_s"})
+        row.push_back(human_time(of[std::string(part) + what]));
+      table.add(std::move(row));
+    }
+  }
+  return table;
+}
+
 void print_table(const json& answer) {
   Table table({{"OPERATION"},
                {"REQUESTS", true},
@@ -59,6 +76,7 @@ void print_table(const json& answer) {
     table.add(std::move(row));
   }
   show(table);
+  show(parts_of(answer["operations"]));
   show("stalls: " + stall_counts(answer) + "\n");
 }
 

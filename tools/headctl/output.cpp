@@ -56,7 +56,7 @@ bool on_terminal() {
 
 void progress(const std::string& line, bool last) {
   if (!on_terminal()) return;
-  std::fprintf(stderr, "\r%s \033[K%s", line.c_str(), last ? "\n" : "");
+  std::fprintf(stderr, "\r%s%s\033[K%s", line.c_str(), line.empty() ? "" : " ", last ? "\n" : "");
   std::fflush(stderr);
 }
 

@@ -37,7 +37,8 @@ std::string stalls_text(const json& stalls) {
                {"CAUSE"},
                {"TOOK", true},
                {"IN HEAD", true},
-               {"AWAY", true},
+               {"ON WIRE", true},
+               {"AT TAIL", true},
                {"HELD UP", true},
                {"REQUEST"},
                {"OFFSET", true},
@@ -45,8 +46,9 @@ std::string stalls_text(const json& stalls) {
   for (const json& stall : stalls)
     table.add({local_time(stall["ended"]), stall["disc"], stall["cause"],
                human_time(stall["seconds"]), human_time(stall["head_s"]),
-               human_time(stall["away_s"]), human_time(stall["held_up_s"]), stall["operation"],
-               stall["offset"].dump(), human_bytes(stall["length"])});
+               human_time(stall["wire_s"]), human_time(stall["tail_s"]),
+               human_time(stall["held_up_s"]), stall["operation"], stall["offset"].dump(),
+               human_bytes(stall["length"])});
   return table.text(out_style());
 }
 

@@ -1,8 +1,10 @@
 #include "tools/headctl/top_model.hpp"
 
+#include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
 #include <algorithm>
+#include <set>
 #include <utility>
 
 namespace headctl {
@@ -15,6 +17,7 @@ DiscSample disc_of(const json& disc) {
   DiscSample sample;
   sample.name = disc.value("name", "");
   sample.state = disc.value("state", "");
+  sample.grade = disc.value("grade", "");
   sample.problem = disc.value("problem", "");
   sample.tail = tail_of(disc.value("uri", ""));
   sample.via = disc.value("via", "");
@@ -67,6 +70,7 @@ struct Sum {
   TopRow row;
   Counts lately, ever;
   Buckets latency;
+  std::set<std::string> grades;
 
   void add(const TopSample& before, const TopSample& now, const DiscSample& disc) {
     const auto at = before.discs.find(disc.name);
@@ -78,6 +82,7 @@ struct Sum {
     row.ready += disc.state == "ready" ? 1 : 0;
     row.in_flight += disc.in_flight;
     row.guests += disc.guests;
+    if (!disc.grade.empty()) grades.insert(disc.grade);
     row.reconnects += disc.reconnects;
     for (const auto& [cause, count] : newer(was.stalls, disc.stalls)) lately[cause] += count;
     for (const auto& [cause, count] : disc.stalls) ever[cause] += count;
@@ -88,6 +93,7 @@ struct Sum {
   }
 
   TopRow finish(double seconds) {
+    row.grade = fmt::format("{}", fmt::join(grades, ","));
     row.stalls = total(ever);
     row.stalls_s = rate(0, total(lately), seconds);
     row.cause = cause_of(lately, ever);
@@ -103,7 +109,7 @@ bool contains(const std::string& text, const std::string& part) {
 
 bool passes(const TopRow& row, const std::string& filter) {
   return filter.empty() || contains(row.name, filter) || contains(row.state, filter) ||
-         contains(row.cause, filter) || contains(row.tail, filter);
+         contains(row.grade, filter) || contains(row.cause, filter) || contains(row.tail, filter);
 }
 
 // Which of two rows is first; -1, 0, 1. The largest, or the text nearest to A.
@@ -127,6 +133,8 @@ int order(const TopRow& a, const TopRow& b, TopSort by) {
       return text(a.cause, b.cause);
     case TopSort::state:
       return text(a.state, b.state);
+    case TopSort::grade:
+      return text(a.grade, b.grade);
     case TopSort::name:
       break;
   }

@@ -15,7 +15,7 @@ namespace headctl {
 using Buckets = std::map<double, std::uint64_t>;
 
 struct DiscSample {
-  std::string name, state, problem, tail, via;
+  std::string name, state, grade, problem, tail, via;
   std::uint64_t requests = 0, bytes = 0, errors = 0, reconnects = 0;
   std::uint64_t in_flight = 0, guests = 0;
   std::map<std::string, std::uint64_t> stalls;  // By cause.
@@ -42,15 +42,15 @@ Buckets buckets_of(const nlohmann::json& latency);
 std::string tail_of(const std::string& uri);
 
 enum class TopView : std::uint8_t { discs, tails };
-enum class TopSort : std::uint8_t { requests, bytes, p99, stalls, cause, state, name };
-inline constexpr int top_sorts = 7;
+enum class TopSort : std::uint8_t { requests, bytes, p99, stalls, cause, state, grade, name };
+inline constexpr int top_sorts = 8;
 
 // What the one who looks at it has chosen.
 struct TopChoice {
   TopView view = TopView::discs;
   TopSort sort = TopSort::requests;
   bool reverse = false;   // Otherwise the largest are first, and texts from A.
-  std::string filter{};   // Part of a name, a state, a cause or a tail.
+  std::string filter{};   // Part of a name, a state, a grade, a cause or a tail.
   std::size_t first = 0;  // The first row that is shown.
   bool typing = false;    // The filter is being typed.
   bool quit = false;
@@ -58,6 +58,7 @@ struct TopChoice {
 
 struct TopRow {
   std::string name, state, cause, tail, via, problem;
+  std::string grade;  // Of a tail's discs all, each once: "gold,silver".
   double requests_s = 0, bytes_s = 0, errors_s = 0, stalls_s = 0;
   double p50_s = -1, p99_s = -1;  // Below 0: not known.
   std::uint64_t discs = 1, ready = 0, in_flight = 0, guests = 0, reconnects = 0, stalls = 0;

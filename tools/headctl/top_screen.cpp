@@ -39,15 +39,16 @@ std::vector<Candidate> candidates(TopView view) {
       {{"CAUSE", 9, false, by(TopSort::cause)}, tails ? 7 : 6},
       {{"FLIGHT", 6, true}, 8},
       {{"ERR/S", 6, true}, 11},
-      {{"GUESTS", 6, true}, 12},
-      {{"RECONN", 6, true}, 13},
-      {{"VIA", 10, false}, 14},
+      {{"GRADE", 8, false, by(TopSort::grade)}, 12},
+      {{"GUESTS", 6, true}, 13},
+      {{"RECONN", 6, true}, 14},
+      {{"VIA", 10, false}, 15},
   };
   if (tails)
     all.insert(all.begin() + 1, {{"DISCS", 6, true}, 5});
   else
     all.push_back({{"TAIL", 26, false}, 7});
-  all.push_back({{"PROBLEM", 20, false}, 15});
+  all.push_back({{"PROBLEM", 16, false}, 16});
   return all;
 }
 
@@ -77,6 +78,7 @@ std::string value_of(const TopRow& row, const std::string& column, TopView view)
       {"ERR/S", rate_text(row.errors_s)},
       {"GUESTS", std::to_string(row.guests)},
       {"RECONN", std::to_string(row.reconnects)},
+      {"GRADE", row.grade},
       {"VIA", row.via},
       {"PROBLEM", row.problem}};
   const auto at = values.find(column);
