@@ -23,7 +23,6 @@ namespace {
 using nlohmann::json;
 using Clock = std::chrono::steady_clock;
 
-constexpr std::size_t depth_max = 8;
 constexpr std::string_view discs_path = "/v1/discs/";
 constexpr std::string_view imports_path = "/v1/imports/";
 constexpr std::string_view latency_path = "/v1/latency/";
@@ -62,34 +61,6 @@ std::optional<std::string> rest(const std::string& path, std::string_view prefix
     return std::nullopt;
   return path.substr(prefix.size());
 }
-
-}  // namespace
-
-HttpResponse answer(const Refusal& refusal) {
-  switch (refusal.why) {
-    case Refusal::Why::no_such_disc:
-      return problem(Problem::no_such_disc, refusal.sentence, refusal.index);
-    case Refusal::Why::no_such_import:
-      return problem(Problem::no_such_import, refusal.sentence, refusal.index);
-    case Refusal::Why::no_such_tail:
-      return problem(Problem::no_such_tail, refusal.sentence, refusal.index);
-    case Refusal::Why::outdated:
-      return problem(Problem::outdated, refusal.sentence, refusal.index);
-    case Refusal::Why::exists:
-      return problem(Problem::disc_exists, refusal.sentence, refusal.index);
-    case Refusal::Why::detaching:
-      return problem(Problem::disc_detaching, refusal.sentence, refusal.index);
-    case Refusal::Why::too_many:
-      return problem(Problem::too_many_discs, refusal.sentence, refusal.index);
-    case Refusal::Why::not_stored:
-      return problem(Problem::not_stored, refusal.sentence, refusal.index);
-    case Refusal::Why::duplicate:
-      break;
-  }
-  return problem(Problem::bad_disc, refusal.sentence, refusal.index);
-}
-
-namespace {
 
 HttpResponse no_route(const std::string& path) {
   return problem(Problem::no_such_route,
@@ -130,15 +101,6 @@ Result<std::vector<catalogue::DiscSpec>, HttpResponse> specs_of(const json& body
 }
 
 }  // namespace
-
-Result<json, HttpResponse> parse_body(const std::string& body) {
-  if (!is_shallow_json(body, depth_max))
-    return Failure{problem(Problem::bad_json, "the body is nested deeper than anything here is")};
-  json object = json::parse(body, nullptr, false);
-  if (object.is_discarded())
-    return Failure{problem(Problem::bad_json, "the body is not JSON in UTF-8; see API.md")};
-  return object;
-}
 
 Api::Api(Agent& agent, Options options) : agent_(agent), options_(std::move(options)) {}
 

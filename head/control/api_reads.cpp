@@ -18,21 +18,6 @@ namespace head::control {
 using nlohmann::json;
 using Clock = std::chrono::steady_clock;
 
-const std::string* query(const HttpRequest& request, std::string_view name) {
-  for (const auto& [key, value] : request.query)
-    if (key == name) return &value;
-  return nullptr;
-}
-
-HttpResponse answer(int status, const json& object) {
-  return {.status = status, .body = to_body(object)};
-}
-
-HttpResponse no_disc(const std::string& name) {
-  return problem(Problem::no_such_disc,
-                 fmt::format("there is no disc {}; GET /v1/discs lists them", name.substr(0, 80)));
-}
-
 HttpResponse Api::page() {
   std::array<std::uint64_t, 2> random{};
   if (::getrandom(random.data(), sizeof random, 0) != sizeof random)

@@ -27,13 +27,18 @@ class Backoff {
     return std::min<iouring::Duration>(hello * (1 << std::min(attempt_, 5u)), longest);
   }
 
+  // Any part of `time`, so that many do not do the same at once.
+  iouring::Duration some_of(iouring::Duration time) noexcept {
+    return time * static_cast<std::int64_t>(dice() % 1024) / 1024;
+  }
+
   // The wait before the next attempt, counted from the failure of the last one.
   iouring::Duration next() noexcept {
     const unsigned attempt = attempt_;
     attempt_ = std::min(attempt_ + 1, 9u);
     if (attempt == 0) return {};
     const iouring::Duration base = std::min<iouring::Duration>(first * (1 << (attempt - 1)), most);
-    return base - base / 4 + base / 2 * static_cast<std::int64_t>(dice() % 1024) / 1024;
+    return base - base / 4 + some_of(base / 2);
   }
 
  private:

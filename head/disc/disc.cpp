@@ -20,6 +20,10 @@ namespace {
 
 constexpr std::chrono::seconds opening_looks_apart{10};
 
+using iouring::Duration;
+
+constexpr std::chrono::milliseconds idle_spread{500};
+
 std::int64_t ns_of(iouring::Instant instant) noexcept {
   return std::chrono::nanoseconds(instant.time_since_epoch()).count();
 }
@@ -229,7 +233,10 @@ void Disc::relocate() noexcept {
         Link& successor = add_link();
         successor.predecessor = &link;
         link.superseded = true;
-        successor.connect_after({});
+        // Who is asked nothing leaves the way to those who are. Asked now, the old connection is
+        // reset, which is the end of the wait.
+        const auto wait = outstanding_ == 0 ? link.backoff_.some_of(idle_spread) : Duration();
+        successor.connect_after(wait);
         break;
       }
       case nbd::Connection::State::leaving:
@@ -254,6 +261,7 @@ void Disc::part_from(Link& link) noexcept {
     if (other->predecessor == &link) {
       other->predecessor = nullptr;
       other->lost_ = true;
+      if (other->connection.state() == nbd::Connection::State::closed) other->connect_after({});
     }
   link.predecessor = nullptr;
   link.superseded = true;

@@ -1,0 +1,67 @@
+#include "head/control/api_request.hpp"
+
+#include "head/base/json_text.hpp"
+#include "head/control/api_json.hpp"
+
+#include <fmt/format.h>
+#include <nlohmann/json.hpp>
+
+namespace head::control {
+
+using nlohmann::json;
+
+namespace {
+
+constexpr std::size_t depth_max = 8;
+
+}  // namespace
+
+const std::string* query(const HttpRequest& request, std::string_view name) {
+  for (const auto& [key, value] : request.query)
+    if (key == name) return &value;
+  return nullptr;
+}
+
+HttpResponse answer(int status, const json& object) {
+  return {.status = status, .body = to_body(object)};
+}
+
+HttpResponse no_disc(const std::string& name) {
+  return problem(Problem::no_such_disc,
+                 fmt::format("there is no disc {}; GET /v1/discs lists them", name.substr(0, 80)));
+}
+
+HttpResponse answer(const Refusal& refusal) {
+  switch (refusal.why) {
+    case Refusal::Why::no_such_disc:
+      return problem(Problem::no_such_disc, refusal.sentence, refusal.index);
+    case Refusal::Why::no_such_import:
+      return problem(Problem::no_such_import, refusal.sentence, refusal.index);
+    case Refusal::Why::no_such_tail:
+      return problem(Problem::no_such_tail, refusal.sentence, refusal.index);
+    case Refusal::Why::outdated:
+      return problem(Problem::outdated, refusal.sentence, refusal.index);
+    case Refusal::Why::exists:
+      return problem(Problem::disc_exists, refusal.sentence, refusal.index);
+    case Refusal::Why::detaching:
+      return problem(Problem::disc_detaching, refusal.sentence, refusal.index);
+    case Refusal::Why::too_many:
+      return problem(Problem::too_many_discs, refusal.sentence, refusal.index);
+    case Refusal::Why::not_stored:
+      return problem(Problem::not_stored, refusal.sentence, refusal.index);
+    case Refusal::Why::duplicate:
+      break;
+  }
+  return problem(Problem::bad_disc, refusal.sentence, refusal.index);
+}
+
+Result<json, HttpResponse> parse_body(const std::string& body) {
+  if (!is_shallow_json(body, depth_max))
+    return Failure{problem(Problem::bad_json, "the body is nested deeper than anything here is")};
+  json object = json::parse(body, nullptr, false);
+  if (object.is_discarded())
+    return Failure{problem(Problem::bad_json, "the body is not JSON in UTF-8; see API.md")};
+  return object;
+}
+
+}  // namespace head::control
