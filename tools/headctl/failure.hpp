@@ -26,8 +26,8 @@ inline constexpr const char* exit_statuses =
     "  1  headd's answer could not be understood\n"
     "  2  the command line is wrong\n"
     "  3  what was asked for is invalid: a name, a URI, a file\n"
-    "  4  there is no such disc, or import\n"
-    "  5  the name is taken with other settings, or the disc is being detached\n"
+    "  4  there is no such disc, import or tail\n"
+    "  5  it is so already, otherwise: other settings, being detached, something newer known\n"
     "  6  headd cannot be reached\n"
     "  7  the head cannot: it is full, lacks something, or cannot write its state directory\n"
     "  8  a disc that was waited for failed, or needs an operator";
