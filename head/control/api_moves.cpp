@@ -48,21 +48,32 @@ Result<Move, std::string> move_from(const json& from) {
   return move;
 }
 
-}  // namespace
-
-HttpResponse Api::move(const HttpRequest& request) {
-  const std::lock_guard lock(importing_);
-  const auto body = parse_body(request.body);
-  if (!body) return body.error();
+Result<std::vector<Move>, HttpResponse> moves_of(const std::string& text) {
+  const auto body = parse_body(text);
+  if (!body) return Failure{body.error()};
   const auto list = body->is_object() ? body->find("moves") : body->end();
   if (!body->is_object() || list == body->end() || !list->is_array() || body->size() != 1)
-    return problem(Problem::bad_json, "moves are {\"moves\": [{...}, ...]}");
+    return Failure{problem(Problem::bad_json, "moves are {\"moves\": [{...}, ...]}")};
   std::vector<Move> moves;
   moves.reserve(list->size());
   for (std::size_t i = 0; i < list->size(); ++i) {
     auto move = move_from((*list)[i]);
-    if (!move) return problem(Problem::bad_disc, move.error(), i);
-    moves.push_back(*move);
+    if (!move) return Failure{problem(Problem::bad_disc, move.error(), i)};
+    moves.push_back(std::move(*move));
+  }
+  return moves;
+}
+
+}  // namespace
+
+HttpResponse Api::move(const HttpRequest& request) {
+  std::vector<Move> moves;
+  {
+    // One list after the other: what a parser makes of it is many times as large as its text.
+    const std::lock_guard lock(importing_);
+    auto list = moves_of(request.body);
+    if (!list) return list.error();
+    moves = std::move(*list);
   }
   const auto began = std::chrono::steady_clock::now();
   const auto kept = agent_.move(moves);

@@ -205,8 +205,11 @@ void Keeper::Work::report_moved() {
     for (const Disc* disc : found->second) moves_told_.push_back(disc->want.disc);
   }
   if (moves_told_.empty()) return;
-  log::info("{} discs are at another link-layer address now, or there again ({})",
-            moves_told_.size(), moves_told_.front());
+  static log::RateLimit limit;  // Whoever can send advertisements can make it come again.
+  if (const auto pass = limit.pass(Instant::clock::now()))
+    log::info(
+        "{} discs are at another link-layer address now, or there again ({}; {} more like it)",
+        moves_told_.size(), moves_told_.front(), pass->held);
 }
 
 void Keeper::Work::report_impatient(Instant now) {

@@ -98,7 +98,7 @@ Ruling Ledger::weigh(Item& item, const Binding& claim, Instant now) {
   if (moved) {
     hold.answered = claim.source == Source::wire && hold.state == netlink::nud::reachable;
     const bool calm = !hold.flaps.flapping(now);
-    hold.moving = hold.flaps.count(now);
+    hold.moving = hold.flaps.count(now) || hold.moving;
     if (calm && hold.flaps.flapping(now)) ++counters_.flaps;
   }
   return ruling;
