@@ -113,6 +113,7 @@ const Case cases[] = {
     {"stalled", Gravity::stall, [](Evidence& e) { e.daemon->stalls = 1; }},
     {"notifications-lost", Gravity::warning, [](Evidence& e) { e.daemon->notifications_lost = 1; }},
     {"conflicts", Gravity::warning, [](Evidence& e) { e.daemon->conflicts = 1; }},
+    {"flapping", Gravity::stall, [](Evidence& e) { e.daemon->flapping = 1; }},
     {"silent-moves", Gravity::stall, [](Evidence& e) { e.daemon->silent_moves = 1; }},
     {"same-export", Gravity::warning, [](Evidence& e) { e.daemon->twins = {"a and b"}; }},
     {"open-files", Gravity::warning, [](Evidence& e) { e.daemon->files = 19'950; }},

@@ -25,12 +25,21 @@ void look_at_files(neigh::DaemonEvidence& daemon) {
     ++daemon.files;
 }
 
-std::string conflict_of(const neigh::Snapshot& now) {
-  for (const neigh::EntryStatus& entry : now.entries)
-    if (entry.conflicts > 0 && !entry.discs.empty())
-      return fmt::format("disc {}, {} times, now at {}", entry.discs.front(), entry.conflicts,
-                         entry.binding.lladdr ? netlink::to_string(*entry.binding.lladdr) : "none");
-  return "";
+void look_at_bindings(neigh::DaemonEvidence& daemon, const neigh::Snapshot& now) {
+  const auto text = [](const std::optional<netlink::Mac>& lladdr) {
+    return lladdr ? netlink::to_string(*lladdr) : std::string("none");
+  };
+  for (const neigh::EntryStatus& entry : now.entries) {
+    if (entry.discs.empty()) continue;
+    if (entry.flapping && daemon.flapping++ == 0)
+      daemon.flapper = fmt::format("disc {}, {} times, now at {}", entry.discs.front(),
+                                   entry.conflicts, text(entry.binding.lladdr));
+    const bool elsewhere = entry.told && entry.told != entry.binding.lladdr;
+    if (elsewhere && daemon.conflicts++ == 0)
+      daemon.conflict = fmt::format("disc {} was told to be at {}, and the {} says {}",
+                                    entry.discs.front(), text(entry.told),
+                                    to_string(entry.binding.source), text(entry.binding.lladdr));
+  }
 }
 
 neigh::DaemonEvidence of_itself(const Agent& agent, const neigh::Snapshot& now) {
@@ -43,8 +52,7 @@ neigh::DaemonEvidence of_itself(const Agent& agent, const neigh::Snapshot& now) 
   daemon.choice = now.choice;
   daemon.strategy = now.strategy;
   daemon.unready = now.unready;
-  daemon.conflicts = now.counters.conflicts;
-  daemon.conflict = conflict_of(now);
+  look_at_bindings(daemon, now);
   daemon.notifications_lost = now.counters.notifications_lost;
   daemon.silent_moves = now.counters.silent_moves;
   daemon.silent_mover = now.silent_mover;

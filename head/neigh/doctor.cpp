@@ -76,12 +76,17 @@ void look_at_keeper(const DaemonEvidence& daemon, std::vector<Finding>& found) {
 
 void look_at_bindings(const DaemonEvidence& daemon, std::vector<Finding>& found) {
   if (daemon.conflicts > 0)
-    found.push_back({"conflicts", "", Gravity::warning,
-                     "the wire said another link-layer address than headd had: discs that moved, a "
-                     "wrong lladdr, or two hosts with one address",
-                     fmt::format("{} times since headd began{}{}", daemon.conflicts,
-                                 daemon.conflict.empty() ? "" : "; ", daemon.conflict),
-                     "headctl neigh watch --since 1h   # who says what"});
+    found.push_back(
+        {"conflicts", "", Gravity::warning,
+         "discs are at other link-layer addresses than was told: they moved, or what "
+         "was told is wrong",
+         fmt::format("{} addresses; {}", daemon.conflicts, daemon.conflict),
+         "headctl neigh --conflicts ; headctl move NAME --lladdr MAC   # if it is right"});
+  if (daemon.flapping > 0)
+    found.push_back({"flapping", "", Gravity::stall,
+                     "addresses change to and fro between hosts: two of them have the same one",
+                     fmt::format("{} addresses; {}", daemon.flapping, daemon.flapper),
+                     "headctl neigh --conflicts   # then take the address from one of the hosts"});
   if (daemon.silent_moves > 0)
     found.push_back({"silent-moves", "", Gravity::stall,
                      "tails take discs over without announcing it: requests wait until the old "
