@@ -1,12 +1,16 @@
 // What headctl shows of neighbours: which entries, in which order, what changed, which limits.
 #include "head/neigh/sizing.hpp"
 #include "netlink/format.hpp"
+#include "tools/headctl/kernel_text.hpp"
 #include "tools/headctl/neigh_change.hpp"
 #include "tools/headctl/neigh_limits.hpp"
 #include "tools/headctl/neigh_list.hpp"
 
 #include <catch2/catch.hpp>
 #include <nlohmann/json.hpp>
+
+#include <algorithm>
+#include <random>
 
 using namespace headctl;
 using netlink::Neighbour;
@@ -192,4 +196,41 @@ TEST_CASE("the difference of two dumps is every change", "[headctl][neigh]") {
   CHECK(what_changed(changes[2]) == "new");
   CHECK(differences({}, {a, b}).size() == 2);
   CHECK(differences({a, b}, {}).size() == 2);
+}
+
+// The text that is written straight away is what the values would be printed as.
+TEST_CASE("the kernel's table is written as its values are printed", "[headctl][neigh]") {
+  const bool all = GENERATE(false, true);
+  const std::size_t count = GENERATE(0, 1, 2, 3000);
+  std::mt19937 random(7);
+  const auto upto = [&](std::uint32_t most) {
+    return static_cast<std::uint32_t>(random()) % (most + 1);
+  };
+  constexpr std::uint16_t states[] = {0, 1, 2, 4, 8, 16, 32, 64, 128};
+  const DeviceNames names{{3, "eth0"}, {4, "br\"0\\"}, {5, "0"}};
+  std::vector<Neighbour> table;
+  for (std::size_t i = 0; i < count; ++i) {
+    Neighbour one = neighbour("2001:db8::", states[upto(8)], 0);
+    one.key.ifindex = static_cast<int>(3 + upto(2));
+    for (int at : {4, 9, 14, 15}) one.key.address[at] = static_cast<std::uint8_t>(upto(3));
+    if (upto(4) != 0) one.lladdr = netlink::Mac{2, 0, 0, 0, 0, static_cast<std::uint8_t>(upto(9))};
+    one.flags = upto(1) != 0 ? netlink::ntf::ext_learned : netlink::ntf::router;
+    one.protocol = upto(1) != 0 ? netlink::our_protocol : 0;
+    one.confirmed_ms = upto(3) != 0 ? 10 * upto(100'000) : static_cast<std::uint32_t>(random());
+    one.used_ms = upto(5) * 1000;
+    one.updated_ms = upto(2000);
+    table.push_back(one);
+  }
+  const auto key = [](const Neighbour& one) { return one.key; };
+  std::ranges::sort(table, {}, key);
+  table.erase(std::ranges::unique(table, {}, key).begin(), table.end());
+  const netlink::TableState state{.limits = {1, 2, 3}, .entries = 5};
+
+  json values = kernel_answer(state);
+  json list = json::array();
+  for (const Neighbour& one : table) list.push_back(entry_of(one, names.at(one.key.ifindex)));
+  values["entries"] = chosen(list, {.all = all});
+  std::string text;
+  write_answer(state, table, names, all, [&](std::string_view piece) { text += piece; });
+  CHECK((text == values.dump(2) + "\n"));
 }

@@ -48,7 +48,12 @@ void causes(const Common& common, const CausesOptions& options);
 
 struct NeighOptions {
   std::vector<unsigned> counts{1000, 10'000, 100'000};
+  bool simulate = false;  // The model instead, for so many:
+  unsigned heads = 1000;
+  unsigned discs = 10'000;
+  unsigned seed = 1;
 };
 void neigh(const Common& common, const NeighOptions& options);
+void neigh_simulate(const Common& common, const NeighOptions& options);
 
 }  // namespace bench

@@ -91,6 +91,18 @@ void add_neigh(CLI::App& app, Commands& commands) {
       ->delimiter(',')
       ->capture_default_str()
       ->check(CLI::Range(1, 1 << 24));
+  CLI::Option* const simulate =
+      command.add_flag("--simulate", options.simulate,
+                       "A model of the solicitations at one switch; touches nothing");
+  const auto add = [&](const char* name, unsigned& value, const char* what, unsigned most) {
+    command.add_option(name, value, what)
+        ->needs(simulate)
+        ->capture_default_str()
+        ->check(CLI::Range(1u, most));
+  };
+  add("--heads", options.heads, "Of the model", 100'000);
+  add("--discs", options.discs, "Of each head of the model", 1 << 20);
+  add("--seed", options.seed, "Of the model", 1u << 31);
 }
 
 void declare(CLI::App& app, Commands& commands) {

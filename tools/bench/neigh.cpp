@@ -1,10 +1,12 @@
-// The neighbour table, written and read: this project's netlink room beside iproute2, in turns, in
-// a network namespace of its own.
+// The neighbour table, written and read: this project's netlink room, ledger and headctl beside
+// iproute2 and libnl, in turns, in a network namespace of its own.
 #include "netlink/format.hpp"
 #include "netlink/link.hpp"
+#include "netlink/peer.hpp"
 #include "netlink/table.hpp"
 #include "tools/bench/bench.hpp"
 #include "tools/bench/benchmarks.hpp"
+#include "tools/bench/neigh_keeper.hpp"
 #include "tools/bench/process.hpp"
 
 #include <fmt/format.h>
@@ -20,21 +22,11 @@ namespace {
 struct Times {
   std::vector<double> ours_install, ip_install;
   std::vector<double> ours_again, ip_again;
-  std::vector<double> ours_dump, ip_dump;
-  std::vector<double> reconcile;
+  std::vector<double> ours_dump, ip_dump, libnl_dump;
+  std::vector<double> ours_prune, ip_prune;
+  std::vector<double> ours_list, ip_list;
+  std::vector<double> reconcile;  // Of processor time.
 };
-
-std::vector<netlink::Entry> entries(int ifindex, unsigned count) {
-  std::vector<netlink::Entry> made(count);
-  for (unsigned i = 0; i < count; ++i) {
-    const auto byte = [i](unsigned shift) { return static_cast<std::uint8_t>(i >> shift); };
-    made[i].key.ifindex = ifindex;
-    made[i].key.address = {0x20, 0x01, 0x0d, 0xb8, 0, 0,        0,       0,
-                           0,    0,    0,    1,    0, byte(16), byte(8), byte(0)};
-    made[i].lladdr = {0x02, 0, 0, byte(16), byte(8), byte(0)};
-  }
-  return made;
-}
 
 double milliseconds(const std::function<void()>& work) {
   const auto began = std::chrono::steady_clock::now();
@@ -47,107 +39,146 @@ void expect(bool holds, const char* what) {
   if (!holds) throw std::runtime_error(what);
 }
 
-// The entries as `ip -batch` takes them, of the same kind as ours: exempt from collection.
-void write_batch(const std::filesystem::path& path, const std::vector<netlink::Entry>& wanted) {
-  std::ofstream file(path);
-  for (const netlink::Entry& entry : wanted)
-    file << fmt::format("neigh replace {} lladdr {} nud stale extern_learn protocol {} dev head0\n",
-                        netlink::to_string(entry.key.address), netlink::to_string(entry.lladdr),
-                        netlink::our_protocol);
-  expect(static_cast<bool>(file.flush()), "the batch for ip could not be written");
+// Entries as `ip -batch` takes them, of the same kind as ours: exempt from collection.
+void write_batches(const Scratch& scratch, const std::vector<netlink::Entry>& wanted) {
+  std::ofstream install(scratch / "install"), prune(scratch / "prune");
+  for (const netlink::Entry& entry : wanted) {
+    const std::string address = netlink::to_string(entry.key.address);
+    install << fmt::format(
+        "neigh replace {} lladdr {} nud stale extern_learn protocol {} dev head0\n", address,
+        netlink::to_string(entry.lladdr), netlink::our_protocol);
+    prune << fmt::format("neigh del {} dev head0\n", address);
+  }
+  expect(install.flush() && prune.flush(), "the batches for ip could not be written");
 }
 
 class Subject {
  public:
-  Subject(unsigned count, const Scratch& scratch) : scratch_(scratch) {
-    run({"ip", "link", "add", "head0", "type", "veth", "peer", "name", "tail0"});
-    run({"ip", "link", "set", "head0", "up"});
-    run({"ip", "link", "set", "tail0", "up"});
-    std::vector<netlink::Link> links;
-    netlink::dump_links(table_.socket(), links);
-    for (const netlink::Link& link : links)
-      if (link.name == "head0") ifindex_ = link.ifindex;
-    expect(ifindex_ != 0, "head0 is missing");
-    wanted_ = entries(ifindex_, count);
-    for (const netlink::Entry& entry : wanted_) {
-      keys_.push_back(entry.key);
-      desired_.push_back({entry.key, entry.lladdr});
-    }
-    write_batch(scratch_ / "batch", wanted_);
+  Subject(unsigned count, const Scratch& scratch, const std::filesystem::path& bin)
+      : scratch_(scratch), headctl_(bin / "headctl"), ifindex_(make_interface(scratch)) {
+    wanted_ = numbered_entries(ifindex_, count);
+    for (const netlink::Entry& entry : wanted_) desired_.push_back({entry.key, entry.lladdr});
+    write_batches(scratch_, wanted_);
   }
 
   void round(Times& times) {
     times.ours_install.push_back(milliseconds([&] { install(); }));
     check();
     times.ours_again.push_back(milliseconds([&] { install(); }));
-    clear();
-    times.ip_install.push_back(milliseconds([&] { install_by_ip(); }));
+    times.ours_prune.push_back(milliseconds([&] { prune(); }));
+    times.ip_install.push_back(milliseconds([&] { ip_batch("install"); }));
     check();
-    times.ip_again.push_back(milliseconds([&] { install_by_ip(); }));
+    times.ip_again.push_back(milliseconds([&] { ip_batch("install"); }));
 
     times.ours_dump.push_back(milliseconds([&] { table_.dump(actual_, ifindex_); }));
-    times.ip_dump.push_back(milliseconds([&] {
-      run({"sh", "-c", "ip -6 neigh show dev head0 >/dev/null"});
+    times.ip_dump.push_back(milliseconds([&] { shell("ip -6 neigh show dev head0"); }));
+    times.libnl_dump.push_back(milliseconds([&] {
+      expect(netlink::count_with_libnl_cache() >= wanted_.size(), "libnl misses entries");
     }));
-    times.reconcile.push_back(milliseconds([&] {
-      table_.dump(actual_);
-      expect(netlink::plan(desired_, actual_).empty(), "a reconciliation found something to do");
-    }));
-    clear();
+    times.ours_list.push_back(milliseconds([&] { shell(headctl_ + " neigh --json --kernel"); }));
+    times.ip_list.push_back(milliseconds([&] { shell("ip -j -6 neigh show"); }));
+    times.reconcile.push_back(reconcile_cpu_ms(table_, wanted_));
+    times.ip_prune.push_back(milliseconds([&] { ip_batch("prune"); }));
+    prune();
   }
 
  private:
   void install() { expect(table_.set(wanted_).empty(), "an entry was refused"); }
-  void install_by_ip() { run({"ip", "-6", "-batch", scratch_ / "batch"}); }
-  void clear() { expect(table_.remove(keys_).empty(), "an entry could not be removed"); }
+  void ip_batch(const char* name) { run({"ip", "-6", "-batch", scratch_ / name}); }
+  // What a keeper does that wants nothing any more: looks what is there, and removes what is ours.
+  void prune() {
+    table_.dump(actual_);
+    const netlink::Plan plan = netlink::plan({}, actual_);
+    expect(table_.remove(plan.remove).empty(), "an entry could not be removed");
+  }
   void check() {
     table_.dump(actual_, ifindex_);
     expect(netlink::plan(desired_, actual_).empty(), "not all entries are there");
   }
   void run(const Arguments& arguments) { output_of(arguments, scratch_.path()); }
+  void shell(const std::string& command) { run({"sh", "-c", command + " >/dev/null"}); }
 
   const Scratch& scratch_;
+  std::string headctl_;
   netlink::Table table_;
-  int ifindex_ = 0;
+  int ifindex_;
   std::vector<netlink::Entry> wanted_;
-  std::vector<netlink::NeighbourKey> keys_;
   std::vector<netlink::Desired> desired_;
   std::vector<netlink::Neighbour> actual_;
 };
 
-void add_pair(Table& table, unsigned count, const std::string& what,
-              const std::vector<double>& ours, const std::vector<double>& theirs,
-              const std::string& peer) {
-  const double mine = median(ours), other = median(theirs);
-  const auto row = [&](const std::string& who, double time, Table::Cell ratio) {
-    table.add({what, who, double{static_cast<double>(count)}, time, 1000 * time / count, ratio});
+struct Peer {
+  std::string name;
+  const std::vector<double>& times;
+};
+
+void add_rows(Table& table, unsigned count, const std::string& what, const std::string& who,
+              const std::vector<double>& ours, const std::vector<Peer>& peers) {
+  const double mine = median(ours);
+  const auto row = [&](const std::string& name, double time, Table::Cell ratio) {
+    table.add({what, name, static_cast<double>(count), time, 1000 * time / count, ratio});
   };
-  row("headstart", mine, std::monostate());
-  if (!peer.empty()) row(peer, other, other / mine);
+  row(who, mine, std::monostate());
+  for (const Peer& peer : peers) {
+    const double theirs = median(peer.times);
+    row(peer.name, theirs, theirs / mine);
+  }
+}
+
+void add_memory(Table& table, unsigned count, const Footprint& footprint) {
+  const auto row = [&](const char* what, double bytes) {
+    table.add({what, static_cast<double>(count), bytes});
+  };
+  row("ledger", footprint.ledger_bytes);
+  row("keeper, with all it knows of discs", footprint.keeper_bytes);
+  row("kernel's entry, before its allocator rounds it up", footprint.kernel_bytes);
+}
+
+void measure(const Common& common, unsigned count, Table& table) {
+  Times times;
+  const Spinners spinners(common.spin);
+  netlink::run_in_namespace({}, [&] {
+    const Scratch scratch;
+    Subject subject(count, scratch, common.bin);
+    for (unsigned round = 1; round <= common.rounds; ++round) {
+      progress(fmt::format("{} entries, round {} of {}", count, round, common.rounds));
+      subject.round(times);
+    }
+  });
+  const std::string us = "headstart";
+  const auto add = [&](const char* what, const std::vector<double>& ours,
+                       const std::vector<Peer>& peers) {
+    add_rows(table, count, what, us, ours, peers);
+  };
+  add("install", times.ours_install, {{"ip -6 -batch", times.ip_install}});
+  add("install again", times.ours_again, {{"ip -6 -batch", times.ip_again}});
+  add("dump", times.ours_dump,
+      {{"ip -6 neigh show", times.ip_dump}, {"rtnl_neigh_alloc_cache", times.libnl_dump}});
+  add("list as JSON", times.ours_list, {{"ip -j -6 neigh show", times.ip_list}});
+  add("reconcile, nothing to do (CPU)", times.reconcile, {});
+  add("prune", times.ours_prune, {{"ip -6 -batch", times.ip_prune}});
 }
 
 }  // namespace
 
 void neigh(const Common& common, const NeighOptions& options) {
+  if (options.simulate) return neigh_simulate(common, options);
+  Table memory("Memory: bytes for each binding", {"of", "entries", "bytes"});
+  Table cpu("The keeper at rest: milliseconds of processor time",
+            {"of", "entries", "ms of one core"});
+  for (const unsigned count : options.counts) {
+    progress(fmt::format("{} entries, memory", count));
+    const Footprint footprint = footprint_of(count);
+    add_memory(memory, count, footprint);
+    cpu.add({std::string("a reconciliation, every disc's route looked up"),
+             static_cast<double>(count), footprint.pass_cpu_ms});
+  }
   Table table("The neighbour table: milliseconds, and microseconds per entry; medians",
               {"what", "by", "entries", "ms", "us/entry", "times ours"});
-  const Spinners spinners(common.spin);
-  for (const unsigned count : options.counts) {
-    Times times;
-    netlink::run_in_namespace({}, [&] {
-      const Scratch scratch;
-      Subject subject(count, scratch);
-      for (unsigned round = 1; round <= common.rounds; ++round) {
-        progress(fmt::format("{} entries, round {} of {}", count, round, common.rounds));
-        subject.round(times);
-      }
-    });
-    add_pair(table, count, "install", times.ours_install, times.ip_install, "ip -6 -batch");
-    add_pair(table, count, "install again", times.ours_again, times.ip_again, "ip -6 -batch");
-    add_pair(table, count, "dump", times.ours_dump, times.ip_dump, "ip -6 neigh show");
-    add_pair(table, count, "reconcile, nothing to do", times.reconcile, {}, "");
-  }
+  for (const unsigned count : options.counts) measure(common, count, table);
   table.print(common.json);
+  memory.print(common.json);
+  cpu.print(common.json);
 }
 
 }  // namespace bench

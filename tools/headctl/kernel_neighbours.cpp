@@ -1,19 +1,21 @@
 #include "tools/headctl/kernel_neighbours.hpp"
 
-#include "netlink/format.hpp"
 #include "netlink/table.hpp"
 #include "netlink/thresholds.hpp"
 #include "tools/headctl/failure.hpp"
+#include "tools/headctl/kernel_text.hpp"
+#include "tools/headctl/output.hpp"
 
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
 #include <algorithm>
 #include <array>
-#include <map>
 #include <net/if.h>
 #include <string>
+#include <string_view>
 #include <system_error>
+#include <utility>
 #include <vector>
 
 namespace headctl {
@@ -28,18 +30,22 @@ void check(std::error_code error, const char* what) {
                                              error.message()));
 }
 
-json entry_of(const netlink::Neighbour& neighbour, const std::string& dev) {
-  json entry = {{"address", netlink::to_string(neighbour.key.address)},
-                {"dev", dev},
-                {"state", netlink::nud_name(neighbour.state)},
-                {"owner", netlink::owner_name(neighbour)},
-                {"marks", netlink::marks(neighbour)},
-                {"confirmed_s", neighbour.confirmed_ms / 1e3},
-                {"used_s", neighbour.used_ms / 1e3},
-                {"updated_s", neighbour.updated_ms / 1e3},
-                {"discs", json::array()}};
-  if (neighbour.lladdr) entry["lladdr"] = netlink::to_string(*neighbour.lladdr);
-  return entry;
+struct KernelTable {
+  netlink::TableState state;
+  std::vector<netlink::Neighbour> entries;
+  DeviceNames names;
+};
+
+KernelTable read_kernel(bool with_entries) {
+  KernelTable read;
+  netlink::Table table;
+  check(netlink::read_table(table.socket(), read.state), "the neighbour table's limits");
+  if (with_entries) check(table.dump(read.entries), "the neighbour table");
+  for (const netlink::Neighbour& entry : read.entries) {
+    std::string& dev = read.names[entry.key.ifindex];
+    if (dev.empty()) dev = device_name(entry.key.ifindex);
+  }
+  return read;
 }
 
 }  // namespace
@@ -58,31 +64,19 @@ std::size_t kernel_neighbours_ours() {
 }
 
 json kernel_neighbours(bool with_entries) {
-  netlink::Table table;
-  netlink::TableState state;
-  check(netlink::read_table(table.socket(), state), "the neighbour table's limits");
-  std::vector<netlink::Neighbour> neighbours;
-  if (with_entries) check(table.dump(neighbours), "the neighbour table");
-
-  std::map<int, std::string> names;
-  json entries = json::array();
-  for (const netlink::Neighbour& neighbour : neighbours) {
-    std::string& dev = names[neighbour.key.ifindex];
-    if (dev.empty()) dev = device_name(neighbour.key.ifindex);
-    entries.push_back(entry_of(neighbour, dev));
-  }
-  json answer = {{"source", "kernel"},
-                 {"table",
-                  {{"limits",
-                    {{"gc_thresh1", state.limits.thresh1},
-                     {"gc_thresh2", state.limits.thresh2},
-                     {"gc_thresh3", state.limits.thresh3}}},
-                   {"entries", state.entries},
-                   {"forced_collections", state.forced_gc_runs},
-                   {"overflows", state.table_fulls},
-                   {"failed_resolutions", state.resolutions_failed}}}};
-  if (with_entries) answer["entries"] = std::move(entries);
+  const KernelTable read = read_kernel(with_entries);
+  json answer = kernel_answer(read.state);
+  if (!with_entries) return answer;
+  json& entries = answer["entries"] = json::array();
+  for (const netlink::Neighbour& entry : read.entries)
+    entries.push_back(entry_of(entry, read.names.at(entry.key.ifindex)));
   return answer;
+}
+
+void print_kernel_neighbours(bool all) {
+  KernelTable read = read_kernel(true);
+  write_answer(read.state, std::move(read.entries), read.names, all,
+               [](std::string_view text) { print(std::string(text)); });
 }
 
 }  // namespace headctl

@@ -12,6 +12,9 @@ namespace headctl {
 // Without `entries` only the limits and counters. These throw Failure when the kernel does not
 // answer.
 nlohmann::json kernel_neighbours(bool entries);
+// On standard output, as JSON by address, without the entries that only the kernel has a use for
+// unless `all` are asked for. Takes less time and memory than a list of values that is printed.
+void print_kernel_neighbours(bool all);
 // How many entries of this network namespace carry headd's mark.
 std::size_t kernel_neighbours_ours();
 

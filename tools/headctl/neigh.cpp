@@ -46,6 +46,11 @@ std::uint64_t or_else(std::int64_t said, std::uint64_t otherwise) {
 }  // namespace
 
 Exit neigh(const Context& context, const NeighOptions& options) {
+  const bool plain = !options.filter.narrows() && options.filter.sort == "address";
+  if (options.kernel && context.json && plain) {
+    print_kernel_neighbours(options.filter.all);
+    return Exit::done;
+  }
   Source source = ask(context, options.kernel, true);
   if (!source.why_kernel.empty() && !options.filter.discs.empty())
     throw Failure(Exit::unreachable,

@@ -19,6 +19,11 @@ struct NeighFilter {
   bool conflicts = false;  // Whose link-layer address somebody contradicted.
   bool all = false;        // Also those that only the kernel itself has a use for: NOARP, NONE.
   std::string sort = "address";
+
+  bool narrows() const {
+    return !discs.empty() || !devs.empty() || !lladdrs.empty() || !states.empty() || stale ||
+           failed || foreign;
+  }
 };
 
 inline constexpr const char* neigh_sort_keys[] = {
