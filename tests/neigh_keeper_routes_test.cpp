@@ -141,3 +141,28 @@ TEST_CASE("an interface that is deleted and made again gets its entries again", 
     CHECK(eventually([&] { return in_place(again, 100) == 100; }));
   });
 }
+
+// Rules are not among what the kernel is asked to tell.
+TEST_CASE("a disc follows a rule that nobody told of, by the next reconciliation",
+          "[neigh][kernel]") {
+  scratch::with_veth([](int ifindex) {
+    const std::string to = to_string(address(1)) + "/128";
+    sh("ip -6 neigh add 2001:db8::fe lladdr 02:00:00:00:77:77 nud stale dev head0");
+    sh("ip -6 route add " + to + " via 2001:db8::fe dev head0 table 72");
+    Reports reports;
+    Options options;
+    options.reconcile = 100ms;
+    Keeper keeper(options);
+    keeper.want({disc(0, mac(0)), disc(1, mac(1))}, reports.ready());
+    REQUIRE(reports.of("disc1").neighbour == NeighbourKey{ifindex, address(1)});
+    // More passes than one: what changes has to be seen as such.
+    REQUIRE(eventually([&] { return keeper.snapshot(false).counters.reconciliations > 2; }));
+    sh("ip -6 rule add to " + to + " lookup 72 priority 7");
+    const auto reached_at = [&](const NeighbourKey& key) {
+      return keeper.snapshot().discs.at(1).status.neighbour == key;
+    };
+    CHECK(eventually([&] { return reached_at({ifindex, *parse_ip6("2001:db8::fe")}); }));
+    sh("ip -6 rule del to " + to + " lookup 72 priority 7");
+    CHECK(eventually([&] { return reached_at({ifindex, address(1)}); }));
+  });
+}

@@ -45,7 +45,7 @@ void Keeper::Work::on_want(std::vector<Want> wants, const SharedReady& ready, In
   meet(fresh, now);
   for (Disc* disc : wanted) {
     if (!disc->ready) continue;  // Twice in one call.
-    if (status(*disc).state != BindingState::waiting)
+    if (state(*disc) != BindingState::waiting)
       report(*disc);
     else
       patience_.emplace_back(now + options_.patience, disc->want.disc);
@@ -152,12 +152,20 @@ void Keeper::Work::place_again(Instant now) {
   }
   meet(fresh, now);
   for (Disc* disc : doubted)
-    if (disc->ready && status(*disc).state != BindingState::waiting) report(*disc);
+    if (disc->ready && state(*disc) != BindingState::waiting) report(*disc);
   moves_ += moved;
   if (moved > 0) log::info("routes or links changed: {} discs are reached another way", moved);
   if (lost > 0)
     log::warning("routes or links changed: {} discs have no way now, until a route leads to them",
                  lost);
+}
+
+BindingState Keeper::Work::state(const Disc& disc) const {
+  const bool waiting = disc.placed.state == BindingState::waiting;
+  const Hold* hold = waiting ? ledger_.find(disc.placed.neighbour) : nullptr;
+  if (hold && hold->phase == Phase::held) return BindingState::held;
+  if (hold && hold->phase == Phase::foreign) return BindingState::foreign;
+  return disc.placed.state;
 }
 
 BindingStatus Keeper::Work::status(const Disc& disc) const {
@@ -166,12 +174,13 @@ BindingStatus Keeper::Work::status(const Disc& disc) const {
   const Hold* hold = ledger_.find(status.neighbour);
   if (!hold) return status;
   status.binding = hold->binding;
+  status.state = state(disc);
+  const bool usable = status.state != BindingState::waiting;
+  if (usable && (!disc.want.claim.lladdr || status.on_link)) return status;
   const std::string who = fmt::format("{}: {} on {}", disc.want.disc,
                                       netlink::to_string(status.neighbour.address), status.dev);
-  if (hold->phase == Phase::held || hold->phase == Phase::foreign) {
-    status.state = hold->phase == Phase::held ? BindingState::held : BindingState::foreign;
-    if (disc.want.claim.lladdr && !status.on_link)
-      status.problem = who + " is a gateway; the given link-layer address is not used";
+  if (usable) {
+    status.problem = who + " is a gateway; the given link-layer address is not used";
   } else if (hold->error != 0) {
     status.problem = who + " could not be entered in the neighbour table: " + why(hold->error);
   } else if (not_asked_yet(*hold)) {

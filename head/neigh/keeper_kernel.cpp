@@ -84,7 +84,7 @@ void Keeper::Work::remove(const std::vector<NeighbourKey>& keys, Instant now) {
 
 void Keeper::Work::reconcile(Instant now) {
   reconcile_at_ = now + options_.reconcile;
-  doubts_.doubt_all(now);  // Not every change is told, nor every one heard.
+  doubt_places(now);
   if (!options_.enabled) return;
   std::vector<Neighbour> all;
   if (const auto error = table_.dump(all)) {
@@ -97,6 +97,18 @@ void Keeper::Work::reconcile(Instant now) {
     if (!actual || !actual->usable()) mark_missing(key, now);
   }
   ledger_.settle(all, now);
+}
+
+// Not every change of where packets go is told: one of a rule is not, nor that a gateway answers
+// again. To look up every disc takes seconds of a core; to find that nothing changed, milliseconds.
+void Keeper::Work::doubt_places(Instant now) {
+  netlink::RoutesDigest found;
+  const bool unread = static_cast<bool>(netlink::digest_routes(table_.socket(), found));
+  const bool same = found.sum == routes_.sum;
+  routes_ = found;
+  if (unread || !same || found.gateways) return doubts_.doubt_all(now);
+  for (auto& [name, disc] : discs_)
+    if (!disc.placed.on_link) doubts_.doubt(&disc, now);
 }
 
 void Keeper::Work::remove_orphans() {
@@ -212,10 +224,9 @@ void Keeper::Work::copy_state(Snapshot& now, bool with_entries) const {
   now.counters.looks_dropped = looks_dropped_.load(std::memory_order_relaxed);
   now.devices = devices_.status();
   for (const auto& [name, disc] : discs_) {
-    BindingStatus binding = status(disc);
-    const bool ready = binding.ready();
-    ++(binding.state == BindingState::held ? now.held : ready ? now.others : now.unready);
-    if (with_entries) now.discs.push_back({name, std::move(binding)});
+    const BindingState at = state(disc);
+    ++(at == BindingState::held ? now.held : is_ready(at) ? now.others : now.unready);
+    if (with_entries) now.discs.push_back({name, status(disc)});
   }
   if (!with_entries) return;
   for (const auto& [key, discs] : users_) {

@@ -232,6 +232,7 @@ void Keeper::Work::on_changes(Instant now) {
   if (resync_ && changes.drained) {
     resync_ = false;
     places_.refresh();
+    doubts_.doubt_all(now);
     reconcile_at_ = now;
   }
   for (const netlink::Prefix& prefix : changes.routes) doubts_.doubt(prefix, now);

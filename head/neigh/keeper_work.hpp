@@ -12,6 +12,7 @@
 #include "head/neigh/looks.hpp"
 #include "head/neigh/places.hpp"
 #include "netlink/monitor.hpp"
+#include "netlink/routes_digest.hpp"
 #include "netlink/table.hpp"
 
 #include <atomic>
@@ -92,6 +93,7 @@ class Keeper::Work {
   void tell_way(const Disc& disc) const noexcept;
   void leave(Disc& disc);
   void place_again(Instant now);
+  BindingState state(const Disc& disc) const;
   BindingStatus status(const Disc& disc) const;
   void report(Disc& disc);
   void report_settled();
@@ -106,6 +108,7 @@ class Keeper::Work {
   void look_again(const std::vector<netlink::NeighbourKey>& contested, Instant now);
   void remove(const std::vector<netlink::NeighbourKey>& keys, Instant now);
   void reconcile(Instant now);
+  void doubt_places(Instant now);
   void remove_orphans();
   void ensure_limits();
   void ensure_permission();
@@ -137,6 +140,7 @@ class Keeper::Work {
   std::unordered_map<const stats::DiscStats*, Disc*> by_stats_;
   std::set<Disc*> unplaced_;
   Doubts<Disc> doubts_;                                   // Whose place is to be looked up again.
+  netlink::RoutesDigest routes_;                          // At the last reconciliation.
   std::deque<std::pair<Instant, std::string>> patience_;  // When whose want is reported anyway.
   std::set<netlink::NeighbourKey> leftovers_;  // Of a former run; nobody wanted them yet.
   std::vector<Report> reports_;

@@ -108,7 +108,7 @@ void Ledger::release(const NeighbourKey& key) {
   const auto found = holds_.find(key);
   if (found == holds_.end() || --found->second.users > 0) return;
   unschedule(*found);
-  if (found->second.doubtful) doubts_.erase({found->second.doubted, key});
+  if (found->second.doubtful) doubts_.gave_up();
   if (found->second.phase != Phase::foreign) removals_.push_back(key);
   holds_.erase(found);
 }
@@ -142,24 +142,24 @@ void Ledger::doubt(const NeighbourKey& key, const Neighbour& actual, Instant now
   if (!idle || !right || !unasked || hold.doubtful || now - hold.doubted < doubt_again) return;
   hold.doubtful = true;
   hold.doubted = now;
-  doubts_.emplace(now, key);
+  doubts_.put(now, key, still_doubted());
 }
 
 std::size_t Ledger::settle(std::span<const Neighbour> actual, Instant now) {
   ++counters_.reconciliations;
-  const netlink::Plan changes = netlink::plan(desired(), actual);
-  const std::size_t wrong = changes.set.size() + changes.resolve.size() + changes.learned.size();
-  counters_.reconciled += wrong;
+  std::size_t wrong = 0;
   auto have = actual.begin();
   for (Item& item : holds_) {
     while (have != actual.end() && have->key < item.first) ++have;
     const bool present = have != actual.end() && have->key == item.first;
-    judge(item, present ? &*have : nullptr, now, true);
+    const Verdict verdict = judge(item, present ? &*have : nullptr, now, true);
+    wrong += verdict != Verdict::right && verdict != Verdict::foreign;
   }
+  counters_.reconciled += wrong;
   return wrong;
 }
 
-void Ledger::judge(Item& item, const Neighbour* actual, Instant now, bool arrival) {
+Verdict Ledger::judge(Item& item, const Neighbour* actual, Instant now, bool arrival) {
   auto& [key, hold] = item;
   hold.present = actual != nullptr;
   hold.state = actual ? actual->state : netlink::nud::none;
@@ -168,22 +168,28 @@ void Ledger::judge(Item& item, const Neighbour* actual, Instant now, bool arriva
       netlink::judge({key, hold.binding.lladdr, tuning_.validated, tuning_.exempt}, actual);
   switch (judged.verdict) {
     case Verdict::right:
-      if (hold.phase == Phase::failed && hold.state == netlink::nud::probe) return;
+      if (hold.phase == Phase::failed && hold.state == netlink::nud::probe) break;
       if (answering(hold.state)) {
         hold.attempts = 0;
         const Binding seen{.lladdr = actual->lladdr, .generation = 0, .source = Source::wire};
         hold.binding = merge(hold.binding, seen);  // An announcement is verified by that.
       }
-      return enter(item, Phase::held);
+      enter(item, Phase::held);
+      break;
     case Verdict::foreign:
-      return enter(item, Phase::foreign);
+      enter(item, Phase::foreign);
+      break;
     case Verdict::learned:
-      return learn(item, judged, now, arrival);
+      learn(item, judged, now, arrival);
+      break;
     case Verdict::set:
-      return repair(item, judged.state, now, arrival);
+      repair(item, judged.state, now, arrival);
+      break;
     case Verdict::resolve:
-      return break_down(item, actual, now);
+      break_down(item, actual, now);
+      break;
   }
+  return judged.verdict;
 }
 
 // NUD heals a wrong binding, and must not be undone.
@@ -238,13 +244,28 @@ void Ledger::schedule(Item& item, Agenda agenda, Instant at) {
   unschedule(item);
   item.second.agenda = agenda;
   item.second.due = at;
-  queue(agenda).emplace(at, item.first);
+  queue(agenda).put(at, item.first, still_on(agenda));
 }
 
 void Ledger::unschedule(Item& item) {
   Hold& hold = item.second;
-  if (hold.agenda != Agenda::none) queue(hold.agenda).erase({hold.due, item.first});
+  if (hold.agenda != Agenda::none) queue(hold.agenda).gave_up();
   hold.agenda = Agenda::none;
+}
+
+Ledger::Item* Ledger::first(Agenda agenda) {
+  const auto* turn = queue(agenda).first(still_on(agenda));
+  return turn ? &*holds_.find(turn->second) : nullptr;
+}
+
+void Ledger::take(Item& first) {
+  queue(first.second.agenda).pop();
+  first.second.agenda = Agenda::none;
+}
+
+Ledger::Item* Ledger::first_doubted() {
+  const auto* turn = doubts_.first(still_doubted());
+  return turn ? &*holds_.find(turn->second) : nullptr;
 }
 
 Due Ledger::due(Instant now) {
@@ -259,10 +280,10 @@ Due Ledger::due(Instant now) {
 }
 
 void Ledger::collect_writes(Instant now, Due& due) {
-  while (!writes_.empty() && writes_.begin()->first <= now && tuning_.repairs.take(now, 1) == 1) {
-    Item& item = *holds_.find(writes_.begin()->second);
-    auto& [key, hold] = item;
-    unschedule(item);
+  for (Item* item; (item = first(Agenda::write)) && item->second.due <= now &&
+                   tuning_.repairs.take(now, 1) == 1;) {
+    auto& [key, hold] = *item;
+    take(*item);
     const bool validated = tuning_.validated && hold.write_state == netlink::nud::stale;
     due.write.push_back(
         {key, *hold.binding.lladdr, hold.write_state, validated, !hold.present, tuning_.exempt});
@@ -271,10 +292,10 @@ void Ledger::collect_writes(Instant now, Due& due) {
 }
 
 void Ledger::collect_asks(Instant now, Due& due) {
-  while (!asks_.empty() && asks_.begin()->first <= now && tuning_.resolutions.take(now, 1) == 1) {
-    Item& item = *holds_.find(asks_.begin()->second);
-    auto& [key, hold] = item;
-    unschedule(item);
+  for (Item* item; (item = first(Agenda::ask)) && item->second.due <= now &&
+                   tuning_.resolutions.take(now, 1) == 1;) {
+    auto& [key, hold] = *item;
+    take(*item);
     if (hold.attempts < 255) ++hold.attempts;
     ++counters_.resolutions;
     if (hold.binding.lladdr) {
@@ -284,7 +305,7 @@ void Ledger::collect_asks(Instant now, Due& due) {
           {key, *hold.binding.lladdr, netlink::nud::probe, false, !hold.present, tuning_.exempt});
     } else {
       due.resolve.push_back({key, !hold.present, tuning_.exempt});
-      schedule(item, Agenda::ask, now + doubled(answer_within, hold.attempts - 1u, ask_again_max));
+      schedule(*item, Agenda::ask, now + doubled(answer_within, hold.attempts - 1u, ask_again_max));
     }
   }
 }
@@ -292,9 +313,9 @@ void Ledger::collect_asks(Instant now, Due& due) {
 // PROBE asks at the known address, then everybody. What was validated stays so: whoever does not
 // answer keeps its entry, as it would have without our question.
 void Ledger::collect_doubted(Instant now, Due& due) {
-  while (!doubts_.empty() && tuning_.resolutions.take(now, 1) == 1) {
-    auto& [key, hold] = *holds_.find(doubts_.begin()->second);
-    doubts_.erase(doubts_.begin());
+  for (Item* item; (item = first_doubted()) && tuning_.resolutions.take(now, 1) == 1;) {
+    auto& [key, hold] = *item;
+    doubts_.pop();
     hold.doubtful = false;
     hold.doubted = now;
     if (hold.phase != Phase::held || hold.agenda != Agenda::none) continue;
@@ -341,14 +362,15 @@ void Ledger::contested(const NeighbourKey& key, const Neighbour* actual, Instant
 std::optional<Instant> Ledger::next(Instant now) {
   std::optional<Instant> soonest;
   if (!removals_.empty()) soonest = now;
-  const auto consider = [&](const Queue& queue, Pacer& pacer) {
-    if (queue.empty()) return;
-    const Instant at = std::max(queue.begin()->first, pacer.next(now));
+  const auto consider = [&](Agenda agenda, Pacer& pacer) {
+    const Item* item = first(agenda);
+    if (!item) return;
+    const Instant at = std::max(item->second.due, pacer.next(now));
     if (!soonest || at < *soonest) soonest = at;
   };
-  consider(writes_, tuning_.repairs);
-  consider(asks_, tuning_.resolutions);
-  if (!doubts_.empty())
+  consider(Agenda::write, tuning_.repairs);
+  consider(Agenda::ask, tuning_.resolutions);
+  if (first_doubted())
     soonest = std::min(soonest.value_or(Instant::max()), tuning_.resolutions.next(now));
   return soonest;
 }

@@ -11,13 +11,13 @@
 #include "head/neigh/binding.hpp"
 #include "head/neigh/pacer.hpp"
 #include "head/neigh/snapshot.hpp"
+#include "head/neigh/turns.hpp"
 #include "netlink/neighbour.hpp"
 
 #include <chrono>
 #include <cstdint>
 #include <map>
 #include <optional>
-#include <set>
 #include <span>
 #include <utility>
 #include <vector>
@@ -136,9 +136,9 @@ class Ledger {
 
  private:
   using Item = std::pair<const netlink::NeighbourKey, Hold>;
-  using Queue = std::set<std::pair<Instant, netlink::NeighbourKey>>;
+  using Queue = Turns<netlink::NeighbourKey>;
 
-  void judge(Item& item, const netlink::Neighbour* actual, Instant now, bool arrival);
+  netlink::Verdict judge(Item& item, const netlink::Neighbour* actual, Instant now, bool arrival);
   void learn(Item& item, const netlink::Judgement& judged, Instant now, bool arrival);
   Ruling weigh(Item& item, const Binding& claim, Instant now);
   void break_down(Item& item, const netlink::Neighbour* actual, Instant now);
@@ -147,6 +147,22 @@ class Ledger {
   void schedule(Item& item, Agenda agenda, Instant at);
   void unschedule(Item& item);
   Queue& queue(Agenda agenda) { return agenda == Agenda::write ? writes_ : asks_; }
+  auto still_on(Agenda agenda) const {
+    return [this, agenda](const Queue::Turn& turn) {
+      const Hold* hold = find(turn.second);
+      return hold && hold->agenda == agenda && hold->due == turn.first;
+    };
+  }
+  auto still_doubted() const {
+    return [this](const Queue::Turn& turn) {
+      const Hold* hold = find(turn.second);
+      return hold && hold->doubtful && hold->doubted == turn.first;
+    };
+  }
+  // The soonest hold of an agenda, or in doubt, or nullptr.
+  Item* first(Agenda agenda);
+  Item* first_doubted();
+  void take(Item& first);
   void collect_writes(Instant now, Due& due);
   void collect_asks(Instant now, Due& due);
   void collect_doubted(Instant now, Due& due);

@@ -32,6 +32,12 @@ enum class BindingState : std::uint8_t {
 };
 std::string_view to_string(BindingState state) noexcept;
 
+// Whether requests can be sent without waiting for neighbour discovery.
+constexpr bool is_ready(BindingState state) noexcept {
+  return state == BindingState::held || state == BindingState::foreign ||
+         state == BindingState::local || state == BindingState::off;
+}
+
 struct BindingStatus {
   BindingState state = BindingState::unplaced;
   netlink::NeighbourKey neighbour;  // Whose entry is kept: the disc's, or its gateway's.
@@ -40,11 +46,7 @@ struct BindingStatus {
   Binding binding;                  // In effect.
   std::string problem;              // One sentence, "" when all is well.
 
-  // Whether requests can be sent without waiting for neighbour discovery.
-  bool ready() const noexcept {
-    return state == BindingState::held || state == BindingState::foreign ||
-           state == BindingState::local || state == BindingState::off;
-  }
+  bool ready() const noexcept { return is_ready(state); }
 };
 
 }  // namespace head::neigh

@@ -69,7 +69,10 @@ class Tally {
 class Discovered {
  public:
   Discovered(unsigned discs, bool limited, double reachable_s)
-      : entries_(discs), limited_(limited), reachable_s_(reachable_s) {}
+      : entries_(discs), limited_(limited), reachable_s_(reachable_s) {
+    for (unsigned disc = 0; disc < (limited ? std::min<unsigned>(discs, thresh2) : discs); ++disc)
+      use(disc, 0);  // Met long ago.
+  }
 
   enum class Outcome : std::uint8_t { there, asked, refused };
   Outcome use(unsigned disc, double now) {
