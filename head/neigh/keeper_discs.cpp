@@ -57,10 +57,10 @@ void Keeper::Work::accept(Disc& disc, Want want, std::vector<NeighbourKey>& fres
   doubts_.add(want.address, &disc);
   if (disc.want.stats) by_stats_.erase(disc.want.stats.get());
   if (want.stats) by_stats_[want.stats.get()] = &disc;
-  BindingStatus placed = places_.place(want);
+  BindingStatus found = places_.place(want);
   disc.want = std::move(want);
-  if (!disc.stays(placed)) return settle_in(disc, std::move(placed), fresh, now);
-  disc.placed.dev = std::move(placed.dev);
+  if (!disc.stays(found)) return settle_in(disc, std::move(found), fresh, now);
+  disc.placed.dev = &*devs_.insert(std::move(found.dev)).first;
   tell_way(disc);
   if (disc.placed.on_link && options_.enabled)
     ledger_.claim(disc.placed.neighbour, disc.want.claim, now);
@@ -78,20 +78,21 @@ void Keeper::Work::meet(const std::vector<NeighbourKey>& fresh, Instant now) {
 }
 
 // Puts a disc where it belongs now, and takes it from where it was.
-void Keeper::Work::settle_in(Disc& disc, BindingStatus placed, std::vector<NeighbourKey>& fresh,
+void Keeper::Work::settle_in(Disc& disc, BindingStatus found, std::vector<NeighbourKey>& fresh,
                              Instant now) {
   leave(disc);
-  disc.placed = std::move(placed);
+  disc.placed = placed(std::move(found));
   tell_way(disc);
   if (disc.placed.state == BindingState::unplaced) unplaced_.insert(&disc);
   if (disc.placed.state != BindingState::waiting) return;
   const NeighbourKey key = disc.placed.neighbour;
-  users_[key].push_back(&disc);
+  users_.emplace(key, &disc);
+  behind_gateways_ += !disc.placed.on_link;
   if (!options_.enabled) {
     disc.placed.state = BindingState::off;
     return;
   }
-  if (!devices_.prepare(table_.socket(), key.ifindex, disc.placed.dev)) ledger_.forgo_validated();
+  if (!devices_.prepare(table_.socket(), key.ifindex, *disc.placed.dev)) ledger_.forgo_validated();
   leftovers_.erase(key);
   // A gateway's link-layer address is not the disc's.
   const Binding claim = disc.placed.on_link ? disc.want.claim : Binding();
@@ -103,21 +104,15 @@ void Keeper::Work::tell_way(const Disc& disc) const noexcept {
   if (!disc.want.stats) return;
   int ifindex = disc.placed.neighbour.ifindex;
   // Where there is no neighbour to know there is an interface all the same.
-  if (const auto* link = ifindex == 0 ? find_link(places_.links(), disc.placed.dev) : nullptr)
+  if (const auto* link = ifindex == 0 ? find_link(places_.links(), *disc.placed.dev) : nullptr)
     ifindex = link->ifindex;
   disc.want.stats->ifindex.store(ifindex, std::memory_order_relaxed);
 }
 
 void Keeper::Work::leave(Disc& disc) {
   unplaced_.erase(&disc);
-  const auto found = users_.find(disc.placed.neighbour);
-  if (!disc.has_neighbour() || found == users_.end()) return;
-  auto& discs = found->second;
-  const auto mine = std::find(discs.begin(), discs.end(), &disc);
-  if (mine == discs.end()) return;
-  *mine = discs.back();
-  discs.pop_back();
-  if (discs.empty()) users_.erase(found);
+  if (!disc.has_neighbour() || users_.erase({disc.placed.neighbour, &disc}) == 0) return;
+  behind_gateways_ -= !disc.placed.on_link;
   if (options_.enabled) ledger_.release(disc.placed.neighbour);
 }
 
@@ -145,8 +140,9 @@ void Keeper::Work::place_again(Instant now) {
     if (found.state == BindingState::refused) found.state = BindingState::unplaced;
     const bool linked = places_.links().contains(disc->placed.neighbour.ifindex);
     const bool no_better = found.state == BindingState::unplaced && linked;
-    if (disc->stays(found)) disc->placed.dev = std::move(found.dev);  // Perhaps renamed.
-    if (disc->stays(found) || (disc->has_neighbour() && no_better)) continue;
+    const bool stays = disc->stays(found);
+    if (stays) disc->placed.dev = &*devs_.insert(std::move(found.dev)).first;  // Perhaps renamed.
+    if (stays || (disc->has_neighbour() && no_better)) continue;
     if (disc->has_neighbour()) ++(found.state == BindingState::unplaced ? lost : moved);
     settle_in(*disc, std::move(found), fresh, now);
   }
@@ -160,6 +156,16 @@ void Keeper::Work::place_again(Instant now) {
                  lost);
 }
 
+Keeper::Work::Placed Keeper::Work::placed(BindingStatus found) {
+  Placed made{.state = found.state,
+              .on_link = found.on_link,
+              .neighbour = found.neighbour,
+              .dev = &*devs_.insert(std::move(found.dev)).first};
+  if (!found.problem.empty())
+    made.problem = std::make_unique<std::string>(std::move(found.problem));
+  return made;
+}
+
 BindingState Keeper::Work::state(const Disc& disc) const {
   const bool waiting = disc.placed.state == BindingState::waiting;
   const Hold* hold = waiting ? ledger_.find(disc.placed.neighbour) : nullptr;
@@ -169,7 +175,12 @@ BindingState Keeper::Work::state(const Disc& disc) const {
 }
 
 BindingStatus Keeper::Work::status(const Disc& disc) const {
-  BindingStatus status = disc.placed;
+  BindingStatus status;
+  status.state = disc.placed.state;
+  status.neighbour = disc.placed.neighbour;
+  status.on_link = disc.placed.on_link;
+  status.dev = *disc.placed.dev;
+  if (disc.placed.problem) status.problem = *disc.placed.problem;
   if (status.state != BindingState::waiting) return status;
   const Hold* hold = ledger_.find(status.neighbour);
   if (!hold) return status;
@@ -200,18 +211,15 @@ void Keeper::Work::report(Disc& disc) {
 
 void Keeper::Work::report_settled() {
   for (const NeighbourKey& key : ledger_.take_settled()) {
-    const auto found = users_.find(key);
-    if (found == users_.end()) continue;
-    for (Disc* disc : found->second)
+    for_users(key, [&](Disc* disc) {
       if (disc->ready) report(*disc);
+    });
   }
 }
 
 void Keeper::Work::report_moved() {
   for (const NeighbourKey& key : ledger_.take_moved()) {
-    const auto found = users_.find(key);
-    if (found == users_.end()) continue;
-    for (const Disc* disc : found->second) moves_told_.push_back(disc->want.disc);
+    for_users(key, [&](const Disc* disc) { moves_told_.push_back(disc->want.disc); });
   }
   if (moves_told_.empty()) return;
   static log::RateLimit limit;  // Whoever can send advertisements can make it come again.

@@ -22,9 +22,8 @@ std::optional<Neighbour> known(const NeighbourKey& key, const Hold& hold, const 
 }  // namespace
 
 std::string Keeper::Work::user_of(const NeighbourKey& key) const {
-  const auto found = users_.find(key);
-  return found == users_.end() || found->second.empty() ? std::string()
-                                                        : found->second.front()->want.disc;
+  const auto found = users_.lower_bound({key, nullptr});
+  return found != users_.end() && found->first == key ? found->second->want.disc : std::string();
 }
 
 // Before the ledger is told.

@@ -92,9 +92,14 @@ void Keeper::Work::reconcile(Instant now) {
     reconcile_at_ = now + 1s;
     return;
   }
-  for (const auto& [key, discs] : users_) {
-    const Neighbour* actual = netlink::find(all, key);
-    if (!actual || !actual->usable()) mark_missing(key, now);
+  const NeighbourKey* last = nullptr;
+  auto there = all.cbegin();  // Both are by key.
+  for (const auto& [key, disc] : users_) {
+    if (last && *last == key) continue;  // Discs behind one gateway.
+    last = &key;
+    while (there != all.cend() && there->key < key) ++there;
+    const bool present = there != all.cend() && there->key == key;
+    if (!present || !there->usable()) mark_missing(key, now);
   }
   ledger_.settle(all, now);
 }
@@ -107,6 +112,7 @@ void Keeper::Work::doubt_places(Instant now) {
   const bool same = found.sum == routes_.sum;
   routes_ = found;
   if (unread || !same || found.gateways) return doubts_.doubt_all(now);
+  if (behind_gateways_ == 0) return;
   for (auto& [name, disc] : discs_)
     if (!disc.placed.on_link) doubts_.doubt(&disc, now);
 }
@@ -133,13 +139,12 @@ void Keeper::Work::ensure_permission() {
 }
 
 void Keeper::Work::mark_missing(const NeighbourKey& key, Instant now) {
-  const auto found = users_.find(key);
-  if (found == users_.end()) return;
   const std::int64_t now_ns =
       std::chrono::duration_cast<std::chrono::nanoseconds>(now.time_since_epoch()).count();
-  for (Disc* disc : found->second)
+  for_users(key, [&](const Disc* disc) {
     if (disc->want.stats)
       disc->want.stats->neighbour_missing_at_ns.store(now_ns, std::memory_order_relaxed);
+  });
 }
 
 void Keeper::Work::on_looks(Instant now) {
@@ -194,6 +199,7 @@ Snapshot Keeper::Work::snapshot(bool with_entries) const {
   std::sort(now.discs.begin(), now.discs.end(),
             [](const DiscBinding& a, const DiscBinding& b) { return a.disc < b.disc; });
   for (EntryStatus& entry : now.entries) {
+    std::sort(entry.discs.begin(), entry.discs.end());
     const netlink::NeighbourKey key = entry.kernel.key;
     if (const Neighbour* actual = netlink::find(all, key)) entry.kernel = *actual;
     entry.kernel.key = key;
@@ -229,9 +235,14 @@ void Keeper::Work::copy_state(Snapshot& now, bool with_entries) const {
     if (with_entries) now.discs.push_back({name, status(disc)});
   }
   if (!with_entries) return;
-  for (const auto& [key, discs] : users_) {
+  for (const auto& [key, disc] : users_) {
+    if (!now.entries.empty() && now.entries.back().kernel.key == key) {
+      now.entries.back().discs.push_back(disc->want.disc);
+      continue;
+    }
     EntryStatus entry;
     entry.kernel.key = key;
+    entry.discs.push_back(disc->want.disc);
     if (const Hold* hold = ledger_.find(key)) {
       entry.binding = hold->binding;
       entry.told = hold->told;
@@ -239,7 +250,6 @@ void Keeper::Work::copy_state(Snapshot& now, bool with_entries) const {
       entry.conflicts = hold->conflicts;
       entry.repairs = hold->repairs;
     }
-    for (const Disc* disc : discs) entry.discs.push_back(disc->want.disc);
     now.entries.push_back(std::move(entry));
   }
 }

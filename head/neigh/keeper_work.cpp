@@ -51,6 +51,7 @@ Keeper::Work::Work(Options options)
   if (options_.enabled && !table_.dump(all))
     for (const Neighbour& entry : all)
       if (entry.ours()) leftovers_.insert(entry.key);
+  netlink::digest_routes(table_.socket(), routes_);
   const Instant now = clock_now();
   reconcile_at_ = now + options_.reconcile;
   limits_at_ = now + options_.recheck_limits;

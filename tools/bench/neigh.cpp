@@ -170,7 +170,7 @@ void neigh(const Common& common, const NeighOptions& options) {
     progress(fmt::format("{} entries, memory", count));
     const Footprint footprint = footprint_of(count);
     add_memory(memory, count, footprint);
-    cpu.add({std::string("a reconciliation, every disc's route looked up"),
+    cpu.add({std::string("a reconciliation by the keeper, nothing to do"),
              static_cast<double>(count), footprint.pass_cpu_ms});
   }
   Table table("The neighbour table: milliseconds, and microseconds per entry; medians",

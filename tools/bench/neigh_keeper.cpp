@@ -29,7 +29,7 @@ using head::neigh::Source;
 using head::neigh::Want;
 using namespace std::chrono_literals;
 
-constexpr auto pass_every = 6s;  // Every disc's route is looked up between two passes.
+constexpr auto pass_every = 6s;  // Long enough for every disc's route to be looked up in it.
 constexpr auto held_within = 120s;
 
 double cpu_ms(clockid_t clock) {
@@ -76,6 +76,8 @@ std::vector<Want> wants(const std::vector<netlink::Entry>& entries) {
 void measure_keeper(unsigned count, int ifindex, Footprint& footprint) {
   head::neigh::Options options;
   options.reconcile = pass_every;
+  options.recheck_limits =
+      1h;  // They cannot be raised here, so that every look would be a long one.
   Keeper keeper(options);
   const double before = resident_bytes();
   std::atomic<unsigned> ready{0};
@@ -88,7 +90,7 @@ void measure_keeper(unsigned count, int ifindex, Footprint& footprint) {
       throw std::runtime_error("not all entries were held in time");
     std::this_thread::sleep_for(10ms);
   }
-  std::this_thread::sleep_for(pass_every);  // Its first pass is behind it, and what that needed.
+  std::this_thread::sleep_for(pass_every);  // Its first pass is behind it.
   footprint.keeper_bytes = (resident_bytes() - before) / count;
 
   const auto passes = [&] { return keeper.snapshot(false).counters.reconciliations; };
@@ -102,6 +104,8 @@ void measure_keeper(unsigned count, int ifindex, Footprint& footprint) {
 }
 
 Footprint measure_here(unsigned count) {
+  // What is freed in great blocks is given back at once, wherever it was: it is nobody's memory.
+  ::mallopt(M_MMAP_THRESHOLD, 128 * 1024);
   Footprint footprint;
   netlink::run_in_namespace({}, [&] {
     const Scratch scratch;

@@ -22,7 +22,7 @@ struct NeighFilter {
 
   bool narrows() const {
     return !discs.empty() || !devs.empty() || !lladdrs.empty() || !states.empty() || stale ||
-           failed || foreign;
+           failed || foreign || conflicts;
   }
 };
 
