@@ -35,7 +35,8 @@ void note(const MessageView& message, Changes& changes) {
       return;
     case RTM_NEWADDR:
     case RTM_DELADDR:
-      changes.addresses = true;
+      if (const auto address = parse_address(message.payload))
+        changes.addresses.push_back({*address, message.type == RTM_DELADDR});
       return;
     case RTM_NEWROUTE:
     case RTM_DELROUTE:

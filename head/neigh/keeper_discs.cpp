@@ -86,7 +86,9 @@ void Keeper::Work::settle_in(Disc& disc, BindingStatus placed, std::vector<Neigh
   if (disc.placed.state == BindingState::unplaced) unplaced_.insert(&disc);
   if (disc.placed.state != BindingState::waiting) return;
   const NeighbourKey key = disc.placed.neighbour;
+  const bool first = !is_used(key.ifindex);
   users_[key].push_back(&disc);
+  if (first) announce(key.ifindex);
   if (!options_.enabled) {
     disc.placed.state = BindingState::off;
     return;
@@ -149,6 +151,7 @@ void Keeper::Work::place_again(Instant now) {
     if (disc->stays(found) || (disc->has_neighbour() && no_better)) continue;
     if (disc->has_neighbour()) ++(found.state == BindingState::unplaced ? lost : moved);
     settle_in(*disc, std::move(found), fresh, now);
+    tell_return(*disc);
   }
   meet(fresh, now);
   for (Disc* disc : doubted)

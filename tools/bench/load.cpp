@@ -134,22 +134,29 @@ class Load {
     const double elapsed = std::chrono::duration<double>(now - begin).count();
     const auto due = static_cast<std::uint64_t>(elapsed * options_.rate);
     for (; outcome_.asked < due; ++outcome_.asked) {
-      LoadClient& client = *clients_[random_() % clients_.size()];
+      const std::size_t which = random_() % clients_.size();
+      LoadClient& client = *clients_[which];
       const Ask ask{
           .at = now, .random = random_(), .write = random_() % 100 < options_.write_percent};
-      if (!client.ask(ask)) ++outcome_.refused;
+      try_to([&] { outcome_.refused += client.ask(ask) ? 0 : 1; }, which);
     }
   }
 
-  void on_client(std::size_t which) {
-    answers_.clear();
+  // What a session that ends does to it.
+  template <class Action>
+  void try_to(const Action& action, std::size_t which) {
     try {
-      clients_[which]->on_event(answers_);
+      action();
     } catch (const std::runtime_error&) {
       if (!options_.reconnect) throw;
       clients_[which]->disconnect();
       cut_.push_back(which);
     }
+  }
+
+  void on_client(std::size_t which) {
+    answers_.clear();
+    try_to([&] { clients_[which]->on_event(answers_); }, which);
     const Instant now = std::chrono::steady_clock::now();
     for (const LoadClient::Answer& answer : answers_) {
       ++outcome_.answered;
