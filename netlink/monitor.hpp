@@ -40,8 +40,9 @@ struct Changes {
   std::vector<LinkChange> links;
   std::vector<Prefix> routes;            // Where a route changed; all destinations when a rule did.
   std::vector<AddressChange> addresses;  // Of this host.
-  // Notifications were dropped. More may be, silently, until everything has been read (the kernel
-  // calls the socket congested until then): read until `drained`, then dump, and compare.
+  // Notifications were dropped, and nothing else is told this time. More may be, silently, until
+  // everything has been read (the kernel calls the socket congested until then): read until
+  // `drained`, then dump, and compare.
   bool lost = false;
   bool drained = false;  // There was nothing more to read.
 
@@ -68,6 +69,7 @@ class Monitor {
 
  private:
   void filter(std::uint32_t except_port) noexcept;
+  bool discard() noexcept;
 
   Socket socket_;
   std::vector<std::byte> in_;

@@ -232,6 +232,8 @@ void Keeper::Work::on_changes(Instant now) {
     places_.refresh();
     refresh_addresses();
     reconcile_at_ = now;
+    for (const auto& [ifindex, link] : places_.links())
+      if (link.running()) on_return(ifindex, now);  // Perhaps it was away.
   }
   for (const netlink::Prefix& prefix : changes.routes) doubts_.doubt(prefix, now);
   if (moved) {
