@@ -37,6 +37,7 @@ neigh::Options keeper_options(const control::Config& config) {
   options.prefixes = config.neighbours.prefixes;
   options.responder = config.neighbours.responder;
   options.announcements = config.neighbours.announcements;
+  options.leave = config.neighbours.leave;
   options.reconcile = config.neighbours.reconcile;
   options.recheck_limits = config.neighbours.recheck;
   options.resolutions_per_second = config.neighbours.resolve_per_second;

@@ -15,6 +15,7 @@ namespace netlink {
 namespace {
 
 constexpr std::size_t datagrams_max = 4096;
+constexpr std::size_t discarded_max = 1'000'000;
 constexpr std::size_t receive_bytes = 32 * 1024;
 
 void note(const MessageView& message, Changes& changes) {
@@ -35,7 +36,8 @@ void note(const MessageView& message, Changes& changes) {
       return;
     case RTM_NEWADDR:
     case RTM_DELADDR:
-      changes.addresses = true;
+      if (const auto address = parse_address(message.payload))
+        changes.addresses.push_back({*address, message.type == RTM_DELADDR});
       return;
     case RTM_NEWROUTE:
     case RTM_DELROUTE:
@@ -98,7 +100,23 @@ Changes Monitor::read() {
     for_each_message(Bytes(in_).first(static_cast<std::size_t>(got)),
                      [&](const MessageView& message) { note(message, changes); });
   }
+  if (changes.lost) {
+    changes = {};
+    changes.lost = true;
+    changes.drained = discard();
+  }
   return changes;
+}
+
+// Whoever has lost some looks at everything again, and the sooner the better: the rest is not worth
+// reading. True when there is nothing more.
+bool Monitor::discard() noexcept {
+  std::byte none{};
+  for (std::size_t datagrams = 0; datagrams < discarded_max; ++datagrams)
+    if (::recv(fd(), &none, sizeof none, MSG_DONTWAIT | MSG_TRUNC) < 0 && errno != ENOBUFS &&
+        errno != EINTR)
+      return true;
+  return false;
 }
 
 }  // namespace netlink

@@ -6,6 +6,7 @@
 // Not notified by the kernel, and so not seen here: NONE to INCOMPLETE, and STALE to DELAY.
 #pragma once
 
+#include "netlink/address.hpp"
 #include "netlink/link.hpp"
 #include "netlink/neighbour.hpp"
 #include "netlink/route.hpp"
@@ -26,22 +27,28 @@ struct LinkChange {
   bool gone = false;
 };
 
+struct AddressChange {
+  HostAddress address;
+  bool gone = false;
+};
+
 struct Changes {
   std::vector<NeighbourChange> neighbours;
   // What the kernel asks user space for, because an interface's app_solicit says so, before it asks
   // the network: a packet waits for the first of these that has no lladdr.
   std::vector<Neighbour> asked;
   std::vector<LinkChange> links;
-  std::vector<Prefix> routes;  // Where a route changed; all destinations when a rule did.
-  bool addresses = false;      // An address of this host came or went.
-  // Notifications were dropped. More may be, silently, until everything has been read (the kernel
-  // calls the socket congested until then): read until `drained`, then dump, and compare.
+  std::vector<Prefix> routes;            // Where a route changed; all destinations when a rule did.
+  std::vector<AddressChange> addresses;  // Of this host.
+  // Notifications were dropped, and nothing else is told this time. More may be, silently, until
+  // everything has been read (the kernel calls the socket congested until then): read until
+  // `drained`, then dump, and compare.
   bool lost = false;
   bool drained = false;  // There was nothing more to read.
 
   bool empty() const noexcept {
-    return neighbours.empty() && asked.empty() && links.empty() && routes.empty() && !addresses &&
-           !lost;
+    return neighbours.empty() && asked.empty() && links.empty() && routes.empty() &&
+           addresses.empty() && !lost;
   }
 };
 
@@ -62,6 +69,7 @@ class Monitor {
 
  private:
   void filter(std::uint32_t except_port) noexcept;
+  bool discard() noexcept;
 
   Socket socket_;
   std::vector<std::byte> in_;

@@ -27,13 +27,15 @@ TEST_CASE("flags lie over the file", "[control]") {
   const std::string file = folder.path / "head.toml";
   std::ofstream(file)
       << "[paths]\nstate_dir = \"/a\"\nrun_dir = \"/b\"\n[stall]\nthreshold_ms = 7\n";
-  const auto invocation = parse({"--config", file.c_str(), "--run-dir", "/c/", "--no-neigh",
-                                 "--table-netns", "/proc/1/ns/net", "--log-level", "debug"});
+  const auto invocation =
+      parse({"--config", file.c_str(), "--run-dir", "/c/", "--no-neigh", "--table-netns",
+             "/proc/1/ns/net", "--log-level", "debug", "--leave"});
   REQUIRE(invocation);
   CHECK(invocation->config.paths.state_dir == "/a");
   CHECK(invocation->config.paths.run_dir == "/c/");
   CHECK(invocation->config.stall.threshold == 7ms);
   CHECK_FALSE(invocation->config.neighbours.enabled);
+  CHECK(invocation->config.neighbours.leave);
   CHECK(invocation->config.neighbours.table_netns == "/proc/1/ns/net");
   CHECK(invocation->config.log_level == log::Level::debug);
   CHECK_FALSE(invocation->check_only);

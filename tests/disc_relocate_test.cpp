@@ -77,3 +77,52 @@ TEST_CASE("whoever waits to connect again connects at once when the tail is ther
   world.run_until([&] { return world.disc->stats()->state == stats::DiscState::ready; });
   CHECK(world.io.now() - before < std::chrono::milliseconds(20));
 }
+
+// TCP sends again what was lost after 0.2 s at the soonest, and twice as late each time.
+TEST_CASE("when the way is there again, whoever waits for an answer connects anew", "[disc][sim]") {
+  World world(1, {.partial = 0, .stall = 0}, {});
+  world.run_until([&] { return world.disc->info() != nullptr; });
+  world.io.advance(std::chrono::seconds(1));
+  const auto way_back = [&] {
+    world.disc->stats()->way_back_at_ns =
+        std::chrono::nanoseconds(world.io.now().time_since_epoch()).count();
+  };
+  const auto pass = [&](int milliseconds) {
+    for (int i = 0; i < milliseconds; ++i) {
+      world.io.advance(std::chrono::milliseconds(1));
+      for (int j = 0; j < 20; ++j) world.io.step();
+    }
+  };
+  SECTION("a request that is not answered") {
+    world.io.faults.stall = 1;  // What is sent is lost.
+    Asked read(Command::read, 0, 512, world.io.now());
+    world.disc->submit(read);
+    pass(100);
+    CHECK(world.io.sockets_open() == 1);
+    way_back();
+    pass(15);
+    CHECK(world.io.sockets_open() == 2);
+    pass(100);
+    CHECK(world.io.sockets_open() == 2);  // Once.
+    world.io.faults.stall = 0;
+    world.run_until([&] { return read.answers == 1; });
+    CHECK(read.error == 0);
+  }
+  SECTION("not one that was answered since") {
+    world.io.faults.stall = 1;
+    Asked read(Command::read, 0, 512, world.io.now());
+    world.disc->submit(read);
+    pass(10);
+    way_back();
+    pass(1);
+    world.io.faults.stall = 0;
+    pass(50);
+    CHECK(read.answers == 1);
+    CHECK(world.tail.connections == 1);
+  }
+  SECTION("not where nothing was asked") {
+    way_back();
+    pass(50);
+    CHECK(world.tail.connections == 1);
+  }
+}

@@ -139,7 +139,11 @@ TEST_CASE("limits are told with the sum they come from", "[headctl][neigh]") {
         {"limits", {{"gc_thresh1", 4228}, {"gc_thresh2", 512}, {"gc_thresh3", 1024}}},
         {"overflows", 7},
         {"forced_collections", 8},
-        {"failed_resolutions", 9}}}};
+        {"failed_resolutions", 9}}},
+      {"devices",
+       {{{"name", "eth1"},
+         {"settings", {{"mcast_resolicit", 3}, {"ndisc_evict_nocarrier", 0}}},
+         {"before", {{"mcast_resolicit", 0}, {"ndisc_evict_nocarrier", 1}}}}}}};
   const json answer = with_needed(source, 2000, 100, 1u << 24);
   const auto needed = head::neigh::size_for({}, 2000, 100, 1u << 24);
   CHECK(answer["needed"]["gc_thresh1"] == needed.thresh1);
@@ -156,6 +160,8 @@ TEST_CASE("limits are told with the sum they come from", "[headctl][neigh]") {
         std::string::npos);
   CHECK(text.find("gc_thresh2   512    5765  too low  (100 others + 2 x 2000 discs + 512) x 5/4") !=
         std::string::npos);
+  CHECK(text.find("eth1       mcast_resolicit          3             0\n") != std::string::npos);
+  CHECK(text.find("eth1       ndisc_evict_nocarrier    0             1\n") != std::string::npos);
   CHECK(text.find("overflows           7\n") != std::string::npos);
   CHECK(text.find("failed resolutions  9\n") != std::string::npos);
 }

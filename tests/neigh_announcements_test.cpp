@@ -61,3 +61,10 @@ TEST_CASE("what is no announcement of a host's is not told", "[neigh]") {
   for (std::size_t size = 0; size < whole.size(); ++size)
     CHECK_FALSE(parse_announcement(std::span(whole).first(size), 255, 3));
 }
+
+TEST_CASE("our own announcement says where our address is, and that it overrides", "[neigh]") {
+  const bool router = GENERATE(false, true);
+  const auto said = announcement(tests::address(7), tests::mac(9), router);
+  CHECK(parse_announcement(said, 255, 3) == Announcement{{3, tests::address(7)}, tests::mac(9)});
+  CHECK(said[4] == (router ? std::byte{0xa0} : std::byte{0x20}));
+}

@@ -3,6 +3,7 @@
 
 #include <catch2/catch.hpp>
 
+#include <cerrno>
 #include <map>
 #include <random>
 
@@ -600,4 +601,32 @@ TEST_CASE("two hosts that both claim an address are told of as flapping", "[neig
   CHECK(book.counters().flaps == 1);
   CHECK(book.counters().conflicts == 50);
   CHECK(book.take_moved().size() <= Flaps::many + 1);
+}
+
+TEST_CASE("an entry that somebody undid some time ago is repaired as soon as ever", "[neigh]") {
+  Ledger book = holding(1, 1);
+  Instant now = start;
+  for (int i = 0; i < 8; ++i) {
+    now += 5s;
+    book.observe(key(1), nullptr, now);
+    REQUIRE(book.due(now + 2ms).write.size() == 1);
+    book.written(key(1));
+    CHECK(book.take_returned() == std::vector<NeighbourKey>{key(1)});
+  }
+}
+
+TEST_CASE("what was refused while an interface was away is tried when it is back", "[neigh]") {
+  Ledger book = holding(1, 1);
+  Instant now = start + 5s;
+  book.observe(key(1), nullptr, now);
+  for (int i = 0; i < 6; ++i) {
+    now += 1s;
+    REQUIRE(book.due(now).write.size() == 1);
+    book.refused(key(1), EINVAL, now);
+  }
+  REQUIRE(book.due(now + 2ms).empty());
+  book.forgive(key(1).ifindex + 1, now + 2ms);
+  REQUIRE(book.due(now + 2ms).empty());
+  book.forgive(key(1).ifindex, now + 2ms);
+  CHECK(book.due(now + 2ms).write.size() == 1);
 }

@@ -167,7 +167,9 @@ TEST_CASE("the monitor tells changes, but not those that are left out", "[netlin
     sh("ip link set head0 down");
     changes = monitor.read();
     CHECK(!changes.links.empty());
-    CHECK(changes.addresses);
+    REQUIRE(!changes.addresses.empty());
+    CHECK(changes.addresses[0].gone);
+    CHECK(changes.addresses[0].address.ifindex == ifindex);
   });
 }
 

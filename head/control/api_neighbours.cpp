@@ -54,6 +54,16 @@ json counters_of(const neigh::Counters& counters) {
           {"silent_moves", counters.silent_moves}};
 }
 
+json settings_of(const netlink::DeviceSettings& settings) {
+  json object = {{"delay_first_probe_ms", settings.delay_first_probe_ms},
+                 {"retrans_ms", settings.retrans_ms},
+                 {"ucast_solicit", settings.ucast_solicit},
+                 {"mcast_resolicit", settings.mcast_resolicit},
+                 {"app_solicit", settings.app_solicit}};
+  if (settings.evict_nocarrier) object["ndisc_evict_nocarrier"] = *settings.evict_nocarrier ? 1 : 0;
+  return object;
+}
+
 std::string device_name(const neigh::Snapshot& snapshot, int ifindex) {
   for (const auto& device : snapshot.devices)
     if (device.ifindex == ifindex) return device.name;
@@ -108,7 +118,10 @@ json to_json(const neigh::Snapshot& snapshot, bool with_entries) {
                           {"chosen", snapshot.enabled && rung.strategy == snapshot.strategy}});
   json& devices = object["devices"] = json::array();
   for (const auto& device : snapshot.devices) {
-    devices.push_back({{"ifindex", device.ifindex}, {"name", device.name}});
+    devices.push_back({{"ifindex", device.ifindex},
+                       {"name", device.name},
+                       {"settings", settings_of(device.now)},
+                       {"before", settings_of(device.before)}});
     if (!device.problem.empty()) devices.back()["problem"] = device.problem;
   }
   if (!with_entries) return object;

@@ -21,6 +21,7 @@ constexpr const char* footer =
 struct Flags {
   std::string config, state_dir, run_dir, table_netns, strategy, log_level;
   bool no_neigh = false;
+  bool leave = false;
   bool check = false;
 };
 
@@ -38,6 +39,8 @@ void declare(CLI::App& app, Flags& flags) {
                  "How neighbour entries are written: auto, validated, learned or plain");
   app.add_option("--log-level", flags.log_level, "debug, info, warning or error");
   app.add_flag("--no-neigh", flags.no_neigh, "Leave the neighbour table to the kernel");
+  app.add_flag("--leave", flags.leave,
+               "At a clean end, let the interfaces' settings stay as they serve the entries");
   app.add_flag("--check-config", flags.check, "Only say whether the configuration is right");
 }
 
@@ -51,6 +54,7 @@ bool apply(const Flags& flags, Config& config) {
   if (!flags.table_netns.empty()) config.neighbours.table_netns = absolute(flags.table_netns);
   if (!flags.strategy.empty()) config.neighbours.strategy = neigh::parse_strategy(flags.strategy);
   if (flags.no_neigh) config.neighbours.enabled = false;
+  if (flags.leave) config.neighbours.leave = true;
   if (flags.log_level.empty()) return true;
   const auto level = log::parse_level(flags.log_level);
   if (level) config.log_level = *level;

@@ -61,6 +61,7 @@ struct Config {
     std::vector<netlink::Prefix> prefixes;  // Where discs may be; none: anywhere.
     bool responder = false;                 // The kernel asks headd before it asks the network.
     bool announcements = true;              // Of hosts, without the override flag too.
+    bool leave = false;  // At a clean end the interfaces' settings stay as headd made them.
     std::chrono::seconds reconcile{60};
     std::chrono::seconds recheck{10};  // The table's limits.
     unsigned table_max = 4u << 20;     // The kernel's table is never let grow above this.

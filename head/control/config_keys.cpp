@@ -152,6 +152,8 @@ constexpr std::array entries = {
              [](Config& c, const Value& v) { return flag(c.neighbours.responder, v); }},
     KeyEntry{{"neighbours.announcements", flag_rule},
              [](Config& c, const Value& v) { return flag(c.neighbours.announcements, v); }},
+    KeyEntry{{"neighbours.leave", flag_rule},
+             [](Config& c, const Value& v) { return flag(c.neighbours.leave, v); }},
     KeyEntry{
         {"neighbours.reconcile_s", "a whole number from 1 to 86400"},
         [](Config& c, const Value& v) { return duration(c.neighbours.reconcile, v, 1, 86'400); }},

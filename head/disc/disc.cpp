@@ -34,6 +34,7 @@ Disc::Link::Link(Disc& disc, std::uint64_t seed, const nbd::ConnectionOptions& o
     : connection(disc.io_, *this, options), disc_(disc), backoff_(seed) {}
 
 void Disc::Link::connect() noexcept {
+  tried_at_ = disc_.io_.now();
   connection.open(disc_.options_.tail, disc_.options_.interface, disc_.options_.export_name,
                   backoff_.patience(disc_.connection_options_.connect_timeout));
 }
@@ -217,32 +218,45 @@ Disc::Link& Disc::add_link() {
 
 void Disc::relocate() noexcept {
   if (closing_) return;
+  for (std::size_t i = 0, before = links_.size(); i < before; ++i) relocate(*links_[i]);
+}
+
+void Disc::relocate(Link& link) noexcept {
+  if (link.superseded) return;
+  link.backoff_.reset();
+  switch (link.connection.state()) {
+    case nbd::Connection::State::closed:
+      return link.connect_after({});
+    case nbd::Connection::State::connecting:
+    case nbd::Connection::State::handshaking:
+      // Whoever is asked may not be there.
+      return link.connection.fail("the tail is elsewhere now, or there again");
+    case nbd::Connection::State::ready: {
+      Link& successor = add_link();
+      successor.predecessor = &link;
+      link.superseded = true;
+      // Who is asked nothing leaves the way to those who are. Asked now, the old connection is
+      // reset, which is the end of the wait.
+      return successor.connect_after(outstanding_ == 0 ? link.backoff_.some_of(idle_spread)
+                                                       : Duration());
+    }
+    case nbd::Connection::State::leaving:
+    case nbd::Connection::State::draining:
+      return;  // It connects again as soon as it is closed.
+  }
+}
+
+void Disc::follow_way() noexcept {
+  const iouring::Instant back(
+      std::chrono::nanoseconds(stats_->way_back_at_ns.load(std::memory_order_relaxed)));
+  if (closing_ || back <= followed_ || io_.now() - back < way_grace) return;
+  followed_ = back;
   for (std::size_t i = 0, before = links_.size(); i < before; ++i) {
     Link& link = *links_[i];
-    if (link.superseded) continue;
-    link.backoff_.reset();
-    switch (link.connection.state()) {
-      case nbd::Connection::State::closed:
-        link.connect_after({});
-        break;
-      case nbd::Connection::State::connecting:
-      case nbd::Connection::State::handshaking:
-        link.connection.fail("the tail is elsewhere now");  // Whoever is asked may not be there.
-        break;
-      case nbd::Connection::State::ready: {
-        Link& successor = add_link();
-        successor.predecessor = &link;
-        link.superseded = true;
-        // Who is asked nothing leaves the way to those who are. Asked now, the old connection is
-        // reset, which is the end of the wait.
-        const auto wait = outstanding_ == 0 ? link.backoff_.some_of(idle_spread) : Duration();
-        successor.connect_after(wait);
-        break;
-      }
-      case nbd::Connection::State::leaving:
-      case nbd::Connection::State::draining:
-        break;  // It connects again as soon as it is closed.
-    }
+    const bool ready = link.connection.ready();
+    const bool waits =
+        ready ? link.connection.in_flight() > 0 && last_progress_ <= back : link.tried_at_ < back;
+    if (waits) relocate(link);
   }
 }
 

@@ -37,6 +37,8 @@ class Disc final : public nbd::Volume, Reshape::Owner {
  public:
   // With so many at once, further requests that the tail would not take as they are wait.
   static constexpr std::size_t reshapes_max = 32;
+  // After the way is there again, for answers that are on it.
+  static constexpr std::chrono::milliseconds way_grace{5};
 
   class Owner {
    public:
@@ -63,6 +65,10 @@ class Disc final : public nbd::Volume, Reshape::Owner {
   // Whoever watches it: since when nothing has been answered, or that answers come.
   void tell_waiting(std::optional<iouring::Instant> since) noexcept;
   void no_longer_watched() noexcept { watched_ = false; }
+  // Whoever watches it: where the way to the tail was interrupted and is there again, connections
+  // that have heard nothing since are replaced. TCP would send again only after a wait that grows
+  // with the interruption.
+  void follow_way() noexcept;
   // Notes, soon, whether packets were lost where answers are late, and how far the tail is.
   void look_at_network() noexcept;
 
@@ -106,7 +112,8 @@ class Disc final : public nbd::Volume, Reshape::Owner {
     Disc& disc_;
     Backoff backoff_;
     std::optional<iouring::Instant> opened_at_;
-    bool lost_ = false;  // It was open, and has not been since.
+    iouring::Instant tried_at_{};  // Began to connect, last.
+    bool lost_ = false;            // It was open, and has not been since.
     iouring::Alarm<&Link::connect> retry_{*this};
   };
 
@@ -115,6 +122,7 @@ class Disc final : public nbd::Volume, Reshape::Owner {
   void on_closed(Link& link, const std::string& problem, nbd::RequestQueue unanswered) noexcept;
   void on_packets_lost(iouring::Instant at) noexcept;
   Link& add_link();
+  void relocate(Link& link) noexcept;
   void succeed(Link& link) noexcept;
   void part_from(Link& link) noexcept;
   void bury(iouring::Result result) noexcept;
@@ -179,8 +187,9 @@ class Disc final : public nbd::Volume, Reshape::Owner {
 
   std::uint32_t outstanding_ = 0;
   iouring::Instant last_progress_{};
-  nbd::RequestQueue waiting_;  // For a connection.
-  nbd::RequestQueue held_;     // For a change of blocks to end, or a place among the reshapes.
+  iouring::Instant followed_{};  // Up to which return of the way.
+  nbd::RequestQueue waiting_;    // For a connection.
+  nbd::RequestQueue held_;       // For a change of blocks to end, or a place among the reshapes.
   nbd::RequestQueue nothing_to_do_;  // Answered without the tail, once submit() has returned.
   iouring::Op<&Disc::on_nothing_to_do> answer_nothing_{*this};
   BlockLocks locks_;  // In use where the tail's blocks are larger than a byte.

@@ -43,6 +43,7 @@ bool Patience::visit(Watched& watched) noexcept {
     return false;
   }
   disc.look_at_network();
+  disc.follow_way();
   const auto now = io_.now();
   if (now - disc.last_progress() < limit) {
     watched.interval = limit;

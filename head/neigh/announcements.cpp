@@ -4,6 +4,7 @@
 #include <array>
 #include <cerrno>
 #include <cstring>
+#include <fcntl.h>
 #include <netinet/icmp6.h>
 #include <netinet/in.h>
 #include <sys/socket.h>
@@ -19,6 +20,17 @@ constexpr int undiminished = 255;  // No router has passed it on.
 
 std::uint8_t byte_at(std::span<const std::byte> bytes, std::size_t at) {
   return std::to_integer<std::uint8_t>(bytes[at]);
+}
+
+// Whether the kernel calls itself a router there, as it does in advertisements of its own.
+bool forwards(const std::string& dev) noexcept {
+  char value = '0';
+  const std::string path = "/proc/sys/net/ipv6/conf/" + dev + "/forwarding";
+  const int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
+  if (fd < 0) return false;
+  const bool got = ::read(fd, &value, 1) == 1;
+  ::close(fd);
+  return got && value != '0';
 }
 
 }  // namespace
@@ -47,6 +59,19 @@ std::optional<Announcement> parse_announcement(std::span<const std::byte> messag
   return found;
 }
 
+std::array<std::byte, 32> announcement(const netlink::Ip6& address, const netlink::Mac& lladdr,
+                                       bool router) noexcept {
+  std::array<std::byte, 32> message{};
+  message[0] = std::byte{ND_NEIGHBOR_ADVERT};
+  message[4] =
+      router ? std::byte{0xa0} : std::byte{0x20};  // Override, and where it is one, router.
+  std::memcpy(&message[8], address.data(), address.size());
+  message[24] = std::byte{ND_OPT_TARGET_LINKADDR};
+  message[25] = std::byte{1};  // Eight bytes.
+  std::memcpy(&message[26], lladdr.data(), lladdr.size());
+  return message;
+}
+
 Announcements::Announcements()
     : fd_(::socket(AF_INET6, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK, IPPROTO_ICMPV6)) {
   if (fd_ < 0) {
@@ -63,10 +88,27 @@ Announcements::Announcements()
   const int on = 1;
   ::setsockopt(fd_, IPPROTO_IPV6, IPV6_RECVPKTINFO, &on, sizeof on);
   ::setsockopt(fd_, IPPROTO_IPV6, IPV6_RECVHOPLIMIT, &on, sizeof on);
+  const int no_router_between = 255, off = 0;
+  ::setsockopt(fd_, IPPROTO_IPV6, IPV6_MULTICAST_HOPS, &no_router_between,
+               sizeof no_router_between);
+  ::setsockopt(fd_, IPPROTO_IPV6, IPV6_MULTICAST_LOOP, &off, sizeof off);
 }
 
 Announcements::~Announcements() {
   if (fd_ >= 0) ::close(fd_);
+}
+
+void Announcements::announce(int ifindex, const std::string& dev, const netlink::Ip6& address,
+                             const netlink::Mac& lladdr) const noexcept {
+  if (fd_ < 0) return;
+  const auto message = announcement(address, lladdr, forwards(dev));
+  sockaddr_in6 all_nodes{};
+  all_nodes.sin6_family = AF_INET6;
+  all_nodes.sin6_addr = {{{0xff, 0x02, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1}}};
+  all_nodes.sin6_scope_id = static_cast<std::uint32_t>(ifindex);
+  // Unsent, the neighbours find out by themselves, only later.
+  ::sendto(fd_, message.data(), message.size(), MSG_DONTWAIT,
+           reinterpret_cast<const sockaddr*>(&all_nodes), sizeof all_nodes);
 }
 
 std::vector<Announcement> Announcements::read() {

@@ -21,9 +21,9 @@ class Doubts {
  public:
   using Instant = std::chrono::steady_clock::time_point;
 
-  static constexpr std::size_t pass_max = 256;  // A few milliseconds of look-ups.
-  static constexpr std::chrono::milliseconds pass_every{10};
-  static constexpr std::chrono::milliseconds settle{20};  // A change is told in several steps.
+  static constexpr std::size_t pass_max = 512;  // Some milliseconds of look-ups.
+  static constexpr std::chrono::milliseconds pass_every{2};
+  static constexpr std::chrono::milliseconds settle{5};  // A change is told in several steps.
 
   void add(const netlink::Ip6& address, Disc* disc) { discs_.insert({address, disc}); }
   void erase(const netlink::Ip6& address, Disc* disc) {

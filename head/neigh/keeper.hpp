@@ -38,6 +38,7 @@ struct Options {
   bool responder = false;                 // The kernel is to ask us before it asks the network.
   std::vector<netlink::Prefix> prefixes;  // Where discs may be; none: anywhere.
   bool announcements = true;  // Listen for those of hosts, without the override flag too.
+  bool leave = false;         // At the end the interfaces' settings stay.
   int monitor_bytes = netlink::Monitor::default_buffer_bytes;  // For the kernel's notifications.
   std::uint32_t table_max = 4u << 20;  // gc_thresh3 is never raised above this by us.
 };
@@ -55,7 +56,8 @@ class Keeper {
   // Probes the kernel, adopts the entries of a former run, starts the thread. Throws
   // std::system_error with a sentence when netlink cannot be used at all.
   explicit Keeper(Options options = {});
-  // Puts the interfaces' settings back; leaves the entries, which go on serving without us.
+  // Puts the interfaces' settings back, unless told to leave them; leaves the entries, which go on
+  // serving without us.
   ~Keeper();
   Keeper(const Keeper&) = delete;
   Keeper& operator=(const Keeper&) = delete;

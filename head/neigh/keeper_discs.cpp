@@ -86,8 +86,10 @@ void Keeper::Work::settle_in(Disc& disc, BindingStatus found, std::vector<Neighb
   if (disc.placed.state == BindingState::unplaced) unplaced_.insert(&disc);
   if (disc.placed.state != BindingState::waiting) return;
   const NeighbourKey key = disc.placed.neighbour;
+  const bool first = !is_used(key.ifindex);
   users_.emplace(key, &disc);
   behind_gateways_ += !disc.placed.on_link;
+  if (first) announce(key.ifindex);
   if (!options_.enabled) {
     disc.placed.state = BindingState::off;
     return;
@@ -145,6 +147,7 @@ void Keeper::Work::place_again(Instant now) {
     if (stays || (disc->has_neighbour() && no_better)) continue;
     if (disc->has_neighbour()) ++(found.state == BindingState::unplaced ? lost : moved);
     settle_in(*disc, std::move(found), fresh, now);
+    tell_return(*disc);
   }
   meet(fresh, now);
   for (Disc* disc : doubted)

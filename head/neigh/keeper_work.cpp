@@ -52,6 +52,7 @@ Keeper::Work::Work(Options options)
     for (const Neighbour& entry : all)
       if (entry.ours()) leftovers_.insert(entry.key);
   netlink::digest_routes(table_.socket(), routes_);
+  refresh_addresses();
   const Instant now = clock_now();
   reconcile_at_ = now + options_.reconcile;
   limits_at_ = now + options_.recheck_limits;
@@ -74,7 +75,7 @@ Keeper::Work::~Work() {
   }
   wake();
   thread_.join();
-  if (options_.enabled) {
+  if (options_.enabled && !options_.leave) {
     std::vector<Neighbour> all;
     table_.dump(all);
     std::set<int> validated;
@@ -193,6 +194,7 @@ void Keeper::Work::turn(Instant now) {
   apply(now);
   report_settled();
   report_moved();
+  report_returned();
   report_impatient(now);
 }
 
@@ -216,13 +218,9 @@ void Keeper::Work::on_timers(Instant now) {
 
 void Keeper::Work::on_changes(Instant now) {
   const netlink::Changes changes = monitor_.read();
-  bool moved = changes.addresses;
-  for (const netlink::LinkChange& change : changes.links) {
-    const bool matters = places_.on_link(change.link, change.gone);
-    moved = moved || matters;
-    if (change.gone) devices_.forget(change.link.ifindex);
-    if (!change.gone) devices_.rename(change.link.ifindex, change.link.name);
-  }
+  bool moved = !changes.addresses.empty();
+  for (const netlink::LinkChange& change : changes.links) moved = on_link(change, now) || moved;
+  for (const netlink::AddressChange& change : changes.addresses) on_address(change, now);
   for (const Neighbour& asked : changes.asked)
     if (options_.responder && ledger_.asked(asked.key, asked, now)) apply(now);
   for (const netlink::NeighbourChange& change : changes.neighbours) on_neighbour(change, now);
@@ -234,7 +232,10 @@ void Keeper::Work::on_changes(Instant now) {
     resync_ = false;
     places_.refresh();
     doubts_.doubt_all(now);
+    refresh_addresses();
     reconcile_at_ = now;
+    for (const auto& [ifindex, link] : places_.links())
+      if (link.running()) on_return(ifindex, now);  // Perhaps it was away.
   }
   for (const netlink::Prefix& prefix : changes.routes) doubts_.doubt(prefix, now);
   if (moved) {

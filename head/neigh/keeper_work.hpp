@@ -91,6 +91,16 @@ class Keeper::Work {
   void on_neighbour(const netlink::NeighbourChange& change, Instant now);
   bool take_command(Command& command);
 
+  // keeper_ways.cpp: interfaces and addresses of this host, which come and go.
+  bool on_link(const netlink::LinkChange& change, Instant now);
+  void on_address(const netlink::AddressChange& change, Instant now);
+  void refresh_addresses();
+  void announce(int ifindex) const noexcept;
+  void on_return(int ifindex, Instant now);
+  void report_returned();
+  void tell_return(const Disc& disc) const noexcept;
+  bool is_used(int ifindex) const noexcept;
+
   // keeper_discs.cpp: what is wanted, and where it is.
   void on_want(std::vector<Want> wants, const SharedReady& ready, Instant now);
   void on_forget(const std::vector<std::string>& names);
@@ -156,6 +166,7 @@ class Keeper::Work {
   std::size_t behind_gateways_ = 0;  // Of users_.
   std::unordered_map<const stats::DiscStats*, Disc*> by_stats_;
   std::set<Disc*> unplaced_;
+  std::set<std::pair<int, netlink::Ip6>> own_;            // The host's addresses that may be used.
   Doubts<Disc> doubts_;                                   // Whose place is to be looked up again.
   netlink::RoutesDigest routes_;                          // At the last reconciliation.
   std::deque<std::pair<Instant, std::string>> patience_;  // When whose want is reported anyway.

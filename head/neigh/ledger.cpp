@@ -77,7 +77,7 @@ Ruling Ledger::claim(const NeighbourKey& key, const Binding& claim, Instant now)
   const Ruling ruling = weigh(*found, claim, now);
   const bool write = ruling == Ruling::moved || ruling == Ruling::first;
   const bool ours = found->second.phase != Phase::foreign;
-  // An announcement is a rumour until it is verified, by asking where it says.
+  // An announcement is a rumour until whoever is there has answered.
   if (write && ours)
     repair(*found, announced ? netlink::nud::probe : netlink::nud::stale, now, true);
   return ruling;
@@ -235,9 +235,11 @@ void Ledger::repair(Item& item, std::uint16_t state, Instant now, bool arrival) 
   hold.phase = Phase::writing;
   if (hold.agenda == Agenda::write) return;
   if (now - hold.repaired > quiet) hold.repairs_in_a_row = 0;
-  const bool at_once = arrival && hold.repairs_in_a_row == 0;
-  const auto delay = at_once ? 0ms : doubled(tuning_.coalesce, hold.repairs_in_a_row, holdoff_max);
-  schedule(item, Agenda::write, now + delay);
+  const unsigned repairs = hold.repairs_in_a_row;
+  const bool at_once = arrival && repairs == 0;
+  const Instant soon = now + (at_once ? 0ms : tuning_.coalesce);
+  const Instant again = hold.repaired + doubled(tuning_.coalesce, repairs, holdoff_max);
+  schedule(item, Agenda::write, repairs == 0 ? soon : std::max(soon, again));
 }
 
 void Ledger::schedule(Item& item, Agenda agenda, Instant at) {
@@ -333,7 +335,10 @@ void Ledger::written(const NeighbourKey& key) {
   hold.present = true;
   // A question, or a probe of a neighbour that did not answer, is no answer yet.
   if (hold.phase != Phase::writing) return;
-  if (hold.installed) ++hold.repairs;
+  if (hold.installed) {
+    ++hold.repairs;
+    returned_.push_back(key);
+  }
   ++(hold.installed ? counters_.repaired : counters_.installed);
   enter(*found, Phase::held);
 }
@@ -357,6 +362,17 @@ void Ledger::contested(const NeighbourKey& key, const Neighbour* actual, Instant
   if (found == holds_.end()) return;
   count_repair(found->second, now);  // So that a quarrel is carried on ever more slowly.
   judge(*found, actual, now, false);
+}
+
+void Ledger::forgive(int ifindex, Instant now) {
+  for (auto at = holds_.lower_bound({ifindex, {}});
+       at != holds_.end() && at->first.ifindex == ifindex; ++at) {
+    Hold& hold = at->second;
+    const bool refused = hold.error != 0 && hold.error != EPERM && hold.error != EACCES;
+    if (!refused || hold.agenda == Agenda::none) continue;
+    hold.repairs_in_a_row = 0;
+    schedule(*at, hold.agenda, now);
+  }
 }
 
 std::optional<Instant> Ledger::next(Instant now) {

@@ -127,6 +127,13 @@ class Ledger {
   // call: a TCP connection that was made before has nothing to say there, or says it late.
   std::vector<netlink::NeighbourKey> take_moved() { return std::exchange(moved_, {}); }
 
+  // Holds whose entry was gone or wrong and is as it should be again, since the last call: what was
+  // sent meanwhile may be lost.
+  std::vector<netlink::NeighbourKey> take_returned() { return std::exchange(returned_, {}); }
+
+  // The interface is usable again: what the kernel refused there is tried again at once.
+  void forgive(int ifindex, Instant now);
+
   // When due() has something again.
   std::optional<Instant> next(Instant now);
 
@@ -173,6 +180,7 @@ class Ledger {
   std::vector<netlink::NeighbourKey> removals_;
   std::vector<netlink::NeighbourKey> settled_;
   std::vector<netlink::NeighbourKey> moved_;
+  std::vector<netlink::NeighbourKey> returned_;
   Counters counters_;
 };
 

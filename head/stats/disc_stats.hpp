@@ -105,6 +105,11 @@ class DiscStats {
   // entry was seen absent, INCOMPLETE or FAILED; 0 for never.
   std::atomic<std::int64_t> neighbour_missing_at_ns{0};
 
+  // The keeper writes it: the last instant (steady_clock, nanoseconds) at which the way to the disc
+  // was there again after it had been interrupted; 0 for never. What was sent meanwhile may be
+  // lost.
+  std::atomic<std::int64_t> way_back_at_ns{0};
+
   // The keeper writes it: the interface that leads to the disc now; 0 when none does, or before.
   std::atomic<int> ifindex{0};
 

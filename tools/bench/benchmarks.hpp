@@ -37,6 +37,7 @@ struct LoadOptions {
   double seconds = 20;
   double stall_ms = 20;
   unsigned write_percent = 30;
+  bool reconnect = false;  // When a session ends, begin another; otherwise that is an error.
 };
 void load(const Common& common, const LoadOptions& options);
 

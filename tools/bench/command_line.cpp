@@ -72,6 +72,8 @@ void add_load(CLI::App& app, Commands& commands) {
                   "Share of writes, in percent; they overwrite what is there")
       ->check(CLI::Range(0, 100))
       ->capture_default_str();
+  command.add_flag("--reconnect", options.reconnect,
+                   "When headd goes away, wait for the next one, and ask it again");
 }
 
 void add_causes(CLI::App& app, Commands& commands) {

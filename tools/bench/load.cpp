@@ -10,6 +10,7 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
+#include <csignal>
 #include <functional>
 #include <memory>
 #include <random>
@@ -19,6 +20,7 @@
 #include <sys/timerfd.h>
 #include <system_error>
 #include <unistd.h>
+#include <utility>
 
 namespace bench {
 namespace {
@@ -30,8 +32,15 @@ using namespace std::chrono_literals;
 struct Outcome {
   head::stats::Histogram latencies;
   std::uint64_t asked = 0, answered = 0, errors = 0, refused = 0, stalls = 0, waiting = 0;
-  std::size_t discs = 0, opened = 0;
+  std::size_t discs = 0, opened = 0, reconnects = 0;
+  struct Slow {
+    Instant asked, answered;
+  };
+  std::vector<Slow> slow;  // Over the stall threshold; those that still wait "answered" at the end.
 };
+
+constexpr std::size_t slow_max = 200'000;
+volatile std::sig_atomic_t ended = 0;  // SIGTERM: the account is closed early.
 
 class Load {
  public:
@@ -63,7 +72,8 @@ class Load {
     const Instant begin = std::chrono::steady_clock::now();
     const Instant end = begin + std::chrono::duration_cast<Duration>(
                                     std::chrono::duration<double>(options_.seconds));
-    while (std::chrono::steady_clock::now() < end) handle_events([this, begin] { on_tick(begin); });
+    while (!ended && std::chrono::steady_clock::now() < end)
+      handle_events([this, begin] { on_tick(begin); });
     close_account();
     return outcome_;
   }
@@ -79,7 +89,7 @@ class Load {
     for (int i = 0; i < count; ++i) {
       const auto which = events[static_cast<std::size_t>(i)].data.u64;
       if (which != tick) {
-        on_client(*clients_[which]);
+        if (clients_[which]->connected()) on_client(which);
         continue;
       }
       std::uint64_t ignored = 0;
@@ -109,6 +119,8 @@ class Load {
   }
 
   void open_some() {
+    std::vector<std::size_t> again = std::exchange(cut_, {});
+    for (const std::size_t which : again) reopen(which);
     for (unsigned i = 0; i < 32 && opening_ < clients_.size(); ++i, ++opening_) {
       if (!clients_[opening_]->connect()) break;
       watch(clients_[opening_]->fd(), opening_, EPOLLIN | EPOLLOUT | EPOLLET);
@@ -122,26 +134,54 @@ class Load {
     const double elapsed = std::chrono::duration<double>(now - begin).count();
     const auto due = static_cast<std::uint64_t>(elapsed * options_.rate);
     for (; outcome_.asked < due; ++outcome_.asked) {
-      LoadClient& client = *clients_[random_() % clients_.size()];
+      const std::size_t which = random_() % clients_.size();
+      LoadClient& client = *clients_[which];
       const Ask ask{
           .at = now, .random = random_(), .write = random_() % 100 < options_.write_percent};
-      if (!client.ask(ask)) ++outcome_.refused;
+      try_to([&] { outcome_.refused += client.ask(ask) ? 0 : 1; }, which);
     }
   }
 
-  void on_client(LoadClient& client) {
+  // What a session that ends does to it.
+  template <class Action>
+  void try_to(const Action& action, std::size_t which) {
+    try {
+      action();
+    } catch (const std::runtime_error&) {
+      if (!options_.reconnect) throw;
+      clients_[which]->disconnect();
+      cut_.push_back(which);
+    }
+  }
+
+  void on_client(std::size_t which) {
     answers_.clear();
-    client.on_event(answers_);
+    try_to([&] { clients_[which]->on_event(answers_); }, which);
+    const Instant now = std::chrono::steady_clock::now();
     for (const LoadClient::Answer& answer : answers_) {
       ++outcome_.answered;
       if (answer.error != 0) ++outcome_.errors;
-      record(answer.latency);
+      record(answer.latency, now);
     }
   }
 
-  void record(Duration latency) {
+  // A guest whose server went away asks the next one for what it had not been answered.
+  void reopen(std::size_t which) {
+    bool connected = false;
+    try {
+      connected = clients_[which]->connect();
+    } catch (const std::runtime_error&) {
+    }
+    if (!connected) return cut_.push_back(which);
+    ++outcome_.reconnects;
+    watch(clients_[which]->fd(), which, EPOLLIN | EPOLLOUT | EPOLLET);
+  }
+
+  void record(Duration latency, Instant now) {
     outcome_.latencies.record(latency);
-    if (latency > stall_) ++outcome_.stalls;
+    if (latency <= stall_) return;
+    ++outcome_.stalls;
+    if (outcome_.slow.size() < slow_max) outcome_.slow.push_back({now - latency, now});
   }
 
   void close_account() {
@@ -150,7 +190,7 @@ class Load {
       if (client->ready()) ++outcome_.opened;
       for (const Duration age : client->unanswered(now)) {
         ++outcome_.waiting;
-        record(age);
+        record(age, now);
       }
     }
   }
@@ -161,6 +201,7 @@ class Load {
   iouring::UniqueFd ticks_;
   std::vector<std::unique_ptr<LoadClient>> clients_;
   std::size_t opening_ = 0;
+  std::vector<std::size_t> cut_;  // To be opened again.
   std::mt19937_64 random_{1};
   std::vector<LoadClient::Answer> answers_;
   Outcome outcome_;
@@ -186,6 +227,7 @@ void print(const Outcome& outcome, const LoadOptions& options, bool as_json) {
                               {"still_waiting", outcome.waiting},
                               {"not_taken", outcome.refused},
                               {"errors", outcome.errors},
+                              {"reconnects", outcome.reconnects},
                               {"stalls", outcome.stalls},
                               {"stall_ms", options.stall_ms},
                               {"p50_ms", ms(0.5)},
@@ -195,6 +237,13 @@ void print(const Outcome& outcome, const LoadOptions& options, bool as_json) {
   for (const double limit : {0.1, 0.2, 0.5, 1., 2., 5., 10., 20., 50., 100., 1000., 10000.})
     json["up_to_ms"].push_back({limit, count_up_to(latencies, limit)});
   if (as_json) {
+    const auto seconds = [](Instant at) {
+      return std::chrono::duration<double>(at.time_since_epoch()).count();
+    };
+    // By CLOCK_MONOTONIC.
+    json["slow"] = nlohmann::json::array();
+    for (const Outcome::Slow& one : outcome.slow)
+      json["slow"].push_back({seconds(one.asked), seconds(one.answered)});
     fmt::print("{}\n", json.dump());
     return;
   }
@@ -209,6 +258,7 @@ void load(const Common& common, const LoadOptions& options) {
   ::getrlimit(RLIMIT_NOFILE, &files);
   files.rlim_cur = files.rlim_max;
   ::setrlimit(RLIMIT_NOFILE, &files);
+  std::signal(SIGTERM, [](int) { ended = 1; });
   Load requests(options);
   print(requests.run(), options, common.json);
 }

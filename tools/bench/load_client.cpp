@@ -57,6 +57,18 @@ bool LoadClient::connect() {
   return true;
 }
 
+void LoadClient::disconnect() {
+  fd_ = {};
+  state_ = State::idle;
+  in_.clear();
+  out_.clear();
+  sent_ = 0;
+  for (std::size_t i = 0; i < slots_.size(); ++i) {
+    if (taken_[i]) waiting_.push_front(slots_[i]);
+    taken_[i] = false;
+  }
+}
+
 bool LoadClient::ask(const Ask& ask) {
   if (waiting_.size() >= waiting_max) return false;
   waiting_.push_back(ask);

@@ -48,6 +48,8 @@ class LoadClient {
 
   // Tries to connect; false when the server has no room at the moment.
   bool connect();
+  // The session is over: what was not answered is asked again in the next one.
+  void disconnect();
   // Takes a request in; false when too many wait already.
   bool ask(const Ask& ask);
   // The socket may be readable or writable. Appends what was answered. Throws std::runtime_error

@@ -26,6 +26,17 @@ std::string verdict(std::uint32_t now, std::uint32_t needed) {
   return now >= needed ? "enough" : "too low";
 }
 
+// The interfaces that discs are reached through: the settings that headd makes, and as they were.
+std::string devices_text(const json& source) {
+  if (!source.contains("devices") || source["devices"].empty()) return {};
+  Table rows({{"INTERFACE"}, {"SETTING"}, {"NOW", true}, {"BEFORE HEADD", true}});
+  for (const json& device : source["devices"])
+    for (const auto& [key, value] : device["settings"].items())
+      rows.add({device["name"], key, value.dump(),
+                device["before"].contains(key) ? device["before"][key].dump() : ""});
+  return "\n" + rows.text();
+}
+
 Tone tone_of_verdict(const std::string& cell) {
   return cell == "enough" ? Tone::good : Tone::bad;
 }
@@ -84,7 +95,7 @@ std::string limits_text(const json& source) {
               fmt::format("{}/{}/{}", wanted.thresh1, wanted.thresh2, wanted.thresh3));
   }
   sheet.add("problem", table.value("problem", ""));
-  return text + sheet.text();
+  return text + sheet.text() + devices_text(source);
 }
 
 }  // namespace headctl

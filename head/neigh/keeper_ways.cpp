@@ -1,0 +1,89 @@
+// Interfaces and addresses of this host come and go, and with them the way to the discs. When it is
+// there again, TCP does not know: what was sent meanwhile it sends again after a wait that grows
+// with the interruption. Whoever waits for an answer is told.
+#include "head/neigh/keeper_work.hpp"
+#include "netlink/address.hpp"
+
+namespace head::neigh {
+
+using netlink::NeighbourKey;
+
+// True where it may change where discs are.
+bool Keeper::Work::on_link(const netlink::LinkChange& change, Instant now) {
+  const netlink::Link& link = change.link;
+  const auto known = places_.links().find(link.ifindex);
+  const bool was_there = known != places_.links().end();
+  const bool ran = was_there && known->second.running();
+  const bool renumbered = was_there && known->second.lladdr != link.lladdr;
+  const bool matters = places_.on_link(link, change.gone);
+  if (change.gone) {
+    devices_.forget(link.ifindex);
+    return matters;
+  }
+  devices_.rename(link.ifindex, link.name);
+  if (renumbered) announce(link.ifindex);
+  if (link.running() && (!ran || renumbered)) on_return(link.ifindex, now);
+  return matters;
+}
+
+void Keeper::Work::on_address(const netlink::AddressChange& change, Instant now) {
+  const netlink::HostAddress& told = change.address;
+  const std::pair key(told.ifindex, told.address);
+  if (change.gone || told.tentative() || told.duplicate()) {
+    own_.erase(key);
+    return;
+  }
+  if (!own_.insert(key).second) return;  // Told again, as at every router advertisement.
+  announce(told.ifindex);
+  on_return(told.ifindex, now);
+}
+
+void Keeper::Work::refresh_addresses() {
+  std::vector<netlink::HostAddress> all;
+  if (netlink::dump_addresses(table_.socket(), all)) return;
+  own_.clear();
+  for (const netlink::HostAddress& one : all)
+    if (!one.tentative() && !one.duplicate()) own_.emplace(one.ifindex, one.address);
+}
+
+bool Keeper::Work::is_used(int ifindex) const noexcept {
+  const auto first = users_.lower_bound({{ifindex, {}}, nullptr});
+  return first != users_.end() && first->first.ifindex == ifindex;
+}
+
+// Tails keep our addresses at the link-layer address that they last heard of.
+void Keeper::Work::announce(int ifindex) const noexcept {
+  const auto link = places_.links().find(ifindex);
+  if (!announcements_ || link == places_.links().end() || !link->second.lladdr) return;
+  if (!link->second.running() || !link->second.resolves()) return;
+  const bool used = options_.enabled && is_used(ifindex);
+  for (auto at = own_.lower_bound({ifindex, {}}); used && at != own_.end() && at->first == ifindex;
+       ++at)
+    announcements_->announce(ifindex, link->second.name, at->second, *link->second.lladdr);
+}
+
+void Keeper::Work::on_return(int ifindex, Instant now) {
+  if (!is_used(ifindex)) return;
+  if (options_.enabled) {
+    ledger_.forgive(ifindex, now);
+    devices_.recheck(table_.socket());
+  }
+  for (auto at = users_.lower_bound({{ifindex, {}}, nullptr});
+       at != users_.end() && at->first.ifindex == ifindex; ++at)
+    tell_return(*at->second);
+}
+
+void Keeper::Work::report_returned() {
+  for (const NeighbourKey& key : ledger_.take_returned())
+    for_users(key, [this](const Disc* disc) { tell_return(*disc); });
+}
+
+void Keeper::Work::tell_return(const Disc& disc) const noexcept {
+  // Not the turn's beginning: what came since may have been sent in vain.
+  const auto now = std::chrono::steady_clock::now().time_since_epoch();
+  if (disc.want.stats)
+    disc.want.stats->way_back_at_ns.store(std::chrono::nanoseconds(now).count(),
+                                          std::memory_order_relaxed);
+}
+
+}  // namespace head::neigh
