@@ -3,6 +3,7 @@
 #pragma once
 
 #include "iouring/completion.hpp"
+#include "iouring/departure.hpp"
 #include "iouring/timer.hpp"
 #include "iouring/unique_fd.hpp"
 
@@ -77,6 +78,13 @@ class Io {
   // Ends when the peer has hung up (both ways), or the socket was shut down, even while there is
   // something to read. `res` says nothing but -errno.
   virtual void await_hangup(Completion& completion, Socket socket) = 0;
+
+  // Ends when there may be a departure to take: after a send that asked for it. The socket's other
+  // transfers are woken in vain while one is not taken. Also ends when the socket is over:
+  // then there is none to take. `res` says nothing but -errno.
+  virtual void await_departure(Completion& completion, Socket socket) = 0;
+  // Takes one, without waiting; res: -EAGAIN when there was none.
+  virtual void take_departure(Completion& completion, Socket socket, Departure& into) = 0;
 
   // Asks that `completion` end soon; it still ends exactly once, perhaps with -ECANCELED.
   virtual void cancel(Completion& completion) noexcept = 0;

@@ -164,6 +164,23 @@ void Ring::await_hangup(Completion& completion, Socket socket) {
   start(completion, sqe);
 }
 
+// A poll rather than a receive that waits: that would be tried again and again once the peer has
+// hung up, and a socket with an error has departures no more.
+void Ring::await_departure(Completion& completion, Socket socket) {
+  io_uring_sqe& sqe = next_sqe();
+  io_uring_prep_poll_add(&sqe, socket.index, POLLERR);
+  aim(sqe, socket);
+  start(completion, sqe);
+}
+
+void Ring::take_departure(Completion& completion, Socket socket, Departure& into) {
+  into.clear();
+  io_uring_sqe& sqe = next_sqe();
+  io_uring_prep_recvmsg(&sqe, socket.index, &into.message, MSG_ERRQUEUE | MSG_DONTWAIT);
+  aim(sqe, socket);
+  start(completion, sqe);
+}
+
 void Ring::cancel(Completion& completion) noexcept {
   if (!completion.pending()) return;
   io_uring_sqe& sqe = next_sqe();

@@ -50,6 +50,8 @@ class Ring final : public Loop {
   void send(Completion& completion, Socket socket, std::span<const std::byte> from) override;
   void send(Completion& completion, Socket socket, const msghdr& from) override;
   void await_hangup(Completion& completion, Socket socket) override;
+  void await_departure(Completion& completion, Socket socket) override;
+  void take_departure(Completion& completion, Socket socket, Departure& into) override;
   void cancel(Completion& completion) noexcept override;
   void shutdown(Socket socket) noexcept override;
   void close(Socket socket, bool reset) noexcept override;

@@ -59,6 +59,7 @@ TEST_CASE("what a disc has counted stays when it is gone", "[control]") {
   Groups groups(10);
   auto a = asked(3), b = asked(5);
   a->record_stall(stats::Cause::network, 1s);
+  a->record_parked(stats::Instant(1s), 3s);
   a->reconnects = 2;
   groups.sum({{a, {"gold", "t"}}, {b, {"gold", "t"}}});
   // It may have gone on until it was detached.
@@ -71,6 +72,8 @@ TEST_CASE("what a disc has counted stays when it is gone", "[control]") {
     CHECK(reads(of(sums, {"gold", "t"})).latency.count == 9);
     CHECK(sums.reconnects == 2);
     CHECK(sums.stalls[static_cast<std::size_t>(stats::Cause::network)].count == 1);
+    CHECK(sums.neighbour_stalls.count == 1);
+    CHECK(sums.neighbour_stalls.time_ns == 3'000'000'000);
   }
 }
 

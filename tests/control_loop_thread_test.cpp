@@ -49,6 +49,8 @@ class SlowToWake final : public iouring::Loop {
   void send(iouring::Completion&, iouring::Socket, std::span<const std::byte>) override {}
   void send(iouring::Completion&, iouring::Socket, const msghdr&) override {}
   void await_hangup(iouring::Completion&, iouring::Socket) override {}
+  void await_departure(iouring::Completion&, iouring::Socket) override {}
+  void take_departure(iouring::Completion&, iouring::Socket, iouring::Departure&) override {}
   void cancel(iouring::Completion&) noexcept override {}
   void shutdown(iouring::Socket) noexcept override {}
   void close(iouring::Socket, bool) noexcept override {}

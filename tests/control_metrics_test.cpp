@@ -25,6 +25,7 @@ control::Scrape scrape() {
   scrape.agent.by_state[static_cast<std::size_t>(control::State::ready)] = 2;
   scrape.agent.stalls[static_cast<std::size_t>(stats::Cause::neighbour)] = {
       .count = 3, .time_ns = 1'500'000'000};
+  scrape.agent.neighbour_stalls = {.count = 2, .time_ns = 250'000'000};
   control::GroupLatency tail{.key = {"gold", "02:00:00:00:00:01"}, .discs = 2, .latency = {}};
   tail.latency.by_operation[0] = asked({20us, 100us, 50ms});
   scrape.groups.push_back(tail);
@@ -51,6 +52,8 @@ TEST_CASE("a scrape tells the head's state, and why requests were slow", "[contr
   CHECK(value_of(text, "head_discs{state=\"failed\"}") == "0");
   CHECK(value_of(text, "head_stalls_total{cause=\"neighbour\"}") == "3");
   CHECK(value_of(text, "head_stall_seconds_total{cause=\"neighbour\"}") == "1.5");
+  CHECK(value_of(text, "head_neighbour_stalls_total") == "2");
+  CHECK(value_of(text, "head_neighbour_stall_seconds_total") == "0.25");
   CHECK(value_of(text, "head_neighbour_table_headroom_ratio") == "0.75");
 }
 

@@ -260,50 +260,98 @@ TEST_CASE("a receive that is cancelled says how much has come", "[iouring]") {
   ring.close(end.socket, false);
 }
 
+namespace {
+
+// A TCP connection of a ring's to a listener that takes nobody in: what is sent to it waits,
+// acknowledged.
+struct Talk {
+  explicit Talk(Ring& on) : ring(on), socket(on.open_tcp({}, {})) {
+    sockaddr_in6 address{};
+    address.sin6_family = AF_INET6;
+    address.sin6_addr = in6addr_loopback;
+    socklen_t size = sizeof address;
+    auto* const any = reinterpret_cast<sockaddr*>(&address);
+    REQUIRE(::bind(listener.fd(), any, size) == 0);
+    REQUIRE(::listen(listener.fd(), 1) == 0);
+    REQUIRE(::getsockname(listener.fd(), any, &size) == 0);
+    ring.connect(op, socket, address);
+    REQUIRE(wait() == 0);
+  }
+  int wait() {
+    while (op.pending()) {
+      ring.wake();  // What is deferred ends nobody's wait.
+      ring.run_once();
+    }
+    return res;
+  }
+  void on_done(iouring::Result result) noexcept { res = result.res; }
+
+  Ring& ring;
+  const UniqueFd listener{iouring::adopt, ::socket(AF_INET6, SOCK_STREAM | SOCK_CLOEXEC, 0)};
+  const Socket socket;
+  int res = -1;
+  iouring::Op<&Talk::on_done> op{*this};
+};
+
+}  // namespace
+
 TEST_CASE("how a TCP connection fares can be asked of any socket", "[iouring]") {
   iouring::Features allowed;
   allowed.direct_sockets = GENERATE(true, false);
   Ring ring({.entries = 64, .allowed = allowed});
 
-  // A listener that takes nobody in: what is sent to it waits, acknowledged.
-  const UniqueFd listener(iouring::adopt, ::socket(AF_INET6, SOCK_STREAM | SOCK_CLOEXEC, 0));
-  sockaddr_in6 address{};
-  address.sin6_family = AF_INET6;
-  address.sin6_addr = in6addr_loopback;
-  socklen_t size = sizeof address;
-  auto* const any = reinterpret_cast<sockaddr*>(&address);
-  REQUIRE(::bind(listener.fd(), any, size) == 0);
-  REQUIRE(::listen(listener.fd(), 1) == 0);
-  REQUIRE(::getsockname(listener.fd(), any, &size) == 0);
-
-  struct Asking {
-    void on_done(iouring::Result result) noexcept { res = result.res; }
-    int res = -1;
-    iouring::Op<&Asking::on_done> op{*this};
-  } asking;
-  const auto wait = [&] {
-    while (asking.op.pending()) {
-      ring.wake();  // What is deferred ends nobody's wait.
-      ring.run_once();
-    }
-    return asking.res;
-  };
-  const Socket socket = ring.open_tcp({}, {});
-  CHECK(socket.direct == ring.features().direct_sockets);
-  ring.connect(asking.op, socket, address);
-  REQUIRE(wait() == 0);
-  ring.send(asking.op, socket, std::as_bytes(std::span("x", 1)));
-  REQUIRE(wait() == 1);
+  Talk talk(ring);
+  CHECK(talk.socket.direct == ring.features().direct_sockets);
+  ring.send(talk.op, talk.socket, std::as_bytes(std::span("x", 1)));
+  REQUIRE(talk.wait() == 1);
   std::this_thread::sleep_for(std::chrono::milliseconds(50));
 
   iouring::TcpHealth health{.retransmitted = 99, .unacknowledged = 99, .recovering = true};
-  ring.look_at(asking.op, socket, health);
-  REQUIRE(wait() == 0);
+  ring.look_at(talk.op, talk.socket, health);
+  REQUIRE(talk.wait() == 0);
   CHECK(health.retransmitted == 0);
   CHECK(health.unacknowledged == 0);
   CHECK_FALSE(health.recovering);
   CHECK(health.least_round_trip > std::chrono::microseconds(0));
   CHECK(health.least_round_trip < std::chrono::milliseconds(40));
   CHECK(health.since_sent >= std::chrono::milliseconds(40));
-  ring.close(socket, true);
+  ring.close(talk.socket, true);
+}
+
+TEST_CASE("when a send departed can be asked of any socket", "[iouring]") {
+  iouring::Features allowed;
+  allowed.direct_sockets = GENERATE(true, false);
+  Ring ring({.entries = 64, .allowed = allowed});
+  Talk talk(ring);
+  iouring::Departure departure;
+
+  const auto before = iouring::wall_now();
+  iovec part{.iov_base = const_cast<char*>("x"), .iov_len = 1};
+  msghdr message{};
+  message.msg_iov = &part;
+  message.msg_iovlen = 1;
+  ring.send(talk.op, talk.socket, message);
+  REQUIRE(talk.wait() == 1);
+  ring.take_departure(talk.op, talk.socket, departure);
+  CHECK(talk.wait() == -EAGAIN);  // Nobody asked.
+
+  for (int i = 0; i < 3; ++i) {
+    iouring::ask_for_departure(message);
+    ring.send(talk.op, talk.socket, message);
+    REQUIRE(talk.wait() == 1);
+    ring.await_departure(talk.op, talk.socket);
+    REQUIRE(talk.wait() >= 0);
+    ring.take_departure(talk.op, talk.socket, departure);
+    REQUIRE(talk.wait() >= 0);
+    REQUIRE(departure.at());
+    CHECK(*departure.at() >= before);
+    CHECK(*departure.at() <= iouring::wall_now());
+  }
+  // A socket that is over has none, and says so.
+  ring.await_departure(talk.op, talk.socket);
+  ring.shutdown(talk.socket);
+  talk.wait();
+  ring.take_departure(talk.op, talk.socket, departure);
+  CHECK(talk.wait() < 0);
+  ring.close(talk.socket, true);
 }

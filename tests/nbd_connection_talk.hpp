@@ -73,6 +73,9 @@ struct Talk final : nbd::Connection::Owner {
     while (nbd::Request* request = unanswered.pop()) back.push_back(request);
   }
   void on_packets_lost(iouring::Instant) noexcept override { ++losses; }
+  void on_parked(iouring::Instant, iouring::Duration how_long) noexcept override {
+    if (how_long > iouring::Duration{}) parked.push_back(how_long);
+  }
 
   sim::SimIo io;
   nbd::ConnectionOptions options;
@@ -82,6 +85,7 @@ struct Talk final : nbd::Connection::Owner {
   std::vector<nbd::Request*> back;
   std::string problem;
   int losses = 0;
+  std::vector<iouring::Duration> parked;
 };
 
 inline nbd::wire::SimpleReply simple(std::uint32_t error,

@@ -51,6 +51,42 @@ TEST_CASE("stalls are counted with the time they cost, by cause", "[stats]") {
   CHECK(now.stalls[static_cast<std::size_t>(Cause::reconnect)].count == 0);
 }
 
+TEST_CASE("waits for neighbour discovery that overlap are counted once", "[stats]") {
+  DiscStats stats;
+  const Instant start{100s};
+  const auto expect = [&](std::uint64_t count, std::chrono::milliseconds time) {
+    CHECK(stats.neighbour_stalls().count == count);
+    CHECK(stats.snapshot().neighbour_stalls.time_ns ==
+          static_cast<std::uint64_t>(std::chrono::nanoseconds(time).count()));
+  };
+  // Nothing is told: what waited counts, however many they were.
+  stats.record_without_neighbour(start, start + 300ms);
+  stats.record_without_neighbour(start - 1ms, start + 301ms);
+  expect(1, 301ms);
+  stats.record_without_neighbour(start + 400ms, start + 405ms);
+  expect(1, 301ms);  // Too short to know.
+
+  // The kernel told how long it was; what else the request waited for does not count,
+  const Instant later = start + 10s;
+  stats.record_parked(later, 200ms);
+  expect(2, 501ms);
+  stats.record_without_neighbour(later - 1ms, later + 250ms);
+  // nor that of a request behind it,
+  stats.record_without_neighbour(later + 100ms, later + 250ms);
+  // nor that of another connection's packet.
+  stats.record_parked(later + 50ms, 150ms);
+  expect(2, 501ms);
+
+  // It was not parked: the tail took so long, and the entry was not missed.
+  stats.record_parked(later + 1s, 0ms);
+  stats.record_without_neighbour(later + 1s, later + 5s);
+  expect(2, 501ms);
+  // But it waited for that, unsent, before.
+  stats.record_parked(later + 30s, 0ms);
+  stats.record_without_neighbour(later + 20s, later + 31s);
+  expect(3, 10'501ms);
+}
+
 TEST_CASE("a change of state is stamped and told", "[stats]") {
   Listener listener;
   DiscStats stats(&listener);

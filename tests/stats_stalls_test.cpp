@@ -88,6 +88,24 @@ TEST_CASE("a thread knows for how long it was held up", "[stats]") {
   }
 }
 
+TEST_CASE("a wait for a neighbour is counted though it is no stall", "[stats]") {
+  StallLog log;
+  Stalls stalls(threshold, log);
+  DiscStats disc;
+  Answered request{.disc = "web1", .arrived = start, .journey = {10ms, 10ms}};
+  stalls.look_at(disc, request);
+  CHECK(disc.neighbour_stalls().count == 0);  // Its entry was not missing;
+  disc.neighbour_missing_at_ns = std::chrono::nanoseconds(start.time_since_epoch()).count() + 1;
+  request.journey.whole = DiscStats::without_neighbour_min;
+  stalls.look_at(disc, request);
+  CHECK(disc.neighbour_stalls().count == 0);  // or it was so quick that nobody can have looked.
+  request.journey.whole = 10ms;
+  stalls.look_at(disc, request);
+  CHECK(disc.neighbour_stalls().count == 1);
+  CHECK(disc.neighbour_stalls().time_ns == 10'000'000);
+  CHECK(log.recorded() == 0);
+}
+
 TEST_CASE("a stall is counted with its disc, and kept", "[stats]") {
   StallLog log;
   Stalls stalls(threshold, log);

@@ -140,6 +140,7 @@ AgentStatus Agent::status() const {
   for (const auto& [name, disc] : discs_) {
     ++status.by_state[static_cast<std::size_t>(state_of(disc))];
     disc.stats->add_to(status.stalls);
+    status.neighbour_stalls += disc.stats->neighbour_stalls();
     status.reconnects += disc.stats->reconnects.load(std::memory_order_relaxed);
     status.guests += disc.stats->guests.load(std::memory_order_relaxed);
   }
@@ -157,6 +158,7 @@ std::optional<LatencyStatus> Agent::latency(const std::string& name) const {
   LatencyStatus latency;
   stats->add_to(latency.by_operation);
   stats->add_to(latency.stalls);
+  latency.neighbour_stalls += stats->neighbour_stalls();
   return latency;
 }
 
@@ -173,6 +175,7 @@ LatencyStatus Agent::latency() const {
   for (const auto& [spec, stats] : all_stats()) {
     stats->add_to(latency.by_operation);
     stats->add_to(latency.stalls);
+    latency.neighbour_stalls += stats->neighbour_stalls();
   }
   return latency;
 }

@@ -43,7 +43,8 @@ json names_of(std::uint16_t flags) {
   return names;
 }
 
-void add_stalls(json& object, const std::array<stats::StallSnapshot, stats::causes>& stalls) {
+void add_stalls(json& object, const std::array<stats::StallSnapshot, stats::causes>& stalls,
+                const stats::StallSnapshot& neighbour) {
   json& counts = object["stalls"] = json::object();
   json& times = object["stall_seconds"] = json::object();
   for (std::size_t i = 0; i < stats::causes; ++i) {
@@ -51,6 +52,8 @@ void add_stalls(json& object, const std::array<stats::StallSnapshot, stats::caus
     counts[cause] = stalls[i].count;
     times[cause] = seconds(stalls[i].time_ns);
   }
+  object["neighbour_stalls"] = neighbour.count;
+  object["neighbour_stall_seconds"] = seconds(neighbour.time_ns);
 }
 
 json to_json(const StateCounts& counts) {
@@ -99,7 +102,7 @@ json to_json(const DiscStatus& disc, const std::filesystem::path& run_dir) {
     if (now.by_operation[i].requests != 0)
       operations[std::string(to_string(static_cast<stats::Operation>(i)))] =
           counts_of(now.by_operation[i]);
-  add_stalls(object, now.stalls);
+  add_stalls(object, now.stalls, now.neighbour_stalls);
   return object;
 }
 
@@ -115,7 +118,7 @@ json to_json(const AgentStatus& status) {
   json object = {{"discs", status.discs},           {"discs_max", status.discs_max},
                  {"data_threads", status.threads},  {"by_state", to_json(status.by_state)},
                  {"reconnects", status.reconnects}, {"guests", status.guests}};
-  add_stalls(object, status.stalls);
+  add_stalls(object, status.stalls, status.neighbour_stalls);
   return object;
 }
 
@@ -150,7 +153,7 @@ json to_json(const LatencyStatus& latency, bool histogram) {
     operations[std::string(to_string(static_cast<stats::Operation>(i)))] = std::move(one);
   }
   json object = {{"operations", std::move(operations)}};
-  add_stalls(object, latency.stalls);
+  add_stalls(object, latency.stalls, latency.neighbour_stalls);
   return object;
 }
 

@@ -66,6 +66,7 @@ struct AgentStatus {
   std::size_t threads = 0;
   StateCounts by_state{};
   std::array<stats::StallSnapshot, stats::causes> stalls{};
+  stats::StallSnapshot neighbour_stalls{};
   std::uint64_t reconnects = 0;
   std::size_t guests = 0;
 };
@@ -88,6 +89,7 @@ struct StallStatus {
 struct LatencyStatus {
   std::array<stats::OperationSnapshot, stats::operations> by_operation;
   std::array<stats::StallSnapshot, stats::causes> stalls{};
+  stats::StallSnapshot neighbour_stalls{};
 };
 
 }  // namespace head::control

@@ -12,21 +12,29 @@ GroupLatency read(const stats::DiscStats& disc) {
   now.reconnects = disc.reconnects.load(std::memory_order_relaxed);
   disc.add_to(now.latency.by_operation, stats::Detail::guest);
   disc.add_to(now.latency.stalls);
+  now.latency.neighbour_stalls = disc.neighbour_stalls();
   return now;
+}
+
+void add_stalls(LatencyStatus& to, const LatencyStatus& from) {
+  for (std::size_t i = 0; i < stats::causes; ++i) to.stalls[i] += from.stalls[i];
+  to.neighbour_stalls += from.neighbour_stalls;
 }
 
 void add(GroupLatency& to, const GroupLatency& from) {
   to.reconnects += from.reconnects;
   for (std::size_t i = 0; i < stats::operations; ++i)
     to.latency.by_operation[i] += from.latency.by_operation[i];
-  for (std::size_t i = 0; i < stats::causes; ++i) {
-    to.latency.stalls[i].count += from.latency.stalls[i].count;
-    to.latency.stalls[i].time_ns += from.latency.stalls[i].time_ns;
-  }
+  add_stalls(to.latency, from.latency);
 }
 
 void negate(std::uint64_t& value) {
   value = 0 - value;
+}
+
+void negate(stats::StallSnapshot& stall) {
+  negate(stall.count);
+  negate(stall.time_ns);
 }
 
 void negate(stats::HistogramSnapshot& histogram) {
@@ -48,10 +56,8 @@ GroupLatency negative(GroupLatency of) {
     negate(operation.wire);
     negate(operation.tail);
   }
-  for (stats::StallSnapshot& stall : of.latency.stalls) {
-    negate(stall.count);
-    negate(stall.time_ns);
-  }
+  for (stats::StallSnapshot& stall : of.latency.stalls) negate(stall);
+  negate(of.latency.neighbour_stalls);
   return of;
 }
 
@@ -82,17 +88,16 @@ GroupSums Groups::sum(std::vector<Member> discs) {
     sum.reconnects += disc.stats->reconnects.load(std::memory_order_relaxed);
     disc.stats->add_to(sum.latency.by_operation, stats::Detail::guest);
     disc.stats->add_to(sum.latency.stalls);
+    sum.latency.neighbour_stalls += disc.stats->neighbour_stalls();
   }
   GroupLatency all = evicted_;
   for (const GroupLatency& sum : sums.groups) {
     all.reconnects += sum.reconnects;
-    for (std::size_t i = 0; i < stats::causes; ++i) {
-      all.latency.stalls[i].count += sum.latency.stalls[i].count;
-      all.latency.stalls[i].time_ns += sum.latency.stalls[i].time_ns;
-    }
+    add_stalls(all.latency, sum.latency);
   }
   sums.reconnects = all.reconnects;
   sums.stalls = all.latency.stalls;
+  sums.neighbour_stalls = all.latency.neighbour_stalls;
   return sums;
 }
 

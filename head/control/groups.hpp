@@ -41,6 +41,7 @@ struct GroupSums {
   // Of all that ever were.
   std::uint64_t reconnects = 0;
   std::array<stats::StallSnapshot, stats::causes> stalls{};
+  stats::StallSnapshot neighbour_stalls{};
 };
 
 class Groups {

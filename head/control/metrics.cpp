@@ -105,6 +105,13 @@ void add_head(Families& families, const Scrape& scrape) {
   for (std::size_t i = 0; i < stats::causes; ++i)
     families.add(seconds(agent.stalls[i].time_ns),
                  {{"cause", std::string(to_string(static_cast<stats::Cause>(i)))}});
+  families.counter("head_neighbour_stalls_total",
+                   "Waits of discs' requests for neighbour discovery, however short.");
+  families.add(agent.neighbour_stalls.count);
+  families.counter(
+      "head_neighbour_stall_seconds_total",
+      "How long they were: what the kernel says where it was asked, else the request.");
+  families.add(seconds(agent.neighbour_stalls.time_ns));
 }
 
 Labels labels_of(const GroupLatency& group, std::size_t operation) {
@@ -155,6 +162,10 @@ void add_discs(Families& families, const Scrape& scrape) {
   for (const DiscSeries& disc : scrape.discs) families.add(disc.in_flight, {{"disc", disc.name}});
   families.counter("head_disc_requests_total", "Requests of a disc's guests that were answered.");
   each(families, scrape.discs, [](const OperationSnapshot& of) { return of.requests; });
+  families.counter("head_disc_neighbour_stall_seconds_total",
+                   "How long a disc's requests waited for neighbour discovery.");
+  for (const DiscSeries& disc : scrape.discs)
+    families.add(seconds(disc.latency.neighbour_stalls.time_ns), {{"disc", disc.name}});
   families.histogram("head_disc_request_seconds", "How long the guests of a disc waited.");
   each(families, scrape.discs, [](const OperationSnapshot& of) { return of.latency; });
 }

@@ -58,6 +58,7 @@ Scrape scrape(const Agent& agent, Groups& groups, std::string version,
   GroupSums sums = groups.sum(std::move(members));
   scrape.groups = std::move(sums.groups);
   scrape.agent.stalls = sums.stalls;
+  scrape.agent.neighbour_stalls = sums.neighbour_stalls;
   scrape.agent.reconnects = sums.reconnects;
   for (const std::string& name : discs) {
     if (scrape.discs.size() == metric_discs_max) break;

@@ -107,6 +107,9 @@ class Disc final : public nbd::Volume, Reshape::Owner {
       disc_.on_closed(*this, problem, unanswered);
     }
     void on_packets_lost(iouring::Instant at) noexcept override { disc_.on_packets_lost(at); }
+    void on_parked(iouring::Instant since, iouring::Duration parked) noexcept override {
+      disc_.stats_->record_parked(since, parked);
+    }
 
     friend class Disc;
     Disc& disc_;

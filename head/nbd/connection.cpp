@@ -112,6 +112,7 @@ void Connection::become_ready() noexcept {
   quick_ack_ = quick_ack_ || options_.quick_ack == QuickAck::always;
   reader_.acknowledge_at_once(quick_ack_);
   last_reply_ = io_.now();
+  departures_.start(socket_);
   io_.look_at(look_, socket_, seen_);
   expect_start();
   owner_.on_open();
@@ -119,6 +120,8 @@ void Connection::become_ready() noexcept {
 
 void Connection::submit(Request& request) noexcept {
   assert(room());
+  const std::size_t timed_most = departures_.due(slots_.size() == 0 && writer_.idle());
+  if (timed_most != 0) writer_.time_next(timed_most);
   const std::uint64_t cookie = slots_.insert(request);
   request.slot_ = static_cast<std::uint32_t>(cookie);
   request.sent = io_.now();
@@ -171,8 +174,10 @@ void Connection::on_health(iouring::Result result) noexcept {
   const auto least = seen_.least_round_trip;
   if (least.count() != 0 && (round_trip_.count() == 0 || least < round_trip_)) round_trip_ = least;
   const Health now{.at = io_.now(), .tcp = seen_};
-  if (const auto at = packets_lost_at(std::exchange(health_, now), now))
+  if (const auto at = packets_lost_at(std::exchange(health_, now), now)) {
+    departures_.on_loss();
     owner_.on_packets_lost(*at);
+  }
 }
 
 void Connection::leave() noexcept {
@@ -214,6 +219,7 @@ void Connection::drain(bool reset) noexcept {
   io_.disarm(deadline_);
   reader_.stop();
   writer_.stop();
+  departures_.stop();
   if (connect_.pending()) io_.cancel(connect_);
   if (reader_.pending() || writer_.pending()) io_.shutdown(socket_);
   finish_draining();
@@ -224,6 +230,7 @@ void Connection::drain(bool reset) noexcept {
 void Connection::finish_draining() noexcept {
   if (state_ != State::draining || over_.pending()) return;
   if (reader_.pending() || writer_.pending() || connect_.pending() || look_.pending()) return;
+  if (departures_.pending()) return;
   io_.defer(over_);
 }
 

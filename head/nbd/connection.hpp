@@ -13,6 +13,7 @@
 
 #include "head/nbd/connection_options.hpp"
 #include "head/nbd/coverage.hpp"
+#include "head/nbd/departures.hpp"
 #include "head/nbd/handshake.hpp"
 #include "head/nbd/packet_loss.hpp"
 #include "head/nbd/reader.hpp"
@@ -34,7 +35,7 @@ inline constexpr int too_scattered = EMSGSIZE;
 // had. One of those that crowd each other out always keeps its room.
 inline constexpr int crowded_out = ENOBUFS;
 
-class Connection final : Reader::Owner, Writer::Owner {
+class Connection final : Reader::Owner, Writer::Owner, Departures::Owner {
  public:
   enum class State : std::uint8_t { closed, connecting, handshaking, ready, leaving, draining };
 
@@ -50,6 +51,8 @@ class Connection final : Reader::Owner, Writer::Owner {
     virtual void on_closed(const std::string& problem, RequestQueue unanswered) noexcept = 0;
     // look_at_network() found that packets to or from the tail were lost then, or since.
     virtual void on_packets_lost(iouring::Instant at) noexcept = 0;
+    // What was sent then waited so long for neighbour discovery; told of some, zero included.
+    virtual void on_parked(iouring::Instant since, iouring::Duration parked) noexcept = 0;
 
    protected:
     ~Owner() = default;
@@ -104,6 +107,12 @@ class Connection final : Reader::Owner, Writer::Owner {
   void on_send_failed(int error) noexcept override;
   void on_reader_drained() noexcept override { finish_draining(); }
   void on_writer_drained() noexcept override { finish_draining(); }
+  void on_timed_send() noexcept override { departures_.on_send(); }
+  void on_timed_sent() noexcept override { departures_.on_sent(); }
+  void on_parked(iouring::Instant since, iouring::Duration parked) noexcept override {
+    owner_.on_parked(since, parked);
+  }
+  void on_departures_drained() noexcept override { finish_draining(); }
 
   void on_connect(iouring::Result result) noexcept;
   void on_deadline() noexcept;
@@ -172,6 +181,7 @@ class Connection final : Reader::Owner, Writer::Owner {
   Coverage coverage_;
   Writer writer_{io_, *this};
   Reader reader_{io_, *this};
+  Departures departures_{io_, *this};
 
   // The reply that is arriving.
   Phase phase_ = Phase::handshake;

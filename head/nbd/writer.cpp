@@ -1,6 +1,7 @@
 #include "head/nbd/writer.hpp"
 
 #include <cerrno>
+#include <utility>
 
 namespace head::nbd {
 namespace {
@@ -25,7 +26,8 @@ void Writer::queue(Item& item) noexcept {
 void Writer::clear() noexcept {
   assert(stopped_ && !pending());
   head_ = tail_ = nullptr;
-  sent_ = 0;
+  sent_ = timed_most_ = 0;
+  timed_ = false;
 }
 
 void Writer::on_flush(iouring::Result) noexcept {
@@ -36,13 +38,22 @@ void Writer::on_flush(iouring::Result) noexcept {
 void Writer::send_more() noexcept {
   if (head_ == nullptr) return;
   const std::size_t count = gather();
-  if (count == 1)
+  if (timed_most_ != 0) timed_ = to_be_timed(count);
+  if (count == 1 && !timed_)
     return io_.send(send_, socket_,
                     {static_cast<const std::byte*>(parts_[0].iov_base), parts_[0].iov_len});
   message_ = {};
   message_.msg_iov = parts_.data();
   message_.msg_iovlen = count;
+  if (timed_) {
+    iouring::ask_for_departure(message_);
+    owner_.on_timed_send();
+  }
   io_.send(send_, socket_, message_);
+}
+
+bool Writer::to_be_timed(std::size_t count) noexcept {
+  return size_of(std::span(parts_).first(count)) <= std::exchange(timed_most_, 0);
 }
 
 // As much of the queue as one send takes, without what is gone of the first item.
@@ -74,6 +85,7 @@ void Writer::on_send(iouring::Result result) noexcept {
     return owner_.on_send_failed(result.res < 0 ? -result.res : EPIPE);
   }
   last_progress_ = io_.now();
+  if (std::exchange(timed_, false)) owner_.on_timed_sent();
   sent_ += static_cast<std::size_t>(result.res);
   while (head_ != nullptr && !stopped_) {
     Item& first = *head_;

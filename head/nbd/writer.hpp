@@ -53,6 +53,9 @@ class Writer {
     virtual void on_send_failed(int error) noexcept = 0;
     // After stop(), where something was pending: it has ended, the memory is the owner's again.
     virtual void on_writer_drained() noexcept = 0;
+    // A send that asks for its departure (time_next()) is about to go; then the kernel has it.
+    virtual void on_timed_send() noexcept {}
+    virtual void on_timed_sent() noexcept {}
 
    protected:
     ~Owner() = default;
@@ -67,6 +70,9 @@ class Writer {
     stopped_ = false;
   }
   void queue(Item& item) noexcept;
+
+  // The next send asks the kernel for its departure, unless it is longer than that.
+  void time_next(std::size_t most) noexcept { timed_most_ = most; }
 
   bool idle() const noexcept { return head_ == nullptr; }
   // Not idle: when bytes last left, or there were first some to leave.
@@ -92,6 +98,7 @@ class Writer {
   void on_flush(iouring::Result result) noexcept;
   void on_send(iouring::Result result) noexcept;
   void send_more() noexcept;
+  bool to_be_timed(std::size_t count) noexcept;
   std::size_t gather() noexcept;
 
   iouring::Io& io_;
@@ -102,6 +109,8 @@ class Writer {
   Item* head_ = nullptr;
   Item* tail_ = nullptr;
   std::size_t sent_ = 0;  // Of the first item: bytes that are gone.
+  std::size_t timed_most_ = 0;
+  bool timed_ = false;  // The send in flight is.
   iouring::Instant last_progress_{};
 
   iouring::Op<&Writer::on_flush> flush_{*this};

@@ -1,5 +1,6 @@
 #include "head/stats/disc_stats.hpp"
 
+#include <algorithm>
 #include <new>
 
 namespace head::stats {
@@ -85,9 +86,36 @@ void DiscStats::PerOperation::add_to(OperationSnapshot& sum, Detail detail) cons
 }
 
 void DiscStats::record_stall(Cause cause, Duration latency) noexcept {
-  PerCause& of = stalls_[static_cast<std::size_t>(cause)];
-  add(of.count, 1);
-  add(of.time_ns, static_cast<std::uint64_t>(ns(latency)));
+  stalls_[static_cast<std::size_t>(cause)].add(1, latency);
+}
+
+void DiscStats::PerCause::add(std::uint64_t stalls, Duration time) noexcept {
+  stats::add(count, stalls);
+  stats::add(time_ns, static_cast<std::uint64_t>(ns(time)));
+}
+
+void DiscStats::record_parked(Instant since, Duration parked) noexcept {
+  told_of_ = since;
+  told_until_ = std::max(told_until_, since + parked);
+  if (parked > Duration{}) count_neighbour_stall(since, since + parked);
+}
+
+void DiscStats::record_without_neighbour(Instant since, Instant until) noexcept {
+  if (since <= told_of_) {
+    until = std::min(until, told_of_);
+  } else if (since < told_until_) {
+    return;  // It was parked behind what was told of.
+  }
+  if (until - since > without_neighbour_min) count_neighbour_stall(since, until);
+}
+
+// Waits are told in the order in which they ended; those that overlap are one.
+void DiscStats::count_neighbour_stall(Instant since, Instant until) noexcept {
+  const bool same = since < neighbour_counted_until_;
+  if (same) since = neighbour_counted_until_;
+  if (until <= since) return;
+  neighbour_stalls_.add(same ? 0 : 1, until - since);
+  neighbour_counted_until_ = until;
 }
 
 void DiscStats::enter(DiscState next, Instant now) noexcept {
@@ -128,6 +156,7 @@ DiscSnapshot DiscStats::snapshot(bool with_latency) const {
   now.last_problem = problem();
   add_to(now.by_operation, with_latency ? Detail::all : Detail::counts);
   add_to(now.stalls);
+  now.neighbour_stalls = neighbour_stalls();
   return now;
 }
 
@@ -138,10 +167,7 @@ void DiscStats::add_to(std::array<OperationSnapshot, operations>& sum, Detail de
 }
 
 void DiscStats::add_to(std::array<StallSnapshot, causes>& sum) const noexcept {
-  for (std::size_t i = 0; i < causes; ++i) {
-    sum[i].count += stalls_[i].count.load(std::memory_order_relaxed);
-    sum[i].time_ns += stalls_[i].time_ns.load(std::memory_order_relaxed);
-  }
+  for (std::size_t i = 0; i < causes; ++i) sum[i] += stalls_[i].snapshot();
 }
 
 }  // namespace head::stats

@@ -42,6 +42,12 @@ struct OperationSnapshot {
 struct StallSnapshot {
   std::uint64_t count = 0;
   std::uint64_t time_ns = 0;
+
+  StallSnapshot& operator+=(const StallSnapshot& other) noexcept {
+    count += other.count;
+    time_ns += other.time_ns;
+    return *this;
+  }
 };
 
 // How much of an operation is read: counts and how long all took together; the histogram of what
@@ -64,6 +70,7 @@ struct DiscSnapshot {
   std::string last_problem;
   std::array<OperationSnapshot, operations> by_operation;
   std::array<StallSnapshot, causes> stalls;
+  StallSnapshot neighbour_stalls;
 };
 
 class DiscStats {
@@ -77,6 +84,9 @@ class DiscStats {
     ~Watcher() = default;
   };
 
+  // A request that took no longer is not looked at: nobody asks for its cause before that.
+  static constexpr Duration without_neighbour_min = std::chrono::milliseconds(5);
+
   // `watcher` may be null; otherwise it must outlive every writer.
   explicit DiscStats(Watcher* watcher = nullptr) noexcept : watcher_(watcher) {}
   DiscStats(const DiscStats&) = delete;
@@ -88,6 +98,12 @@ class DiscStats {
   // record it is lost.
   void record(Operation operation, std::uint32_t bytes, int error, Journey journey) noexcept;
   void record_stall(Cause cause, Duration latency) noexcept;
+  // The kernel told of something sent then for how long it was parked until the neighbour was
+  // found; zero if it was not.
+  void record_parked(Instant since, Duration parked) noexcept;
+  // A request was under way meanwhile, and the neighbour entry was seen missing. Counts what the
+  // kernel has not told of.
+  void record_without_neighbour(Instant since, Instant until) noexcept;
   void enter(DiscState state, Instant now) noexcept;
   // One sentence, cut at 200 bytes. Rare: a connection was refused, lost, or disbelieved.
   void set_problem(std::string_view sentence) noexcept;
@@ -130,6 +146,9 @@ class DiscStats {
   // Adds up many discs without a copy of each one's histograms.
   void add_to(std::array<OperationSnapshot, operations>& sum, Detail detail = Detail::all) const;
   void add_to(std::array<StallSnapshot, causes>& sum) const noexcept;
+  // How often, and for how long, requests of the disc waited for neighbour discovery: waits that
+  // overlap are one.
+  StallSnapshot neighbour_stalls() const noexcept { return neighbour_stalls_.snapshot(); }
   std::string problem() const;
 
  private:
@@ -147,12 +166,25 @@ class DiscStats {
   struct PerCause {
     std::atomic<std::uint64_t> count{0};
     std::atomic<std::uint64_t> time_ns{0};
+
+    void add(std::uint64_t stalls, Duration time) noexcept;
+    StallSnapshot snapshot() const noexcept {
+      return {count.load(std::memory_order_relaxed), time_ns.load(std::memory_order_relaxed)};
+    }
   };
+
+  void count_neighbour_stall(Instant since, Instant until) noexcept;
 
   Watcher* const watcher_;
   // Made by an operation's first record: most discs see few of the seven.
   std::array<std::atomic<PerOperation*>, operations> by_operation_{};
   std::array<PerCause, causes> stalls_;
+  PerCause neighbour_stalls_;
+  // The data thread's: what was told of last was sent then; until when something told of was
+  // parked; and until when waits are counted.
+  Instant told_of_{};
+  Instant told_until_{};
+  Instant neighbour_counted_until_{};
   mutable std::mutex problem_lock_;  // Off the data path; held for a copy of 200 bytes.
   std::string problem_;
 };

@@ -29,6 +29,12 @@ void Stalls::look_at(DiscStats& disc, std::string_view name, const Opening& open
   record(disc, as_request, opening.failed_before);
 }
 
+void Stalls::count_neighbour(DiscStats& disc, const Answered& request) noexcept {
+  if (request.journey.whole <= DiscStats::without_neighbour_min) return;
+  if (disc.neighbour_missing_at_ns.load(std::memory_order_relaxed) < ns(request.arrived)) return;
+  disc.record_without_neighbour(request.arrived, request.arrived + request.journey.whole);
+}
+
 void Stalls::record(DiscStats& disc, const Answered& request) noexcept {
   const auto since = disc.state_since_ns.load(std::memory_order_relaxed);
   record(disc, request, since >= ns(request.arrived));

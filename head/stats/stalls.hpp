@@ -6,6 +6,7 @@
 #include "head/stats/hold_ups.hpp"
 #include "head/stats/stall_log.hpp"
 
+#include <algorithm>
 #include <memory>
 #include <string_view>
 
@@ -38,22 +39,29 @@ class Stalls {
   static constexpr Duration slow_opening = std::chrono::seconds(1);
 
   // `log` is written by this thread only.
-  Stalls(Duration threshold, StallLog& log) noexcept : threshold_(threshold), log_(log) {}
+  Stalls(Duration threshold, StallLog& log) noexcept : log_(log) { set_threshold(threshold); }
 
-  void set_threshold(Duration threshold) noexcept { threshold_ = threshold; }
+  void set_threshold(Duration threshold) noexcept {
+    threshold_ = threshold;
+    least_ = std::min(threshold, DiscStats::without_neighbour_min);
+  }
   HoldUps& hold_ups() noexcept { return hold_ups_; }
 
   // Costs a request below the threshold one comparison.
   void look_at(DiscStats& disc, const Answered& request) noexcept {
+    if (request.journey.whole <= least_) return;
+    count_neighbour(disc, request);
     if (request.journey.whole > threshold_) record(disc, request);
   }
   void look_at(DiscStats& disc, std::string_view name, const Opening& opening) noexcept;
 
  private:
+  static void count_neighbour(DiscStats& disc, const Answered& request) noexcept;
   void record(DiscStats& disc, const Answered& request) noexcept;
   void record(DiscStats& disc, const Answered& request, bool no_connection) noexcept;
 
-  Duration threshold_;
+  Duration threshold_{};
+  Duration least_{};
   StallLog& log_;
   HoldUps hold_ups_;
 };

@@ -50,6 +50,7 @@ struct Head final : nbd::Connection::Owner {
     while (nbd::Request* request = unanswered.pop()) returned(*request);
   }
   void on_packets_lost(iouring::Instant) noexcept override {}
+  void on_parked(iouring::Instant, iouring::Duration) noexcept override {}
   void returned(nbd::Request& request) {
     --sent;
     if (++static_cast<Asked&>(request).returns != 1) __builtin_trap();

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstring>
 #include <fcntl.h>
+#include <linux/errqueue.h>
 #include <sys/eventfd.h>
 
 namespace sim {
@@ -40,8 +41,11 @@ bool SimIo::is_able(const Pending& op) const {
   if (op.cancelled || op.kind == Kind::connect || op.kind == Kind::deferred) return true;
   if (op.kind == Kind::accept) return !knocking_.empty();
   const Socket& socket = sockets_.at(op.socket);
+  if (op.kind == Kind::take_departure) return true;
   if (socket.shut || socket.broken || socket.hung_up) return true;
   if (op.kind == Kind::hangup) return false;
+  if (op.kind == Kind::await_departure)
+    return !socket.departures.empty() && socket.departures.front().told <= now_;
   return op.kind == Kind::send ? socket.peer->room() > 0 : !socket.to_us.empty();
 }
 
@@ -63,15 +67,35 @@ std::optional<iouring::Result> SimIo::perform(const Pending& op) {
     socket.hung_up = !socket.peer->on_bytes(socket.from_us, socket.to_us);
     return iouring::Result{.res = 0};
   }
+  if (op.kind == Kind::take_departure) return perform_take(op, socket);
   if (!socket.shut && chance(faults.reset)) {
     socket.broken = true;
     socket.to_us.clear();
     return iouring::Result{.res = -ECONNRESET};
   }
-  if (op.kind == Kind::hangup) return is_able(op) ? std::optional(iouring::Result{}) : std::nullopt;
+  if (op.kind == Kind::hangup || op.kind == Kind::await_departure)
+    return is_able(op) ? std::optional(iouring::Result{}) : std::nullopt;
   if (op.kind != Kind::send) return perform_recv(op, socket);
   if (!is_able(op)) return std::nullopt;
   return perform_send(op, socket);
+}
+
+// As the kernel tells of it.
+iouring::Result SimIo::perform_take(const Pending& op, Socket& socket) {
+  auto& message = const_cast<msghdr&>(*op.message);
+  if (socket.departures.empty() || socket.departures.front().told > now_) return {.res = -EAGAIN};
+  const auto at = socket.departures.front().at.time_since_epoch();
+  socket.departures.pop_front();
+  scm_timestamping stamps{};
+  const auto whole = std::chrono::duration_cast<std::chrono::seconds>(at);
+  stamps.ts[0].tv_sec = whole.count();
+  stamps.ts[0].tv_nsec = std::chrono::nanoseconds(at - whole).count();
+  cmsghdr& header = *CMSG_FIRSTHDR(&message);
+  header = {
+      .cmsg_len = CMSG_LEN(sizeof stamps), .cmsg_level = SOL_SOCKET, .cmsg_type = SCM_TIMESTAMPING};
+  std::memcpy(CMSG_DATA(&header), &stamps, sizeof stamps);
+  message.msg_controllen = CMSG_SPACE(sizeof stamps);
+  return {};
 }
 
 std::optional<iouring::Result> SimIo::perform_accept() {
@@ -146,6 +170,10 @@ iouring::Result SimIo::perform_send(const Pending& op, Socket& socket) {
   socket.from_us.insert(socket.from_us.end(), all.begin(),
                         all.begin() + static_cast<std::ptrdiff_t>(size));
   socket.hung_up = !socket.peer->on_bytes(socket.from_us, socket.to_us);
+  if (op.message != nullptr && op.message->msg_controllen != 0) {
+    ++departures;
+    socket.departures.push_back({now_ + parked, iouring::wall_now() + parked});
+  }
   return {.res = static_cast<int>(size)};
 }
 

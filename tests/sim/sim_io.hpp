@@ -111,6 +111,17 @@ class SimIo final : public iouring::Io {
   void await_hangup(iouring::Completion& completion, iouring::Socket socket) override {
     start({.completion = &completion, .kind = Kind::hangup, .socket = socket.index});
   }
+  void await_departure(iouring::Completion& completion, iouring::Socket socket) override {
+    start({.completion = &completion, .kind = Kind::await_departure, .socket = socket.index});
+  }
+  void take_departure(iouring::Completion& completion, iouring::Socket socket,
+                      iouring::Departure& into) override {
+    into.clear();
+    start({.completion = &completion,
+           .kind = Kind::take_departure,
+           .socket = socket.index,
+           .message = &into.message});
+  }
   void cancel(iouring::Completion& completion) noexcept override {
     for (Pending& op : pending_)
       if (op.completion == &completion) op.cancelled = true;
@@ -155,9 +166,22 @@ class SimIo final : public iouring::Io {
 
   std::uint64_t quick_acks = 0;
   iouring::TcpHealth health;  // Of every connection.
+  // A send that asks departs so much later than it was sent; so many did.
+  std::chrono::milliseconds parked{};
+  std::uint64_t departures = 0;
 
  private:
-  enum class Kind { connect, accept, recv, recv_pooled, send, hangup, deferred };
+  enum class Kind {
+    connect,
+    accept,
+    recv,
+    recv_pooled,
+    send,
+    hangup,
+    await_departure,
+    take_departure,
+    deferred
+  };
   struct Pending {
     iouring::Completion* completion;
     Kind kind;
@@ -167,8 +191,13 @@ class SimIo final : public iouring::Io {
     std::size_t at_most = 0;
     bool cancelled = false;
   };
+  struct Departed {
+    iouring::Instant told;
+    iouring::WallInstant at;
+  };
   struct Socket {
     std::unique_ptr<Peer> peer;
+    std::deque<Departed> departures;
     Bytes from_us, to_us;
     bool hung_up = false;  // The peer will send no more.
     bool shut = false;     // We closed both ways.
@@ -181,6 +210,7 @@ class SimIo final : public iouring::Io {
   }
   std::optional<iouring::Result> perform(const Pending& op);
   std::optional<iouring::Result> perform_accept();
+  iouring::Result perform_take(const Pending& op, Socket& socket);
   // Could it end in a next step?
   bool is_able(const Pending& op) const;
   std::optional<iouring::Result> perform_recv(const Pending& op, Socket& socket);

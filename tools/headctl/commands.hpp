@@ -114,5 +114,7 @@ Exit reload(const Context& context);
 Exit status(const Context& context);
 // "tail 3 (1.20 s), queue 1 (30.00 ms)": of anything that has `stalls` and `stall_seconds`.
 std::string stall_counts(const nlohmann::json& object);
+// How often, and for how long, requests waited for neighbour discovery.
+std::string neighbour_stall_text(const nlohmann::json& object);
 
 }  // namespace headctl

@@ -110,6 +110,7 @@ void print_one(const json& disc) {
     sheet.add("stalls, " + cause,
               fmt::format("{}, {} together", count.dump(),
                           human_time(disc["stall_seconds"][cause].get<double>())));
+  sheet.add("waits for neighbours", neighbour_stall_text(disc));
   show(sheet.text());
 }
 

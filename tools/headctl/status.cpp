@@ -38,6 +38,11 @@ std::string stall_counts(const json& object) {
   return text;
 }
 
+std::string neighbour_stall_text(const json& object) {
+  return fmt::format("{}, {} together", object["neighbour_stalls"].dump(),
+                     human_time(object["neighbour_stall_seconds"].get<double>()));
+}
+
 Exit status(const Context& context) {
   json answer = context.client().get("/v1/status");
   if (context.json) {
@@ -56,6 +61,7 @@ Exit status(const Context& context) {
   sheet.add("guests", answer["guests"].dump());
   sheet.add("reconnects", answer["reconnects"].dump());
   sheet.add("stalls", stall_counts(answer));
+  sheet.add("waits for neighbours", neighbour_stall_text(answer));
   sheet.add("neighbours",
             neighbours["enabled"].get<bool>()
                 ? fmt::format("{} held, {} not ready", neighbours["discs"]["held"].dump(),
