@@ -140,7 +140,7 @@ TEST_CASE("the status page runs nothing but its own script, and no other page fr
                             Contains("<style nonce=\"" + nonce + "\">"));
   for (const char* place : {"@NONCE@", "@SCRIPT@", "http://", "https://", " style=", " onclick="}) {
     CAPTURE(place);
-    CHECK_THAT(page.text, !Contains(place));
+    CHECK_THAT(page.text, !Contains(std::string(place)));
   }
   CHECK_THAT(daemon.get("/").text, !Contains(nonce));
 }
