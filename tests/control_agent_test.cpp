@@ -2,6 +2,8 @@
 #include "iouring/unique_fd.hpp"
 #include "tests/log_lines.hpp"
 
+#include <nlohmann/json.hpp>
+
 #include <fcntl.h>
 #include <future>
 #include <sys/stat.h>
@@ -82,6 +84,34 @@ TEST_CASE("a disc that is moved is wanted at its new tail, durably", "[control]"
       CHECK(refused.error().why == Refusal::Why::outdated);
       CHECK(generation() == 7);
     }
+  }
+  SECTION("up to the last generation, and no further") {
+    const auto last = catalogue::generation_max;
+    REQUIRE(head.agent->move(
+        {{.disc = "a", .lladdr = netlink::Mac{2, 0, 0, 0, 0, 3}, .generation = last}}));
+    const auto refused = head.agent->move({{.disc = "a", .to = "tail2"}});
+    REQUIRE_FALSE(refused);
+    CHECK(refused.error().why == Refusal::Why::outdated);
+    CHECK(catalogue::spec_from_json(catalogue::to_json(head.store->discs().at(0))));
+  }
+  SECTION("and tried again after it had failed, it is where it was moved to") {
+    head.neighbours->at_once(false);
+    REQUIRE_FALSE(head.agent->detach("a"));
+    REQUIRE(head.eventually([&] { return !head.agent->disc("a"); }));
+    auto spec = disc("a");
+    spec.lladdr = netlink::Mac{2, 0, 0, 0, 0, 2};
+    spec.generation = 1;
+    REQUIRE_FALSE(head.agent->attach(spec));
+    head.neighbours->answer("a", test::binding(neigh::BindingState::refused, "no eth9"));
+    REQUIRE(head.becomes("a", State::failed));
+    SECTION("by itself") {
+      REQUIRE_FALSE(head.agent->attach(disc("a")));
+    }
+    SECTION("or in a list") {
+      REQUIRE(head.agent->import({disc("a")}));
+    }
+    CHECK(generation() == 1);
+    CHECK(head.store->discs().at(0).lladdr == spec.lladdr);
   }
   SECTION("and attached again as it was first, it stays where it is") {
     CHECK_FALSE(head.agent->attach(disc("a")));

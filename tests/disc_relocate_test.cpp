@@ -126,3 +126,26 @@ TEST_CASE("when the way is there again, whoever waits for an answer connects ane
     CHECK(world.tail.connections == 1);
   }
 }
+
+TEST_CASE("a slow tail's answer comes although somebody repairs the entry again and again",
+          "[disc][sim]") {
+  World world(1, {.partial = 0, .stall = 0}, {});
+  world.run_until([&] { return world.disc->info() != nullptr; });
+  Asked read(Command::read, 0, 512, world.io.now());
+  world.disc->submit(read);
+  int follows = 0;
+  for (int i = 0; i < 60; ++i) {  // A minute, and the tail answers nothing.
+    world.io.advance(std::chrono::seconds(1));
+    world.disc->stats()->way_back_at_ns =
+        std::chrono::nanoseconds(world.io.now().time_since_epoch()).count();
+    world.io.advance(std::chrono::milliseconds(10));
+    const auto before = world.io.sockets_open();
+    world.disc->follow_way();
+    world.io.advance(std::chrono::milliseconds(1));  // For a successor to begin.
+    follows += world.io.sockets_open() > before ? 1 : 0;
+  }
+  CHECK(follows >= 1);
+  CHECK(follows <= 10);
+  world.run_until([&] { return read.answers == 1; });
+  CHECK(read.error == 0);
+}

@@ -29,12 +29,12 @@ std::uint64_t batch_before(std::chrono::system_clock::time_point start) {
 }
 
 // Whoever says again what was said before a move says nothing new.
-bool is_same(const DiscSpec& attached, DiscSpec said) {
+DiscSpec with_newest(const DiscSpec& attached, DiscSpec said) {
   if (said.generation < attached.generation) {
     said.generation = attached.generation;
     said.lladdr = attached.lladdr;
   }
-  return attached == said;
+  return said;
 }
 
 }  // namespace
@@ -72,7 +72,8 @@ void Agent::restore() {
   begin(specs, batch, neigh::Source::catalogue);
 }
 
-std::optional<Refusal> Agent::attach(const DiscSpec& spec) {
+std::optional<Refusal> Agent::attach(const DiscSpec& said) {
+  DiscSpec spec = said;
   const std::span<const DiscSpec> one(&spec, 1);
   bool fresh = false;
   std::uint64_t batch = 0;
@@ -81,6 +82,8 @@ std::optional<Refusal> Agent::attach(const DiscSpec& spec) {
     // The same may be being stored for somebody else, and that may fail.
     begun_.wait(lock, [&] { return !is_pending(spec.name); });
     if (auto refusal = check(spec, fresh)) return refusal;
+    if (const auto failed = discs_.find(spec.name); failed != discs_.end())
+      spec = with_newest(*failed->second.spec, std::move(spec));
     if (fresh) batch = add(one, 0);
   }
   if (!fresh) return std::nullopt;
@@ -167,7 +170,7 @@ std::optional<Refusal> Agent::check(const DiscSpec& spec, bool& fresh) const {
                    fmt::format("disc {} is being detached; attach it again once `headctl discs` "
                                "lists it no longer",
                                spec.name)};
-  if (!is_same(*at->second.spec, spec))
+  if (*at->second.spec != with_newest(*at->second.spec, spec))
     return Refusal{
         Refusal::Why::exists,
         fmt::format("disc {} is attached with other settings; detach it first, or move it with "
@@ -190,7 +193,9 @@ std::optional<Refusal> Agent::check(const std::vector<DiscSpec>& specs,
       if (refusal->why != Refusal::Why::too_many) refusal->index = i;
       return refusal;
     }
-    if (fresh) added.push_back(spec);
+    const auto failed = discs_.find(spec.name);
+    if (fresh)
+      added.push_back(failed == discs_.end() ? spec : with_newest(*failed->second.spec, spec));
   }
   if (discs_.size() + added.size() > discs_max_)
     return Refusal{

@@ -22,6 +22,7 @@
 #include <chrono>
 #include <condition_variable>
 #include <deque>
+#include <functional>
 #include <map>
 #include <memory>
 #include <mutex>
@@ -177,7 +178,9 @@ class Agent {
   void begin(std::span<const catalogue::DiscSpec> specs, std::uint64_t batch,
              neigh::Source source = neigh::Source::operator_);
   void want(std::span<const catalogue::DiscSpec> specs, std::uint64_t batch, neigh::Source source);
-  std::size_t want_moved(std::vector<catalogue::DiscSpec> specs);
+  // `told` once for each: whether the neighbour table has it.
+  void want_moved(const std::vector<catalogue::DiscSpec>& specs,
+                  std::function<void(bool kept)> told);
   static Event neighbour_event(const std::string& name, std::uint64_t batch,
                                const neigh::BindingStatus& status);
   void post(Event event) noexcept;

@@ -1,6 +1,9 @@
 // Discs whose tails change: who says so, and what follows for their connections.
 #include "head/base/log.hpp"
 #include "head/control/agent_wants.hpp"
+#include "netlink/format.hpp"
+#include "netlink/link.hpp"
+#include "netlink/socket.hpp"
 
 #include <algorithm>
 #include <chrono>
@@ -36,11 +39,19 @@ class Countdown {
   std::size_t left_, kept_ = 0;
 };
 
+std::vector<netlink::Link> links_of_this_host() {
+  netlink::Socket socket;
+  std::vector<netlink::Link> links;
+  netlink::dump_links(socket, links);
+  return links;
+}
+
 }  // namespace
 
 // As they are to be, of discs that there are.
 Result<std::vector<DiscSpec>, Refusal> Agent::moved(const std::vector<Move>& moves) const {
   std::vector<DiscSpec> specs;
+  const std::vector<netlink::Link> own = links_of_this_host();
   std::unordered_set<std::string_view> names;
   for (std::size_t i = 0; i < moves.size(); ++i) {
     const Move& move = moves[i];
@@ -64,6 +75,17 @@ Result<std::vector<DiscSpec>, Refusal> Agent::moved(const std::vector<Move>& mov
                                  move.to.substr(0, 80))});
     const netlink::Mac lladdr = move.lladdr ? *move.lladdr : tail->second;
     const std::uint64_t next = move.generation.value_or(spec.generation + 1);
+    if (next > catalogue::generation_max)
+      return refuse({Refusal::Why::outdated,
+                     fmt::format("disc {} is of the last generation that there is, {}; detach it "
+                                 "and attach it anew",
+                                 move.disc, spec.generation)});
+    if (std::any_of(own.begin(), own.end(),
+                    [&](const netlink::Link& link) { return link.lladdr == lladdr; }))
+      return refuse({Refusal::Why::duplicate,
+                     fmt::format("{} is a link-layer address of this host, where disc {} is not; "
+                                 "give the tail's",
+                                 netlink::to_string(lladdr), move.disc)});
     if (next <= spec.generation && spec.lladdr != lladdr)
       return refuse({Refusal::Why::outdated,
                      fmt::format("disc {} is of generation {} already and this says {}; give a "
@@ -78,11 +100,6 @@ Result<std::vector<DiscSpec>, Refusal> Agent::moved(const std::vector<Move>& mov
 
 Result<std::size_t, Refusal> Agent::move(const std::vector<Move>& moves) {
   std::vector<DiscSpec> specs;
-  const auto done_changing = [&] {
-    const std::lock_guard lock(lock_);
-    for (const Move& move : moves)
-      if (const auto at = discs_.find(move.disc); at != discs_.end()) at->second.changing = false;
-  };
   {
     std::unique_lock lock(lock_);
     begun_.wait(lock, [&] {
@@ -94,21 +111,25 @@ Result<std::size_t, Refusal> Agent::move(const std::vector<Move>& moves) {
     specs = std::move(*wanted);
     for (const DiscSpec& spec : specs) discs_.at(spec.name).changing = true;
   }
+  const auto countdown = std::make_shared<Countdown>(specs.size());
+  std::optional<Refusal> refusal;
   try {
     store_.put(specs);
+    want_moved(specs, [countdown](bool kept) { countdown->count(kept); });
   } catch (const std::exception& error) {
-    done_changing();
-    begun_.notify_all();
-    return Failure{Refusal{Refusal::Why::not_stored, error.what()}};
+    refusal = Refusal{Refusal::Why::not_stored, error.what()};
   }
   {
+    // Only now may others move them: what they say must come to the keeper after this.
     const std::lock_guard lock(lock_);
     for (const DiscSpec& spec : specs)
-      discs_.at(spec.name).spec = std::make_shared<const DiscSpec>(spec);
+      if (const auto at = discs_.find(spec.name); at != discs_.end()) at->second.changing = false;
   }
-  done_changing();
   begun_.notify_all();
-  return want_moved(std::move(specs));
+  if (refusal) return Failure{std::move(*refusal)};
+  bell_.ring();
+  constexpr std::chrono::seconds patience{10};
+  return countdown->wait(patience);
 }
 
 void Agent::set_tails(std::map<std::string, netlink::Mac> tails) {
@@ -116,9 +137,7 @@ void Agent::set_tails(std::map<std::string, netlink::Mac> tails) {
   tails_ = std::move(tails);
 }
 
-std::size_t Agent::want_moved(std::vector<DiscSpec> specs) {
-  constexpr std::chrono::seconds patience{10};
-  const auto countdown = std::make_shared<Countdown>(specs.size());
+void Agent::want_moved(const std::vector<DiscSpec>& specs, std::function<void(bool kept)> told) {
   std::unordered_map<std::string, std::uint64_t> batches;
   std::vector<neigh::Want> wants;
   {
@@ -126,8 +145,9 @@ std::size_t Agent::want_moved(std::vector<DiscSpec> specs) {
     for (const DiscSpec& spec : specs) {
       const auto at = discs_.find(spec.name);
       const bool wanted = at != discs_.end() && at->second.stage != Stage::failed;
+      if (at != discs_.end()) at->second.spec = std::make_shared<const DiscSpec>(spec);
       if (!wanted) {
-        countdown->count(false);
+        told(false);
         continue;
       }
       batches[spec.name] = at->second.batch;
@@ -136,14 +156,12 @@ std::size_t Agent::want_moved(std::vector<DiscSpec> specs) {
   }
   if (!wants.empty())
     neighbours_->want(std::move(wants),
-                      [this, countdown, batches = std::move(batches)](
+                      [this, told = std::move(told), batches = std::move(batches)](
                           const std::string& name, const neigh::BindingStatus& status) {
                         // It may have waited for its first answer until now.
                         post(neighbour_event(name, batches.at(name), status));
-                        countdown->count(status.ready());
+                        told(status.ready());
                       });
-  bell_.ring();
-  return countdown->wait(patience);
 }
 
 Agent::Event Agent::neighbour_event(const std::string& name, std::uint64_t batch,

@@ -23,6 +23,8 @@ constexpr std::chrono::seconds opening_looks_apart{10};
 using iouring::Duration;
 
 constexpr std::chrono::milliseconds idle_spread{500};
+constexpr int follows_at_once = 4;
+constexpr std::chrono::seconds way_gap{1};
 
 std::int64_t ns_of(iouring::Instant instant) noexcept {
   return std::chrono::nanoseconds(instant.time_since_epoch()).count();
@@ -247,10 +249,18 @@ void Disc::relocate(Link& link) noexcept {
 }
 
 void Disc::follow_way() noexcept {
+  const auto now = io_.now();
   const iouring::Instant back(
       std::chrono::nanoseconds(stats_->way_back_at_ns.load(std::memory_order_relaxed)));
-  if (closing_ || back <= followed_ || io_.now() - back < way_grace) return;
-  followed_ = back;
+  if (closing_ || back <= followed_ || now - back < way_grace) return;
+  // One interruption ends in several steps. But who answers nothing after that may be slow rather
+  // than cut off: asked anew at each repair of an entry, it would never come to an end.
+  if (last_progress_ > followed_) follows_ = 0;
+  if (follows_ >= follows_at_once &&
+      now - followed_ < way_gap * (1 << (follows_ - follows_at_once)))
+    return;
+  followed_ = now;
+  follows_ = std::min(follows_ + 1, follows_at_once + 6);
   for (std::size_t i = 0, before = links_.size(); i < before; ++i) {
     Link& link = *links_[i];
     const bool ready = link.connection.ready();

@@ -190,7 +190,8 @@ class Disc final : public nbd::Volume, Reshape::Owner {
 
   std::uint32_t outstanding_ = 0;
   iouring::Instant last_progress_{};
-  iouring::Instant followed_{};  // Up to which return of the way.
+  int follows_ = 0;              // Since anything was answered.
+  iouring::Instant followed_{};  // When the way had come back last, and that was acted upon.
   nbd::RequestQueue waiting_;    // For a connection.
   nbd::RequestQueue held_;       // For a change of blocks to end, or a place among the reshapes.
   nbd::RequestQueue nothing_to_do_;  // Answered without the tail, once submit() has returned.

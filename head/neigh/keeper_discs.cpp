@@ -222,7 +222,10 @@ void Keeper::Work::report_settled() {
 
 void Keeper::Work::report_moved() {
   for (const NeighbourKey& key : ledger_.take_moved()) {
-    for_users(key, [&](const Disc* disc) { moves_told_.push_back(disc->want.disc); });
+    // Behind a gateway the tail is where it was, whoever the gateway is.
+    for_users(key, [&](const Disc* disc) {
+      if (disc->placed.on_link) moves_told_.push_back(disc->want.disc);
+    });
   }
   if (moves_told_.empty()) return;
   static log::RateLimit limit;  // Whoever can send advertisements can make it come again.

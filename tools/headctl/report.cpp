@@ -50,7 +50,7 @@ template <class Have>
 std::string or_why(const Have& have) {
   try {
     return have();
-  } catch (const Failure& failure) {
+  } catch (const std::exception& failure) {
     return fmt::format("this could not be had: {}\n", failure.what());
   }
 }
@@ -72,10 +72,11 @@ std::string settings_under(const std::string& folder) {
 
 std::vector<Member> collected(const Context& context) {
   std::vector<Member> members;
-  const json findings = examined(context, {});
-  members.push_back({"doctor.txt", "whether this head can stall, and why",
-                     doctor_text(findings, {.unicode = true})});
-  members.push_back({"doctor.json", "the same for programs", pretty(findings)});
+  members.push_back({"doctor.txt", "whether this head can stall, and why", or_why([&] {
+                       return doctor_text(examined(context, {}), {.unicode = true});
+                     })});
+  members.push_back({"doctor.json", "the same for programs",
+                     or_why([&] { return pretty(examined(context, {})); })});
   members.push_back({"headctl", "headctl's version", HEAD_VERSION "\n"});
   Client client = context.client();
   for (const Asked& asked : asked_of_headd)
