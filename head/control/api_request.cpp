@@ -14,6 +14,30 @@ namespace {
 
 constexpr std::size_t depth_max = 8;
 
+Problem kind_of(Refusal::Why why) noexcept {
+  switch (why) {
+    case Refusal::Why::no_such_disc:
+      return Problem::no_such_disc;
+    case Refusal::Why::no_such_import:
+      return Problem::no_such_import;
+    case Refusal::Why::no_such_tail:
+      return Problem::no_such_tail;
+    case Refusal::Why::outdated:
+      return Problem::outdated;
+    case Refusal::Why::exists:
+      return Problem::disc_exists;
+    case Refusal::Why::detaching:
+      return Problem::disc_detaching;
+    case Refusal::Why::too_many:
+      return Problem::too_many_discs;
+    case Refusal::Why::not_stored:
+      return Problem::not_stored;
+    case Refusal::Why::duplicate:
+      break;
+  }
+  return Problem::bad_disc;
+}
+
 }  // namespace
 
 const std::string* query(const HttpRequest& request, std::string_view name) {
@@ -32,27 +56,7 @@ HttpResponse no_disc(const std::string& name) {
 }
 
 HttpResponse answer(const Refusal& refusal) {
-  switch (refusal.why) {
-    case Refusal::Why::no_such_disc:
-      return problem(Problem::no_such_disc, refusal.sentence, refusal.index);
-    case Refusal::Why::no_such_import:
-      return problem(Problem::no_such_import, refusal.sentence, refusal.index);
-    case Refusal::Why::no_such_tail:
-      return problem(Problem::no_such_tail, refusal.sentence, refusal.index);
-    case Refusal::Why::outdated:
-      return problem(Problem::outdated, refusal.sentence, refusal.index);
-    case Refusal::Why::exists:
-      return problem(Problem::disc_exists, refusal.sentence, refusal.index);
-    case Refusal::Why::detaching:
-      return problem(Problem::disc_detaching, refusal.sentence, refusal.index);
-    case Refusal::Why::too_many:
-      return problem(Problem::too_many_discs, refusal.sentence, refusal.index);
-    case Refusal::Why::not_stored:
-      return problem(Problem::not_stored, refusal.sentence, refusal.index);
-    case Refusal::Why::duplicate:
-      break;
-  }
-  return problem(Problem::bad_disc, refusal.sentence, refusal.index);
+  return problem(kind_of(refusal.why), refusal.sentence, refusal.index);
 }
 
 Result<json, HttpResponse> parse_body(const std::string& body) {
