@@ -17,7 +17,9 @@ json full() {
           {"dev", "eth0"},
           {"read_only", true},
           {"connections", 4},
-          {"grade", "gold-2"}};
+          {"grade", "gold-2"},
+          {"grace_s", 90},
+          {"order", "hold"}};
 }
 
 // What is said when `member` is `value`.
@@ -40,6 +42,8 @@ TEST_CASE("a disc survives the way through JSON", "[catalogue]") {
   CHECK(spec->read_only);
   CHECK(spec->connections == 4);
   CHECK(spec->grade == "gold-2");
+  CHECK(spec->grace == std::chrono::seconds(90));
+  CHECK(spec->order == disc::Order::hold);
   const auto again = spec_from_json(catalogue::to_json(*spec));
   REQUIRE(again);
   CHECK(*again == *spec);
@@ -53,6 +57,8 @@ TEST_CASE("a name and a uri are enough", "[catalogue]") {
   CHECK_FALSE(spec->read_only);
   CHECK(spec->connections == 1);
   CHECK(spec->grade == "standard");
+  CHECK(spec->grace.count() == 0);
+  CHECK(spec->order == disc::Order::serve);
   CHECK_FALSE(spec_from_json({{"name", "a"}}));
   CHECK_FALSE(spec_from_json({{"uri", "nbd://[fd00::1]"}}));
   CHECK_FALSE(spec_from_json(json::array()));
@@ -82,6 +88,11 @@ TEST_CASE("every wrong member is named together with the disc", "[catalogue]") {
                             json("a_b"), json("\xc3\xa4"), json(1), json(nullptr)})
     CHECK(problem_with("grade", grade).find("disc web-1.a_b: \"grade\" is a word") == 0);
   CHECK(problem_with("grade", std::string(32, 'a')).empty());
+  for (const json& grace : {json(-1), json(1.5), json("1"), json(nullptr), json(2'592'001)})
+    CHECK(problem_with("grace_s", grace).find("\"grace_s\" is a whole number") !=
+          std::string::npos);
+  for (const json& order : {json("stop"), json(0), json(nullptr), json("Hold")})
+    CHECK(problem_with("order", order).find("\"order\" is \"serve\"") != std::string::npos);
   CHECK(problem_with("readonly", true).find("no \"readonly\"") != std::string::npos);
   CHECK(problem_with("name", "a b").find("\"a b\"") == 0);
 }

@@ -18,7 +18,7 @@ using test::Folder;
 namespace {
 
 // A directory that is gone when the test ends.
-DiscSpec disc(const std::string& name, const char* uri = "nbd://[fd00::1]/a") {
+DiscSpec a_disc(const std::string& name, const char* uri = "nbd://[fd00::1]/a") {
   return {.name = name, .uri = *nbd::parse_uri(uri)};
 }
 
@@ -49,37 +49,37 @@ TEST_CASE("discs come back after a restart", "[catalogue]") {
   {
     Store store(folder.path / "state");
     CHECK(store.discs().empty());
-    store.put(std::vector{disc("b"), disc("a")});
-    store.put(std::vector{disc("c")});
+    store.put(std::vector{a_disc("b"), a_disc("a")});
+    store.put(std::vector{a_disc("c")});
     store.remove(std::vector<std::string>{"b", "unknown"});
   }
   Store store(folder.path / "state");
-  CHECK(store.discs() == std::vector{disc("a"), disc("c")});
+  CHECK(store.discs() == std::vector{a_disc("a"), a_disc("c")});
 }
 
 TEST_CASE("putting a disc again replaces it", "[catalogue]") {
   const Folder folder;
   Store store(folder.path);
-  store.put(std::vector{disc("a")});
-  store.put(std::vector{disc("a", "nbd://[fd00::2]/a")});
+  store.put(std::vector{a_disc("a")});
+  store.put(std::vector{a_disc("a", "nbd://[fd00::2]/a")});
   REQUIRE(store.discs().size() == 1);
-  CHECK(store.discs().front() == disc("a", "nbd://[fd00::2]/a"));
+  CHECK(store.discs().front() == a_disc("a", "nbd://[fd00::2]/a"));
 }
 
 TEST_CASE("a leftover of an interrupted write means nothing", "[catalogue]") {
   const Folder folder;
-  { Store(folder.path).put(std::vector{disc("a")}); }
+  { Store(folder.path).put(std::vector{a_disc("a")}); }
   write(folder.path / "discs.json.new", "{\"format\": \"headst");
   Store store(folder.path);
-  CHECK(store.discs() == std::vector{disc("a")});
-  store.put(std::vector{disc("b")});
+  CHECK(store.discs() == std::vector{a_disc("a")});
+  store.put(std::vector{a_disc("b")});
   CHECK(store.discs().size() == 2);
   CHECK_FALSE(std::filesystem::exists(folder.path / "discs.json.new"));
 }
 
 TEST_CASE("a file cut at any byte is refused and left as it is", "[catalogue]") {
   const Folder folder;
-  { Store(folder.path).put(std::vector{disc("a"), disc("b")}); }
+  { Store(folder.path).put(std::vector{a_disc("a"), a_disc("b")}); }
   const std::string whole = read(folder.path / "discs.json");
   // Without its last byte, a line feed, the text is still whole.
   const auto size = GENERATE_COPY(range(std::size_t{0}, whole.size() - 1));
@@ -98,7 +98,7 @@ TEST_CASE("a file from before there were grades is read", "[catalogue]") {
 {"connections":1,"name":"a","read_only":false,"uri":"nbd://[fd00::1]/a"}
 ]})");
   Store store(folder.path);
-  CHECK(store.discs() == std::vector{disc("a")});
+  CHECK(store.discs() == std::vector{a_disc("a")});
   CHECK(store.discs().front().grade == "standard");
 }
 
@@ -139,15 +139,15 @@ TEST_CASE("a directory that cannot be made is named", "[catalogue]") {
 TEST_CASE("a change that cannot be written is not made", "[catalogue]") {
   const Folder folder;
   Store store(folder.path);
-  store.put(std::vector{disc("a")});
+  store.put(std::vector{a_disc("a")});
   // A directory in the new file's place: not even root can write to it.
   std::filesystem::create_directory(folder.path / "discs.json.new");
-  CHECK_THROWS_AS(store.put(std::vector{disc("b")}), StoreError);
+  CHECK_THROWS_AS(store.put(std::vector{a_disc("b")}), StoreError);
   CHECK_THROWS_AS(store.remove(std::vector<std::string>{"a"}), StoreError);
-  CHECK(store.discs() == std::vector{disc("a")});
+  CHECK(store.discs() == std::vector{a_disc("a")});
 
   std::filesystem::remove(folder.path / "discs.json.new");
-  store.put(std::vector{disc("b")});
+  store.put(std::vector{a_disc("b")});
   CHECK(store.discs().size() == 2);
 }
 
@@ -160,7 +160,7 @@ TEST_CASE("many callers at once share writes and all are durable", "[catalogue]"
     std::vector<std::jthread> callers;
     for (int t = 0; t < threads; ++t)
       callers.emplace_back([&store, t] {
-        for (int i = 0; i < each; ++i) store.put(std::vector{disc(fmt::format("d{}-{}", t, i))});
+        for (int i = 0; i < each; ++i) store.put(std::vector{a_disc(fmt::format("d{}-{}", t, i))});
       });
     callers.clear();
     CHECK(store.writes() <= threads * each);

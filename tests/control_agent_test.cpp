@@ -12,14 +12,14 @@
 using namespace head;
 using control::Refusal;
 using control::State;
-using test::disc;
+using test::a_disc;
 using test::Head;
 using namespace std::chrono_literals;
 
 TEST_CASE("a disc is attached once its neighbour is known", "[control]") {
   Head head;
   head.neighbours->at_once(false);
-  REQUIRE_FALSE(head.agent->attach(disc("a")));
+  REQUIRE_FALSE(head.agent->attach(a_disc("a")));
   CHECK(head.agent->disc("a")->state == State::resolving);
   CHECK(head.threads[0]->size() + head.threads[1]->size() == 0);
   CHECK(head.store->discs().size() == 1);
@@ -34,7 +34,7 @@ TEST_CASE("a neighbour that does not answer yet is told, and the disc goes on", 
   Head head(1);
   head.neighbours->at_once(false);
   head.threads[0]->connect(false);
-  REQUIRE_FALSE(head.agent->attach(disc("a")));
+  REQUIRE_FALSE(head.agent->attach(a_disc("a")));
   head.neighbours->answer("a", test::binding(neigh::BindingState::waiting, "no answer yet"));
   REQUIRE(head.becomes("a", State::connecting));
   REQUIRE(head.eventually([&] { return head.threads[0]->size() == 1; }));
@@ -48,21 +48,21 @@ TEST_CASE("a neighbour that does not answer yet is told, and the disc goes on", 
 TEST_CASE("a disc whose neighbour is refused fails, and can be tried again", "[control]") {
   Head head;
   head.neighbours->at_once(false);
-  REQUIRE_FALSE(head.agent->attach(disc("a")));
+  REQUIRE_FALSE(head.agent->attach(a_disc("a")));
   head.neighbours->answer("a", test::binding(neigh::BindingState::refused, "no eth9"));
   REQUIRE(head.becomes("a", State::failed));
   CHECK(head.agent->disc("a")->problem == "no eth9");
   CHECK(head.store->discs().size() == 1);
 
   head.neighbours->at_once(true);
-  REQUIRE_FALSE(head.agent->attach(disc("a")));
+  REQUIRE_FALSE(head.agent->attach(a_disc("a")));
   CHECK(head.becomes("a", State::ready));
 }
 
 TEST_CASE("a disc that is moved is wanted at its new tail, durably", "[control]") {
   Head head;
   const auto generation = [&] { return head.store->discs().at(0).generation; };
-  REQUIRE_FALSE(head.agent->attach(disc("a")));
+  REQUIRE_FALSE(head.agent->attach(a_disc("a")));
   REQUIRE(head.becomes("a", State::ready));
   head.agent->set_tails({{"tail2", netlink::Mac{2, 0, 0, 0, 0, 2}}});
 
@@ -98,23 +98,23 @@ TEST_CASE("a disc that is moved is wanted at its new tail, durably", "[control]"
     head.neighbours->at_once(false);
     REQUIRE_FALSE(head.agent->detach("a"));
     REQUIRE(head.eventually([&] { return !head.agent->disc("a"); }));
-    auto spec = disc("a");
+    auto spec = a_disc("a");
     spec.lladdr = netlink::Mac{2, 0, 0, 0, 0, 2};
     spec.generation = 1;
     REQUIRE_FALSE(head.agent->attach(spec));
     head.neighbours->answer("a", test::binding(neigh::BindingState::refused, "no eth9"));
     REQUIRE(head.becomes("a", State::failed));
     SECTION("by itself") {
-      REQUIRE_FALSE(head.agent->attach(disc("a")));
+      REQUIRE_FALSE(head.agent->attach(a_disc("a")));
     }
     SECTION("or in a list") {
-      REQUIRE(head.agent->import({disc("a")}));
+      REQUIRE(head.agent->import({a_disc("a")}));
     }
     CHECK(generation() == 1);
     CHECK(head.store->discs().at(0).lladdr == spec.lladdr);
   }
   SECTION("and attached again as it was first, it stays where it is") {
-    CHECK_FALSE(head.agent->attach(disc("a")));
+    CHECK_FALSE(head.agent->attach(a_disc("a")));
     CHECK(generation() == 1);
   }
   SECTION("and detached as any other") {
@@ -125,7 +125,7 @@ TEST_CASE("a disc that is moved is wanted at its new tail, durably", "[control]"
 
 TEST_CASE("of moves that cannot all be made, none is", "[control]") {
   Head head;
-  REQUIRE_FALSE(head.agent->attach(disc("a")));
+  REQUIRE_FALSE(head.agent->attach(a_disc("a")));
   REQUIRE(head.becomes("a", State::ready));
   const control::Move good{.disc = "a", .lladdr = netlink::Mac{2, 0, 0, 0, 0, 2}};
   struct Case {
@@ -149,7 +149,7 @@ TEST_CASE("of moves that cannot all be made, none is", "[control]") {
 
 TEST_CASE("a move that cannot be stored changes nothing", "[control]") {
   Head head;
-  REQUIRE_FALSE(head.agent->attach(disc("a")));
+  REQUIRE_FALSE(head.agent->attach(a_disc("a")));
   REQUIRE(head.becomes("a", State::ready));
   head.store->fail_when(1);
   const auto refused = head.agent->move({{.disc = "a", .lladdr = netlink::Mac{2, 0, 0, 0, 0, 2}}});
@@ -160,7 +160,7 @@ TEST_CASE("a move that cannot be stored changes nothing", "[control]") {
 
 TEST_CASE("a disc that the wire saw elsewhere connects anew", "[control]") {
   Head head(1);
-  REQUIRE_FALSE(head.agent->attach(disc("a")));
+  REQUIRE_FALSE(head.agent->attach(a_disc("a")));
   REQUIRE(head.becomes("a", State::ready));
   head.neighbours->move({"a", "gone"});
   CHECK(head.eventually(
@@ -170,7 +170,7 @@ TEST_CASE("a disc that the wire saw elsewhere connects anew", "[control]") {
 TEST_CASE("a disc that a data thread cannot open fails with its reason", "[control]") {
   Head head(1);
   head.threads[0]->fail_with("cannot bind");
-  REQUIRE_FALSE(head.agent->attach(disc("a")));
+  REQUIRE_FALSE(head.agent->attach(a_disc("a")));
   REQUIRE(head.becomes("a", State::failed));
   CHECK(head.agent->disc("a")->problem == "cannot bind");
   CHECK(head.neighbours->kept() == 0);
@@ -183,7 +183,7 @@ TEST_CASE("discs that fail together are told of in a few lines", "[control]") {
   Head head(1);
   head.threads[0]->fail_with("cannot bind");
   std::vector<catalogue::DiscSpec> specs;
-  for (int i = 0; i < 20; ++i) specs.push_back(disc("d" + std::to_string(i)));
+  for (int i = 0; i < 20; ++i) specs.push_back(a_disc("d" + std::to_string(i)));
   REQUIRE(head.agent->import(specs));
   for (const auto& spec : specs) REQUIRE(head.becomes(spec.name, State::failed));
   for (const auto& status : head.agent->discs()) CHECK(status.problem == "cannot bind");
@@ -192,10 +192,10 @@ TEST_CASE("discs that fail together are told of in a few lines", "[control]") {
 
 TEST_CASE("attaching the same again changes nothing; something else is refused", "[control]") {
   Head head;
-  REQUIRE_FALSE(head.agent->attach(disc("a")));
+  REQUIRE_FALSE(head.agent->attach(a_disc("a")));
   REQUIRE(head.becomes("a", State::ready));
-  CHECK_FALSE(head.agent->attach(disc("a")));
-  auto other = disc("a");
+  CHECK_FALSE(head.agent->attach(a_disc("a")));
+  auto other = a_disc("a");
   other.read_only = true;
   const auto refusal = head.agent->attach(other);
   REQUIRE(refusal);
@@ -205,7 +205,7 @@ TEST_CASE("attaching the same again changes nothing; something else is refused",
 
 TEST_CASE("detaching removes the disc, its neighbour entry and its record", "[control]") {
   Head head;
-  REQUIRE_FALSE(head.agent->attach(disc("a")));
+  REQUIRE_FALSE(head.agent->attach(a_disc("a")));
   REQUIRE(head.becomes("a", State::ready));
   REQUIRE_FALSE(head.agent->detach("a"));
   REQUIRE(head.goes("a"));
@@ -219,31 +219,31 @@ TEST_CASE("a disc can be detached at every stage of being attached", "[control]"
   Head head(1);
   SECTION("while its neighbour is resolved") {
     head.neighbours->at_once(false);
-    REQUIRE_FALSE(head.agent->attach(disc("a")));
+    REQUIRE_FALSE(head.agent->attach(a_disc("a")));
     REQUIRE_FALSE(head.agent->detach("a"));
     CHECK(head.goes("a"));
   }
   SECTION("while the data thread opens it") {
     head.threads[0]->hold();
-    REQUIRE_FALSE(head.agent->attach(disc("a")));
+    REQUIRE_FALSE(head.agent->attach(a_disc("a")));
     REQUIRE(head.becomes("a", State::connecting));
     REQUIRE_FALSE(head.agent->detach("a"));
     CHECK(head.agent->disc("a")->state == State::detaching);
-    CHECK(head.agent->attach(disc("a"))->why == Refusal::Why::detaching);
+    CHECK(head.agent->attach(a_disc("a"))->why == Refusal::Why::detaching);
     head.threads[0]->release();
     CHECK(head.goes("a"));
   }
   SECTION("while the data thread fails to open it") {
     head.threads[0]->fail_with("cannot bind");
     head.threads[0]->hold();
-    REQUIRE_FALSE(head.agent->attach(disc("a")));
+    REQUIRE_FALSE(head.agent->attach(a_disc("a")));
     REQUIRE(head.becomes("a", State::connecting));
     REQUIRE_FALSE(head.agent->detach("a"));
     head.threads[0]->release();
     CHECK(head.goes("a"));
   }
   SECTION("while it is being detached already") {
-    REQUIRE_FALSE(head.agent->attach(disc("a")));
+    REQUIRE_FALSE(head.agent->attach(a_disc("a")));
     REQUIRE(head.becomes("a", State::ready));
     head.threads[0]->hold();
     REQUIRE_FALSE(head.agent->detach("a"));
@@ -254,13 +254,13 @@ TEST_CASE("a disc can be detached at every stage of being attached", "[control]"
   }
   CHECK(head.neighbours->kept() == 0);
   CHECK(head.threads[0]->size() == 0);
-  REQUIRE_FALSE(head.agent->attach(disc("b")));
+  REQUIRE_FALSE(head.agent->attach(a_disc("b")));
 }
 
 TEST_CASE("attached discs come back after a restart", "[control]") {
   Head head;
-  REQUIRE_FALSE(head.agent->attach(disc("a")));
-  REQUIRE_FALSE(head.agent->attach(disc("b")));
+  REQUIRE_FALSE(head.agent->attach(a_disc("a")));
+  REQUIRE_FALSE(head.agent->attach(a_disc("b")));
   REQUIRE_FALSE(head.agent->detach("a"));
   REQUIRE(head.goes("a"));
   head.restart();
@@ -275,14 +275,14 @@ TEST_CASE("what could not be stored is not attached", "[control]") {
   // In the place of the next file: not even root can write to a directory.
   const auto obstacle = head.folder.path / "state" / "discs.json.new";
   std::filesystem::create_directory(obstacle);
-  const auto refusal = head.agent->attach(disc("a"));
+  const auto refusal = head.agent->attach(a_disc("a"));
   REQUIRE(refusal);
   CHECK(refusal->why == Refusal::Why::not_stored);
   CHECK(refusal->sentence.find("discs.json.new") != std::string::npos);
   CHECK(head.agent->discs().empty());
 
   std::filesystem::remove(obstacle);
-  REQUIRE_FALSE(head.agent->attach(disc("a")));
+  REQUIRE_FALSE(head.agent->attach(a_disc("a")));
   REQUIRE(head.becomes("a", State::ready));
   std::filesystem::create_directory(obstacle);
   CHECK(head.agent->detach("a")->why == Refusal::Why::not_stored);
@@ -294,7 +294,7 @@ TEST_CASE("the same disc again is accepted only when the first is durable", "[co
   // Whoever writes the next file waits for a reader, and then cannot sync it.
   const auto obstacle = head.folder.path / "state" / "discs.json.new";
   REQUIRE(::mkfifo(obstacle.c_str(), 0600) == 0);
-  const auto attach = [&] { return head.agent->attach(disc("a")); };
+  const auto attach = [&] { return head.agent->attach(a_disc("a")); };
   auto first = std::async(std::launch::async, attach);
   while (!head.agent->disc("a")) std::this_thread::yield();
   auto second = std::async(std::launch::async, attach);
@@ -313,7 +313,7 @@ TEST_CASE("the same disc again is accepted only when the first is durable", "[co
 TEST_CASE("a store that fails in an unforeseen way leaves nothing pending", "[control]") {
   Head head;
   head.store->fail_when(2);
-  const auto attach = [&] { return head.agent->attach(disc("a")); };
+  const auto attach = [&] { return head.agent->attach(a_disc("a")); };
   auto first = std::async(std::launch::async, attach);
   while (!head.agent->disc("a")) std::this_thread::yield();
   auto second = std::async(std::launch::async, attach);
@@ -325,7 +325,7 @@ TEST_CASE("a store that fails in an unforeseen way leaves nothing pending", "[co
   REQUIRE(second.wait_for(10s) == std::future_status::ready);
   CHECK(second.get()->why == Refusal::Why::not_stored);
   CHECK(head.agent->discs().empty());
-  CHECK(head.agent->import({disc("a"), disc("b")}).error().why == Refusal::Why::not_stored);
+  CHECK(head.agent->import({a_disc("a"), a_disc("b")}).error().why == Refusal::Why::not_stored);
 
   head.store->mend();
   REQUIRE_FALSE(attach());
@@ -342,14 +342,14 @@ TEST_CASE("a store that fails in an unforeseen way leaves nothing pending", "[co
 TEST_CASE("a failed disc that is tried again in vain stays", "[control]") {
   Head head;
   head.neighbours->fail_with(EMFILE);
-  REQUIRE_FALSE(head.agent->attach(disc("a")));
+  REQUIRE_FALSE(head.agent->attach(a_disc("a")));
   REQUIRE(head.becomes("a", State::failed));
   head.neighbours->fail_with(0);
 
   head.store->fail_when(1);
   const bool alone = GENERATE(true, false);
-  const auto refusal =
-      alone ? head.agent->attach(disc("a")) : head.agent->import({disc("b"), disc("a")}).error();
+  const auto refusal = alone ? head.agent->attach(a_disc("a"))
+                             : head.agent->import({a_disc("b"), a_disc("a")}).error();
   REQUIRE(refusal);
   CHECK(refusal->why == Refusal::Why::not_stored);
   const auto discs = head.agent->discs();
@@ -360,40 +360,40 @@ TEST_CASE("a failed disc that is tried again in vain stays", "[control]") {
   CHECK(head.store->discs().size() == 1);
 
   head.store->mend();
-  REQUIRE_FALSE(head.agent->attach(disc("a")));
+  REQUIRE_FALSE(head.agent->attach(a_disc("a")));
   CHECK(head.becomes("a", State::ready));
 }
 
 TEST_CASE("a keeper that throws fails the discs, and they can be tried again", "[control]") {
   Head head;
   head.neighbours->fail_with(EMFILE);
-  REQUIRE_FALSE(head.agent->attach(disc("a")));
+  REQUIRE_FALSE(head.agent->attach(a_disc("a")));
   CHECK(head.agent->disc("a")->state == State::failed);
   CHECK(head.agent->disc("a")->problem.find("netlink") != std::string::npos);
   head.neighbours->fail_with(0);
-  REQUIRE_FALSE(head.agent->attach(disc("a")));
+  REQUIRE_FALSE(head.agent->attach(a_disc("a")));
   CHECK(head.becomes("a", State::ready));
 }
 
 TEST_CASE("an import is taken whole or not at all", "[control]") {
   Head head(3, 10);
-  REQUIRE_FALSE(head.agent->attach(disc("a")));
+  REQUIRE_FALSE(head.agent->attach(a_disc("a")));
   const auto why = [&](std::vector<catalogue::DiscSpec> specs) {
     const auto import = head.agent->import(std::move(specs));
     REQUIRE_FALSE(import);
     return import.error().why;
   };
-  CHECK(why({disc("b"), disc("b")}) == Refusal::Why::duplicate);
-  auto other = disc("a");
+  CHECK(why({a_disc("b"), a_disc("b")}) == Refusal::Why::duplicate);
+  auto other = a_disc("a");
   other.connections = 2;
-  CHECK(why({disc("b"), other}) == Refusal::Why::exists);
+  CHECK(why({a_disc("b"), other}) == Refusal::Why::exists);
   std::vector<catalogue::DiscSpec> many;
-  for (int i = 0; i < 10; ++i) many.push_back(disc(fmt::format("d{}", i)));
+  for (int i = 0; i < 10; ++i) many.push_back(a_disc(fmt::format("d{}", i)));
   CHECK(why(many) == Refusal::Why::too_many);
   CHECK(head.agent->discs().size() == 1);
 
   many.pop_back();
-  many.push_back(disc("a"));
+  many.push_back(a_disc("a"));
   const auto import = head.agent->import(many);
   REQUIRE(import);
   CHECK(import->total == 10);
@@ -402,7 +402,7 @@ TEST_CASE("an import is taken whole or not at all", "[control]") {
   const auto done = head.agent->import_status(import->id);
   CHECK(done->by_state[static_cast<std::size_t>(State::ready)] == 9);
   CHECK(head.agent->status().discs == 10);
-  CHECK(head.agent->attach(disc("z"))->why == Refusal::Why::too_many);
+  CHECK(head.agent->attach(a_disc("z"))->why == Refusal::Why::too_many);
   for (const auto* thread : head.threads) CHECK(thread->size() >= 3);
   CHECK_FALSE(head.agent->import_status(import->id + 1));
 }
@@ -413,7 +413,7 @@ TEST_CASE("an import that still grows is kept", "[control]") {
   int made = 0;
   const auto import = [&](std::uint64_t part_of) {
     const auto status =
-        head.agent->import({disc(fmt::format("d{}", ++made))}, {.part_of = part_of});
+        head.agent->import({a_disc(fmt::format("d{}", ++made))}, {.part_of = part_of});
     REQUIRE(status);
     return status->id;
   };
@@ -427,7 +427,7 @@ TEST_CASE("an import that still grows is kept", "[control]") {
   REQUIRE(status);
   CHECK(status->total == 2);
   CHECK_FALSE(head.agent->import_status(other));
-  const auto late = head.agent->import({disc("late")}, {.part_of = other});
+  const auto late = head.agent->import({a_disc("late")}, {.part_of = other});
   REQUIRE_FALSE(late);
   CHECK(late.error().why == Refusal::Why::no_such_import);
 }
@@ -435,13 +435,13 @@ TEST_CASE("an import that still grows is kept", "[control]") {
 // They began again at 1, so a part could be taken as one of somebody else's import.
 TEST_CASE("the ids of imports are others after a restart", "[control]") {
   Head head;
-  const auto first = head.agent->import({disc("a")});
+  const auto first = head.agent->import({a_disc("a")});
   REQUIRE(first);
   CHECK(first->id < std::uint64_t{1} << 53);  // As large as a number in JSON may be.
   const auto began = std::chrono::system_clock::now();
   while (std::chrono::system_clock::now() < began + 2ms) std::this_thread::yield();
   head.restart();
-  const auto second = head.agent->import({disc("b")});
+  const auto second = head.agent->import({a_disc("b")});
   REQUIRE(second);
   CHECK(second->id > first->id + 1000);
 }
@@ -449,7 +449,7 @@ TEST_CASE("the ids of imports are others after a restart", "[control]") {
 TEST_CASE("latency of all discs is the sum of each one's", "[control]") {
   Head head(1);
   for (const char* name : {"a", "b"}) {
-    REQUIRE_FALSE(head.agent->attach(disc(name)));
+    REQUIRE_FALSE(head.agent->attach(a_disc(name)));
     REQUIRE(head.becomes(name, State::ready));
     head.threads[0]->stats(name)->record(stats::Operation::read, 4096, 0, {.whole = 1ms});
     head.threads[0]->stats(name)->record_stall(stats::Cause::neighbour, 1s);
@@ -473,7 +473,7 @@ TEST_CASE("many callers attach and detach at once and nothing is left over", "[c
           if (i % 3 == 2)
             head.agent->detach(name);
           else
-            head.agent->attach(disc(name));
+            head.agent->attach(a_disc(name));
         }
       });
   }
@@ -489,9 +489,52 @@ TEST_CASE("an agent that ends opens no more discs", "[control]") {
   head.threads[0]->slow_down(1ms);
   const auto attaches = head.threads[0]->attaches();
   std::vector<catalogue::DiscSpec> specs;
-  for (int i = 0; i < 2'000; ++i) specs.push_back(disc("d" + std::to_string(i)));
+  for (int i = 0; i < 2'000; ++i) specs.push_back(a_disc("d" + std::to_string(i)));
   REQUIRE(head.agent->import(specs));
   head.agent.reset();
   CHECK(*attaches < 1'000);
   CHECK(head.store->discs().size() == 2'000);
+}
+
+TEST_CASE("an order is stored, obeyed, and outlives whoever took it", "[control]") {
+  Head head(1);
+  REQUIRE_FALSE(head.agent->attach(a_disc("a")));
+  REQUIRE(head.becomes("a", State::ready));
+  REQUIRE_FALSE(head.agent->change("a", {.order = disc::Order::hold, .grace = 30s}));
+  REQUIRE(head.threads[0]->changed().size() == 1);
+  CHECK(head.threads[0]->changed()[0].order == disc::Order::hold);
+  CHECK(head.threads[0]->changed()[0].grace == 30s);
+
+  // Whoever says again what was said when it was attached does not end it.
+  auto said = a_disc("a");
+  said.grace = 30s;
+  CHECK_FALSE(head.agent->attach(said));
+  CHECK(head.agent->disc("a")->spec->order == disc::Order::hold);
+
+  head.restart();
+  head.agent->restore();
+  CHECK(head.agent->disc("a")->spec->order == disc::Order::hold);
+  CHECK(head.agent->disc("a")->spec->grace == 30s);
+  REQUIRE(head.becomes("a", State::ready));
+  REQUIRE_FALSE(head.agent->change("a", {.order = disc::Order::serve}));
+  CHECK(head.agent->disc("a")->spec->order == disc::Order::serve);
+  CHECK(head.agent->disc("a")->spec->grace == 30s);
+
+  const auto refusal = head.agent->change("b", {.order = disc::Order::hold});
+  REQUIRE(refusal);
+  CHECK(refusal->why == control::Refusal::Why::no_such_disc);
+}
+
+TEST_CASE("an order that cannot be stored is not obeyed", "[control]") {
+  Head head(1);
+  REQUIRE_FALSE(head.agent->attach(a_disc("a")));
+  REQUIRE(head.becomes("a", State::ready));
+  head.store->fail_when(1);
+  const auto refusal = head.agent->change("a", {.order = disc::Order::fail});
+  REQUIRE(refusal);
+  CHECK(refusal->why == control::Refusal::Why::not_stored);
+  CHECK(head.threads[0]->changed().empty());
+  CHECK(head.agent->disc("a")->spec->order == disc::Order::serve);
+  head.store->mend();
+  CHECK_FALSE(head.agent->change("a", {.order = disc::Order::fail}));
 }

@@ -60,6 +60,35 @@ TEST_CASE("a disc is attached, listed, shown and detached over the socket", "[co
   CHECK(daemon.ask("GET", "/v1/discs").body["discs"].empty());
 }
 
+TEST_CASE("a disc's order and grace time can be changed", "[control]") {
+  Daemon daemon;
+  REQUIRE(daemon.put("a", plain, "?wait=10").status == 200);
+  CHECK_FALSE(daemon.ask("GET", "/v1/discs/a").body.contains("waits_for"));
+  const auto patch = [&](const std::string& name, const std::string& body) {
+    return daemon.ask("PATCH", "/v1/discs/" + name, body);
+  };
+  const Reply held = patch("a", R"({"order": "hold", "grace_s": 7})");
+  CHECK(held.status == 200);
+  CHECK(held.body["order"] == "hold");
+  CHECK(held.body["grace_s"] == 7);
+  auto* const thread = daemon.threads[daemon.threads[0]->size() == 1 ? 0 : 1];
+  thread->stats("a")->enter(stats::DiscState::held, iouring::Instant{1s});
+  const json shown = daemon.ask("GET", "/v1/discs/a").body;
+  CHECK(shown["state"] == "held");
+  CHECK(shown["waits_for"] == "`headctl resume`");
+  CHECK(shown["waits_s"] > 0);
+
+  CHECK(patch("b", R"({"order": "hold"})").status == 404);
+  for (const char* body : {"{}", "[]", R"({"order": "halt"})", R"({"grace_s": -1})",
+                           R"({"uri": "nbd://[fd00::2]/a"})", R"({"order": "hold", "x": 1})"}) {
+    CAPTURE(body);
+    const Reply refused = patch("a", body);
+    CHECK(refused.status == 422);
+    CHECK(type_of(refused) == "urn:headstart:bad-disc");
+  }
+  CHECK(daemon.ask("GET", "/v1/discs/a").body["grace_s"] == 7);
+}
+
 TEST_CASE("a slow attach is accepted and can be waited for", "[control]") {
   Daemon daemon;
   daemon.neighbours->at_once(false);
@@ -228,7 +257,7 @@ TEST_CASE("every refusal has a type, a status and a sentence", "[control]") {
   check(daemon.ask("GET", "/v1/discs/"), 404, "no-such-route");
   check(daemon.ask("GET", "/" + std::string(2000, 'a')), 404, "no-such-route");
   check(daemon.ask("DELETE", "/v1/status"), 405, "method-not-allowed");
-  check(daemon.ask("PATCH", "/v1/discs/a", "{}"), 405, "method-not-allowed");
+  check(daemon.ask("POST", "/v1/discs/a", "{}"), 405, "method-not-allowed");
   check(daemon.ask("GET", "/v1/import"), 405, "method-not-allowed");
   REQUIRE(daemon.put("b", plain, "?wait=10").status == 200);
   check(daemon.put("c", plain), 507, "too-many-discs");

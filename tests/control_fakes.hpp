@@ -26,7 +26,7 @@ namespace head::test {
 
 using namespace std::chrono_literals;
 
-inline catalogue::DiscSpec disc(const std::string& name) {
+inline catalogue::DiscSpec a_disc(const std::string& name) {
   return {.name = name, .uri = *nbd::parse_uri("nbd://[fd00::1]/" + name)};
 }
 
@@ -186,6 +186,17 @@ class FakeThread final : public control::DataThread {
     const std::lock_guard lock(lock_);
     relocated_.push_back(name);
   }
+  void change(const catalogue::DiscSpec& spec, std::function<void()> done) override {
+    {
+      const std::lock_guard lock(lock_);
+      changed_.push_back(spec);
+    }
+    done();
+  }
+  std::vector<catalogue::DiscSpec> changed() const {
+    const std::lock_guard lock(lock_);
+    return changed_;
+  }
   std::vector<std::string> relocated() const {
     const std::lock_guard lock(lock_);
     return relocated_;
@@ -244,6 +255,7 @@ class FakeThread final : public control::DataThread {
   mutable std::mutex lock_;
   std::map<std::string, std::shared_ptr<stats::DiscStats>> discs_;
   std::vector<std::string> relocated_;
+  std::vector<catalogue::DiscSpec> changed_;
   std::vector<std::function<void()>> held_;
   stats::StallLog stalls_;
   control::DataSettings settings_;

@@ -82,8 +82,8 @@ TEST_CASE("a reload reaches the data threads and the agent", "[control]") {
 
   file = configured("[stall]\nthreshold_ms = 77\n[data]\ndiscs_max = 1\n");
   REQUIRE(reloader.reload());
-  CHECK_FALSE(head.agent->attach(test::disc("a")));
-  const auto refusal = head.agent->attach(test::disc("b"));
+  CHECK_FALSE(head.agent->attach(test::a_disc("a")));
+  const auto refusal = head.agent->attach(test::a_disc("b"));
   REQUIRE(refusal);
   CHECK(refusal->why == Refusal::Why::too_many);
 
@@ -91,7 +91,7 @@ TEST_CASE("a reload reaches the data threads and the agent", "[control]") {
   const auto wrong = reloader.reload();
   REQUIRE_FALSE(wrong);
   CHECK(wrong.error() == "line 1 is not TOML");
-  CHECK(head.agent->attach(test::disc("b")));  // As before.
+  CHECK(head.agent->attach(test::a_disc("b")));  // As before.
   log::set_level(log::Level::info);
 }
 

@@ -41,7 +41,7 @@ struct Asked final : nbd::Request {
   int error = -1;
 };
 
-struct World final : disc::Disc::Owner, disc::Patience::Owner {
+struct World : disc::Disc::Owner, disc::Patience::Owner {
   World(std::uint64_t seed, sim::Faults faults, sim::TailOptions options, unsigned connections = 1)
       : tail(64 << 10),
         io(seed, faults, [this] { return std::make_unique<sim::NbdServer>(tail, io.random()()); }) {

@@ -87,6 +87,23 @@ TEST_CASE("headctl attaches, shows and detaches", "[headctl]") {
   CHECK(daemon.agent->discs().empty());
 }
 
+TEST_CASE("headctl holds, fails and resumes discs", "[headctl]") {
+  Daemon daemon;
+  REQUIRE(daemon.headctl("attach a nbd://[fd00::1]/a --grace 30 --wait").status == 0);
+  CHECK(daemon.agent->disc("a")->spec->grace == 30s);
+  CHECK(daemon.headctl("hold a").out.find("a is held") == 0);
+  CHECK(daemon.agent->disc("a")->spec->order == disc::Order::hold);
+  CHECK(daemon.headctl("fail a").out.find("EIO") != std::string::npos);
+  CHECK(daemon.agent->disc("a")->spec->order == disc::Order::fail);
+  CHECK(json::parse(daemon.headctl("resume a --json").out)[0]["name"] == "a");
+  CHECK(daemon.agent->disc("a")->spec->order == disc::Order::serve);
+  CHECK(daemon.headctl("discs a").out.find("guests wait 30 s") != std::string::npos);
+  const Outcome missing = daemon.headctl("hold b");
+  CHECK(missing.status == 4);
+  CHECK(missing.err.find("there is no disc b") != std::string::npos);
+  CHECK(daemon.headctl("attach b nbd://[fd00::1]/b --grace -1").status == 2);
+}
+
 TEST_CASE("headctl shows what the keeper is not permitted to do", "[headctl]") {
   Daemon daemon;
   for (const char* command : {"status", "neigh"}) {

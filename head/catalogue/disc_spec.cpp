@@ -49,15 +49,16 @@ class Members {
     if (key == "name") return take_name(into, value);
     if (key == "uri") return take_uri(into, value);
     if (key == "lladdr") return take_lladdr(into, value);
-    if (key == "generation") return take_generation(into, value);
+    if (key == "generation") return keep(into.generation, key, generation_from_json(value));
     if (key == "dev") return take_dev(into, value);
     if (key == "read_only") return take_read_only(into, value);
     if (key == "connections") return take_connections(into, value);
     if (key == "grade") return take_grade(into, value);
+    if (key == "grace_s") return keep(into.grace, key, grace_from_json(value));
+    if (key == "order") return keep(into.order, key, order_from_json(value));
     problem_ = fmt::format(
         "{}: a disc has no \"{}\"; it has name, uri, lladdr, generation, dev, read_only, "
-        "connections "
-        "and grade",
+        "connections, grade, grace_s and order",
         whose(), key.substr(0, 40));
   }
 
@@ -91,12 +92,6 @@ class Members {
     into.lladdr = *lladdr;
   }
 
-  void take_generation(DiscSpec& into, const json& value) {
-    const auto generation = generation_from_json(value);
-    if (!generation) return wrong("generation", generation.error());
-    into.generation = *generation;
-  }
-
   void take_dev(DiscSpec& into, const json& value) {
     if (value.is_null()) return;
     if (!value.is_string() || !is_interface(value.get_ref<const std::string&>()))
@@ -121,6 +116,12 @@ class Members {
                                         "\"standard\" say",
                                         grade_max));
     into.grade = value.get<std::string>();
+  }
+
+  template <class Value>
+  void keep(Value& into, std::string_view member, const Result<Value, std::string_view>& value) {
+    if (!value) return wrong(member, value.error());
+    into = *value;
   }
 
   void wrong(std::string_view member, std::string_view rule) {
@@ -170,6 +171,20 @@ Result<std::uint64_t, std::string_view> generation_from_json(const json& value) 
   return value.get<std::uint64_t>();
 }
 
+Result<std::chrono::seconds, std::string_view> grace_from_json(const json& value) {
+  if (!value.is_number_unsigned() || value > grace_max.count())
+    return Failure{
+        std::string_view("is a whole number of seconds from 0, for no limit, to 2592000")};
+  return std::chrono::seconds(value.get<std::int64_t>());
+}
+
+Result<disc::Order, std::string_view> order_from_json(const json& value) {
+  const auto order =
+      value.is_string() ? disc::parse_order(value.get_ref<const std::string&>()) : std::nullopt;
+  if (!order) return Failure{std::string_view("is \"serve\", \"hold\" or \"fail\"")};
+  return *order;
+}
+
 json to_json(const DiscSpec& spec) {
   json object = {{"name", spec.name},
                  {"uri", nbd::to_string(spec.uri)},
@@ -179,6 +194,8 @@ json to_json(const DiscSpec& spec) {
   if (spec.lladdr) object["lladdr"] = netlink::to_string(*spec.lladdr);
   if (spec.generation != 0) object["generation"] = spec.generation;
   if (!spec.dev.empty()) object["dev"] = spec.dev;
+  if (spec.grace.count() != 0) object["grace_s"] = spec.grace.count();
+  if (spec.order != disc::Order::serve) object["order"] = disc::to_string(spec.order);
   return object;
 }
 

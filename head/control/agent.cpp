@@ -28,8 +28,9 @@ std::uint64_t batch_before(std::chrono::system_clock::time_point start) {
   return static_cast<std::uint64_t>(since_1970.count()) << 10;
 }
 
-// Whoever says again what was said before a move says nothing new.
+// Whoever says again what was said before a move, or an operator's order, says nothing new.
 DiscSpec with_newest(const DiscSpec& attached, DiscSpec said) {
+  said.order = attached.order;
   if (said.generation < attached.generation) {
     said.generation = attached.generation;
     said.lladdr = attached.lladdr;

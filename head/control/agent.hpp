@@ -1,7 +1,7 @@
 // The head's discs, from what an operator wants to what is there. Every change is durable before it
 // is accepted; from then on it is worked on until it is done, whatever happens to whoever asked.
 //
-//   attach ──► pending ──► resolving ──► connecting ──► ready ◄──► reconnecting, held
+//   attach ──► pending ──► resolving ──► connecting ──► ready ◄──► reconnecting, held, failing
 //              (stored)    (neighbour)   (data thread)    │        (told by the data thread)
 //                              └──► failed ◄──┘           ▼
 //                                                     detaching ──► gone
@@ -68,6 +68,12 @@ struct Move {
   std::optional<std::uint64_t> generation{};  // Absent: one more than the disc has.
 };
 
+// What of a disc can change while it is attached; what is absent stays as it is.
+struct DiscChange {
+  std::optional<disc::Order> order{};
+  std::optional<std::chrono::seconds> grace{};
+};
+
 class Agent {
  public:
   // Takes the keeper and the data threads over, and ends them before it dies. `store` outlives it.
@@ -86,6 +92,9 @@ class Agent {
   Result<ImportStatus, Refusal> import(std::vector<catalogue::DiscSpec> specs,
                                        const ImportRequest& how = {});
   std::optional<Refusal> detach(const std::string& name);
+
+  // Stored, and then obeyed; returns when it is, or after two seconds.
+  std::optional<Refusal> change(const std::string& name, const DiscChange& change);
 
   // All of them or none: stored, then given to the keeper together. Returns when the neighbour
   // table has them, or when it is known why it has not; how many that were.
@@ -146,6 +155,8 @@ class Agent {
 
   // Under lock_.
   bool is_pending(const std::string& name) const;
+  Result<catalogue::DiscSpec, Refusal> changed(const std::string& name,
+                                               const DiscChange& change) const;
   Result<std::vector<catalogue::DiscSpec>, Refusal> moved(const std::vector<Move>& moves) const;
   std::optional<Refusal> check(const catalogue::DiscSpec& spec, bool& fresh) const;
   // `added`: those that are to be.

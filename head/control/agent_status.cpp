@@ -11,8 +11,9 @@ namespace head::control {
 
 namespace {
 
-constexpr std::array<std::string_view, states> names = {
-    "pending", "resolving", "connecting", "ready", "reconnecting", "held", "failed", "detaching"};
+constexpr std::array<std::string_view, states> names = {"pending", "resolving",    "connecting",
+                                                        "ready",   "reconnecting", "held",
+                                                        "failing", "failed",       "detaching"};
 
 State from(stats::DiscState state) noexcept {
   switch (state) {
@@ -24,10 +25,37 @@ State from(stats::DiscState state) noexcept {
       return State::reconnecting;
     case stats::DiscState::held:
       return State::held;
+    case stats::DiscState::failing:
+      return State::failing;
     case stats::DiscState::detaching:
       break;
   }
   return State::detaching;
+}
+
+std::string_view waits_for(const DiscStatus& disc) noexcept {
+  const bool ordered = disc.spec->order != disc::Order::serve;
+  switch (disc.state) {
+    case State::pending:
+      return "the state directory";
+    case State::resolving:
+      return "its neighbour entry";
+    case State::connecting:
+      return "a first connection to its tail";
+    case State::ready:
+      return disc.stats.waiting_since_ns != 0 ? "answers of its tail" : "";
+    case State::reconnecting:
+      return "a connection to its tail";
+    case State::held:
+      return ordered ? "`headctl resume`" : "its tail to offer the disc as it was";
+    case State::failing:
+      return ordered ? "`headctl resume`" : "a connection to its tail";
+    case State::failed:
+      return "being attached again";
+    case State::detaching:
+      break;
+  }
+  return "requests under way";
 }
 
 // "" for none, or one that is gone.
@@ -66,6 +94,7 @@ Agent::Gathered Agent::gather(const Disc& disc) {
   return {.status = {.spec = disc.spec,
                      .state = state_of(disc),
                      .problem = disc.problem,
+                     .waits_for = {},
                      .dev = {},
                      .thread = disc.thread},
           .stats = disc.stats};
@@ -79,6 +108,7 @@ DiscStatus Agent::complete(Gathered gathered) {
   } else if (status.state != State::failed && !status.stats.last_problem.empty()) {
     status.problem = status.stats.last_problem;
   }
+  status.waits_for = waits_for(status);
   return std::move(status);
 }
 

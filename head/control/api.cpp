@@ -40,6 +40,7 @@ constexpr std::array routes = {
     Route{"GET", discs_path, {"wait"}},
     Route{"PUT", discs_path, {"wait"}},
     Route{"DELETE", discs_path, {"wait"}},
+    Route{"PATCH", discs_path},
     Route{"POST", "/v1/import", {"part_of", "check"}},
     Route{"POST", "/v1/moves"},
     Route{"POST", "/v1/reload"},
@@ -144,6 +145,7 @@ HttpResponse Api::route(const HttpRequest& request) {
   if (auto objection = objection_to_query(request, *found)) return std::move(*objection);
   if (asked == "PUT") return attach(request, *rest(path, discs_path));
   if (asked == "DELETE") return detach(request, *rest(path, discs_path));
+  if (asked == "PATCH") return change(request, *rest(path, discs_path));
   if (asked == "GET") return get(request);
   if (path == "/v1/moves") return move(request);
   if (path == "/v1/reload") return options_.reloader != nullptr ? reload() : no_route(path);

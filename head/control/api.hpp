@@ -50,6 +50,7 @@ class Api final : public HttpHandler {
   HttpResponse one_disc(const HttpRequest& request, const std::string& name);
   HttpResponse attach(const HttpRequest& request, const std::string& name);
   HttpResponse detach(const HttpRequest& request, const std::string& name);
+  HttpResponse change(const HttpRequest& request, const std::string& name);
   HttpResponse import(const HttpRequest& request);
   HttpResponse move(const HttpRequest& request);
   HttpResponse reload();

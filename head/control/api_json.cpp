@@ -87,6 +87,10 @@ json to_json(const DiscStatus& disc, const std::filesystem::path& run_dir) {
   object["state"] = to_string(disc.state);
   if (now.state_since_ns != 0) object["state_s"] = seconds_since(now.state_since_ns);
   if (!disc.problem.empty()) object["problem"] = disc.problem;
+  if (!disc.waits_for.empty()) object["waits_for"] = disc.waits_for;
+  const std::int64_t waits_since =
+      disc.state == State::ready ? now.waiting_since_ns : now.state_since_ns;
+  if (!disc.waits_for.empty() && waits_since != 0) object["waits_s"] = seconds_since(waits_since);
   if (!now.last_problem.empty()) object["last_problem"] = now.last_problem;
   if (!disc.dev.empty()) object["via"] = disc.dev;
   if (disc.thread) object["thread"] = *disc.thread;

@@ -40,6 +40,10 @@ class DataThread {
   // up. Nothing where there is no such disc.
   virtual void relocate(const std::string& name) = 0;
 
+  // What is wanted of the disc has changed: its order, its grace time. `done` also where there is
+  // no such disc.
+  virtual void change(const catalogue::DiscSpec& spec, std::function<void()> done) = 0;
+
   // From now on.
   virtual void apply(const DataSettings& settings) = 0;
 

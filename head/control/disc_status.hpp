@@ -23,22 +23,24 @@ enum class State : std::uint8_t {
   ready,
   reconnecting,
   held,
+  failing,
   failed,
   detaching
 };
-inline constexpr std::size_t states = 8;
+inline constexpr std::size_t states = 9;
 std::string_view to_string(State state) noexcept;
 
 // Whether waiting for such a disc to become ready makes sense no longer.
 constexpr bool is_settled(State state) noexcept {
-  return state == State::ready || state == State::held || state == State::failed ||
-         state == State::detaching;
+  return state == State::ready || state == State::held || state == State::failing ||
+         state == State::failed || state == State::detaching;
 }
 
 struct DiscStatus {
   std::shared_ptr<const catalogue::DiscSpec> spec;
   State state = State::pending;
   std::string problem;                // Why it is not ready; "" when nothing is known to be wrong.
+  std::string waits_for;              // What has to come; "" for nothing.
   std::string dev;                    // The interface it is reached by now; "" for none.
   std::optional<std::size_t> thread;  // The data thread it lives on.
   stats::DiscSnapshot stats{};        // Without latency.
@@ -57,7 +59,7 @@ struct ImportStatus {
   std::size_t total = 0;      // Discs in the list.
   std::size_t unchanged = 0;  // Of these, attached already.
   StateCounts by_state{};     // Of the others; what was detached since is in none.
-  bool settled = true;        // All the others are ready, held, failed or gone.
+  bool settled = true;        // All the others are ready, held, failing, failed or gone.
 };
 
 struct AgentStatus {

@@ -28,6 +28,10 @@ sockaddr_in6 address_of(const catalogue::DiscSpec& spec) noexcept {
   return address;
 }
 
+disc::Standing standing_of(const catalogue::DiscSpec& spec) noexcept {
+  return {.order = spec.order, .grace = spec.grace};
+}
+
 // A disc and how its guests reach it. When it was closed and both have drained, `gone` is called,
 // which destroys this, and then everybody who asked for the end.
 class Served final : disc::Disc::Owner, exports::Export::Owner {
@@ -51,7 +55,8 @@ class Served final : disc::Disc::Owner, exports::Export::Owner {
                .interface = spec.uri.zone.empty() ? spec.dev : spec.uri.zone,
                .export_name = spec.uri.export_name,
                .read_only = spec.read_only,
-               .connections = spec.connections},
+               .connections = spec.connections,
+               .standing = standing_of(spec)},
               context.connection, stats),
         export_(context.io, spec.name, disc_, *stats, context.stalls, context.pool,
                 std::move(listener), *this) {
@@ -59,6 +64,7 @@ class Served final : disc::Disc::Owner, exports::Export::Owner {
   }
 
   void relocate() { disc_.relocate(); }
+  void change(const catalogue::DiscSpec& spec) { disc_.set(standing_of(spec)); }
 
   void close(std::function<void()> done) {
     asked_.push_back(std::move(done));
@@ -151,6 +157,11 @@ class LoopThread::Work final : disc::Patience::Owner {
 
   void relocate(const std::string& name) {
     if (const auto found = served_.find(name); found != served_.end()) found->second->relocate();
+  }
+
+  void change(const catalogue::DiscSpec& spec) {
+    if (const auto found = served_.find(spec.name); found != served_.end())
+      found->second->change(spec);
   }
 
   void detach(const std::string& name, std::function<void()> done) {
@@ -247,6 +258,13 @@ void LoopThread::attach(const catalogue::DiscSpec& spec, std::shared_ptr<stats::
 
 void LoopThread::relocate(const std::string& name) {
   work_->post([this, name] { work_->relocate(name); });
+}
+
+void LoopThread::change(const catalogue::DiscSpec& spec, std::function<void()> done) {
+  work_->post([this, spec, done = std::move(done)] {
+    work_->change(spec);
+    done();
+  });
 }
 
 void LoopThread::apply(const DataSettings& settings) {

@@ -35,6 +35,7 @@ class LoopThread final : public DataThread {
               std::function<void(std::string problem)> done) override;
   void detach(const std::string& name, std::function<void()> done) override;
   void relocate(const std::string& name) override;
+  void change(const catalogue::DiscSpec& spec, std::function<void()> done) override;
   void apply(const DataSettings& settings) override;
   void ask(std::function<void()> done) override;
   const stats::StallLog& stalls() const noexcept override;

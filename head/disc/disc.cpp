@@ -52,13 +52,15 @@ Disc::Disc(iouring::Io& io, Owner& owner, Patience& patience, DiscOptions option
       patience_(patience),
       options_(std::move(options)),
       connection_options_(connection),
-      stats_(std::move(stats)) {
+      stats_(std::move(stats)),
+      standing_(options_.standing) {
   add_link();
 }
 
 Disc::~Disc() {
   assert(outstanding_ == 0 && reshapes_.empty());
   io_.disarm(opening_late_);
+  io_.disarm(cut_off_long_);
   if (watched_) patience_.forget(*this);
 }
 
@@ -66,6 +68,7 @@ void Disc::open() {
   opening_.emplace().since = io_.now();
   opening_wait_ = Patience::limit;
   io_.arm(opening_late_, io_.now() + opening_wait_);
+  tell_state();
   links_.front()->connect();
 }
 
@@ -86,10 +89,6 @@ void Disc::end_opening(int error) noexcept {
   how.error = error;
   opening_.reset();
   owner_.on_disc_opened(*this, how);
-}
-
-void Disc::tell(stats::DiscState state) noexcept {
-  stats_->enter(state, io_.now());
 }
 
 void Disc::say(log::Level level, log::RateLimit& limit, std::string_view what) const noexcept {
@@ -117,9 +116,10 @@ void Disc::on_open(Link& link) noexcept {
       static log::RateLimit limit;
       if (std::exchange(last_objection_, objection) != objection)  // Not at every attempt.
         say(log::Level::warning, limit, fmt::format("{}; its requests are held", objection));
-      tell(stats::DiscState::held);
+      tell_state();
       return link.connection.leave();
     }
+    grow(told.size);
   } else {
     learn(told);
   }
@@ -131,8 +131,7 @@ void Disc::on_open(Link& link) noexcept {
   link.opened_at_ = io_.now();
   if (std::exchange(link.lost_, false)) stats_->reconnects.fetch_add(1, std::memory_order_relaxed);
   last_problem_.clear();
-  stats_->connections.fetch_add(1, std::memory_order_relaxed);
-  tell(stats::DiscState::ready);
+  note_connections();
   succeed(link);
   pump();
 }
@@ -174,6 +173,19 @@ const char* Disc::objection_to(const nbd::ExportInfo& told) const noexcept {
   return nullptr;
 }
 
+// Guests that ask for the size from now on are told; the protocol has no way to tell the others,
+// but what they ask beyond the old end is answered.
+void Disc::grow(std::uint64_t size) noexcept {
+  if (size <= tail_.size) return;
+  static log::RateLimit limit;
+  say(log::Level::info, limit,
+      fmt::format("it has grown from {} to {} bytes; guests that connect from now on see that",
+                  tail_.size, size));
+  tail_.size = info_.size = size;
+  stats_->size.store(size, std::memory_order_relaxed);
+  tell_watcher();
+}
+
 void Disc::complain(const std::string& problem) noexcept {
   if (!problem.empty()) stats_->set_problem(problem);
   static log::RateLimit limit;
@@ -184,7 +196,6 @@ void Disc::complain(const std::string& problem) noexcept {
 
 void Disc::on_closed(Link& link, const std::string& problem,
                      nbd::RequestQueue unanswered) noexcept {
-  const bool was_usable = stats_->state.load(std::memory_order_relaxed) == stats::DiscState::ready;
   // What is sent again was asked before what waits now.
   nbd::RequestQueue again, unwanted;
   while (nbd::Request* request = unanswered.pop())
@@ -192,14 +203,11 @@ void Disc::on_closed(Link& link, const std::string& problem,
   while (nbd::Request* request = waiting_.pop()) again.push(*request);
   waiting_ = again;
   while (nbd::Request* request = unwanted.pop()) complete(*request, ECANCELED);
-  const auto usable = static_cast<std::uint32_t>(std::count_if(
-      links_.begin(), links_.end(), [](const auto& l) { return l->connection.ready(); }));
-  stats_->connections.store(usable, std::memory_order_relaxed);
+  note_connections();
+  if (course() == Course::refuse) refuse_all();
   if (closing_) return finish_closing();
   if (opening_) opening_->failed_before = true;
   if (!link.superseded) complain(problem);
-  if (usable == 0 && was_usable) tell(stats::DiscState::reconnecting);
-  if (usable != 0 && !was_usable) tell(stats::DiscState::ready);
   if (link.superseded) {
     part_from(link);
     return pump();
@@ -318,7 +326,7 @@ void Disc::close() noexcept {
   if (closing_) return;
   closing_ = true;
   end_opening(ESHUTDOWN);
-  tell(stats::DiscState::detaching);
+  tell_state();
   for (const auto& link : links_) {
     io_.disarm(link->retry_);
     if (link->connection.in_flight() == 0)
@@ -337,8 +345,9 @@ void Disc::finish_closing() noexcept {
 }
 
 void Disc::on_drained(iouring::Result) noexcept {
-  abandon_all();
-  if (outstanding_ != 0 || answer_nothing_.pending() || bury_.pending()) return io_.defer(drained_);
+  abandon_all(ESHUTDOWN);
+  if (outstanding_ != 0 || answers_due_.pending() || bury_.pending() || refusal_.pending())
+    return io_.defer(drained_);
   owner_.on_disc_closed(*this);
 }
 

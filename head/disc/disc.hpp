@@ -1,6 +1,7 @@
 // One remote disc: what a guest asks of it, it asks of the tail, over one connection or several.
-// Every request is answered exactly once. A lost connection never becomes an error: the disc
-// connects again in the background and sends what was unanswered again; requests wait meanwhile.
+// Every request is answered exactly once. A lost connection is no error: the disc connects again in
+// the background and sends what was unanswered again; requests wait meanwhile, for as long as the
+// disc's Standing says.
 //
 //   submit ─► (held: a block they touch is being changed) ─► waiting ─► a connection ─► on_answer
 //                     └─► Reshape, where the tail would not take it as it is ─┘
@@ -11,6 +12,7 @@
 #include "head/disc/block_locks.hpp"
 #include "head/disc/patience.hpp"
 #include "head/disc/reshape.hpp"
+#include "head/disc/standing.hpp"
 #include "head/nbd/connection.hpp"
 #include "head/nbd/volume.hpp"
 #include "head/stats/disc_stats.hpp"
@@ -31,6 +33,7 @@ struct DiscOptions {
   std::string export_name;
   bool read_only = false;
   unsigned connections = 1;  // More than one only where the tail says CAN_MULTI_CONN.
+  Standing standing{};
 };
 
 class Disc final : public nbd::Volume, Reshape::Owner {
@@ -69,12 +72,17 @@ class Disc final : public nbd::Volume, Reshape::Owner {
   // that have heard nothing since are replaced. TCP would send again only after a wait that grows
   // with the interruption.
   void follow_way() noexcept;
+  // Whoever watches it: where answers have been waited for beyond the grace time, there are none
+  // any more to wait for.
+  void mind_grace() noexcept;
   // Notes, soon, whether packets were lost where answers are late, and how far the tail is.
   void look_at_network() noexcept;
 
   void open();
   void submit(nbd::Request& request) noexcept override;
   bool withdraw(nbd::Request& request) noexcept override;
+  // From now on. What was refused before stays refused.
+  void set(const Standing& standing) noexcept;
   // The tail is elsewhere now, or there again: connects anew at once. Connections that there are
   // serve until each one's successor is open; then they are reset, and what they had not answered
   // is sent again.
@@ -134,11 +142,20 @@ class Disc final : public nbd::Volume, Reshape::Owner {
   void on_opening_late() noexcept;
   void end_opening(int error) noexcept;
   void learn(const nbd::ExportInfo& info);
+  void grow(std::uint64_t size) noexcept;
   const char* objection_to(const nbd::ExportInfo& info) const noexcept;
-  void tell(stats::DiscState state) noexcept;
+  stats::DiscState state() const noexcept;
+  void tell_state() noexcept;
   void complain(const std::string& problem) noexcept;
   // In the log; thousands of discs may have the same to say at once.
   void say(log::Level level, log::RateLimit& limit, std::string_view what) const noexcept;
+
+  Course course() const noexcept { return disc::course(standing_, gave_up_); }
+  void note_connections() noexcept;
+  void on_cut_off_long() noexcept;
+  void give_up() noexcept;
+  void refuse_all() noexcept;
+  void on_refusal(iouring::Result result) noexcept;
 
   bool must_wait(const nbd::Request& request) const noexcept;
   void start(nbd::Request& request) noexcept;
@@ -152,10 +169,10 @@ class Disc final : public nbd::Volume, Reshape::Owner {
   Reshape* as_piece(const nbd::Request& request) noexcept;
   void complete(nbd::Request& request, int error) noexcept;
   void settle(nbd::Request& request) noexcept;
-  void answer_later(nbd::Request& request) noexcept;
-  void on_nothing_to_do(iouring::Result result) noexcept;
+  void answer_later(nbd::RequestQueue& with, nbd::Request& request) noexcept;
+  void on_answers_due(iouring::Result result) noexcept;
   void finish_closing() noexcept;
-  void abandon_all() noexcept;
+  void abandon_all(int error) noexcept;
 
   void send_piece(Reshape& reshape) noexcept override;
   bool may_change(const Reshape& reshape, Range block) noexcept override;
@@ -194,8 +211,15 @@ class Disc final : public nbd::Volume, Reshape::Owner {
   iouring::Instant followed_{};  // When the way had come back last, and that was acted upon.
   nbd::RequestQueue waiting_;    // For a connection.
   nbd::RequestQueue held_;       // For a change of blocks to end, or a place among the reshapes.
-  nbd::RequestQueue nothing_to_do_;  // Answered without the tail, once submit() has returned.
-  iouring::Op<&Disc::on_nothing_to_do> answer_nothing_{*this};
+  // Answered without the tail, once submit() has returned: well, and not.
+  nbd::RequestQueue nothing_to_do_, refused_;
+  iouring::Op<&Disc::on_answers_due> answers_due_{*this};
+
+  Standing standing_;
+  std::optional<iouring::Instant> cut_off_since_;  // There has been no connection since.
+  bool gave_up_ = false;                           // The grace time is over since then.
+  iouring::Alarm<&Disc::on_cut_off_long> cut_off_long_{*this};
+  iouring::Op<&Disc::on_refusal> refusal_{*this};
   BlockLocks locks_;  // In use where the tail's blocks are larger than a byte.
   std::vector<std::unique_ptr<Reshape>> reshapes_;
 };

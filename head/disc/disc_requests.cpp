@@ -17,7 +17,7 @@ void Disc::submit(nbd::Request& request) noexcept {
     if (!watched_) patience_.watch(*this);
     watched_ = true;
   }
-  if (closing_) return answer_later(request);
+  if (closing_ || course() == Course::refuse) return answer_later(refused_, request);
   // Changes start in the order in which they came, once one of them has had to wait.
   const bool behind = !held_.empty() && changes(request.command);
   if (behind || must_wait(request)) return held_.push(request);
@@ -47,7 +47,7 @@ void Disc::start(nbd::Request& request) noexcept {
 
 void Disc::start_reshaped(nbd::Request& request) noexcept {
   if (!next_piece(request, 0, tail_, UINT64_MAX))
-    return answer_later(request);  // A TRIM within one block.
+    return answer_later(nothing_to_do_, request);  // A TRIM within one block.
   const std::uint64_t block = tail_.block_minimum;
   const Range range = range_of(request);
   if (changes(request.command) && request.command != nbd::Command::trim) {
@@ -70,6 +70,7 @@ void Disc::start_held() noexcept {
 }
 
 void Disc::pump() noexcept {
+  if (course() != Course::send) return;
   while (!waiting_.empty()) {
     nbd::Connection* connection = free_connection();
     if (connection == nullptr) return;
@@ -151,22 +152,26 @@ void Disc::settle(nbd::Request& request) noexcept {
   if (!waiting_.empty()) pump();
 }
 
-void Disc::answer_later(nbd::Request& request) noexcept {
-  nothing_to_do_.push(request);
-  if (!answer_nothing_.pending()) io_.defer(answer_nothing_);
+void Disc::answer_later(nbd::RequestQueue& with, nbd::Request& request) noexcept {
+  with.push(request);
+  if (!answers_due_.pending()) io_.defer(answers_due_);
 }
 
-void Disc::on_nothing_to_do(iouring::Result) noexcept {
-  while (nbd::Request* request = nothing_to_do_.pop()) complete(*request, closing_ ? ESHUTDOWN : 0);
+void Disc::on_answers_due(iouring::Result) noexcept {
+  // Whoever is answered may ask again: that is for the next time.
+  nbd::RequestQueue nothing = std::exchange(nothing_to_do_, {});
+  nbd::RequestQueue refused = std::exchange(refused_, {});
+  while (nbd::Request* request = nothing.pop()) complete(*request, closing_ ? ESHUTDOWN : 0);
+  while (nbd::Request* request = refused.pop()) complete(*request, closing_ ? ESHUTDOWN : EIO);
 }
 
-// No connection is left, and none will come.
-void Disc::abandon_all() noexcept {
+// Of those that no connection has.
+void Disc::abandon_all(int error) noexcept {
   while (outstanding_ != 0) {
     if (nbd::Request* request = waiting_.pop()) {
-      on_answer(*request, ESHUTDOWN);
+      on_answer(*request, error);
     } else if (nbd::Request* held = held_.pop()) {
-      complete(*held, ESHUTDOWN);
+      complete(*held, error);
     } else {
       break;
     }

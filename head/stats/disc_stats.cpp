@@ -9,8 +9,8 @@ namespace {
 
 constexpr std::array<std::string_view, operations + 1> operation_names = {
     "read", "write", "flush", "trim", "write_zeroes", "cache", "block_status", "open"};
-constexpr std::array<std::string_view, 5> state_names = {"connecting", "ready", "reconnecting",
-                                                         "held", "detaching"};
+constexpr std::array<std::string_view, 6> state_names = {"connecting", "ready",   "reconnecting",
+                                                         "held",       "failing", "detaching"};
 constexpr std::size_t problem_max = 200;
 
 std::int64_t ns(Duration duration) noexcept {

@@ -21,7 +21,8 @@ enum class DiscState : std::uint8_t {
   connecting,  // For the first time: nothing is known of the disc yet.
   ready,
   reconnecting,  // Requests wait and will be replayed.
-  held,          // The tail offers another disc than before: requests wait for an operator.
+  held,          // By an operator, or the tail offers another disc than before: requests wait.
+  failing,       // By an operator, or the grace time is over: requests are answered with EIO.
   detaching,
 };
 std::string_view to_string(DiscState state) noexcept;

@@ -28,6 +28,10 @@ bool NbdServer::on_bytes(Bytes& from_us, Bytes& to_us) {
   if (phase_ != Phase::transmission && !negotiate(from_us, to_us)) return false;
   if (phase_ != Phase::transmission) return true;
   collect(from_us);
+  if (state_.options.silent) {
+    asked_.clear();
+    cookies_.clear();
+  }
   if (state_.options.in_turns && state_.complaints.empty()) answer_reads_in_turns(to_us);
   while (!asked_.empty()) {
     const std::size_t which =

@@ -18,6 +18,7 @@ struct TailOptions {
   std::uint32_t payload_maximum = 32u << 20;
   bool structured = true;
   double shuffle = 0.3;   // Answers a request out of turn.
+  bool silent = false;    // Takes requests, and drops them.
   double shutdown = 0.0;  // Answers ESHUTDOWN, and means it.
   // Longer reads are answered with EOVERFLOW: without DF, with it.
   std::uint32_t read_max = UINT32_MAX, unfragmented_max = UINT32_MAX;

@@ -140,6 +140,10 @@ json Client::post(const std::string& path, const json& body) {
   return http_->answer(http_->Post(path, text_of(body), "application/json"));
 }
 
+json Client::patch(const std::string& path, const json& body) {
+  return http_->answer(http_->Patch(path, text_of(body), "application/json"));
+}
+
 json Client::remove(const std::string& path) {
   return http_->answer(http_->Delete(path));
 }

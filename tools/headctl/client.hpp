@@ -39,6 +39,7 @@ class Client {
   std::string text(const std::string& path);  // Of what is no JSON.
   nlohmann::json put(const std::string& path, const nlohmann::json& body);
   nlohmann::json post(const std::string& path, const nlohmann::json& body);
+  nlohmann::json patch(const std::string& path, const nlohmann::json& body);
   nlohmann::json remove(const std::string& path);
 
  private:

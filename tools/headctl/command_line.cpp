@@ -24,7 +24,20 @@ void add_attach(CLI::App& app, Commands& commands) {
       ->capture_default_str();
   command.add_option("--grade", options.grade,
                      "What kind of disc it is, a word that metrics are summed up by");
+  command
+      .add_option("--grace", options.grace_s,
+                  "So many seconds guests wait for a tail that is away, then they get EIO until "
+                  "it is back; by default they wait however long it takes")
+      ->check(CLI::Range(0, 2'592'000));
   command.add_flag("--wait", options.wait, "Until it is ready, or has failed");
+}
+
+// hold, resume, fail.
+template <class Function>
+void add_order(CLI::App& app, Commands& commands, const char* word, const char* what,
+               Function function) {
+  const auto [command, options] = commands.add(app, word, what, function);
+  command.add_option("NAME", options.names, "Which")->required();
 }
 
 void add_detach(CLI::App& app, Commands& commands) {
@@ -44,7 +57,8 @@ void add_import(CLI::App& app, Commands& commands) {
       ->excludes(wait);
   command.footer(std::string("The list is one of\n"
                              "  lines   NAME URI [lladdr=MAC] [dev=INTERFACE] [read_only=true] "
-                             "[connections=N] [grade=WORD]\n"
+                             "[connections=N] [grade=WORD] "
+                             "[grace_s=N]\n"
                              "  TOML    [[disc]] tables with name, uri and the others\n"
                              "  JSON    {\"discs\": [{\"name\": ..., \"uri\": ...}, ...]}\n"
                              "and of moves\n"
@@ -217,6 +231,9 @@ void declare(CLI::App& app, Commands& commands) {
   add_detach(app, commands);
   add_import(app, commands);
   add_move(app, commands);
+  add_order(app, commands, "hold", "Lets what guests ask wait, and asks their tails nothing", hold);
+  add_order(app, commands, "fail", "Answers all that guests ask with EIO", fail);
+  add_order(app, commands, "resume", "Ends that, and goes on", resume);
   add_discs(app, commands);
   add_latency(app, commands);
   add_stalls(app, commands);

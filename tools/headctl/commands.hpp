@@ -28,6 +28,7 @@ struct AttachOptions {
   bool read_only = false;
   bool wait = false;
   int connections = 1;
+  std::int64_t grace_s = 0;  // 0: guests wait however long it takes.
 };
 Exit attach(const Context& context, const AttachOptions& options);
 
@@ -43,6 +44,13 @@ struct MoveOptions {
 };
 Exit move(const Context& context, const MoveOptions& options);
 Exit import_moves(const Context& context, const std::string& file);
+
+struct OrderOptions {
+  std::vector<std::string> names;
+};
+Exit hold(const Context& context, const OrderOptions& options);
+Exit resume(const Context& context, const OrderOptions& options);
+Exit fail(const Context& context, const OrderOptions& options);
 
 struct ImportOptions {
   std::string file;

@@ -19,7 +19,8 @@ using nlohmann::json;
 constexpr const char* wait_short = "?wait=2";  // So often what is waited for is shown again.
 
 bool is_settled(const std::string& state) {
-  return state == "ready" || state == "held" || state == "failed" || state == "detaching";
+  return state == "ready" || state == "held" || state == "failing" || state == "failed" ||
+         state == "detaching";
 }
 
 std::string said(const json& disc) {
@@ -53,6 +54,14 @@ json await_disc(Client& client, json disc) {
   return disc;
 }
 
+// What it waits for, and how long it has.
+std::string wait_of(const json& disc) {
+  const std::string what = disc.value("waits_for", "");
+  return disc.contains("waits_s")
+             ? fmt::format("{}, {}", what, human_time(disc["waits_s"].get<double>()))
+             : what;
+}
+
 std::uint64_t stalls_of(const json& disc) {
   std::uint64_t sum = 0;
   for (const auto& [cause, count] : disc["stalls"].items()) sum += count.get<std::uint64_t>();
@@ -75,13 +84,14 @@ void print_list(const json& discs) {
                {"READS", true},
                {"WRITES", true},
                {"STALLS", true},
+               {"WAITS FOR"},
                {"PROBLEM"}});
   for (const json& disc : discs) {
     const auto size = disc.value("size", std::uint64_t{0});
     table.add({disc.value("name", ""), disc.value("state", ""), size == 0 ? "" : human_bytes(size),
                disc.value("uri", ""), disc.value("via", ""), disc["guests"].dump(),
                requests_of(disc, "read"), requests_of(disc, "write"),
-               std::to_string(stalls_of(disc)), disc.value("problem", "")});
+               std::to_string(stalls_of(disc)), wait_of(disc), disc.value("problem", "")});
   }
   show(table);
 }
@@ -98,6 +108,9 @@ void print_one(const json& disc) {
                           "dev", "via", "socket"})
     sheet.add(key, disc.value(key, ""));
   if (disc.contains("state_s")) sheet.add("state since", human_age(disc["state_s"]));
+  sheet.add("waits for", wait_of(disc));
+  if (const auto grace = disc.value("grace_s", 0); grace != 0)
+    sheet.add("grace", fmt::format("guests wait {} s for the tail, then get EIO", grace));
   sheet.add("size", human_bytes(disc["size"]));
   sheet.add("tail offers", joined(disc["flags"]));
   sheet.add("read only", disc["read_only"] ? "yes" : "");
@@ -124,6 +137,7 @@ Exit attach(const Context& context, const AttachOptions& options) {
   if (!options.lladdr.empty()) body["lladdr"] = options.lladdr;
   if (!options.dev.empty()) body["dev"] = options.dev;
   if (!options.grade.empty()) body["grade"] = options.grade;
+  if (options.grace_s != 0) body["grace_s"] = options.grace_s;
   Client client = context.client();
   json disc = client.put(disc_path(options.name), body);
   if (options.wait) disc = await_disc(client, std::move(disc));

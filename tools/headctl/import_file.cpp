@@ -90,7 +90,7 @@ json value_of(const std::string& key, const std::string& text) {
   if (key == "read_only" && (text == "true" || text == "false")) return text == "true";
   std::uint64_t number = 0;
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
-  const bool counts = key == "connections" || key == "generation";
+  const bool counts = key == "connections" || key == "generation" || key == "grace_s";
   if (counts && error == std::errc() && end == text.data() + text.size()) return number;
   return text;
 }

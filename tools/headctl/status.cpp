@@ -15,8 +15,8 @@ using nlohmann::json;
 
 std::string states_text(const json& by_state) {
   std::string text;
-  for (const char* state : {"ready", "reconnecting", "held", "failed", "connecting", "resolving",
-                            "pending", "detaching"})
+  for (const char* state : {"ready", "reconnecting", "held", "failing", "failed", "connecting",
+                            "resolving", "pending", "detaching"})
     if (const auto n = by_state.value(state, std::size_t{0}); n != 0)
       text += fmt::format("{}{} {}", text.empty() ? "" : ", ", n, state);
   return text;

@@ -41,7 +41,7 @@ Tone tone_of(const std::string& word) {
     return std::find(words.begin(), words.end(), word) != words.end();
   };
   if (is({"ready", "REACHABLE", "PERMANENT"})) return Tone::good;
-  if (is({"held", "failed", "FAILED", "ABSENT", "INCOMPLETE"})) return Tone::bad;
+  if (is({"held", "failing", "failed", "FAILED", "ABSENT", "INCOMPLETE"})) return Tone::bad;
   if (is({"pending", "resolving", "connecting", "reconnecting", "detaching", "DELAY", "PROBE",
           "other"}))
     return Tone::warn;

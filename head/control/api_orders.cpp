@@ -1,0 +1,50 @@
+// PATCH /v1/discs/NAME: what of a disc can change while it is attached.
+#include "head/catalogue/disc_spec.hpp"
+#include "head/control/api.hpp"
+#include "head/control/api_request.hpp"
+
+#include <fmt/format.h>
+#include <nlohmann/json.hpp>
+
+namespace head::control {
+
+namespace {
+
+using nlohmann::json;
+
+Result<DiscChange, std::string> change_from(const json& body) {
+  if (!body.is_object() || body.empty())
+    return Failure{std::string("a change is an object with \"order\", \"grace_s\" or both")};
+  DiscChange change;
+  for (const auto& [key, value] : body.items()) {
+    const auto wrong = [&key = key](std::string_view rule) {
+      return Failure{fmt::format("\"{}\" {}; nothing was changed", key.substr(0, 40), rule)};
+    };
+    if (key == "order") {
+      const auto order = catalogue::order_from_json(value);
+      if (!order) return wrong(order.error());
+      change.order = *order;
+    } else if (key == "grace_s") {
+      const auto grace = catalogue::grace_from_json(value);
+      if (!grace) return wrong(grace.error());
+      change.grace = *grace;
+    } else {
+      return wrong("cannot change while a disc is attached; order and grace_s can");
+    }
+  }
+  return change;
+}
+
+}  // namespace
+
+HttpResponse Api::change(const HttpRequest& request, const std::string& name) {
+  const auto body = parse_body(request.body);
+  if (!body) return body.error();
+  const auto wanted = change_from(*body);
+  if (!wanted) return problem(Problem::bad_disc, wanted.error());
+  if (const auto refusal = agent_.change(name, *wanted)) return answer(*refusal);
+  const auto disc = agent_.disc(name);
+  return disc ? answer(200, shown(*disc)) : no_disc(name);
+}
+
+}  // namespace head::control

@@ -1,0 +1,98 @@
+// How a disc stands: what an operator wants of it, whether there is a tail, and how long guests
+// have waited for one.
+#include "head/disc/disc.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cerrno>
+
+namespace head::disc {
+
+using stats::DiscState;
+
+DiscState Disc::state() const noexcept {
+  if (closing_) return DiscState::detaching;
+  if (!known_) return DiscState::connecting;
+  switch (course()) {
+    case Course::refuse:
+      return DiscState::failing;
+    case Course::keep:
+      return DiscState::held;
+    case Course::send:
+      break;
+  }
+  if (!cut_off_since_) return DiscState::ready;
+  return last_objection_ != nullptr ? DiscState::held : DiscState::reconnecting;
+}
+
+void Disc::tell_state() noexcept {
+  const DiscState now = state();
+  if (now != stats_->state.load(std::memory_order_relaxed) ||
+      stats_->state_since_ns.load(std::memory_order_relaxed) == 0)
+    stats_->enter(now, io_.now());
+}
+
+// One was opened or has ended.
+void Disc::note_connections() noexcept {
+  const auto usable = static_cast<std::uint32_t>(std::count_if(
+      links_.begin(), links_.end(), [](const auto& link) { return link->connection.ready(); }));
+  stats_->connections.store(usable, std::memory_order_relaxed);
+  if (usable != 0) {
+    cut_off_since_.reset();
+    io_.disarm(cut_off_long_);
+    gave_up_ = false;
+  } else if (known_ && !cut_off_since_) {
+    cut_off_since_ = io_.now();
+    if (standing_.grace.count() != 0) io_.arm(cut_off_long_, *cut_off_since_ + standing_.grace);
+  }
+  tell_state();
+}
+
+void Disc::set(const Standing& standing) noexcept {
+  const bool hastened = standing_.order != Order::serve && standing.order == Order::serve;
+  standing_ = standing;
+  io_.disarm(cut_off_long_);
+  if (standing_.grace.count() == 0) gave_up_ = false;
+  if (cut_off_since_ && standing_.grace.count() != 0)
+    io_.arm(cut_off_long_, std::max(*cut_off_since_ + standing_.grace, io_.now()));
+  tell_state();
+  if (course() == Course::refuse) refuse_all();
+  if (closing_ || !known_ || course() != Course::send) return;
+  if (hastened && cut_off_since_) relocate();  // At once, not when the back-off is over.
+  pump();
+}
+
+void Disc::on_cut_off_long() noexcept {
+  if (cut_off_since_ && grace_is_over(standing_, io_.now() - *cut_off_since_)) give_up();
+}
+
+void Disc::mind_grace() noexcept {
+  if (!gave_up_ && grace_is_over(standing_, io_.now() - last_progress_)) give_up();
+}
+
+void Disc::give_up() noexcept {
+  if (gave_up_ || closing_) return;
+  gave_up_ = true;
+  static log::RateLimit limit;
+  say(log::Level::warning, limit,
+      fmt::format("no answer within its grace time of {} s; requests fail with EIO until the tail "
+                  "is back",
+                  std::chrono::duration_cast<std::chrono::seconds>(standing_.grace).count()));
+  tell_state();
+  refuse_all();
+}
+
+// What a connection has comes back first: until then it may write into a guest's memory.
+void Disc::refuse_all() noexcept {
+  for (const auto& link : links_)
+    if (link->connection.in_flight() != 0)
+      link->connection.fail("its requests are failed with EIO");
+  if (!refusal_.pending()) io_.defer(refusal_);
+}
+
+void Disc::on_refusal(iouring::Result) noexcept {
+  if (course() == Course::refuse) abandon_all(EIO);
+}
+
+}  // namespace head::disc
