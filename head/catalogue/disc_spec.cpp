@@ -172,7 +172,7 @@ Result<std::uint64_t, std::string_view> generation_from_json(const json& value) 
 }
 
 Result<std::chrono::seconds, std::string_view> grace_from_json(const json& value) {
-  if (!value.is_number_unsigned() || value > grace_max.count())
+  if (!value.is_number_integer() || value < 0 || value > grace_max.count())
     return Failure{
         std::string_view("is a whole number of seconds from 0, for no limit, to 2592000")};
   return std::chrono::seconds(value.get<std::int64_t>());

@@ -24,6 +24,7 @@ while True:
     if not piece:
         break
     sys.stdout.buffer.write(piece)
+    sys.stdout.buffer.flush()
 sys.exit(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
 END
 }
