@@ -4,11 +4,13 @@
 #include "head/base/directory_lock.hpp"
 #include "head/base/log.hpp"
 #include "head/base/notify.hpp"
+#include "head/base/post_mortem.hpp"
 #include "head/catalogue/store.hpp"
 #include "head/control/agent.hpp"
 #include "head/control/api_server.hpp"
 #include "head/control/command_line.hpp"
 #include "head/control/config.hpp"
+#include "head/control/crash_reports.hpp"
 #include "head/control/loop_thread.hpp"
 #include "head/control/neighbours.hpp"
 #include "head/control/reload.hpp"
@@ -111,9 +113,36 @@ void reload(control::Reloader& reloader) {
   notify::ready();
 }
 
+// --explain-crash.
+int explain(const std::filesystem::path& raw) {
+  ::nice(19);
+  const auto told = control::explain_crash(raw);
+  if (!told) {
+    fmt::print(stderr, "headd: {}\n", told.error());
+    return control::exit_failed;
+  }
+  fmt::print(stderr, "{}", *told);
+  return 0;
+}
+
+// What a crash, or a thread that hangs, leaves behind: see post_mortem.hpp.
+std::filesystem::path prepare_for_crashes(const std::filesystem::path& state_dir) {
+  const auto folder = state_dir / "crashes";
+  try {
+    post_mortem::prepare(folder, HEAD_VERSION);
+  } catch (const std::exception& error) {
+    log::warning(
+        "headd: a crash would leave no report behind: {}; make {} a folder that can be "
+        "written to",
+        error.what(), folder.string());
+  }
+  return folder;
+}
+
 // Until a signal ends it, which is returned. The service manager's watchdog is fed for as long as
 // every data thread comes to what it is asked.
-int run(control::Agent& agent, control::Reloader& reloader, const sigset_t& ours) {
+int run(control::Agent& agent, control::Reloader& reloader, control::CrashExplainer& explainer,
+        const sigset_t& ours) {
   constexpr std::chrono::microseconds look = std::chrono::seconds(10);
   // A thread is given up on after three looks at least.
   const auto period = std::min(look, notify::watchdog_period().value_or(look * 6) / 6);
@@ -130,9 +159,12 @@ int run(control::Agent& agent, control::Reloader& reloader, const sigset_t& ours
     next += period;
     const bool answered = agent.data_threads_answer();
     if (answered) notify::alive();
-    if (!answered && !hung)
+    if (!answered && !hung) {
       log::error("headd: a data thread has come to nothing for {:.1f} s; its guests wait",
                  std::chrono::duration<double>(period).count());
+      post_mortem::write_stall();
+      explainer.look();
+    }
     if (answered && hung) log::info("headd: every data thread runs again");
     hung = !answered;
   }
@@ -145,6 +177,7 @@ void serve(const control::Config& config, const std::filesystem::path& file,
   const auto run_dir = own_run_dir(config.paths.run_dir);
 
   catalogue::Store store(config.paths.state_dir);
+  const auto crashes = prepare_for_crashes(config.paths.state_dir);
   auto neighbours = std::make_unique<control::KeptNeighbours>(keeper_options(config));
   const auto options = thread_options(config, neighbours->keeper());
   auto threads = start_threads(options, data_threads(config));
@@ -157,6 +190,7 @@ void serve(const control::Config& config, const std::filesystem::path& file,
                                 .version = HEAD_VERSION,
                                 .neighbours = config.neighbours.enabled,
                                 .config = file,
+                                .crashes = crashes,
                                 .reloader = &reloader},
                                control::access_of(config.api, "api.socket_group"),
                                config.metrics.listen);
@@ -165,7 +199,8 @@ void serve(const control::Config& config, const std::filesystem::path& file,
   log::info("headd {}: serving {}, {} discs of the state directory {}", HEAD_VERSION,
             api.path().string(), store.discs().size(), config.paths.state_dir.string());
 
-  const int signal = run(agent, reloader, ours);
+  control::CrashExplainer explainer(crashes);
+  const int signal = run(agent, reloader, explainer, ours);
   notify::stopping();
   log::info("headd: ending, as signal {} asks", signal);
 }
@@ -183,6 +218,7 @@ int main(int argc, char** argv) {
     return ending.status;
   }
   if (asked->check_only) return 0;
+  if (!asked->crash.empty()) return explain(asked->crash);
   try {
     log::set_level(asked->config.log_level);
     serve(asked->config, asked->file, [argc, argv]() -> Result<control::Config, std::string> {

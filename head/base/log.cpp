@@ -7,6 +7,7 @@
 #include <spdlog/sinks/ansicolor_sink.h>
 #include <spdlog/sinks/stdout_sinks.h>
 
+#include <algorithm>
 #include <array>
 #include <deque>
 #include <iterator>
@@ -85,6 +86,12 @@ Kept& kept_lines() {
   return made;
 }
 
+struct Recent {
+  std::array<std::array<char, 256>, recent_max> lines{};
+  std::atomic<std::size_t> count{0};
+};
+Recent recent_lines;
+
 void keep(Level level, std::string_view text) {
   constexpr std::size_t line_max = 1000;
   const auto now = std::chrono::system_clock::now();
@@ -95,11 +102,21 @@ void keep(Level level, std::string_view text) {
                                  to_string(level), text.substr(0, line_max));
   Kept& kept = kept_lines();
   const std::lock_guard hold(kept.lock);
+  const std::size_t count = recent_lines.count.load(std::memory_order_relaxed);
+  auto& place = recent_lines.lines[count % recent_max];
+  place[std::min(line.copy(place.data(), place.size() - 1), place.size() - 1)] = '\0';
+  recent_lines.count.store(count + 1, std::memory_order_release);
   if (kept.lines.size() == kept_max) kept.lines.pop_front();
   kept.lines.push_back(std::move(line));
 }
 
 }  // namespace
+
+const char* recent(std::size_t back) noexcept {
+  const std::size_t count = recent_lines.count.load(std::memory_order_acquire);
+  if (back >= std::min(count, recent_max)) return nullptr;
+  return recent_lines.lines[(count - 1 - back) % recent_max].data();
+}
 
 std::vector<std::string> kept() {
   Kept& kept = kept_lines();

@@ -32,6 +32,11 @@ bool enabled(Level level) noexcept;
 inline constexpr std::size_t kept_max = 1000;
 std::vector<std::string> kept();
 
+// The same, for a handler of signals: fewer, shorter, without a lock, and so perhaps half
+// overwritten. `back` 0 is the last one; null where there is none.
+inline constexpr std::size_t recent_max = 64;
+const char* recent(std::size_t back) noexcept;
+
 // What the functions below come down to. Never throws: a line that cannot be written is lost.
 void write(Level level, fmt::string_view format, fmt::format_args arguments) noexcept;
 

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <chrono>
 #include <iterator>
+#include <pthread.h>
 #include <thread>
 #include <utility>
 
@@ -27,6 +28,7 @@ void Agent::post(Event event) noexcept {
 }
 
 void Agent::work(const std::stop_token& stop) {
+  ::pthread_setname_np(::pthread_self(), "agent");
   std::vector<Event> events;
   for (;;) {
     events.clear();

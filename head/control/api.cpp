@@ -50,6 +50,7 @@ constexpr std::array routes = {
     Route{"GET", "/v1/doctor"},
     Route{"GET", "/v1/log"},
     Route{"GET", "/v1/config"},
+    Route{"GET", "/v1/crashes"},
     Route{"GET", "/v1/latency", {"histogram"}},
     Route{"GET", latency_path, {"histogram"}},
     Route{"GET", "/v1/stalls", {"disc", "limit"}},
@@ -161,6 +162,7 @@ HttpResponse Api::get(const HttpRequest& request) {
   if (path == "/v1/doctor") return doctor();
   if (path == "/v1/log") return log();
   if (path == "/v1/config") return config();
+  if (path == "/v1/crashes") return crashes();
   if (path == "/v1/stalls") return stalls(request);
   if (path == "/metrics") return metrics(request);
   if (path == "/v1/latency") return latency(request, "");

@@ -31,6 +31,7 @@ class Api final : public HttpHandler {
     std::string version;
     bool neighbours = true;               // Kept, not only looked at.
     std::filesystem::path config{};       // The file that was read; empty: none.
+    std::filesystem::path crashes{};      // The folder with reports of them.
     Reloader* reloader = nullptr;         // Outlives the API; null: nothing can be read again.
     std::vector<std::string> problems{};  // What of the API itself cannot be had, and the way out.
   };
@@ -62,6 +63,7 @@ class Api final : public HttpHandler {
   HttpResponse neighbours(const HttpRequest& request) const;
   HttpResponse metrics(const HttpRequest& request);
   HttpResponse doctor() const;
+  HttpResponse crashes() const;
   HttpResponse changes(const HttpRequest& request) const;
   static HttpResponse log();
   HttpResponse config() const;

@@ -1,8 +1,10 @@
-// What helps whoever looks for a fault: the doctor, what became of entries, the log, head.toml.
+// What helps whoever looks for a fault: the doctor, what became of entries, the log, head.toml,
+// reports of crashes.
 #include "head/base/log.hpp"
 #include "head/control/api.hpp"
 #include "head/control/api_json.hpp"
 #include "head/control/api_request.hpp"
+#include "head/control/crash_reports.hpp"
 #include "head/control/doctor.hpp"
 #include "head/control/secrets.hpp"
 #include "netlink/format.hpp"
@@ -73,6 +75,13 @@ HttpResponse Api::changes(const HttpRequest& request) const {
 
 HttpResponse Api::log() {
   return {.status = 200, .body = to_body({{"lines", head::log::kept()}})};
+}
+
+HttpResponse Api::crashes() const {
+  json list = json::array();
+  for (const CrashReport& report : crash_reports(options_.crashes))
+    list.push_back({{"name", report.name}, {"text", report.text}});
+  return {.status = 200, .body = to_body({{"crashes", std::move(list)}})};
 }
 
 HttpResponse Api::config() const {

@@ -19,7 +19,7 @@ constexpr const char* footer =
     "  3  the configuration is wrong";
 
 struct Flags {
-  std::string config, state_dir, run_dir, table_netns, strategy, log_level;
+  std::string config, state_dir, run_dir, table_netns, strategy, log_level, crash;
   bool no_neigh = false;
   bool leave = false;
   bool check = false;
@@ -41,6 +41,9 @@ void declare(CLI::App& app, Flags& flags) {
   app.add_flag("--no-neigh", flags.no_neigh, "Leave the neighbour table to the kernel");
   app.add_flag("--leave", flags.leave,
                "At a clean end, let the interfaces' settings stay as they serve the entries");
+  app.add_option("--explain-crash", flags.crash,
+                 "Only makes names of the addresses in this report of a crash, as headd does by "
+                 "itself at its next start");
   app.add_flag("--check-config", flags.check, "Only say whether the configuration is right");
 }
 
@@ -81,6 +84,7 @@ Result<Invocation, Ending> parse_command_line(int argc, const char* const* argv)
     return usage(error.what());
   }
 
+  if (!flags.crash.empty()) return Invocation{.config = {}, .crash = flags.crash};
   const bool named = !flags.config.empty();
   const auto config = load_config(named ? flags.config : default_file, named);
   if (!config) return Failure{Ending{.status = exit_invalid, .sentence = config.error().sentence}};

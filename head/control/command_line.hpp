@@ -11,8 +11,9 @@ namespace head::control {
 
 struct Invocation {
   Config config;
-  std::filesystem::path file{};  // That it was read from; there may be none.
-  bool check_only = false;       // --check-config: say whether it is right, and end.
+  std::filesystem::path file{};   // That it was read from; there may be none.
+  bool check_only = false;        // --check-config: say whether it is right, and end.
+  std::filesystem::path crash{};  // --explain-crash: only that; empty: no.
 };
 
 // The process is to end at once. With status 0 it was asked for `text`; otherwise something is

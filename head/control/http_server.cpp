@@ -193,6 +193,7 @@ HttpServer::~HttpServer() {
 void HttpServer::serve() {
   // Where processors are short, guests go first. (A thread has a niceness of its own:
   // setpriority(2), "C library/kernel differences".)
+  ::pthread_setname_np(::pthread_self(), "api");
   const auto self = static_cast<id_t>(::gettid());
   ::setpriority(PRIO_PROCESS, self, ::getpriority(PRIO_PROCESS, self) + niceness);
   while (UniqueFd client = lobby_.next_client()) {

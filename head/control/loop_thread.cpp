@@ -172,6 +172,7 @@ class LoopThread::Work final : disc::Patience::Owner {
 
  private:
   void run(std::promise<void>& started) {
+    ::pthread_setname_np(::pthread_self(), "data");
     try {
       loop_ = options_.make_loop();
       pool_ = std::make_unique<exports::PayloadPool>(*loop_, options_.payload_memory);

@@ -35,7 +35,7 @@ std::optional<HttpResponse> objection_on_tcp(const HttpRequest& request) {
                            fmt::format("only GET and HEAD are taken on TCP, and not {}; whatever "
                                        "changes something is asked on the Unix socket",
                                        request.method.substr(0, 20))));
-  if (request.path == "/v1/log" || request.path == "/v1/config")
+  if (request.path == "/v1/log" || request.path == "/v1/config" || request.path == "/v1/crashes")
     return guarded(problem(Problem::no_such_route,
                            fmt::format("{} is told on the Unix socket only", request.path)));
   return std::nullopt;

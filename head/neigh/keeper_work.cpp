@@ -61,9 +61,11 @@ Keeper::Work::Work(Options options)
   event_ = ::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
   if (event_ < 0) throw std::system_error(errno, std::system_category(), "cannot make an eventfd");
 
-  sigset_t all_signals, before;
-  ::sigfillset(&all_signals);  // Signals are for the main thread.
-  ::pthread_sigmask(SIG_SETMASK, &all_signals, &before);
+  sigset_t for_main, before;
+  // These are for the main thread; a crash's are for whoever crashes.
+  ::sigemptyset(&for_main);
+  for (const int signal : {SIGINT, SIGTERM, SIGHUP}) ::sigaddset(&for_main, signal);
+  ::pthread_sigmask(SIG_BLOCK, &for_main, &before);
   thread_ = std::thread([this] { run(); });
   ::pthread_sigmask(SIG_SETMASK, &before, nullptr);
 }

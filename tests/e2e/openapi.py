@@ -125,6 +125,7 @@ expect(200, "GET", "/v1/neighbours/changes")
 expect(400, "GET", "/v1/neighbours/changes?since=x")
 assert expect(200, "GET", "/v1/doctor")["strategies"]
 assert expect(200, "GET", "/v1/log")["lines"]
+assert expect(200, "GET", "/v1/crashes")["crashes"] == []
 assert "[metrics]" in expect(200, "GET", "/v1/config")["text"]
 expect(200, "GET", "/v1/latency")
 assert expect(200, "GET", "/v1/latency/a?histogram=true")["operations"]["read"]["buckets"]

@@ -16,6 +16,7 @@ const std::vector<Asked> asked_of_headd = {
     {"headd/latency.json", "how long guests waited", "/v1/latency?histogram=true"},
     {"headd/stalls.json", "requests that took too long", "/v1/stalls?limit=1000"},
     {"headd/metrics.txt", "as Prometheus sees it", "/metrics"},
+    {"headd/crashes.json", "reports of crashes and of threads that hung", "/v1/crashes"},
     {"headd/log.txt", "the last lines of the log", "/v1/log"},
 };
 
