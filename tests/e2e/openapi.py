@@ -146,7 +146,7 @@ expect(409, "POST", "/v1/moves", {"moves": [move | {"lladdr": "02:00:00:00:00:08
 expect(200, "POST", "/v1/reload")
 open(config_file, "a").write("[stall]\n")
 expect(422, "POST", "/v1/reload")
-expect(202, "DELETE", "/v1/discs/a")
+assert ask("DELETE", "/v1/discs/a")[0] in (200, 202)
 expect(200, "DELETE", "/v1/discs/b?wait=20")
 expect(404, "DELETE", "/v1/discs/none")
 expect(404, "GET", "/v1/nothing", described=False)
@@ -155,10 +155,11 @@ expect(400, "GET", "/v1/status?wat=1", described=False)
 
 # What the document promises was asked for, but for a head that is full or has no room on its disk,
 # and a disc that is just being detached.
+chance = {("patch", "409"), ("delete", "202")}
 promised = {(method.upper(), path, status) for path, item in spec["paths"].items()
             for method, operation in item.items() if method != "parameters"
             for status in operation["responses"]
-            if status != "507" and (method, status) != ("patch", "409")}
+            if status != "507" and (method, status) not in chance}
 assert promised <= asked, f"never answered: {sorted(promised - asked)}"
 
 # The page for people has the same operations, and the same types of problems.
