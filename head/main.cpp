@@ -185,15 +185,16 @@ void serve(const control::Config& config, const std::filesystem::path& file,
   agent.set_tails(config.tails);
   agent.restore();
   control::Reloader reloader(agent, config, std::move(read));
-  const control::ApiServer api(agent,
-                               {.run_dir = config.paths.run_dir,
-                                .version = HEAD_VERSION,
-                                .neighbours = config.neighbours.enabled,
-                                .config = file,
-                                .crashes = crashes,
-                                .reloader = &reloader},
-                               control::access_of(config.api, "api.socket_group"),
-                               config.metrics.listen);
+  const control::ApiServer api(
+      agent,
+      {.run_dir = config.paths.run_dir,
+       .version = HEAD_VERSION,
+       .neighbours = config.neighbours.enabled,
+       .config = file,
+       .crashes = crashes,
+       .operators = control::group_of(config.operator_group, "api.operator_group"),
+       .reloader = &reloader},
+      control::access_of(config.api, "api.socket_group"), config.metrics.listen);
   if (api.tcp()) log::info("metrics and the status page: http://{}/", to_string(*api.tcp()));
   notify::ready();
   log::info("headd {}: serving {}, {} discs of the state directory {}", HEAD_VERSION,

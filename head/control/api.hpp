@@ -32,6 +32,7 @@ class Api final : public HttpHandler {
     bool neighbours = true;               // Kept, not only looked at.
     std::filesystem::path config{};       // The file that was read; empty: none.
     std::filesystem::path crashes{};      // The folder with reports of them.
+    std::optional<gid_t> operators{};     // Who may change something; absent: whoever connects.
     Reloader* reloader = nullptr;         // Outlives the API; null: nothing can be read again.
     std::vector<std::string> problems{};  // What of the API itself cannot be had, and the way out.
   };
@@ -42,6 +43,7 @@ class Api final : public HttpHandler {
   // Ends every wait with what is known then; none begins any more.
   void stop() noexcept;
 
+  std::optional<HttpResponse> objection(const HttpRequest& request, int client) override;
   HttpResponse on_request(const HttpRequest& request) noexcept override;
   std::size_t body_max(const std::string& method, const std::string& path) noexcept override;
 

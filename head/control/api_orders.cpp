@@ -1,10 +1,14 @@
-// PATCH /v1/discs/NAME: what of a disc can change while it is attached.
+// PATCH /v1/discs/NAME: what of a disc can change while it is attached; and who may change
+// anything.
 #include "head/catalogue/disc_spec.hpp"
 #include "head/control/api.hpp"
 #include "head/control/api_request.hpp"
+#include "head/control/peer.hpp"
 
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
+
+#include <unistd.h>
 
 namespace head::control {
 
@@ -36,6 +40,16 @@ Result<DiscChange, std::string> change_from(const json& body) {
 }
 
 }  // namespace
+
+std::optional<HttpResponse> Api::objection(const HttpRequest& request, int client) {
+  const bool reads = request.method == "GET" || request.method == "HEAD";
+  if (reads || !options_.operators || may_change(peer_of(client), options_.operators, ::geteuid()))
+    return std::nullopt;
+  return problem(Problem::not_permitted,
+                 fmt::format("{} {} changes something, and that is for root and the group that "
+                             "api.operator_group in head.toml names; nothing was changed",
+                             request.method.substr(0, 20), request.path));
+}
 
 HttpResponse Api::change(const HttpRequest& request, const std::string& name) {
   const auto body = parse_body(request.body);

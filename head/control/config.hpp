@@ -43,8 +43,9 @@ struct Config {
     std::string group;
     bool operator==(const Socket&) const = default;
   };
-  Socket exports;  // [export]
-  Socket api;      // [api]
+  Socket exports;              // [export]
+  Socket api;                  // [api]
+  std::string operator_group;  // [api] as well: who may change something; empty: who connects.
 
   // Where metrics, the status page and the rest of what reads can be had over TCP.
   struct Metrics {

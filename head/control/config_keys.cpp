@@ -110,6 +110,7 @@ bool strategy(std::optional<neigh::Strategy>& into, const Value& value) {
 
 constexpr std::string_view path_rule = "an absolute path";
 constexpr std::string_view mode_rule = "an octal mode in quotes, \"0660\" say";
+constexpr std::string_view operators_rule = "the name of a group, or \"\" for whoever can connect";
 constexpr std::string_view group_rule = "the name of a group, or \"\" for the process's own";
 constexpr std::string_view listen_rule =
     "an address and a port, \"[::1]:9847\" or \"127.0.0.1:9847\" say, or \"off\"";
@@ -134,6 +135,8 @@ constexpr std::array entries = {
              [](Config& c, const Value& v) { return octal_mode(c.api.mode, v); }},
     KeyEntry{{"api.socket_group", group_rule},
              [](Config& c, const Value& v) { return group(c.api.group, v); }},
+    KeyEntry{{"api.operator_group", operators_rule},
+             [](Config& c, const Value& v) { return group(c.operator_group, v); }},
     KeyEntry{{"metrics.listen", listen_rule},
              [](Config& c, const Value& v) { return listen(c.metrics.listen, v); }},
     KeyEntry{{"neighbours.enabled", flag_rule},

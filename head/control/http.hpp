@@ -36,6 +36,7 @@ enum class Problem : std::uint8_t {
   no_such_disc,
   no_such_import,
   no_such_tail,
+  not_permitted,
   method_not_allowed,
   disc_exists,
   disc_detaching,
@@ -59,7 +60,8 @@ int http_status(Problem kind) noexcept;
 class HttpHandler {
  public:
   // On one of the server's threads. Asked before a request's body is read: an answer ends it.
-  virtual std::optional<HttpResponse> objection(const HttpRequest&) { return std::nullopt; }
+  // `client` is the socket that it came on.
+  virtual std::optional<HttpResponse> objection(const HttpRequest& request, int client) = 0;
   virtual HttpResponse on_request(const HttpRequest& request) noexcept = 0;
   // The largest body that such a request may have, in bytes.
   virtual std::size_t body_max(const std::string& method, const std::string& path) noexcept = 0;

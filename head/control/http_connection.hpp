@@ -34,6 +34,7 @@ class HttpConnection {
   // was waited for in vain, because somebody else wants its thread.
   void drain();
 
+  int socket() const noexcept { return socket_.fd(); }
   bool is_readable() const;
   // -1 when the request has had its bytes or its time, the client stalls and others wait, or the
   // client or the server is ending.

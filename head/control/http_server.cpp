@@ -126,7 +126,7 @@ class HttpServer::Protocol final : private httplib::Server {
     };
     if (request.path.size() > path_max)
       return refuse(Problem::no_such_route, "no path is that long; see API.md");
-    if (auto objection = handler_.objection(head_of(request))) {
+    if (auto objection = handler_.objection(head_of(request), current_->socket())) {
       response.set_header("Connection", "close");
       put(std::move(*objection), response);
       return true;

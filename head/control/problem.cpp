@@ -14,7 +14,7 @@ struct Kind {
   int status;
 };
 
-constexpr std::array<Kind, 20> kinds = {{
+constexpr std::array<Kind, 21> kinds = {{
     {"urn:headstart:bad-request", "The request cannot be understood", 400},
     {"urn:headstart:bad-json", "The body is not the JSON that was expected", 400},
     {"urn:headstart:bad-disc", "The disc cannot be as described", 422},
@@ -23,6 +23,7 @@ constexpr std::array<Kind, 20> kinds = {{
     {"urn:headstart:no-such-disc", "There is no such disc", 404},
     {"urn:headstart:no-such-import", "There is no such import", 404},
     {"urn:headstart:no-such-tail", "No tail has this name", 404},
+    {"urn:headstart:not-permitted", "Only operators may do this", 403},
     {"urn:headstart:method-not-allowed", "The path does not take this method", 405},
     {"urn:headstart:disc-exists", "The name is taken", 409},
     {"urn:headstart:disc-detaching", "The disc is being detached", 409},

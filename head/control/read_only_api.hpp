@@ -16,7 +16,7 @@ class ReadOnlyApi final : public HttpHandler {
   // `api` outlives it.
   explicit ReadOnlyApi(HttpHandler& api) : api_(api) {}
 
-  std::optional<HttpResponse> objection(const HttpRequest& request) override {
+  std::optional<HttpResponse> objection(const HttpRequest& request, int) override {
     return objection_on_tcp(request);
   }
   HttpResponse on_request(const HttpRequest& request) noexcept override;

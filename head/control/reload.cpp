@@ -23,7 +23,11 @@ constexpr std::array settings = {
     Setting{"data.discs_max", true,
             [](Config& to, const Config& from) { to.data.discs_max = from.data.discs_max; }},
     Setting{"export", false, [](Config& to, const Config& from) { to.exports = from.exports; }},
-    Setting{"api", false, [](Config& to, const Config& from) { to.api = from.api; }},
+    Setting{"api", false,
+            [](Config& to, const Config& from) {
+              to.api = from.api;
+              to.operator_group = from.operator_group;
+            }},
     Setting{"metrics", false, [](Config& to, const Config& from) { to.metrics = from.metrics; }},
     Setting{"neighbours", false,
             [](Config& to, const Config& from) { to.neighbours = from.neighbours; }},

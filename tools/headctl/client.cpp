@@ -26,6 +26,7 @@ Exit exit_of(const std::string& type) {
   if (is("bad-disc") || is("bad-config") || is("bad-json") || is("too-large")) return Exit::invalid;
   if (is("no-such-disc") || is("no-such-import") || is("no-such-tail")) return Exit::missing;
   if (is("disc-exists") || is("disc-detaching") || is("outdated")) return Exit::conflict;
+  if (is("not-permitted")) return Exit::forbidden;
   if (is("too-many-discs") || is("not-stored") || is("out-of-memory") || is("unavailable"))
     return Exit::refused;
   return Exit::unexpected;

@@ -17,6 +17,7 @@ enum class Exit : int {
   unreachable = 6,  // headd does not answer.
   refused = 7,      // The head cannot: full, short of something, or nothing can be stored.
   not_ready = 8,    // Waited for, and it failed or needs an operator.
+  forbidden = 9,    // It changes something, and who asks may only read.
 };
 
 // Shown at the end of --help.
@@ -30,7 +31,8 @@ inline constexpr const char* exit_statuses =
     "  5  it is so already, otherwise: other settings, being detached, something newer known\n"
     "  6  headd cannot be reached\n"
     "  7  the head cannot: it is full, lacks something, or cannot write its state directory\n"
-    "  8  a disc that was waited for failed, or needs an operator";
+    "  8  a disc that was waited for failed, or needs an operator\n"
+    "  9  only operators may do this";
 
 struct Failure : std::runtime_error {
   Failure(Exit how, const std::string& sentence) : std::runtime_error(sentence), status(how) {}
