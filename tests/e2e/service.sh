@@ -15,6 +15,7 @@ said=$(systemd-analyze verify --man=no "$unit" 2>&1 | grep -F headd.service || t
 [[ -z $said ]] || fail "systemd-analyze verify: $said"
 exposure=$(systemd-analyze security --offline=yes --no-pager "$unit" 2>/dev/null | tail -n 1)
 [[ $exposure == *' OK '* ]] || fail "systemd-analyze security: $exposure"
+printf '%s\n' "$exposure"
 # "net_admin,+net_raw", for setpriv.
 capabilities=$(sed -n 's/^AmbientCapabilities=CAP_//p' "$unit" | tr '[:upper:]' '[:lower:]' |
   sed 's/ cap_/,+/g')
