@@ -61,7 +61,9 @@ class HttpHandler {
  public:
   // On one of the server's threads. Asked before a request's body is read: an answer ends it.
   // `client` is the socket that it came on.
-  virtual std::optional<HttpResponse> objection(const HttpRequest& request, int client) = 0;
+  virtual std::optional<HttpResponse> objection(const HttpRequest& /*request*/, int /*client*/) {
+    return std::nullopt;
+  }
   virtual HttpResponse on_request(const HttpRequest& request) noexcept = 0;
   // The largest body that such a request may have, in bytes.
   virtual std::size_t body_max(const std::string& method, const std::string& path) noexcept = 0;
