@@ -126,7 +126,11 @@ Reshape* Disc::as_piece(const nbd::Request& request) noexcept {
 
 void Disc::on_answer(nbd::Request& request, int error) noexcept {
   last_progress_ = io_.now();
-  if (guard_.settle(request, error)) answered(request, error);
+  const bool now = guard_.settle(request, error);
+  if (guard_.keeps())
+    stats_->kept_bytes.store(static_cast<std::uint32_t>(guard_.kept_bytes()),
+                             std::memory_order_relaxed);
+  if (now) answered(request, error);
 }
 
 void Disc::answered(nbd::Request& request, int error) noexcept {

@@ -63,6 +63,7 @@ class Guard {
   bool replaying() const noexcept { return replay_due_; }
   // The guard has to send something itself first.
   void send_own() noexcept {
+    if (replay_due_) replay_more();
     if (flush_wanted_) send_flush();
   }
   // May it go now? If not, it is kept until it may.
