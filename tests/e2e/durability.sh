@@ -4,7 +4,7 @@
 # acknowledged is there in two of them.
 # shellcheck source=tests/e2e/lib.sh
 source "$(dirname "$0")/lib.sh"
-need nbdkit qemu-io python3
+need nbdkit qemu-io fio python3
 mode=${1:?which durability}
 
 truncate -s 64M "$work/tail.img"
@@ -17,12 +17,11 @@ attach disc --durability "$mode"
 [[ $(headctl discs disc --json | python3 -c 'import json, sys
 print(json.load(sys.stdin)["durability"])') == "$mode" ]] || fail "headd does not say $mode"
 
-# A guest that asks, and flushes only when told to.
-guest() {
-  local -a asked=()
-  for command in "$@"; do asked+=(-c "$command"); done
-  qemu-io -f raw -t unsafe "${asked[@]}" "$(disc_uri disc)" >>"$work/guest.log" 2>&1 ||
-    fail "the guest met an error: $*"
+# writes BYTE OFFSET LENGTH: a guest that writes, and never flushes (qemu-io does, when it ends).
+writes() {
+  fio --name=guest --ioengine=nbd --uri="$(disc_uri disc)" --rw=write --bs=64k --iodepth=8 \
+    --buffer_pattern="$1" --offset="$2" --size="$3" --output="$work/fio.log" ||
+    fail "the guest met an error"
 }
 # is BYTE OFFSET LENGTH: through headd, every byte is that.
 is() {
@@ -34,12 +33,14 @@ file_is() {
     ! grep -q failed "$work/read.log"
 }
 
-guest "write -P 0x11 0 8M"
+writes 0x11 0 8M
 qemu-io -f raw -t writeback -c "write -P 0x12 60M 64k" -c flush "$(disc_uri disc)" >/dev/null
 file_is 0x11 0 8M || fail "a FLUSH of a guest did not reach the tail's file"
 
-guest "write -P 0x22 8M 8M" "write -P 0x33 1M 1M" "write -P 0x34 1500k 64k" "write -z 3M 1M" \
-  "write -P 0x44 20480000 4096"
+writes 0x22 8M 8M
+writes 0x33 1M 1M
+writes 0x34 1500k 64k
+writes 0x00 3M 1M
 if [[ $mode != writethrough ]] && file_is 0x22 8M 8M; then
   fail "the tail does not lose anything: there is nothing to test"
 fi
@@ -56,7 +57,6 @@ else
   is 0x33 1M 476k || fail "$mode lost an acknowledged write over another"
   is 0x34 1500k 64k || fail "$mode lost the order of acknowledged writes"
   is 0 3M 1M || fail "$mode lost acknowledged zeroes"
-  is 0x44 20480000 4096 || fail "$mode lost an acknowledged write"
 fi
 
 # What was written again is flushed before long, with no guest to ask for it, and not kept any more.
