@@ -54,6 +54,8 @@ control::LoopThreadOptions thread_options(const control::Config& config, neigh::
   options.run_dir = config.paths.run_dir;
   options.access = control::access_of(config.exports, "export.socket_group");
   options.payload_memory = (std::size_t{config.data.memory_mib} << 20) / data_threads(config);
+  options.replay_memory =
+      (std::size_t{config.discs.replay_memory_mib} << 20) / data_threads(config);
   options.settings = control::data_settings(config);
   return options;
 }

@@ -64,6 +64,10 @@ run_dir = "/srv/run"
 threads = 3
 memory_mib = 128
 discs_max = 10
+[discs]
+durability = "writethrough"
+quarantine_ms = 30000
+replay_memory_mib = 128
 [export]
 socket_mode = "0600"
 socket_group = "kvm"
@@ -97,6 +101,9 @@ level = "debug"
   CHECK(config->neighbours.table_max == 4096);
   CHECK(config->neighbours.resolve_per_second == 50);
   CHECK(config->neighbours.recheck == 5s);
+  CHECK(config->discs.durability == nbd::Durability::writethrough);
+  CHECK(config->discs.quarantine == 30s);
+  CHECK(config->discs.replay_memory_mib == 128);
   CHECK(config->stall.threshold == 50ms);
   CHECK(config->tcp.keepalive_idle == 9s);
   CHECK(config->tcp.user_timeout == 5s);

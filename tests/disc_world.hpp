@@ -42,17 +42,20 @@ struct Asked final : nbd::Request {
 };
 
 struct World : disc::Disc::Owner, disc::Patience::Owner {
-  World(std::uint64_t seed, sim::Faults faults, sim::TailOptions options, unsigned connections = 1)
+  World(std::uint64_t seed, sim::Faults faults, sim::TailOptions options, unsigned connections = 1,
+        disc::GuardOptions guard = {})
       : tail(64 << 10),
         io(seed, faults, [this] { return std::make_unique<sim::NbdServer>(tail, io.random()()); }) {
     tail.options = options;
     for (std::byte& byte : tail.data) byte = std::byte(io.random()());
     model = tail.data;
-    disc = std::make_unique<disc::Disc>(
-        io, *this, patience,
-        disc::DiscOptions{
-            .name = "d", .interface = {}, .export_name = "x", .connections = connections},
-        connection, std::make_shared<stats::DiscStats>());
+    disc = std::make_unique<disc::Disc>(io, *this, patience,
+                                        disc::DiscOptions{.name = "d",
+                                                          .interface = {},
+                                                          .export_name = "x",
+                                                          .connections = connections,
+                                                          .guard = guard},
+                                        connection, std::make_shared<stats::DiscStats>());
     disc->open();
   }
 

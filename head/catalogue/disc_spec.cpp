@@ -56,9 +56,10 @@ class Members {
     if (key == "grade") return take_grade(into, value);
     if (key == "grace_s") return keep(into.grace, key, grace_from_json(value));
     if (key == "order") return keep(into.order, key, order_from_json(value));
+    if (key == "durability") return take_durability(into, value);
     problem_ = fmt::format(
         "{}: a disc has no \"{}\"; it has name, uri, lladdr, generation, dev, read_only, "
-        "connections, grade, grace_s and order",
+        "connections, grade, grace_s, order and durability",
         whose(), key.substr(0, 40));
   }
 
@@ -122,6 +123,12 @@ class Members {
   void keep(Value& into, std::string_view member, const Result<Value, std::string_view>& value) {
     if (!value) return wrong(member, value.error());
     into = *value;
+  }
+
+  void take_durability(DiscSpec& into, const json& value) {
+    into.durability = value.is_string() ? nbd::parse_durability(value.get_ref<const std::string&>())
+                                        : std::nullopt;
+    if (!into.durability) wrong("durability", "is \"writeback\", \"writethrough\" or \"replay\"");
   }
 
   void wrong(std::string_view member, std::string_view rule) {
@@ -196,6 +203,7 @@ json to_json(const DiscSpec& spec) {
   if (!spec.dev.empty()) object["dev"] = spec.dev;
   if (spec.grace.count() != 0) object["grace_s"] = spec.grace.count();
   if (spec.order != disc::Order::serve) object["order"] = disc::to_string(spec.order);
+  if (spec.durability) object["durability"] = nbd::to_string(*spec.durability);
   return object;
 }
 

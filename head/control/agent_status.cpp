@@ -173,6 +173,7 @@ AgentStatus Agent::status() const {
     status.neighbour_stalls += disc.stats->neighbour_stalls();
     status.reconnects += disc.stats->reconnects.load(std::memory_order_relaxed);
     status.guests += disc.stats->guests.load(std::memory_order_relaxed);
+    status.unflushed += disc.stats->kept_bytes.load(std::memory_order_relaxed);
   }
   return status;
 }

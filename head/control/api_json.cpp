@@ -1,5 +1,6 @@
 #include "head/control/api_json.hpp"
 
+#include "head/nbd/durability.hpp"
 #include "head/nbd/volume.hpp"
 
 #include <nlohmann/json.hpp>
@@ -93,7 +94,12 @@ json to_json(const DiscStatus& disc, const std::filesystem::path& run_dir) {
   if (!disc.waits_for.empty() && waits_since != 0) object["waits_s"] = seconds_since(waits_since);
   if (!now.last_problem.empty()) object["last_problem"] = now.last_problem;
   if (!disc.dev.empty()) object["via"] = disc.dev;
-  if (disc.thread) object["thread"] = *disc.thread;
+  if (disc.thread) {
+    object["thread"] = *disc.thread;
+    // As it is served, said or not.
+    object["durability"] = nbd::durabilities[now.durability];
+  }
+  object["unflushed"] = now.kept_bytes;
   object["socket"] = (run_dir / "discs" / disc.spec->name / "nbd.sock").native();
   object["size"] = now.size;
   object["flags"] = names_of(now.flags);

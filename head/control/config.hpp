@@ -7,6 +7,7 @@
 #include "head/base/result.hpp"
 #include "head/control/listen_address.hpp"
 #include "head/nbd/connection_options.hpp"
+#include "head/nbd/durability.hpp"
 #include "head/neigh/strategy.hpp"
 #include "netlink/neighbour.hpp"
 #include "netlink/route.hpp"
@@ -36,6 +37,13 @@ struct Config {
     unsigned discs_max = 100'000;
     bool operator==(const Data&) const = default;
   } data;
+
+  struct Discs {
+    nbd::Durability durability = nbd::Durability::replay;  // Of those that do not say.
+    std::chrono::milliseconds quarantine{1'000};
+    unsigned replay_memory_mib = 256;  // All threads.
+    bool operator==(const Discs&) const = default;
+  } discs;
 
   // Who may connect to a Unix socket: the file's mode, and its group where one is named.
   struct Socket {

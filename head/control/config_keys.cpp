@@ -101,6 +101,13 @@ bool quick_ack(nbd::QuickAck& into, const Value& value) {
   return true;
 }
 
+bool durability(nbd::Durability& into, const Value& value) {
+  const auto* text = std::get_if<std::string>(&value);
+  const auto durability = text != nullptr ? nbd::parse_durability(*text) : std::nullopt;
+  if (durability) into = *durability;
+  return durability.has_value();
+}
+
 bool strategy(std::optional<neigh::Strategy>& into, const Value& value) {
   const auto* text = std::get_if<std::string>(&value);
   if (text == nullptr) return false;
@@ -127,6 +134,14 @@ constexpr std::array entries = {
              [](Config& c, const Value& v) { return number(c.data.memory_mib, v, 8, 1048576); }},
     KeyEntry{{"data.discs_max", "a whole number from 1 to 1000000"},
              [](Config& c, const Value& v) { return number(c.data.discs_max, v, 1, 1'000'000); }},
+    KeyEntry{{"discs.durability", "\"writeback\", \"writethrough\" or \"replay\""},
+             [](Config& c, const Value& v) { return durability(c.discs.durability, v); }},
+    KeyEntry{
+        {"discs.quarantine_ms", "a whole number from 0 to 3600000"},
+        [](Config& c, const Value& v) { return duration(c.discs.quarantine, v, 0, 3'600'000); }},
+    KeyEntry{
+        {"discs.replay_memory_mib", "a whole number from 0 to 1048576"},
+        [](Config& c, const Value& v) { return number(c.discs.replay_memory_mib, v, 0, 1048576); }},
     KeyEntry{{"export.socket_mode", mode_rule},
              [](Config& c, const Value& v) { return octal_mode(c.exports.mode, v); }},
     KeyEntry{{"export.socket_group", group_rule},

@@ -5,6 +5,7 @@
 
 #include "head/catalogue/disc_spec.hpp"
 #include "head/nbd/connection_options.hpp"
+#include "head/nbd/durability.hpp"
 #include "head/stats/disc_stats.hpp"
 #include "head/stats/stall_log.hpp"
 
@@ -18,6 +19,9 @@ namespace head::control {
 struct DataSettings {
   iouring::Duration stall_threshold = std::chrono::milliseconds(20);
   nbd::ConnectionOptions connection;  // Of connections that are made from then on.
+  // Of discs that are attached from then on, where they do not say.
+  nbd::Durability durability = nbd::Durability::writeback;
+  std::chrono::milliseconds quarantine{1'000};
 };
 
 class DataThread {

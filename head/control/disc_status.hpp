@@ -71,6 +71,7 @@ struct AgentStatus {
   stats::StallSnapshot neighbour_stalls{};
   std::uint64_t reconnects = 0;
   std::size_t guests = 0;
+  std::uint64_t unflushed = 0;  // Bytes kept for replay.
 };
 
 // A disc whose guests wait, and that has answered nothing for a while (disc::Patience::limit).

@@ -42,6 +42,7 @@ class Served final : disc::Disc::Owner, exports::Export::Owner {
     exports::PayloadPool& pool;
     stats::Stalls& stalls;
     const nbd::ConnectionOptions& connection;
+    disc::GuardOptions guard;
   };
 
   Served(const Context& context, const catalogue::DiscSpec& spec,
@@ -56,7 +57,8 @@ class Served final : disc::Disc::Owner, exports::Export::Owner {
                .export_name = spec.uri.export_name,
                .read_only = spec.read_only,
                .connections = spec.connections,
-               .standing = standing_of(spec)},
+               .standing = standing_of(spec),
+               .guard = context.guard},
               context.connection, stats),
         export_(context.io, spec.name, disc_, *stats, context.stalls, context.pool,
                 std::move(listener), *this) {
@@ -110,7 +112,8 @@ class LoopThread::Work final : disc::Patience::Owner {
   explicit Work(LoopThreadOptions options)
       : options_(std::move(options)),
         settings_(options_.settings),
-        stalls_(settings_.stall_threshold, stall_log_) {
+        stalls_(settings_.stall_threshold, stall_log_),
+        replay_memory_(options_.replay_memory) {
     std::promise<void> started;
     auto outcome = started.get_future();
     thread_ = std::thread([this, &started] { run(started); });
@@ -146,12 +149,17 @@ class LoopThread::Work final : disc::Patience::Owner {
 
   void attach(const catalogue::DiscSpec& spec, std::shared_ptr<stats::DiscStats> stats,
               iouring::UniqueFd listener) {
+    const nbd::Durability durability = spec.durability.value_or(settings_.durability);
+    stats->durability.store(static_cast<std::uint8_t>(durability), std::memory_order_relaxed);
     served_[spec.name] = std::make_unique<Served>(
         Served::Context{.io = *loop_,
                         .patience = *patience_,
                         .pool = *pool_,
                         .stalls = stalls_,
-                        .connection = settings_.connection},
+                        .connection = settings_.connection,
+                        .guard = {.durability = durability,
+                                  .quarantine = settings_.quarantine,
+                                  .memory = &replay_memory_}},
         spec, std::move(stats), std::move(listener), [this, name = spec.name] { forget(name); });
   }
 
@@ -225,6 +233,7 @@ class LoopThread::Work final : disc::Patience::Owner {
   DataSettings settings_;  // The thread's.
   stats::StallLog stall_log_;
   stats::Stalls stalls_;
+  disc::ReplayMemory replay_memory_;
   std::unique_ptr<iouring::Loop> loop_;
   std::unique_ptr<exports::PayloadPool> pool_;
   std::optional<disc::Patience> patience_;

@@ -21,6 +21,7 @@ struct LoopThreadOptions {
   std::filesystem::path run_dir;
   iouring::UnixAccess access;
   std::size_t payload_memory = 64 << 20;  // Bytes.
+  std::size_t replay_memory = 0;          // Bytes.
   DataSettings settings;
 };
 

@@ -94,6 +94,8 @@ void add_head(Families& families, const Scrape& scrape) {
   families.add(agent.discs_max);
   families.gauge("head_guests", "Clients of the discs' sockets.");
   families.add(agent.guests);
+  families.gauge("head_replay_bytes", "Memory for acknowledged writes that are not flushed yet.");
+  families.add(agent.unflushed);
   families.counter("head_reconnects_total", "Connections to tails that were lost and made again.");
   families.add(agent.reconnects);
 

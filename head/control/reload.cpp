@@ -22,6 +22,14 @@ constexpr std::array settings = {
             [](Config& to, const Config& from) { to.data.memory_mib = from.data.memory_mib; }},
     Setting{"data.discs_max", true,
             [](Config& to, const Config& from) { to.data.discs_max = from.data.discs_max; }},
+    Setting{"discs.durability", true,
+            [](Config& to, const Config& from) { to.discs.durability = from.discs.durability; }},
+    Setting{"discs.quarantine_ms", true,
+            [](Config& to, const Config& from) { to.discs.quarantine = from.discs.quarantine; }},
+    Setting{"discs.replay_memory_mib", false,
+            [](Config& to, const Config& from) {
+              to.discs.replay_memory_mib = from.discs.replay_memory_mib;
+            }},
     Setting{"export", false, [](Config& to, const Config& from) { to.exports = from.exports; }},
     Setting{"api", false,
             [](Config& to, const Config& from) {
@@ -70,6 +78,8 @@ DataSettings data_settings(const Config& config) {
                              .keepalive_probes = static_cast<int>(config.tcp.keepalive_probes),
                              .user_timeout = config.tcp.user_timeout};
   settings.connection.quick_ack = config.tcp.quick_ack;
+  settings.durability = config.discs.durability;
+  settings.quarantine = config.discs.quarantine;
   return settings;
 }
 

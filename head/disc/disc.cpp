@@ -53,7 +53,8 @@ Disc::Disc(iouring::Io& io, Owner& owner, Patience& patience, DiscOptions option
       options_(std::move(options)),
       connection_options_(connection),
       stats_(std::move(stats)),
-      standing_(options_.standing) {
+      standing_(options_.standing),
+      guard_(io, *this, options_.guard) {
   add_link();
 }
 
@@ -133,6 +134,7 @@ void Disc::on_open(Link& link) noexcept {
   last_problem_.clear();
   note_connections();
   succeed(link);
+  guard_.on_open();
   pump();
 }
 
@@ -146,12 +148,14 @@ void Disc::learn(const nbd::ExportInfo& told) {
   if (options_.read_only) info_.flags |= flag::read_only;
   stats_->size.store(info_.size, std::memory_order_relaxed);
   stats_->flags.store(info_.flags, std::memory_order_relaxed);
-  const bool many = options_.connections > 1 && told.has(flag::can_multi_conn);
+  guard_.learn(info_);
+  const bool many = options_.connections > 1 && told.has(flag::can_multi_conn) && !guard_.keeps();
   static log::RateLimit limit;
   if (options_.connections > 1 && !many)
     say(log::Level::info, limit,
-        fmt::format("one connection, not {}: the tail does not offer CAN_MULTI_CONN",
-                    options_.connections));
+        fmt::format("one connection, not {}: {}", options_.connections,
+                    guard_.keeps() ? "that is what durability \"replay\" takes"
+                                   : "the tail does not offer CAN_MULTI_CONN"));
   many_ = many;
   for (unsigned i = 1; many && i < options_.connections; ++i) add_link().connect();
   tell_watcher();
@@ -198,11 +202,16 @@ void Disc::on_closed(Link& link, const std::string& problem,
                      nbd::RequestQueue unanswered) noexcept {
   // What is sent again was asked before what waits now.
   nbd::RequestQueue again, unwanted;
+  const bool under_way = !link.connection.tail_is_done();
   while (nbd::Request* request = unanswered.pop())
-    (request->unwanted ? unwanted : again).push(*request);
+    if (!guard_.lost(*request, under_way)) (request->unwanted ? unwanted : again).push(*request);
+  guard_.lost_others(again);
   while (nbd::Request* request = waiting_.pop()) again.push(*request);
   waiting_ = again;
-  while (nbd::Request* request = unwanted.pop()) complete(*request, ECANCELED);
+  while (nbd::Request* request = unwanted.pop()) {
+    guard_.forget(*request);
+    complete(*request, ECANCELED);
+  }
   note_connections();
   if (course() == Course::refuse) refuse_all();
   if (closing_) return finish_closing();

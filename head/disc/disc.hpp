@@ -4,12 +4,14 @@
 // disc's Standing says.
 //
 //   submit ─► (held: a block they touch is being changed) ─► waiting ─► a connection ─► on_answer
+//                     │                            Guard: may it go ─┘   may it be told ─┘
 //                     └─► Reshape, where the tail would not take it as it is ─┘
 #pragma once
 
 #include "head/base/log.hpp"
 #include "head/disc/backoff.hpp"
 #include "head/disc/block_locks.hpp"
+#include "head/disc/guard.hpp"
 #include "head/disc/patience.hpp"
 #include "head/disc/reshape.hpp"
 #include "head/disc/standing.hpp"
@@ -32,11 +34,13 @@ struct DiscOptions {
   std::string interface {};  // That leads to the tail; empty: as the route says.
   std::string export_name;
   bool read_only = false;
-  unsigned connections = 1;  // More than one only where the tail says CAN_MULTI_CONN.
+  // More than one only where the tail says CAN_MULTI_CONN, and not in mode replay.
+  unsigned connections = 1;
   Standing standing{};
+  GuardOptions guard{};
 };
 
-class Disc final : public nbd::Volume, Reshape::Owner {
+class Disc final : public nbd::Volume, Reshape::Owner, Guard::Owner {
  public:
   // With so many at once, further requests that the tail would not take as they are wait.
   static constexpr std::size_t reshapes_max = 32;
@@ -167,6 +171,7 @@ class Disc final : public nbd::Volume, Reshape::Owner {
   void pump() noexcept;
   nbd::Connection* free_connection() noexcept;
   Reshape* as_piece(const nbd::Request& request) noexcept;
+  void answered(nbd::Request& request, int error) noexcept;
   void complete(nbd::Request& request, int error) noexcept;
   void settle(nbd::Request& request) noexcept;
   void answer_later(nbd::RequestQueue& with, nbd::Request& request) noexcept;
@@ -177,6 +182,11 @@ class Disc final : public nbd::Volume, Reshape::Owner {
   void send_piece(Reshape& reshape) noexcept override;
   bool may_change(const Reshape& reshape, Range block) noexcept override;
   void on_reshaped(Reshape& reshape, int error) noexcept override;
+
+  bool send_own(nbd::Request& request) noexcept override;
+  void go_on(nbd::RequestQueue requests) noexcept override;
+  void on_settled(nbd::Request& request, int error) noexcept override { answered(request, error); }
+  void on_replay_refused(int error) noexcept override;
 
   iouring::Io& io_;
   Owner& owner_;
@@ -220,6 +230,8 @@ class Disc final : public nbd::Volume, Reshape::Owner {
   bool gave_up_ = false;                           // The grace time is over since then.
   iouring::Alarm<&Disc::on_cut_off_long> cut_off_long_{*this};
   iouring::Op<&Disc::on_refusal> refusal_{*this};
+
+  Guard guard_;
   BlockLocks locks_;  // In use where the tail's blocks are larger than a byte.
   std::vector<std::unique_ptr<Reshape>> reshapes_;
 };

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <cassert>
 #include <cerrno>
+#include <cstring>
 #include <utility>
 
 namespace head::disc {
@@ -26,7 +27,10 @@ void Disc::submit(nbd::Request& request) noexcept {
 
 bool Disc::withdraw(nbd::Request& request) noexcept {
   request.unwanted = true;
-  if (!waiting_.remove(request) && !held_.remove(request)) return false;
+  if (waiting_.remove(request) || held_.remove(request))
+    guard_.forget(request);
+  else if (!guard_.withdraw(request))
+    return false;
   settle(request);
   return true;
 }
@@ -71,14 +75,40 @@ void Disc::start_held() noexcept {
 
 void Disc::pump() noexcept {
   if (course() != Course::send) return;
-  while (!waiting_.empty()) {
-    nbd::Connection* connection = free_connection();
+  guard_.send_own();
+  while (!waiting_.empty() && !guard_.replaying()) {
+    nbd::Connection* const connection = free_connection();
     if (connection == nullptr) return;
-    connection->submit(*waiting_.pop());
+    nbd::Request& next = *waiting_.pop();
+    if (guard_.admit(next)) connection->submit(next);
   }
 }
 
+bool Disc::send_own(nbd::Request& request) noexcept {
+  nbd::Connection* const connection = course() == Course::send ? free_connection() : nullptr;
+  if (connection != nullptr) connection->submit(request);
+  return connection != nullptr;
+}
+
+void Disc::go_on(nbd::RequestQueue requests) noexcept {
+  while (nbd::Request* request = waiting_.pop()) requests.push(*request);
+  waiting_ = requests;
+  pump();
+}
+
+void Disc::on_replay_refused(int error) noexcept {
+  for (const auto& link : links_)
+    link->connection.fail(
+        fmt::format("it does not take again what it had acknowledged ({}); requests wait",
+                    std::strerror(error)));
+}
+
+// None while one is being given up: what it leaves unanswered goes before whatever overlaps it.
 nbd::Connection* Disc::free_connection() noexcept {
+  for (const auto& link : links_)
+    if (link->connection.in_flight() != 0 &&
+        link->connection.state() == nbd::Connection::State::draining)
+      return nullptr;
   for (std::size_t tried = 0; tried < links_.size(); ++tried) {
     next_link_ = next_link_ + 1 < links_.size() ? next_link_ + 1 : 0;
     nbd::Connection& connection = links_[next_link_]->connection;
@@ -96,6 +126,14 @@ Reshape* Disc::as_piece(const nbd::Request& request) noexcept {
 
 void Disc::on_answer(nbd::Request& request, int error) noexcept {
   last_progress_ = io_.now();
+  const bool now = guard_.settle(request, error);
+  if (guard_.keeps())
+    stats_->kept_bytes.store(static_cast<std::uint32_t>(guard_.kept_bytes()),
+                             std::memory_order_relaxed);
+  if (now) answered(request, error);
+}
+
+void Disc::answered(nbd::Request& request, int error) noexcept {
   if (error != 0 && asked_again(request, error)) return;
   if (error == nbd::too_scattered) error = give_up_on_pieces();
   if (as_piece(request) == nullptr) return complete(request, error);
@@ -172,6 +210,8 @@ void Disc::abandon_all(int error) noexcept {
       on_answer(*request, error);
     } else if (nbd::Request* held = held_.pop()) {
       complete(*held, error);
+    } else if (nbd::Request* guarded = guard_.pop()) {
+      on_answer(*guarded, error);
     } else {
       break;
     }

@@ -30,7 +30,7 @@ void Connection::open(const sockaddr_in6& to, const std::string& interface,
   assert(state_ == State::closed);
   to_ = to;
   problem_.clear();
-  reset_ = false;
+  reset_ = tail_gone_ = false;
   saying_ = heard_all_ = false;
   refused_ = 0;
   health_ = {};
@@ -151,10 +151,12 @@ void Connection::on_sent(Writer::Item& item) noexcept {
 }
 
 void Connection::on_send_failed(int error) noexcept {
+  tail_gone_ = tail_gone_ || error == ECONNRESET || error == EPIPE;
   fail(std::string("sending: ") + std::strerror(error));
 }
 
 void Connection::on_end(int error) noexcept {
+  tail_gone_ = tail_gone_ || error == 0 || error == ECONNRESET;
   if (state_ == State::leaving) return drain(false);
   fail(error == 0 ? "the tail closed the connection"
                   : std::string("receiving: ") + std::strerror(error));
@@ -240,9 +242,12 @@ void Connection::on_over(iouring::Result) noexcept {
   handshake_.reset();
   heard_ = {};
   slot_ = nullptr;
+  // What may go again must not arrive twice: a tail that is left politely would still take it.
+  const bool under_way = slots_.size() != refused_;
+  tail_is_done_ = tail_gone_ || !under_way;
   RequestQueue unanswered;
   slots_.drain_into(unanswered);
-  if (socket_) io_.close(std::exchange(socket_, {}), reset_);
+  if (socket_) io_.close(std::exchange(socket_, {}), reset_ || under_way);
   state_ = State::closed;
   const std::string problem = std::exchange(problem_, {});
   owner_.on_closed(problem, unanswered);  // Last: it may open the connection again.

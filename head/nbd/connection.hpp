@@ -68,6 +68,9 @@ class Connection final : Reader::Owner, Writer::Owner, Departures::Owner {
   const ExportInfo& info() const noexcept { return info_; }
   const std::string& note() const noexcept { return note_; }
   bool acknowledges_at_once() const noexcept { return quick_ack_; }
+  // Inside on_closed(): the tail will not carry out any more what came back unanswered, as far as
+  // can be seen from here: it had gone, by its own word (FIN or RST), or had refused it.
+  bool tail_is_done() const noexcept { return tail_is_done_; }
 
   // In state closed only. Ends in on_open() or on_closed(), never inside the call.
   // `interface`: as Io::open_tcp() has it. `patience`: for the tail to accept.
@@ -154,6 +157,8 @@ class Connection final : Reader::Owner, Writer::Owner, Departures::Owner {
   std::string problem_;
   std::string note_;
   bool reset_ = false;
+  bool tail_gone_ = false;     // It said so.
+  bool tail_is_done_ = false;  // When it was closed last.
   bool quick_ack_ = false;
   iouring::Op<&Connection::on_connect> connect_{*this};
   iouring::Op<&Connection::on_over> over_{*this};

@@ -149,6 +149,8 @@ DiscSnapshot DiscStats::snapshot(bool with_latency) const {
   now.in_flight = in_flight.load(relaxed);
   now.connections = connections.load(relaxed);
   now.guests = guests.load(relaxed);
+  now.durability = durability.load(relaxed);
+  now.kept_bytes = kept_bytes.load(relaxed);
   now.reconnects = reconnects.load(relaxed);
   now.neighbour_missing_at_ns = neighbour_missing_at_ns.load(relaxed);
   now.waiting_since_ns = waiting_since_ns.load(relaxed);

@@ -65,6 +65,8 @@ struct DiscSnapshot {
   std::uint32_t connections = 0;
   std::uint32_t guests = 0;
   std::uint64_t reconnects = 0;
+  std::uint8_t durability = 0;
+  std::uint64_t kept_bytes = 0;
   std::int64_t neighbour_missing_at_ns = 0;
   std::int64_t waiting_since_ns = 0;  // steady_clock; 0 while answers come.
   int ifindex = 0;
@@ -141,6 +143,11 @@ class DiscStats {
   // The data thread writes it: since when (steady_clock, nanoseconds) nothing has been answered
   // although something was asked; 0 when answers come, to within a few milliseconds.
   std::atomic<std::int64_t> waiting_since_ns{0};
+
+  // The data thread writes them: what it promises (nbd::Durability), and how much memory it has for
+  // acknowledged writes that are not flushed yet.
+  std::atomic<std::uint8_t> durability{0};
+  std::atomic<std::uint32_t> kept_bytes{0};
 
   // Any thread. `with_latency` false leaves the histograms out: 10,000 discs are listed often.
   DiscSnapshot snapshot(bool with_latency = true) const;

@@ -160,26 +160,84 @@ void NbdServer::check(const Asked& asked) {
   if (payload && header.length > state_.options.payload_maximum) complain("too long");
 }
 
-void NbdServer::apply(const Asked& asked) {
+void NbdServer::apply(TailState& state, const Asked& asked) {
   const auto& header = asked.header;
-  const auto from = state_.data.begin() + static_cast<std::ptrdiff_t>(header.offset);
+  const auto change = [&](Bytes& data) {
+    const auto from = data.begin() + static_cast<std::ptrdiff_t>(header.offset);
+    if (header.type == static_cast<std::uint16_t>(Command::write))
+      std::copy(asked.payload.begin(), asked.payload.end(), from);
+    else
+      std::fill_n(from, header.length, std::byte{0});
+  };
   switch (static_cast<Command>(header.type)) {
     case Command::write:
-      ++state_.writes;
-      std::copy(asked.payload.begin(), asked.payload.end(), from);
-      break;
+      ++state.writes;
+      [[fallthrough]];
     case Command::write_zeroes:
-      std::fill_n(from, header.length, std::byte{0});
+      change(state.data);
+      if (!state.stable.empty() && (header.flags & command_flag::fua) != 0) change(state.stable);
       break;
     case Command::flush:
-      ++state_.flushes;
+      ++state.flushes;
+      if (!state.stable.empty()) state.stable = state.data;
       break;
     case Command::cache:
-      state_.cached += header.length;
+      state.cached += header.length;
       break;
     default:
       break;  // TRIM keeps what is there, as it may.
   }
+}
+
+bool NbdServer::comes_late(const Asked& asked) {
+  const auto command = static_cast<Command>(asked.header.type);
+  const bool flush = command == Command::flush;
+  if (!flush && command != Command::write && command != Command::write_zeroes) return false;
+  if (!chance(flush ? state_.options.late_flush : state_.options.late)) return false;
+  if (flush) apply(state_, asked);
+  const auto most = std::chrono::microseconds(state_.options.late_most).count();
+  const auto after = std::uniform_int_distribution<std::int64_t>(0, most)(random_);
+  state_.late.push_back({state_.now + std::chrono::microseconds(after), asked, this});
+  return true;
+}
+
+void NbdServer::carry_out_late(TailState& state, SimIo& io) {
+  state.now = io.now();
+  for (std::size_t i = 0; i < state.late.size();) {
+    if (state.late[i].due > state.now) {
+      ++i;
+      continue;
+    }
+    const TailState::Late late = std::move(state.late[i]);
+    state.late.erase(state.late.begin() + static_cast<std::ptrdiff_t>(i));
+    if (late.asked.header.type != static_cast<std::uint16_t>(Command::flush))
+      apply(state, late.asked);
+    Bytes answer;
+    if (late.server != nullptr) late.server->reply(late.asked, 0, answer);
+    if (late.server != nullptr) io.say(*late.server, answer);
+  }
+}
+
+void NbdServer::crash(TailState& state, SimIo& io) {
+  constexpr std::size_t block = 512;
+  const bool all = io.chance(0.5);
+  for (std::size_t at = 0; at < state.data.size(); at += block) {
+    if (!all && io.chance(0.5)) continue;
+    const auto from = static_cast<std::ptrdiff_t>(at);
+    std::copy_n(state.stable.begin() + from, block, state.data.begin() + from);
+  }
+  state.stable = state.data;
+  state.late.clear();
+  for (NbdServer* server : state.servers) {
+    server->phase_ = Phase::over;
+    io.hang_up(*server);
+  }
+}
+
+NbdServer::~NbdServer() {
+  state_.servers.erase(this);
+  for (auto& late : state_.late)
+    if (late.server == this) late.server = nullptr;
 }
 
 void NbdServer::answer(const Asked& asked, Bytes& to_us) {
@@ -191,7 +249,8 @@ void NbdServer::answer(const Asked& asked, Bytes& to_us) {
   if (too_long(asked.header)) return reply(asked, EOVERFLOW, to_us);
   if (command == Command::read) return answer_read(asked, to_us);
   if (command != Command::block_status) {
-    apply(asked);
+    if (comes_late(asked)) return;
+    apply(state_, asked);
     return reply(asked, 0, to_us);
   }
   wire::BlockDescriptor extent;

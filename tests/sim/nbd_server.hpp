@@ -25,13 +25,34 @@ struct TailOptions {
   std::uint32_t effect_max = UINT32_MAX;  // The same of what carries no payload.
   std::uint32_t stretch = 0;  // Reads come in stretches of so many bytes, every other one first.
   bool in_turns = false;      // A stretch of each read that is there, then the next of each.
+  // Changes that are carried out, and answered, only up to so much later: by carry_out_late(). They
+  // are carried out also when their connection is gone.
+  double late = 0.0;
+  std::chrono::milliseconds late_most{500};
+  double late_flush = 0.0;  // FLUSH, which is carried out at once and answered late.
 };
+
+class NbdServer;
 
 // What a tail keeps, and what it saw.
 struct TailState {
   explicit TailState(std::size_t size) : data(size) {}
 
-  Bytes data;
+  struct Asked {
+    head::nbd::RequestHeader header;
+    Bytes payload;
+  };
+  struct Late {
+    iouring::Instant due;
+    Asked asked;
+    NbdServer* server;  // Null when it is gone.
+  };
+
+  Bytes data;    // As connections see it, caches included;
+  Bytes stable;  // what a crash leaves. Empty: nothing crashes here.
+  std::vector<Late> late;
+  std::set<NbdServer*> servers;
+  iouring::Instant now{};
   TailOptions options;
   std::uint64_t connections = 0;
   std::uint64_t reads = 0, writes = 0, flushes = 0, statuses = 0;
@@ -41,15 +62,20 @@ struct TailState {
 
 class NbdServer final : public Peer {
  public:
-  NbdServer(TailState& state, std::uint64_t seed) : state_(state), random_(seed) {}
+  NbdServer(TailState& state, std::uint64_t seed) : state_(state), random_(seed) {
+    state.servers.insert(this);
+  }
+  ~NbdServer() override;
 
   bool on_bytes(Bytes& from_us, Bytes& to_us) override;
 
+  // Carries out what is late by now.
+  static void carry_out_late(TailState& state, SimIo& io);
+  // The tail dies, with what was volatile; of that, anything may be stable nevertheless.
+  static void crash(TailState& state, SimIo& io);
+
  private:
-  struct Asked {
-    head::nbd::RequestHeader header;
-    Bytes payload;
-  };
+  using Asked = TailState::Asked;
 
   bool negotiate(Bytes& from_us, Bytes& to_us);
   bool option(head::nbd::wire::Option number, Bytes& to_us);
@@ -64,8 +90,9 @@ class NbdServer final : public Peer {
                    Bytes& to_us) const;
   bool too_long(const head::nbd::RequestHeader& header) const;
   void check(const Asked& asked);
-  void apply(const Asked& asked);
+  static void apply(TailState& state, const Asked& asked);
   void reply(const Asked& asked, std::uint32_t error, Bytes& to_us) const;
+  bool comes_late(const Asked& asked);
   bool chance(double p) { return p > 0 && std::bernoulli_distribution(p)(random_); }
 
   TailState& state_;

@@ -29,6 +29,10 @@ void add_attach(CLI::App& app, Commands& commands) {
                   "So many seconds guests wait for a tail that is away, then they get EIO until "
                   "it is back; by default they wait however long it takes")
       ->check(CLI::Range(0, 2'592'000));
+  command
+      .add_option("--durability", options.durability,
+                  "Of acknowledged writes, should the tail crash; by default as head.toml has it")
+      ->check(CLI::IsMember({"writeback", "writethrough", "replay"}));
   command.add_flag("--wait", options.wait, "Until it is ready, or has failed");
 }
 
@@ -59,6 +63,7 @@ void add_import(CLI::App& app, Commands& commands) {
                              "  lines   NAME URI [lladdr=MAC] [dev=INTERFACE] [read_only=true] "
                              "[connections=N] [grade=WORD] "
                              "[grace_s=N]\n"
+                             "          [durability=writeback|writethrough|replay]\n"
                              "  TOML    [[disc]] tables with name, uri and the others\n"
                              "  JSON    {\"discs\": [{\"name\": ..., \"uri\": ...}, ...]}\n"
                              "and of moves\n"

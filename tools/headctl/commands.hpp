@@ -24,7 +24,7 @@ struct Context {
 };
 
 struct AttachOptions {
-  std::string name, uri, lladdr, dev, grade;
+  std::string name, uri, lladdr, dev, grade, durability;
   bool read_only = false;
   bool wait = false;
   int connections = 1;

@@ -1,0 +1,317 @@
+#include "head/disc/guard.hpp"
+
+#include <algorithm>
+#include <cerrno>
+#include <utility>
+
+namespace head::disc {
+
+using nbd::Command;
+namespace flag = nbd::transmission_flag;
+
+namespace {
+
+// Puts all of `first` before `then`.
+void prepend(nbd::RequestQueue first, nbd::RequestQueue& then) noexcept {
+  while (nbd::Request* request = then.pop()) first.push(*request);
+  then = first;
+}
+
+}  // namespace
+
+void Guard::learn(const nbd::ExportInfo& tail) noexcept {
+  can_fua_ = tail.has(flag::send_fua);
+  can_flush_ = tail.has(flag::send_flush);
+  if (tail.has(flag::read_only) || options_.durability == nbd::Durability::writeback) return;
+  // A tail that offers neither says that it has nothing volatile.
+  through_ = can_fua_ || can_flush_;
+  // What is never flushed could be kept only for ever.
+  const bool keep = options_.durability == nbd::Durability::replay && options_.memory != nullptr;
+  if (!keep || !can_flush_) return;
+  through_ = false;
+  log_ = std::make_unique<ReplayLog>(*options_.memory);
+}
+
+bool Guard::admit(nbd::Request& request) noexcept {
+  if (!keeps() && !through_ && fence_.idle()) return true;
+  if (request.command == Command::flush) {
+    if (keeps()) going_.push_back({.who = &request, .covers = log_->end()});
+    return true;
+  }
+  const bool change = changes(request.command);
+  if (!change && request.command != Command::read) return true;
+  if (fence_.holds(&request, range_of(request), change, io_.now())) {
+    held_.push(request);
+    arm();
+    return false;
+  }
+  if (!change) return true;
+  Going going{.who = &request};
+  if (keeps() && !has_room(request, going)) {
+    no_room_.push(request);
+    flush_soon();
+    return false;
+  }
+  if (through_ || (keeps() && !going.reserved)) {
+    if (can_fua_) request.flags |= nbd::command_flag::fua;
+    going.flush_follows = !can_fua_;
+  }
+  if (going.reserved || going.flush_follows) going_.push_back(going);
+  if (keeps()) fence_.begin(&request, range_of(request), false);
+  return true;
+}
+
+// True as well where none is needed: nothing is kept that it could be mistaken for, so it may be
+// made stable by itself. Others' logs may be what leaves no room.
+bool Guard::has_room(nbd::Request& request, Going& going) noexcept {
+  const std::size_t data = data_of(request);
+  const bool fits = log_->fits(data);
+  if (fits && no_room_.empty()) going.reserved = log_->reserve(data);
+  if (going.reserved) return true;
+  return fits ? log_->empty() && no_room_.empty() : !log_->overlaps(range_of(request));
+}
+
+Guard::Going Guard::take(const nbd::Request& request) noexcept {
+  const auto found = std::find_if(going_.begin(), going_.end(),
+                                  [&](const Going& going) { return going.who == &request; });
+  if (found == going_.end()) return {};
+  const Going going = *found;
+  *found = going_.back();
+  going_.pop_back();
+  return going;
+}
+
+bool Guard::settle(nbd::Request& request, int error) noexcept {
+  if (settle_own(request, error)) return false;
+  if (flush_wanted_) send_flush();
+  if (going_.empty() && fence_.idle()) return true;
+  const Going going = take(request);
+  const bool freed = fence_.end(&request);
+  if (going.reserved && error == 0) keep(request);
+  if (going.reserved && error != 0) log_->unreserve(data_of(request));
+  if (request.command == Command::flush && keeps() && error == 0 && going.who != nullptr)
+    log_->release(going.covers);
+  const bool put_off = going.flush_follows && error == 0;
+  if (put_off) {
+    put_off_.push(request);
+    flush_soon();
+  }
+  if ((freed && !held_.empty()) || (request.command == Command::flush && !no_room_.empty())) wake();
+  return !put_off;
+}
+
+// What is stable already needs to be kept only where something older would be replayed over it.
+void Guard::keep(const nbd::Request& request) noexcept {
+  const bool stable = (request.flags & nbd::command_flag::fua) != 0;
+  if (stable && log_->empty()) return log_->unreserve(data_of(request));
+  if (log_->empty()) {
+    flush_at_ = io_.now() + kept_longest;
+    log_->keep(request);
+    arm();
+  } else {
+    log_->keep(request);
+  }
+  if (log_->is_half_full() || options_.memory->is_scarce()) flush_soon();
+}
+
+// ---- FLUSH --------------------------------------------------------------------------------------
+
+void Guard::flush_soon() noexcept {
+  if (flush_wanted_ || !can_flush_ || (flush_ != nullptr && flush_->busy)) {
+    flush_wanted_ = flush_wanted_ || !put_off_.empty();
+    return;
+  }
+  flush_wanted_ = true;
+  send_flush();
+}
+
+void Guard::send_flush() noexcept {
+  if (replay_due_ || (flush_ != nullptr && flush_->busy)) return;
+  if (flush_ == nullptr) flush_ = std::make_unique<Own>();
+  flush_->command = Command::flush;
+  flush_->arrived = io_.now();
+  flush_->busy = true;
+  flush_wanted_ = false;
+  if (keeps()) flush_covers_ = log_->end();
+  while (nbd::Request* request = put_off_.pop()) covered_.push(*request);
+  if (owner_.send_own(*flush_)) return;
+  flush_->busy = false;
+  flush_wanted_ = true;
+}
+
+bool Guard::settle_own(nbd::Request& request, int error) noexcept {
+  if (flush_ != nullptr && &request == flush_.get()) {
+    flush_->busy = false;
+    on_flushed(error);
+    return true;
+  }
+  if (replays_busy_ == 0) return false;
+  auto& own = replays_->requests;
+  const auto found =
+      std::find_if(own.begin(), own.end(), [&](const Own& one) { return &one == &request; });
+  if (found == own.end()) return false;
+  found->busy = false;
+  --replays_busy_;
+  if (error != 0)
+    owner_.on_replay_refused(error);
+  else
+    replay_more();
+  return true;
+}
+
+// An error is the tail's answer to all that waited for this, as it is to a guest's own FLUSH.
+void Guard::on_flushed(int error) noexcept {
+  if (error == 0 && keeps()) log_->release(flush_covers_);
+  nbd::RequestQueue done = std::exchange(covered_, {});
+  if (error != 0) {
+    while (nbd::Request* request = no_room_.pop()) {
+      fence_.end(request);
+      done.push(*request);
+    }
+  }
+  if (!put_off_.empty()) flush_soon();
+  while (nbd::Request* request = done.pop()) owner_.on_settled(*request, error);
+  wake();
+}
+
+// ---- Loss and replay ----------------------------------------------------------------------------
+
+bool Guard::lost(nbd::Request& request, bool under_way) noexcept {
+  const auto until = io_.now() + options_.quarantine;
+  if (flush_ != nullptr && &request == flush_.get()) {
+    flush_->busy = false;
+    flush_wanted_ = true;
+    return true;
+  }
+  if (replays_busy_ != 0)
+    for (Own& own : replays_->requests)
+      if (&own == &request) {
+        own.busy = false;
+        --replays_busy_;
+        if (under_way) replay_not_before_ = until;
+        return true;
+      }
+  const Going going = take(request);
+  if (going.reserved) log_->unreserve(data_of(request));
+  if (!changes(request.command)) return false;
+  fence_.begin(&request, range_of(request), true);
+  if (under_way && options_.quarantine.count() != 0)
+    fence_.doubt(&request, range_of(request), until);
+  return false;
+}
+
+void Guard::lost_others(nbd::RequestQueue& again) noexcept {
+  nbd::RequestQueue others = std::exchange(covered_, {});
+  while (nbd::Request* request = put_off_.pop()) others.push(*request);
+  for (std::uint32_t i = others.size(); i != 0; --i) {
+    nbd::Request& request = *others.pop();
+    fence_.begin(&request, range_of(request), true);
+    others.push(request);
+  }
+  prepend(others, again);
+  if (!fence_.idle()) arm();
+  if (replay_due_) replay_more();
+}
+
+void Guard::on_open() noexcept {
+  if (!keeps() || log_->empty()) return;
+  replay_due_ = replay_from_start_ = true;
+  replay_more();
+}
+
+// What is kept goes again before anything else does: a read must not see what there was before.
+void Guard::replay_more() noexcept {
+  if (!replay_due_) return;
+  if (replay_from_start_) {
+    if (replays_busy_ != 0) return;  // On a connection that has not let go of them yet.
+    if (io_.now() < replay_not_before_) return arm();
+    if (replays_ == nullptr) replays_ = std::make_unique<Replays>();
+    replayed_ = log_->begin();
+    replay_from_start_ = false;
+  }
+  while (replayed_ != log_->end())
+    if (!replay_next()) return;
+  if (replays_busy_ != 0) return;
+  replays_.reset();
+  replay_due_ = false;
+  wake();
+}
+
+// False: not now.
+bool Guard::replay_next() noexcept {
+  const ReplayLog::Change change = log_->at(replayed_);
+  Own* free = nullptr;
+  for (Own& own : replays_->requests) {
+    if (!own.busy)
+      free = &own;
+    else if (range_of(own).overlaps(change.range))
+      return false;
+  }
+  if (free == nullptr) return false;
+  auto& data = replays_->data[static_cast<std::size_t>(free - replays_->requests.data())];
+  log_->data_at(replayed_, data);
+  free->command = change.command;
+  // Not "fast or not at all", and not stable each: a FLUSH comes.
+  free->flags = change.flags & nbd::command_flag::no_hole;
+  free->offset = change.range.offset;
+  free->length = static_cast<std::uint32_t>(change.range.length);
+  free->memory = data;
+  free->arrived = io_.now();
+  free->busy = true;
+  ++replays_busy_;
+  if (owner_.send_own(*free)) {
+    replayed_ = change.next;
+    return true;
+  }
+  free->busy = false;
+  --replays_busy_;
+  return false;
+}
+
+// ---- Who waits ----------------------------------------------------------------------------------
+
+void Guard::wake() noexcept {
+  nbd::RequestQueue all = std::exchange(held_, {});
+  while (nbd::Request* request = no_room_.pop()) all.push(*request);
+  owner_.go_on(all);
+}
+
+void Guard::forget(nbd::Request& request) noexcept {
+  if (fence_.end(&request) && !held_.empty()) wake();
+}
+
+bool Guard::withdraw(nbd::Request& request) noexcept {
+  const bool here = held_.remove(request) || no_room_.remove(request) || put_off_.remove(request) ||
+                    covered_.remove(request);
+  if (here) forget(request);
+  return here;
+}
+
+nbd::Request* Guard::pop() noexcept {
+  for (nbd::RequestQueue* queue : {&held_, &no_room_, &put_off_, &covered_})
+    if (nbd::Request* request = queue->pop()) return request;
+  return nullptr;
+}
+
+void Guard::on_alarm() noexcept {
+  const auto now = io_.now();
+  fence_.expire(now);
+  if (replay_due_) replay_more();
+  if (keeps() && !log_->empty() && flush_at_ <= now) {
+    flush_at_ = now + kept_longest;
+    flush_soon();
+  }
+  if (!held_.empty()) wake();
+  arm();
+}
+
+void Guard::arm() noexcept {
+  std::optional<iouring::Instant> next;
+  const auto at = [&](iouring::Instant when) { next = std::min(next.value_or(when), when); };
+  if (const auto doubt = fence_.expire(io_.now())) at(*doubt);
+  if (replay_due_ && replay_not_before_ > io_.now()) at(replay_not_before_);
+  if (keeps() && !log_->empty()) at(flush_at_);
+  if (next) io_.arm(alarm_, *next);
+}
+
+}  // namespace head::disc

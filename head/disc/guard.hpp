@@ -1,0 +1,151 @@
+// Keeps what a disc promises of acknowledged writes (nbd::Durability, DURABILITY.md), between the
+// disc's queue and its connections: who may go now, and who may be answered now.
+//
+//   waiting ─ admit() ─► connection ─ settle() ─► answered
+//               └ held: behind a replay, a ghost's        └ put off: until a FLUSH has followed
+//                 time, or for room in the log
+//
+// In mode replay the disc has one connection, and each new one first gets the log.
+#pragma once
+
+#include "head/disc/fence.hpp"
+#include "head/disc/replay_log.hpp"
+#include "head/nbd/durability.hpp"
+#include "head/nbd/volume.hpp"
+#include "iouring/io.hpp"
+
+#include <array>
+#include <chrono>
+#include <memory>
+#include <optional>
+#include <vector>
+
+namespace head::disc {
+
+struct GuardOptions {
+  nbd::Durability durability = nbd::Durability::writeback;
+  // How long a tail that was not seen to go may take for what it had been sent.
+  std::chrono::milliseconds quarantine{1'000};
+  ReplayMemory* memory = nullptr;  // For mode replay; shared.
+};
+
+class Guard {
+ public:
+  // Whatever is kept is flushed after so long, for the sake of other discs.
+  static constexpr std::chrono::seconds kept_longest{5};
+
+  class Owner {
+   public:
+    // A request of the guard's own goes to the tail at once. False: no connection has room.
+    virtual bool send_own(nbd::Request& request) noexcept = 0;
+    // These, and whatever else waits, may be admitted now; these first.
+    virtual void go_on(nbd::RequestQueue requests) noexcept = 0;
+    // What settle() put off.
+    virtual void on_settled(nbd::Request& request, int error) noexcept = 0;
+    // The tail will not make again a change that it had acknowledged.
+    virtual void on_replay_refused(int error) noexcept = 0;
+
+   protected:
+    ~Owner() = default;
+  };
+
+  Guard(iouring::Io& io, Owner& owner, const GuardOptions& options) noexcept
+      : io_(io), owner_(owner), options_(options) {}
+  ~Guard() { io_.disarm(alarm_); }
+
+  // Before anything is admitted: what the tail can do.
+  void learn(const nbd::ExportInfo& tail) noexcept;
+  // Of what is acknowledged something is kept: there may be one connection only.
+  bool keeps() const noexcept { return log_ != nullptr; }
+  std::size_t kept_bytes() const noexcept { return keeps() ? log_->bytes() : 0; }
+
+  // Nothing may go but what the guard sends.
+  bool replaying() const noexcept { return replay_due_; }
+  // The guard has to send something itself first.
+  void send_own() noexcept {
+    if (replay_due_) replay_more();
+    if (flush_wanted_) send_flush();
+  }
+  // May it go now? If not, it is kept until it may.
+  bool admit(nbd::Request& request) noexcept;
+  // The tail has answered. May it be told? If not, it was the guard's own, or comes later.
+  bool settle(nbd::Request& request, int error) noexcept;
+
+  // The disc, which is known, has a connection again.
+  void on_open() noexcept;
+  // A connection was lost. Each unanswered request of it; true: it was the guard's own.
+  // `under_way`: the tail may be about to carry it out.
+  bool lost(nbd::Request& request, bool under_way) noexcept;
+  // Behind them: what must be asked again although it was answered, since it was put off.
+  void lost_others(nbd::RequestQueue& again) noexcept;
+
+  // It is not on a connection, nor here, and is not sent any more.
+  void forget(nbd::Request& request) noexcept;
+  // The same of one that is here; false: it is not.
+  bool withdraw(nbd::Request& request) noexcept;
+  // One that is here; null when there is none.
+  nbd::Request* pop() noexcept;
+
+ private:
+  struct Own final : nbd::Request {
+    void on_done(int) noexcept override {}  // The guard is asked, by settle().
+    bool busy = false;
+  };
+  // Of the log, under way at once.
+  struct Replays {
+    std::array<Own, 16> requests;
+    std::array<std::vector<iovec>, 16> data;
+  };
+  // A change for which there is room in the log, or a FLUSH and what it covers.
+  struct Going {
+    const nbd::Request* who = nullptr;
+    ReplayLog::Place covers = 0;
+    bool reserved = false;
+    bool flush_follows = false;
+  };
+
+  bool has_room(nbd::Request& request, Going& going) noexcept;
+  Going take(const nbd::Request& request) noexcept;
+  void keep(const nbd::Request& request) noexcept;
+  bool settle_own(nbd::Request& request, int error) noexcept;
+  void on_flushed(int error) noexcept;
+  void flush_soon() noexcept;
+  void send_flush() noexcept;
+  void replay_more() noexcept;
+  bool replay_next() noexcept;
+  void wake() noexcept;
+  void on_alarm() noexcept;
+  void arm() noexcept;
+
+  iouring::Io& io_;
+  Owner& owner_;
+  const GuardOptions options_;
+
+  bool through_ = false;  // Changes are stable before they are answered:
+  bool can_fua_ = false;  // by FUA;
+  bool can_flush_ = false;
+
+  Fence fence_;
+  std::vector<Going> going_;
+  nbd::RequestQueue held_;     // By the fence.
+  nbd::RequestQueue no_room_;  // In the log.
+
+  nbd::RequestQueue put_off_;  // Answered by the tail; a FLUSH is to follow,
+  nbd::RequestQueue covered_;  // or is under way.
+  bool flush_wanted_ = false;
+  std::unique_ptr<Own> flush_;
+  ReplayLog::Place flush_covers_ = 0;
+
+  std::unique_ptr<ReplayLog> log_;
+  iouring::Instant flush_at_{};  // While something is kept.
+  bool replay_due_ = false;
+  bool replay_from_start_ = false;
+  ReplayLog::Place replayed_ = 0;
+  std::size_t replays_busy_ = 0;
+  iouring::Instant replay_not_before_{};  // Ghosts of an earlier replay.
+  std::unique_ptr<Replays> replays_;
+
+  iouring::Alarm<&Guard::on_alarm> alarm_{*this};
+};
+
+}  // namespace head::disc
