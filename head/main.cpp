@@ -40,6 +40,7 @@ neigh::Options keeper_options(const control::Config& config) {
   options.responder = config.neighbours.responder;
   options.announcements = config.neighbours.announcements;
   options.leave = config.neighbours.leave;
+  options.originals = config.paths.run_dir / "neighbour-settings";
   options.reconcile = config.neighbours.reconcile;
   options.recheck_limits = config.neighbours.recheck;
   options.resolutions_per_second = config.neighbours.resolve_per_second;

@@ -61,6 +61,10 @@ class FakeNeighbours final : public control::Neighbours {
     const std::lock_guard lock(lock_);
     moved_ = std::move(moved);
   }
+  void tell_conflicts(neigh::Keeper::Conflicted conflicted) override {
+    const std::lock_guard lock(lock_);
+    conflicted_ = std::move(conflicted);
+  }
   neigh::Snapshot snapshot(bool with_entries) const override {
     const std::lock_guard lock(lock_);
     if (error_ != 0) throw std::system_error(error_, std::generic_category(), "netlink");
@@ -131,6 +135,15 @@ class FakeNeighbours final : public control::Neighbours {
     }
     moved(discs);
   }
+  // As if a disc were elsewhere than was told.
+  void contradict(const neigh::Conflict& conflict) {
+    neigh::Keeper::Conflicted conflicted;
+    {
+      const std::lock_guard lock(lock_);
+      conflicted = conflicted_;
+    }
+    conflicted({conflict});
+  }
   // What is wanted of a disc; nothing where it is not.
   std::optional<neigh::Want> wanted(const std::string& disc) const {
     const std::lock_guard lock(lock_);
@@ -150,6 +163,7 @@ class FakeNeighbours final : public control::Neighbours {
   };
   mutable std::mutex lock_;
   neigh::Keeper::Moved moved_;
+  neigh::Keeper::Conflicted conflicted_;
   bool at_once_ = true;
   int error_ = 0;
   bool permitted_ = true;

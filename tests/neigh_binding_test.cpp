@@ -10,7 +10,7 @@ using namespace std::chrono_literals;
 namespace {
 
 Binding of(unsigned lladdr, std::uint64_t generation, Source source) {
-  return {.lladdr = mac(lladdr), .generation = generation, .source = source};
+  return {.lladdr = mac(lladdr), .source = source, .generation = generation};
 }
 
 }  // namespace

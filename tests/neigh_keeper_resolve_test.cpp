@@ -203,7 +203,7 @@ TEST_CASE("what is known to be wrong is no answer to the kernel's question", "[n
   // A responder that says an old address again would keep a wrong binding for ever.
   Ledger book{Ledger::Tuning()};
   const NeighbourKey key{3, address(1)};
-  book.add(key, {.lladdr = mac(1), .generation = 0, .source = Source::operator_}, Instant(1h));
+  book.add(key, {.lladdr = mac(1), .source = Source::operator_, .generation = 0}, Instant(1h));
   book.observe(key, nullptr, Instant(1h));
   book.written(book.due(Instant(1h)).write.at(0).key);
   Neighbour asked;

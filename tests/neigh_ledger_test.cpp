@@ -37,7 +37,7 @@ Neighbour unanswered(unsigned number, std::uint16_t state) {
 const Instant start = Instant(1h);
 
 Binding told(const Mac& lladdr, std::uint64_t generation = 0) {
-  return {.lladdr = lladdr, .generation = generation, .source = Source::operator_};
+  return {.lladdr = lladdr, .source = Source::operator_, .generation = generation};
 }
 
 Ledger ledger() {
@@ -570,7 +570,7 @@ TEST_CASE("discs are told when their neighbour moved, once it is written", "[nei
     CHECK(book.due(start + 10s).empty());
   }
   SECTION("as was announced, which is asked where it says") {
-    const Binding announced{.lladdr = mac(7), .generation = 0, .source = Source::announcement};
+    const Binding announced{.lladdr = mac(7), .source = Source::announcement, .generation = 0};
     CHECK(book.claim(key(1), announced, start) == Ruling::moved);
     REQUIRE(book.due(start).write == std::vector{Entry{key(1), mac(7), nud::probe, false, false}});
     book.written(key(1));
@@ -597,7 +597,7 @@ TEST_CASE("two hosts that both claim an address are told of as flapping", "[neig
     const Neighbour moved = ours(1, i % 2 ? 1 : 2);
     book.observe(key(1), &moved, start + i * 20ms);
   }
-  CHECK(book.find(key(1))->flaps.flapping(start + 1s));
+  CHECK(book.dispute(key(1))->flaps.flapping(start + 1s));
   CHECK(book.counters().flaps == 1);
   CHECK(book.counters().conflicts == 50);
   CHECK(book.take_moved().size() <= Flaps::many + 1);

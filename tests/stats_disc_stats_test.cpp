@@ -131,3 +131,15 @@ TEST_CASE("of the parts of a latency the times can be had without the counts", "
   CHECK(sum[0].tail.max_ns == 2'000'000);
   CHECK(sum[0].tail.buckets.empty());
 }
+
+TEST_CASE("who waited while the interface was away did not wait for neighbour discovery",
+          "[stats]") {
+  const Instant start(1h);
+  DiscStats stats;
+  stats.interface_back_at_ns = std::chrono::nanoseconds((start + 300ms).time_since_epoch()).count();
+  stats.record_parked(start, 400ms);
+  stats.record_without_neighbour(start + 100ms, start + 500ms);
+  CHECK(stats.neighbour_stalls().count == 0);
+  stats.record_parked(start + 301ms, 100ms);  // The interface was there.
+  CHECK(stats.neighbour_stalls().count == 1);
+}

@@ -50,8 +50,9 @@ class Members {
     if (key == "uri") return take_uri(into, value);
     if (key == "lladdr") return take_lladdr(into, value);
     if (key == "generation") return keep(into.generation, key, generation_from_json(value));
+    if (key == "lladdr_seen") return take_bool(into.lladdr_seen, key, value);
     if (key == "dev") return take_dev(into, value);
-    if (key == "read_only") return take_read_only(into, value);
+    if (key == "read_only") return take_bool(into.read_only, key, value);
     if (key == "connections") return take_connections(into, value);
     if (key == "grade") return take_grade(into, value);
     if (key == "grace_s") return keep(into.grace, key, grace_from_json(value));
@@ -100,9 +101,9 @@ class Members {
     into.dev = value.get<std::string>();
   }
 
-  void take_read_only(DiscSpec& into, const json& value) {
-    if (!value.is_boolean()) return wrong("read_only", "is true or false");
-    into.read_only = value.get<bool>();
+  void take_bool(bool& into, const std::string& key, const json& value) {
+    if (!value.is_boolean()) return wrong(key, "is true or false");
+    into = value.get<bool>();
   }
 
   void take_connections(DiscSpec& into, const json& value) {
@@ -200,6 +201,7 @@ json to_json(const DiscSpec& spec) {
                  {"grade", spec.grade}};
   if (spec.lladdr) object["lladdr"] = netlink::to_string(*spec.lladdr);
   if (spec.generation != 0) object["generation"] = spec.generation;
+  if (spec.lladdr_seen) object["lladdr_seen"] = true;
   if (!spec.dev.empty()) object["dev"] = spec.dev;
   if (spec.grace.count() != 0) object["grace_s"] = spec.grace.count();
   if (spec.order != disc::Order::serve) object["order"] = disc::to_string(spec.order);

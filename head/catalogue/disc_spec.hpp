@@ -30,6 +30,7 @@ struct DiscSpec {
   nbd::Uri uri;
   std::optional<netlink::Mac> lladdr{};  // Known beforehand; otherwise the wire is asked.
   std::uint64_t generation = 0;          // Of lladdr: who has a higher one knows better.
+  bool lladdr_seen = false;              // The wire said it, against whoever gave another one.
   std::string dev{};                     // The interface; empty: as the route says.
   bool read_only = false;
   std::optional<nbd::Durability> durability{};  // Absent: as head.toml has it.
@@ -48,8 +49,9 @@ bool is_name(std::string_view text) noexcept;
 bool is_grade(std::string_view text) noexcept;
 
 // {"name": "web1", "uri": "nbd://[fd00::1]/web1", "lladdr": "52:54:00:12:34:56", "dev": "eth0",
-//  "generation": 7, "read_only": false, "connections": 1, "grade": "standard",
-//  "grace_s": 0, "order": "serve", "durability": "replay"}; what is not set is left out.
+//  "generation": 7, "lladdr_seen": true, "read_only": false, "connections": 1,
+//  "grade": "standard", "grace_s": 0, "order": "serve", "durability": "replay"}; what is not set is
+//  left out.
 nlohmann::json to_json(const DiscSpec& spec);
 
 // Members of a disc that others say too. The error is the end of a sentence that begins with the

@@ -54,10 +54,15 @@ UniqueFd take_ownership(const std::filesystem::path& directory) {
   }
 }
 
-std::map<std::string, DiscSpec> load(const std::filesystem::path& file) {
+// Invalid where there is none.
+UniqueFd open_if_there(const std::filesystem::path& file) {
   UniqueFd fd(adopt, ::open(file.c_str(), O_RDONLY | O_CLOEXEC));
-  if (!fd && errno == ENOENT) return {};
-  if (!fd) fail("open", file, errno, "check its owner and mode");
+  if (!fd && errno != ENOENT) fail("open", file, errno, "check its owner and mode");
+  return fd;
+}
+
+std::map<std::string, DiscSpec> load(const UniqueFd& fd, const std::filesystem::path& file) {
+  if (!fd) return {};
   auto discs = parse_text(read_all(fd, file));
   if (!discs)
     throw StoreError(fmt::format(
@@ -75,7 +80,25 @@ Store::Store(std::filesystem::path directory)
     fail("make the state directory", directory_, errno,
          "make its parent, or choose another with --state-dir");
   owner_lock_ = take_ownership(directory_);
-  discs_ = load(file_);
+  const UniqueFd fd = open_if_there(file_);
+  ours_ = identity_of(fd);
+  discs_ = load(fd, file_);
+}
+
+Store::Identity Store::identity_of(const UniqueFd& fd) noexcept {
+  struct stat now {};
+  if (!fd || ::fstat(fd.fd(), &now) != 0) return {};
+  return {static_cast<std::int64_t>(now.st_ino), now.st_mtim.tv_sec, now.st_mtim.tv_nsec,
+          now.st_size};
+}
+
+std::map<std::string, DiscSpec> Store::edited() const {
+  const UniqueFd fd = open_if_there(file_);
+  {
+    const std::lock_guard lock(lock_);
+    if (writing_ || identity_of(fd) == ours_) return {};
+  }
+  return load(fd, file_);
 }
 
 std::vector<DiscSpec> Store::discs() const {
@@ -134,8 +157,9 @@ void Store::write_batch(std::unique_lock<std::mutex>& lock) {
   try {
     const std::string text = to_text(discs_);
     lock.unlock();
-    write_file(text);
+    const Identity written = write_file(text);
     lock.lock();
+    ours_ = written;
     ++writes_;
   } catch (const std::exception& error) {
     if (!lock.owns_lock()) lock.lock();
@@ -160,8 +184,9 @@ void Store::undo(const Batch& batch) {
   }
 }
 
-void Store::write_file(std::string_view text) const {
+Store::Identity Store::write_file(std::string_view text) const {
   const std::filesystem::path next = file_.native() + ".new";
+  Identity identity;
   {
     const UniqueFd fd = open_or_fail(next, O_WRONLY | O_CREAT | O_TRUNC, "write");
     while (!text.empty()) {
@@ -171,10 +196,12 @@ void Store::write_file(std::string_view text) const {
       text.remove_prefix(static_cast<std::size_t>(size));
     }
     sync_or_fail(fd, next);
+    identity = identity_of(fd);
   }
   if (::rename(next.c_str(), file_.c_str()) != 0)
     fail("put in place", file_, errno, "check the state directory's owner and mode");
   sync_or_fail(open_or_fail(directory_, O_RDONLY | O_DIRECTORY, "open"), directory_);
+  return identity;
 }
 
 }  // namespace head::catalogue

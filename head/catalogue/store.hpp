@@ -12,6 +12,7 @@
 #include "head/catalogue/disc_spec.hpp"
 #include "iouring/unique_fd.hpp"
 
+#include <array>
 #include <condition_variable>
 #include <cstdint>
 #include <filesystem>
@@ -53,6 +54,11 @@ class Store {
   // Names that are not there are passed over. Throws as put() does.
   virtual void remove(std::span<const std::string> names);
 
+  // What the file says now of the discs, if somebody else wrote it since we did, an operator's
+  // editor say; otherwise none. Nothing of it is taken over: put() does. Throws StoreError when it
+  // cannot be understood.
+  std::map<std::string, DiscSpec> edited() const;
+
   // How often the file has been written: fewer times than changes were made, when many came.
   std::uint64_t writes() const;
 
@@ -73,7 +79,10 @@ class Store {
   void write_batch(std::unique_lock<std::mutex>& lock);
   void apply(const std::string& name, const std::optional<DiscSpec>& spec);
   void undo(const Batch& batch);
-  void write_file(std::string_view text) const;
+  // Which file it is: another one has another.
+  using Identity = std::array<std::int64_t, 4>;
+  static Identity identity_of(const iouring::UniqueFd& fd) noexcept;
+  Identity write_file(std::string_view text) const;
 
   const std::filesystem::path directory_;
   const std::filesystem::path file_;
@@ -84,6 +93,7 @@ class Store {
   std::map<std::string, DiscSpec> discs_;
   std::shared_ptr<Batch> open_ = std::make_shared<Batch>();  // What the next write will hold.
   bool writing_ = false;
+  Identity ours_{};  // The file as we last read or wrote it.
   std::uint64_t writes_ = 0;
 };
 

@@ -28,12 +28,15 @@ std::uint64_t batch_before(std::chrono::system_clock::time_point start) {
   return static_cast<std::uint64_t>(since_1970.count()) << 10;
 }
 
-// Whoever says again what was said before a move, or an operator's order, says nothing new.
+// Whoever says again what was said before a move, or an operator's order, says nothing new, nor
+// does who says what was said before the wire knew better.
 DiscSpec with_newest(const DiscSpec& attached, DiscSpec said) {
   said.order = attached.order;
-  if (said.generation < attached.generation) {
+  const bool overruled = attached.lladdr_seen && said.generation == attached.generation;
+  if (said.generation < attached.generation || overruled) {
     said.generation = attached.generation;
     said.lladdr = attached.lladdr;
+    said.lladdr_seen = attached.lladdr_seen;
   }
   return said;
 }
@@ -53,9 +56,14 @@ Agent::Agent(catalogue::Store& store, std::unique_ptr<Neighbours> neighbours,
   neighbours_->tell_moves([this](const std::vector<std::string>& discs) {
     for (const std::string& disc : discs) post({.what = Event::What::moved, .disc = disc});
   });
+  settler_ = std::jthread([this](const std::stop_token& stop) { settle_conflicts(stop); });
+  neighbours_->tell_conflicts(
+      [this](const std::vector<neigh::Conflict>& conflicts) { note(conflicts); });
 }
 
 Agent::~Agent() {
+  settler_.request_stop();
+  settler_.join();
   worker_.request_stop();
   worker_.join();
   threads_.clear();  // They use the keeper.

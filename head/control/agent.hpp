@@ -189,9 +189,17 @@ class Agent {
   void begin(std::span<const catalogue::DiscSpec> specs, std::uint64_t batch,
              neigh::Source source = neigh::Source::operator_);
   void want(std::span<const catalogue::DiscSpec> specs, std::uint64_t batch, neigh::Source source);
+  // Stores them and has the keeper told; their discs are `changing`, and are not afterwards. How
+  // many the neighbour table has after so long.
+  Result<std::size_t, Refusal> put_moved(const std::vector<catalogue::DiscSpec>& specs,
+                                         neigh::Source source, std::chrono::seconds patience);
   // `told` once for each: whether the neighbour table has it.
-  void want_moved(const std::vector<catalogue::DiscSpec>& specs,
+  void want_moved(const std::vector<catalogue::DiscSpec>& specs, neigh::Source source,
                   std::function<void(bool kept)> told);
+  // agent_conflicts.cpp: discs that are elsewhere than the catalogue says.
+  void note(const std::vector<neigh::Conflict>& conflicts);
+  void settle_conflicts(const std::stop_token& stop);
+  void settle(const std::map<std::string, neigh::Conflict>& conflicts);
   static Event neighbour_event(const std::string& name, std::uint64_t batch,
                                const neigh::BindingStatus& status);
   void post(Event event) noexcept;
@@ -213,10 +221,14 @@ class Agent {
   std::condition_variable_any events_came_;
   std::vector<Event> events_;
 
+  std::mutex conflicts_lock_;
+  std::condition_variable_any conflicts_came_;
+  std::map<std::string, neigh::Conflict> conflicts_;  // By disc; what was said last.
+
   std::unique_ptr<Neighbours> neighbours_;
   std::vector<std::unique_ptr<DataThread>> threads_;
   std::shared_ptr<std::atomic<std::size_t>> silent_;  // Data threads that were asked.
-  std::jthread worker_;
+  std::jthread worker_, settler_;
 };
 
 }  // namespace head::control

@@ -93,6 +93,7 @@ Result<std::vector<DiscSpec>, Refusal> Agent::moved(const std::vector<Move>& mov
                                  move.disc, spec.generation, next)});
     spec.generation = std::max(next, spec.generation);
     spec.lladdr = lladdr;
+    spec.lladdr_seen = false;
     specs.push_back(std::move(spec));
   }
   return specs;
@@ -111,11 +112,17 @@ Result<std::size_t, Refusal> Agent::move(const std::vector<Move>& moves) {
     specs = std::move(*wanted);
     for (const DiscSpec& spec : specs) discs_.at(spec.name).changing = true;
   }
+  constexpr std::chrono::seconds patience{10};
+  return put_moved(specs, neigh::Source::operator_, patience);
+}
+
+Result<std::size_t, Refusal> Agent::put_moved(const std::vector<DiscSpec>& specs,
+                                              neigh::Source source, std::chrono::seconds patience) {
   const auto countdown = std::make_shared<Countdown>(specs.size());
   std::optional<Refusal> refusal;
   try {
     store_.put(specs);
-    want_moved(specs, [countdown](bool kept) { countdown->count(kept); });
+    want_moved(specs, source, [countdown](bool kept) { countdown->count(kept); });
   } catch (const std::exception& error) {
     refusal = Refusal{Refusal::Why::not_stored, error.what()};
   }
@@ -128,7 +135,6 @@ Result<std::size_t, Refusal> Agent::move(const std::vector<Move>& moves) {
   begun_.notify_all();
   if (refusal) return Failure{std::move(*refusal)};
   bell_.ring();
-  constexpr std::chrono::seconds patience{10};
   return countdown->wait(patience);
 }
 
@@ -137,7 +143,8 @@ void Agent::set_tails(std::map<std::string, netlink::Mac> tails) {
   tails_ = std::move(tails);
 }
 
-void Agent::want_moved(const std::vector<DiscSpec>& specs, std::function<void(bool kept)> told) {
+void Agent::want_moved(const std::vector<DiscSpec>& specs, neigh::Source source,
+                       std::function<void(bool kept)> told) {
   std::unordered_map<std::string, std::uint64_t> batches;
   std::vector<neigh::Want> wants;
   {
@@ -151,7 +158,7 @@ void Agent::want_moved(const std::vector<DiscSpec>& specs, std::function<void(bo
         continue;
       }
       batches[spec.name] = at->second.batch;
-      wants.push_back(want_of(spec, at->second.stats, neigh::Source::operator_));
+      wants.push_back(want_of(spec, at->second.stats, source));
     }
   }
   if (!wants.empty())

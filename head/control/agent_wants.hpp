@@ -17,8 +17,8 @@ inline neigh::Want want_of(const catalogue::DiscSpec& spec, std::shared_ptr<stat
   return {.disc = spec.name,
           .address = spec.uri.address,
           .claim = {.lladdr = spec.lladdr,
-                    .generation = spec.generation,
-                    .source = spec.lladdr ? source : neigh::Source::none},
+                    .source = spec.lladdr ? source : neigh::Source::none,
+                    .generation = spec.generation},
           .dev = spec.dev.empty() ? spec.uri.zone : spec.dev,
           .stats = std::move(stats)};
 }

@@ -40,6 +40,7 @@ json counters_of(const neigh::Counters& counters) {
           {"resolutions", counters.resolutions},
           {"answered", counters.answered},
           {"conflicts", counters.conflicts},
+          {"conflicts_settled", counters.settled},
           {"flaps", counters.flaps},
           {"failures", counters.failures},
           {"errors", counters.errors},

@@ -225,6 +225,8 @@ void add_neighbours(Families& families, const neigh::Snapshot& neighbours) {
       {"head_neighbour_resolutions_total", {"Resolutions that it began.", counters.resolutions}},
       {"head_neighbour_conflicts_total",
        {"Times the wire said another address than the head had.", counters.conflicts}},
+      {"head_neighbour_conflicts_settled_total",
+       {"Times the wire and what the head was told agreed again.", counters.settled}},
       {"head_neighbour_flaps_total",
        {"Times an address began to change to and fro between hosts.", counters.flaps}},
       {"head_neighbour_questions_answered_total",

@@ -18,6 +18,7 @@ class Neighbours {
   virtual void want(std::vector<neigh::Want> discs, neigh::Keeper::Ready ready) = 0;
   virtual void forget(std::vector<std::string> discs) = 0;
   virtual void tell_moves(neigh::Keeper::Moved moved) = 0;
+  virtual void tell_conflicts(neigh::Keeper::Conflicted conflicted) = 0;
   virtual neigh::Snapshot snapshot(bool with_entries) const = 0;
   virtual std::vector<neigh::PastChange> changes(
       std::chrono::system_clock::time_point since) const = 0;
@@ -36,6 +37,9 @@ class KeptNeighbours final : public Neighbours {
   }
   void forget(std::vector<std::string> discs) override { keeper_.forget(std::move(discs)); }
   void tell_moves(neigh::Keeper::Moved moved) override { keeper_.tell_moves(std::move(moved)); }
+  void tell_conflicts(neigh::Keeper::Conflicted conflicted) override {
+    keeper_.tell_conflicts(std::move(conflicted));
+  }
   neigh::Snapshot snapshot(bool with_entries) const override {
     return keeper_.snapshot(with_entries);
   }

@@ -26,8 +26,8 @@ std::string_view to_string(Source source) noexcept;
 
 struct Binding {
   std::optional<netlink::Mac> lladdr{};  // Absent: nobody knows.
-  std::uint64_t generation = 0;          // Of the catalogue; the wire has none, and keeps it.
   Source source = Source::none;
+  std::uint64_t generation = 0;  // Of the catalogue; the wire has none, and keeps it.
   bool operator==(const Binding&) const = default;
 };
 
@@ -54,6 +54,9 @@ class Flaps {
 
   // A change. True when it is to be told and acted upon.
   bool count(Instant now) noexcept;
+  // When somebody may be told again, where count() said no; and that this was done.
+  Instant tells_again() const noexcept { return told_ + tell_every; }
+  void told(Instant now) noexcept { told_ = now; }
   bool flapping(Instant now) const noexcept { return changes_ >= many && now - last_ < while_; }
 
  private:

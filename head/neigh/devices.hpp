@@ -8,6 +8,7 @@
 #include <map>
 #include <set>
 #include <string>
+#include <string_view>
 #include <vector>
 
 namespace head::neigh {
@@ -24,9 +25,17 @@ netlink::DeviceSettings put_back(const netlink::DeviceSettings& before,
                                  const netlink::DeviceSettings& now,
                                  bool responder = false) noexcept;
 
+// The settings before ours as text, a line for each interface, and back. Of another boot, or not
+// understood: nothing. Pure.
+using Originals = std::map<int, netlink::DeviceSettings>;  // By ifindex.
+std::string to_text(const Originals& originals, std::string_view boot);
+Originals parse_originals(std::string_view text, std::string_view boot);
+
 class Devices {
  public:
-  explicit Devices(bool responder) noexcept : responder_(responder) {}
+  // `file`: where the settings as they were are kept, so that a run after one that was killed does
+  // not take ours for them; "" for nowhere.
+  explicit Devices(bool responder, std::string file = {});
 
   // Sets an interface that has not been seen yet. True when it asks by multicast again, without
   // which an NTF_EXT_VALIDATED entry keeps a wrong binding for ever.
@@ -34,7 +43,7 @@ class Devices {
   // Looks whether they are still as set, and sets them again.
   void recheck(netlink::Socket& socket);
   // The interface does not exist any more.
-  void forget(int ifindex) { devices_.erase(ifindex); }
+  void forget(int ifindex);
   void rename(int ifindex, const std::string& name);
   // Where validated entries remain (`validated`, by ifindex), asking by multicast again remains
   // too: nothing else heals such an entry once its binding is wrong.
@@ -44,8 +53,11 @@ class Devices {
 
  private:
   void apply(netlink::Socket& socket, DeviceStatus& device);
+  void keep_originals() const;
 
   const bool responder_;
+  const std::string file_;
+  Originals left_;  // By the run before.
   std::map<int, DeviceStatus> devices_;
 };
 

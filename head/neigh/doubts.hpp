@@ -1,16 +1,17 @@
 // Which discs may be reached another way than before, and when to look. A change of a route puts
 // the discs of its prefix in doubt; they are looked up some at a time, so that whatever happens to
 // the routes of a head with many discs, looking costs a bounded part of the keeper's time and every
-// disc gets its turn. Holds pointers only; whoever owns a disc takes it out before it goes.
+// disc gets its turn. Holds pointers only; whoever owns a disc takes it out before it goes, or gets
+// another `address`.
 #pragma once
 
+#include "head/neigh/ordered.hpp"
 #include "netlink/route.hpp"
 
 #include <algorithm>
 #include <chrono>
 #include <cstddef>
 #include <optional>
-#include <set>
 #include <utility>
 #include <vector>
 
@@ -25,10 +26,10 @@ class Doubts {
   static constexpr std::chrono::milliseconds pass_every{2};
   static constexpr std::chrono::milliseconds settle{5};  // A change is told in several steps.
 
-  void add(const netlink::Ip6& address, Disc* disc) { discs_.insert({address, disc}); }
-  void erase(const netlink::Ip6& address, Disc* disc) {
-    discs_.erase({address, disc});
-    doubted_.erase(disc);
+  void add(Disc* disc) { discs_.insert(disc); }
+  void erase(Disc* disc) {
+    discs_.erase_key(ByAddress()(disc));
+    doubted_.erase_key(disc);
   }
 
   void doubt(Disc* disc, Instant now) {
@@ -36,12 +37,12 @@ class Doubts {
     doubted_.insert(disc);
   }
   void doubt_all(Instant now) {
-    for (const auto& [address, disc] : discs_) doubt(disc, now);
+    for (Disc* disc : discs_) doubt(disc, now);
   }
   // The discs whose address is in the prefix.
   void doubt(const netlink::Prefix& prefix, Instant now) {
-    auto at = discs_.lower_bound({netlink::first_of(prefix), nullptr});
-    for (; at != discs_.end() && netlink::contains(prefix, at->first); ++at) doubt(at->second, now);
+    auto at = discs_.lower_bound(Place(netlink::first_of(prefix), nullptr));
+    for (; at != discs_.end() && netlink::contains(prefix, (*at)->address); ++at) doubt(*at, now);
   }
 
   // Those to be looked up now; they are in doubt no longer.
@@ -50,12 +51,14 @@ class Doubts {
     if (doubted_.empty() || now < pass_at_) return taken;
     pass_at_ = now + pass_every;
     // Goes on where it stopped: discs that are doubted again and again keep no other one waiting.
-    auto at = doubted_.upper_bound(last_);
-    while (!doubted_.empty() && taken.size() < pass_max) {
+    auto at = doubted_.lower_bound(last_);
+    if (at != doubted_.end() && *at == last_) ++at;
+    const std::size_t count = std::min(doubted_.size(), pass_max);
+    for (; taken.size() < count; ++at) {
       if (at == doubted_.end()) at = doubted_.begin();
       taken.push_back(*at);
-      at = doubted_.erase(at);
     }
+    for (Disc* disc : taken) doubted_.erase_key(disc);
     last_ = taken.back();
     return taken;
   }
@@ -66,8 +69,16 @@ class Doubts {
   }
 
  private:
-  std::set<std::pair<netlink::Ip6, Disc*>> discs_;
-  std::set<Disc*> doubted_;
+  using Place = std::pair<netlink::Ip6, const Disc*>;
+  struct ByAddress {
+    Place operator()(const Disc* disc) const noexcept { return {disc->address, disc}; }
+  };
+  struct Itself {
+    const Disc* operator()(const Disc* disc) const noexcept { return disc; }
+  };
+
+  Ordered<Disc*, ByAddress, 256> discs_;
+  Ordered<Disc*, Itself, 256> doubted_;
   Disc* last_ = nullptr;  // Only ever compared: it may be gone.
   Instant pass_at_{};
 };

@@ -21,6 +21,10 @@ void Keeper::tell_moves(Moved moved) {
   work_->tell_moves(std::move(moved));
 }
 
+void Keeper::tell_conflicts(Conflicted conflicted) {
+  work_->tell_conflicts(std::move(conflicted));
+}
+
 void Keeper::look(const std::shared_ptr<stats::DiscStats>& stats) noexcept {
   work_->look(stats);
 }

@@ -39,6 +39,7 @@ struct Options {
   std::vector<netlink::Prefix> prefixes;  // Where discs may be; none: anywhere.
   bool announcements = true;  // Listen for those of hosts, without the override flag too.
   bool leave = false;         // At the end the interfaces' settings stay.
+  std::string originals;  // A file that keeps those for the next run, if this one is killed; or "".
   int monitor_bytes = netlink::Monitor::default_buffer_bytes;  // For the kernel's notifications.
   std::uint32_t table_max = 4u << 20;  // gc_thresh3 is never raised above this by us.
 };
@@ -46,12 +47,18 @@ struct Options {
 class Keeper {
  public:
   // Called on the keeper's thread, once for each want: its entry is there (or none is needed), or
-  // why it is not there yet; the keeper goes on trying. It may call the keeper.
+  // why it is not there yet; the keeper goes on trying. One that was replaced, or whose disc was
+  // forgotten, is told too: what became of the disc instead. It may call the keeper.
   using Ready = std::function<void(const std::string& disc, const BindingStatus& status)>;
 
   // These discs' tails are elsewhere now, or there again: a connection that was made before has
   // nothing to say there. Called on the keeper's thread; it may call the keeper.
   using Moved = std::function<void(const std::vector<std::string>& discs)>;
+
+  // These discs are elsewhere than was told: once when that began, and again when somebody there
+  // answered. Wanted again with what the catalogue says then, a newer generation settles it, and so
+  // does the address that the wire says. Called as Moved is.
+  using Conflicted = std::function<void(const std::vector<Conflict>& discs)>;
 
   // Probes the kernel, adopts the entries of a former run, starts the thread. Throws
   // std::system_error with a sentence when netlink cannot be used at all.
@@ -64,12 +71,12 @@ class Keeper {
 
   // Thousands at a time. A disc wanted again replaces what was wanted for it.
   void want(std::vector<Want> discs, Ready ready);
-  // Removes the entries that no other disc needs. Unknown names are ignored. A want that has not
-  // been reported yet will not be.
+  // Removes the entries that no other disc needs. Unknown names are ignored.
   void forget(std::vector<std::string> discs);
 
   // Who is told from now on.
   void tell_moves(Moved moved);
+  void tell_conflicts(Conflicted conflicted);
 
   // For data threads: a request of this disc has been waiting, look at its entry now. If that is
   // absent, INCOMPLETE or FAILED, stats->neighbour_missing_at_ns is set. No lock, no allocation;

@@ -1,12 +1,7 @@
 #include "head/base/log.hpp"
 #include "head/neigh/keeper_work.hpp"
-#include "netlink/format.hpp"
-
-#include <fmt/format.h>
 
 #include <algorithm>
-#include <cerrno>
-#include <system_error>
 
 namespace head::neigh {
 
@@ -21,15 +16,6 @@ bool not_asked_yet(const Hold& hold) {
   return hold.agenda == Agenda::ask && hold.attempts == 0 && hold.error == 0;
 }
 
-// Why the kernel refused an entry, and the way out.
-std::string why(int error) {
-  if (error == EPERM || error == EACCES)
-    return "headd lacks CAP_NET_ADMIN; start it as root or with that capability";
-  if (error == ENOBUFS)
-    return "the table is full, or the kernel is short of memory; see `headctl neigh`";
-  return std::error_code(error, std::system_category()).message() + "; headd goes on trying";
-}
-
 }  // namespace
 
 void Keeper::Work::on_want(std::vector<Want> wants, const SharedReady& ready, Instant now) {
@@ -37,33 +23,57 @@ void Keeper::Work::on_want(std::vector<Want> wants, const SharedReady& ready, In
   std::vector<Disc*> wanted;
   wanted.reserve(wants.size());
   for (Want& want : wants) {
-    Disc& disc = discs_[want.disc];
+    Disc& disc = disc_named(want.disc);
     accept(disc, std::move(want), fresh, now);
-    disc.ready = ready;
     wanted.push_back(&disc);
   }
+  // Not between the discs: where these go there would be holes.
+  if (ready)
+    for (const Disc* disc : wanted) unanswered_.insert({disc, ready});
   meet(fresh, now);
   for (Disc* disc : wanted) {
-    if (!disc->ready) continue;  // Twice in one call.
+    if (!is_unanswered(disc)) continue;  // Nobody asked, or twice in one call.
     if (state(*disc) != BindingState::waiting)
       report(*disc);
     else
-      patience_.emplace_back(now + options_.patience, disc->want.disc);
+      patience_.emplace_back(now + options_.patience, disc->name);
   }
 }
 
+Keeper::Work::Disc& Keeper::Work::disc_named(const std::string& name) {
+  if (const auto found = discs_.find(std::string_view(name)); found != discs_.end()) return **found;
+  auto disc = std::make_unique<Disc>();
+  disc->name = name;
+  return **discs_.insert(std::move(disc)).first;
+}
+
+const std::string* Keeper::Work::dev_named(std::string name) {
+  return &*devs_.insert(std::move(name)).first;
+}
+
+Want Keeper::Work::want_of(const Disc& disc) const {
+  return {.disc = disc.name,
+          .address = disc.address,
+          .claim = disc.claim,
+          .dev = disc.dev ? *disc.dev : std::string(),
+          .stats = disc.stats};
+}
+
 void Keeper::Work::accept(Disc& disc, Want want, std::vector<NeighbourKey>& fresh, Instant now) {
-  doubts_.erase(disc.want.address, &disc);
-  doubts_.add(want.address, &disc);
-  if (disc.want.stats) by_stats_.erase(disc.want.stats.get());
-  if (want.stats) by_stats_[want.stats.get()] = &disc;
   BindingStatus found = places_.place(want);
-  disc.want = std::move(want);
+  doubts_.erase(&disc);
+  if (disc.stats) by_stats_.erase_key(disc.stats.get());
+  disc.address = want.address;
+  disc.claim = want.claim;
+  disc.stats = std::move(want.stats);
+  disc.dev = want.dev.empty() ? nullptr : dev_named(std::move(want.dev));
+  doubts_.add(&disc);
+  if (disc.stats) by_stats_.insert(&disc);
   if (!disc.stays(found)) return settle_in(disc, std::move(found), fresh, now);
-  disc.placed.dev = &*devs_.insert(std::move(found.dev)).first;
+  disc.placed.dev = dev_named(std::move(found.dev));
   tell_way(disc);
   if (disc.placed.on_link && options_.enabled)
-    ledger_.claim(disc.placed.neighbour, disc.want.claim, now);
+    ledger_.claim(disc.placed.neighbour, disc.claim, now);
 }
 
 // New holds: what the kernel has for each, and room for all of them in the table. Those that are
@@ -87,7 +97,7 @@ void Keeper::Work::settle_in(Disc& disc, BindingStatus found, std::vector<Neighb
   if (disc.placed.state != BindingState::waiting) return;
   const NeighbourKey key = disc.placed.neighbour;
   const bool first = !is_used(key.ifindex);
-  users_.emplace(key, &disc);
+  users_.insert(&disc);
   behind_gateways_ += !disc.placed.on_link;
   if (first) announce(key.ifindex);
   if (!options_.enabled) {
@@ -97,34 +107,38 @@ void Keeper::Work::settle_in(Disc& disc, BindingStatus found, std::vector<Neighb
   if (!devices_.prepare(table_.socket(), key.ifindex, *disc.placed.dev)) ledger_.forgo_validated();
   leftovers_.erase(key);
   // A gateway's link-layer address is not the disc's.
-  const Binding claim = disc.placed.on_link ? disc.want.claim : Binding();
+  const Binding claim = disc.placed.on_link ? disc.claim : Binding();
   if (ledger_.add(key, claim, now)) fresh.push_back(key);
 }
 
 // To whoever asks how the disc is reached.
 void Keeper::Work::tell_way(const Disc& disc) const noexcept {
-  if (!disc.want.stats) return;
+  if (!disc.stats) return;
   int ifindex = disc.placed.neighbour.ifindex;
   // Where there is no neighbour to know there is an interface all the same.
   if (const auto* link = ifindex == 0 ? find_link(places_.links(), *disc.placed.dev) : nullptr)
     ifindex = link->ifindex;
-  disc.want.stats->ifindex.store(ifindex, std::memory_order_relaxed);
+  disc.stats->ifindex.store(ifindex, std::memory_order_relaxed);
 }
 
 void Keeper::Work::leave(Disc& disc) {
   unplaced_.erase(&disc);
-  if (!disc.has_neighbour() || users_.erase({disc.placed.neighbour, &disc}) == 0) return;
+  if (!disc.has_neighbour() || !users_.erase_key(ByNeighbour()(&disc))) return;
   behind_gateways_ -= !disc.placed.on_link;
   if (options_.enabled) ledger_.release(disc.placed.neighbour);
 }
 
 void Keeper::Work::on_forget(const std::vector<std::string>& names) {
   for (const std::string& name : names) {
-    const auto found = discs_.find(name);
+    const auto found = discs_.find(std::string_view(name));
     if (found == discs_.end()) continue;
-    leave(found->second);
-    doubts_.erase(found->second.want.address, &found->second);
-    if (found->second.want.stats) by_stats_.erase(found->second.want.stats.get());
+    Disc& disc = **found;
+    leave(disc);
+    disc.placed = placed({});
+    disc.placed.problem = std::make_unique<std::string>(name + ": nobody needs it any more");
+    report(disc);
+    doubts_.erase(&disc);
+    if (disc.stats) by_stats_.erase_key(disc.stats.get());
     discs_.erase(found);
   }
 }
@@ -137,21 +151,22 @@ void Keeper::Work::place_again(Instant now) {
   std::size_t moved = 0, lost = 0;
   for (Disc* disc : doubted) {
     if (disc->placed.state == BindingState::refused) continue;
-    BindingStatus found = places_.place(disc->want);
+    BindingStatus found = places_.place(want_of(*disc));
     // It could be kept once, so that now is not for ever.
     if (found.state == BindingState::refused) found.state = BindingState::unplaced;
     const bool linked = places_.links().contains(disc->placed.neighbour.ifindex);
     const bool no_better = found.state == BindingState::unplaced && linked;
     const bool stays = disc->stays(found);
-    if (stays) disc->placed.dev = &*devs_.insert(std::move(found.dev)).first;  // Perhaps renamed.
+    if (stays) disc->placed.dev = dev_named(std::move(found.dev));  // Perhaps renamed.
     if (stays || (disc->has_neighbour() && no_better)) continue;
     if (disc->has_neighbour()) ++(found.state == BindingState::unplaced ? lost : moved);
     settle_in(*disc, std::move(found), fresh, now);
     tell_return(*disc);
+    tell_interface_back(*disc);  // Another one.
   }
   meet(fresh, now);
   for (Disc* disc : doubted)
-    if (disc->ready && state(*disc) != BindingState::waiting) report(*disc);
+    if (state(*disc) != BindingState::waiting) report(*disc);
   moves_ += moved;
   if (moved > 0) log::info("routes or links changed: {} discs are reached another way", moved);
   if (lost > 0)
@@ -163,7 +178,7 @@ Keeper::Work::Placed Keeper::Work::placed(BindingStatus found) {
   Placed made{.state = found.state,
               .on_link = found.on_link,
               .neighbour = found.neighbour,
-              .dev = &*devs_.insert(std::move(found.dev)).first};
+              .dev = dev_named(std::move(found.dev))};
   if (!found.problem.empty())
     made.problem = std::make_unique<std::string>(std::move(found.problem));
   return made;
@@ -177,46 +192,39 @@ BindingState Keeper::Work::state(const Disc& disc) const {
   return disc.placed.state;
 }
 
-BindingStatus Keeper::Work::status(const Disc& disc) const {
-  BindingStatus status;
-  status.state = disc.placed.state;
+Keeper::Work::Facts Keeper::Work::facts(const Disc& disc) const {
+  Facts facts;
+  BindingStatus& status = facts.status;
+  status.state = state(disc);
   status.neighbour = disc.placed.neighbour;
   status.on_link = disc.placed.on_link;
   status.dev = *disc.placed.dev;
   if (disc.placed.problem) status.problem = *disc.placed.problem;
-  if (status.state != BindingState::waiting) return status;
-  const Hold* hold = ledger_.find(status.neighbour);
-  if (!hold) return status;
+  const bool waits = disc.placed.state == BindingState::waiting;
+  const Hold* hold = waits ? ledger_.find(status.neighbour) : nullptr;
+  if (!hold) return facts;
   status.binding = hold->binding;
-  status.state = state(disc);
-  const bool usable = status.state != BindingState::waiting;
-  if (usable && (!disc.want.claim.lladdr || status.on_link)) return status;
-  const std::string who = fmt::format("{}: {} on {}", disc.want.disc,
-                                      netlink::to_string(status.neighbour.address), status.dev);
-  if (usable) {
-    status.problem = who + " is a gateway; the given link-layer address is not used";
-  } else if (hold->error != 0) {
-    status.problem = who + " could not be entered in the neighbour table: " + why(hold->error);
-  } else if (not_asked_yet(*hold)) {
-    status.problem = who + " has not been asked yet; neighbour solicitations are paced";
-  } else if (hold->phase == Phase::failed) {
-    status.problem = fmt::format("{} does not answer at {}", who,
-                                 netlink::to_string(hold->binding.lladdr.value_or(netlink::Mac{})));
-  } else {
-    status.problem = who + " does not answer neighbour solicitations; headd goes on asking";
-  }
-  return status;
+  facts.held = true;
+  facts.told = disc.claim.lladdr.has_value();
+  facts.asked = !not_asked_yet(*hold);
+  facts.phase = hold->phase;
+  facts.error = hold->error;
+  return facts;
 }
 
+// To everybody who waits to be told, one who was replaced included.
 void Keeper::Work::report(Disc& disc) {
-  reports_.push_back({std::exchange(disc.ready, nullptr), disc.want.disc, status(disc)});
+  std::optional<Facts> known;
+  for (auto at = first_unanswered(&disc); at != unanswered_.end(); at = first_unanswered(&disc)) {
+    if (!known) known = facts(disc);
+    reports_.push_back({std::move(at->second), disc.name, *known});
+    unanswered_.erase(at);
+  }
 }
 
 void Keeper::Work::report_settled() {
   for (const NeighbourKey& key : ledger_.take_settled()) {
-    for_users(key, [&](Disc* disc) {
-      if (disc->ready) report(*disc);
-    });
+    for_users(key, [&](Disc* disc) { report(*disc); });
   }
 }
 
@@ -224,7 +232,7 @@ void Keeper::Work::report_moved() {
   for (const NeighbourKey& key : ledger_.take_moved()) {
     // Behind a gateway the tail is where it was, whoever the gateway is.
     for_users(key, [&](const Disc* disc) {
-      if (disc->placed.on_link) moves_told_.push_back(disc->want.disc);
+      if (disc->placed.on_link) moves_told_.push_back(disc->name);
     });
   }
   if (moves_told_.empty()) return;
@@ -235,16 +243,28 @@ void Keeper::Work::report_moved() {
         moves_told_.size(), moves_told_.front(), pass->held);
 }
 
+void Keeper::Work::report_contradicted() {
+  for (const NeighbourKey& key : ledger_.take_contradicted()) {
+    const Hold* hold = ledger_.find(key);
+    if (!hold || !hold->binding.lladdr) continue;
+    // Whoever is behind a gateway was not told of it.
+    for_users(key, [&](const Disc* disc) {
+      if (disc->placed.on_link)
+        conflicts_told_.push_back({disc->name, *hold->binding.lladdr, hold->answered});
+    });
+  }
+}
+
 void Keeper::Work::report_impatient(Instant now) {
   for (; !patience_.empty() && patience_.front().first <= now; patience_.pop_front()) {
-    const auto found = discs_.find(patience_.front().second);
-    if (found == discs_.end() || !found->second.ready) continue;
-    const Hold* hold = ledger_.find(found->second.placed.neighbour);
+    const auto found = discs_.find(std::string_view(patience_.front().second));
+    if (found == discs_.end() || !is_unanswered(found->get())) continue;
+    const Hold* hold = ledger_.find((*found)->placed.neighbour);
     // Its question waits for its turn: whoever opened it now would ask past the pacing.
     if (hold && not_asked_yet(*hold))
-      patience_.emplace_back(now + std::max(options_.patience, patience_min), found->first);
+      patience_.emplace_back(now + std::max(options_.patience, patience_min), (*found)->name);
     else
-      report(found->second);
+      report(**found);
   }
 }
 

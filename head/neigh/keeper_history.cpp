@@ -22,8 +22,9 @@ std::optional<Neighbour> known(const NeighbourKey& key, const Hold& hold, const 
 }  // namespace
 
 std::string Keeper::Work::user_of(const NeighbourKey& key) const {
-  const auto found = users_.lower_bound({key, nullptr});
-  return found != users_.end() && found->first == key ? found->second->want.disc : std::string();
+  const auto found = users_.lower_bound(Users(key, nullptr));
+  const bool used = found != users_.end() && (*found)->placed.neighbour == key;
+  return used ? (*found)->name : std::string();
 }
 
 // Before the ledger is told.

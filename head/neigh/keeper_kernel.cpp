@@ -92,11 +92,8 @@ void Keeper::Work::reconcile(Instant now) {
     reconcile_at_ = now + 1s;
     return;
   }
-  const NeighbourKey* last = nullptr;
   auto there = all.cbegin();  // Both are by key.
-  for (const auto& [key, disc] : users_) {
-    if (last && *last == key) continue;  // Discs behind one gateway.
-    last = &key;
+  for (const auto& [key, hold] : ledger_.holds()) {
     while (there != all.cend() && there->key < key) ++there;
     const bool present = there != all.cend() && there->key == key;
     if (!present || !there->usable()) mark_missing(key, now);
@@ -113,8 +110,8 @@ void Keeper::Work::doubt_places(Instant now) {
   routes_ = found;
   if (unread || !same || found.gateways) return doubts_.doubt_all(now);
   if (behind_gateways_ == 0) return;
-  for (auto& [name, disc] : discs_)
-    if (!disc.placed.on_link) doubts_.doubt(&disc, now);
+  for (Disc* disc : users_)
+    if (!disc->placed.on_link) doubts_.doubt(disc, now);
 }
 
 void Keeper::Work::remove_orphans() {
@@ -139,11 +136,11 @@ void Keeper::Work::ensure_permission() {
 }
 
 void Keeper::Work::mark_missing(const NeighbourKey& key, Instant now) {
+  if (!carries(key.ifindex, now)) return;
   const std::int64_t now_ns =
       std::chrono::duration_cast<std::chrono::nanoseconds>(now.time_since_epoch()).count();
   for_users(key, [&](const Disc* disc) {
-    if (disc->want.stats)
-      disc->want.stats->neighbour_missing_at_ns.store(now_ns, std::memory_order_relaxed);
+    if (disc->stats) disc->stats->neighbour_missing_at_ns.store(now_ns, std::memory_order_relaxed);
   });
 }
 
@@ -151,17 +148,18 @@ void Keeper::Work::on_looks(Instant now) {
   std::vector<Disc*> discs;
   while (const auto stats = waiting_looks_.pop()) {
     ++looks_;
-    if (const auto found = by_stats_.find(stats.get()); found != by_stats_.end())
-      discs.push_back(found->second);
+    if (const auto found = by_stats_.find(static_cast<const stats::DiscStats*>(stats.get()));
+        found != by_stats_.end())
+      discs.push_back(*found);
   }
   const bool all_of_them = look_at_all_.exchange(false);
   if (discs.empty() && !all_of_them) return;
   std::vector<Neighbour> all;
   const bool dumped = (all_of_them || discs.size() > looks_max) && !table_.dump(all);
   if (dumped && all_of_them) {
-    for (auto& [name, disc] : discs_)
-      if (disc.want.stats && disc.want.stats->in_flight.load(std::memory_order_relaxed) > 0)
-        check(disc, netlink::find(all, disc.placed.neighbour), now);
+    for (Disc* disc : by_stats_)
+      if (disc->stats->in_flight.load(std::memory_order_relaxed) > 0)
+        check(*disc, netlink::find(all, disc->placed.neighbour), now);
     return;
   }
   for (Disc* disc : discs) {
@@ -175,7 +173,7 @@ void Keeper::Work::check(Disc& disc, const Neighbour* actual, Instant now) {
   if (!disc.has_neighbour()) return;
   if (actual && actual->usable()) {
     const Instant silent(
-        std::chrono::nanoseconds(disc.want.stats->silent_at_ns.load(std::memory_order_relaxed)));
+        std::chrono::nanoseconds(disc.stats->silent_at_ns.load(std::memory_order_relaxed)));
     if (options_.enabled && now - silent < silent_still)
       ledger_.doubt(disc.placed.neighbour, *actual, now);
     return;
@@ -184,74 +182,6 @@ void Keeper::Work::check(Disc& disc, const Neighbour* actual, Instant now) {
   // Not the turn's beginning: the request may have come since.
   mark_missing(disc.placed.neighbour, std::chrono::steady_clock::now());
   if (options_.enabled) ledger_.observe(disc.placed.neighbour, actual, now);
-}
-
-Snapshot Keeper::Work::snapshot(bool with_entries) const {
-  std::vector<Neighbour> all;
-  netlink::TableState table;
-  netlink::Table reader;
-  netlink::read_table(reader.socket(), table);
-  if (with_entries) reader.dump(all);
-
-  Snapshot now;
-  copy_state(now, with_entries);
-  // Not under the lock: the keeper does not wait for those who look.
-  std::sort(now.discs.begin(), now.discs.end(),
-            [](const DiscBinding& a, const DiscBinding& b) { return a.disc < b.disc; });
-  for (EntryStatus& entry : now.entries) {
-    std::sort(entry.discs.begin(), entry.discs.end());
-    const netlink::NeighbourKey key = entry.kernel.key;
-    if (const Neighbour* actual = netlink::find(all, key)) entry.kernel = *actual;
-    entry.kernel.key = key;
-  }
-  now.table.table = table;
-  return now;
-}
-
-void Keeper::Work::copy_state(Snapshot& now, bool with_entries) const {
-  const std::lock_guard lock(state_lock_);
-  now.enabled = options_.enabled;
-  now.permitted = permitted_;
-  now.capabilities = capabilities_;
-  now.choice = choice_;
-  now.strategy = choice_.strategy;
-  if (now.strategy == Strategy::validated && !ledger_.validated()) now.strategy = Strategy::learned;
-  now.began = began_;
-  now.silent_mover = silent_mover_;
-  now.table = limits_.status();
-  now.counters = ledger_.counters();
-  now.counters.notifications_lost = notifications_lost_;
-  now.counters.raises = raises_;
-  now.counters.moves = moves_;
-  now.counters.silent_moves = silent_moves_;
-  now.counters.removed = removed_;
-  now.counters.looks = looks_;
-  now.counters.looks_bad = looks_bad_;
-  now.counters.looks_dropped = looks_dropped_.load(std::memory_order_relaxed);
-  now.devices = devices_.status();
-  for (const auto& [name, disc] : discs_) {
-    const BindingState at = state(disc);
-    ++(at == BindingState::held ? now.held : is_ready(at) ? now.others : now.unready);
-    if (with_entries) now.discs.push_back({name, status(disc)});
-  }
-  if (!with_entries) return;
-  for (const auto& [key, disc] : users_) {
-    if (!now.entries.empty() && now.entries.back().kernel.key == key) {
-      now.entries.back().discs.push_back(disc->want.disc);
-      continue;
-    }
-    EntryStatus entry;
-    entry.kernel.key = key;
-    entry.discs.push_back(disc->want.disc);
-    if (const Hold* hold = ledger_.find(key)) {
-      entry.binding = hold->binding;
-      entry.told = hold->told;
-      entry.flapping = hold->flaps.flapping(Instant::clock::now());
-      entry.conflicts = hold->conflicts;
-      entry.repairs = hold->repairs;
-    }
-    now.entries.push_back(std::move(entry));
-  }
 }
 
 }  // namespace head::neigh

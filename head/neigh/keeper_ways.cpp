@@ -8,6 +8,47 @@ namespace head::neigh {
 
 using netlink::NeighbourKey;
 
+namespace {
+
+// So long after an interface is back, whoever waits waits for that: what it keeps of discs is being
+// written again.
+constexpr std::chrono::seconds settling{1};
+
+}  // namespace
+
+// Whether neighbours can be asked for there at all, and could a moment ago. Where not, a missing
+// entry is not what keeps a request waiting.
+bool Keeper::Work::carries(int ifindex, Instant now) const {
+  const auto link = places_.links().find(ifindex);
+  if (link == places_.links().end() || !link->second.running()) return false;
+  const auto own = own_.lower_bound({ifindex, {}});
+  if (own == own_.end() || own->first != ifindex) return false;
+  const auto back = returned_.find(ifindex);
+  return back == returned_.end() || now - back->second >= settling;
+}
+
+// Its entries may have gone a moment before it did.
+void Keeper::Work::excuse(int ifindex, Instant now) const {
+  if (carries(ifindex, now)) return;
+  for (auto at = users_.lower_bound(Users({ifindex, {}}, nullptr));
+       at != users_.end() && (*at)->placed.neighbour.ifindex == ifindex; ++at)
+    if ((*at)->stats) (*at)->stats->neighbour_missing_at_ns.store(0, std::memory_order_relaxed);
+}
+
+void Keeper::Work::came_back(int ifindex, Instant now) {
+  returned_[ifindex] = now;
+  for (auto at = users_.lower_bound(Users({ifindex, {}}, nullptr));
+       at != users_.end() && (*at)->placed.neighbour.ifindex == ifindex; ++at)
+    tell_interface_back(**at);
+}
+
+void Keeper::Work::tell_interface_back(const Disc& disc) const noexcept {
+  const auto now = std::chrono::steady_clock::now().time_since_epoch();
+  if (disc.stats)
+    disc.stats->interface_back_at_ns.store(std::chrono::nanoseconds(now).count(),
+                                           std::memory_order_relaxed);
+}
+
 // True where it may change where discs are.
 bool Keeper::Work::on_link(const netlink::LinkChange& change, Instant now) {
   const netlink::Link& link = change.link;
@@ -16,12 +57,15 @@ bool Keeper::Work::on_link(const netlink::LinkChange& change, Instant now) {
   const bool ran = was_there && known->second.running();
   const bool renumbered = was_there && known->second.lladdr != link.lladdr;
   const bool matters = places_.on_link(link, change.gone);
+  if (was_there && (change.gone || !link.running())) excuse(link.ifindex, now);
   if (change.gone) {
+    returned_.erase(link.ifindex);
     devices_.forget(link.ifindex);
     return matters;
   }
   devices_.rename(link.ifindex, link.name);
   if (renumbered) announce(link.ifindex);
+  if (link.running() && !ran) came_back(link.ifindex, now);
   if (link.running() && (!ran || renumbered)) on_return(link.ifindex, now);
   return matters;
 }
@@ -30,9 +74,11 @@ void Keeper::Work::on_address(const netlink::AddressChange& change, Instant now)
   const netlink::HostAddress& told = change.address;
   const std::pair key(told.ifindex, told.address);
   if (change.gone || told.tentative() || told.duplicate()) {
-    own_.erase(key);
+    if (own_.erase(key) > 0) excuse(told.ifindex, now);
     return;
   }
+  const auto first = own_.lower_bound({told.ifindex, {}});
+  if (first == own_.end() || first->first != told.ifindex) came_back(told.ifindex, now);
   if (!own_.insert(key).second) return;  // Told again, as at every router advertisement.
   announce(told.ifindex);
   on_return(told.ifindex, now);
@@ -47,8 +93,8 @@ void Keeper::Work::refresh_addresses() {
 }
 
 bool Keeper::Work::is_used(int ifindex) const noexcept {
-  const auto first = users_.lower_bound({{ifindex, {}}, nullptr});
-  return first != users_.end() && first->first.ifindex == ifindex;
+  const auto first = users_.lower_bound(Users({ifindex, {}}, nullptr));
+  return first != users_.end() && (*first)->placed.neighbour.ifindex == ifindex;
 }
 
 // Tails keep our addresses at the link-layer address that they last heard of.
@@ -68,9 +114,9 @@ void Keeper::Work::on_return(int ifindex, Instant now) {
     ledger_.forgive(ifindex, now);
     devices_.recheck(table_.socket());
   }
-  for (auto at = users_.lower_bound({{ifindex, {}}, nullptr});
-       at != users_.end() && at->first.ifindex == ifindex; ++at)
-    tell_return(*at->second);
+  for (auto at = users_.lower_bound(Users({ifindex, {}}, nullptr));
+       at != users_.end() && (*at)->placed.neighbour.ifindex == ifindex; ++at)
+    tell_return(**at);
 }
 
 void Keeper::Work::report_returned() {
@@ -81,9 +127,9 @@ void Keeper::Work::report_returned() {
 void Keeper::Work::tell_return(const Disc& disc) const noexcept {
   // Not the turn's beginning: what came since may have been sent in vain.
   const auto now = std::chrono::steady_clock::now().time_since_epoch();
-  if (disc.want.stats)
-    disc.want.stats->way_back_at_ns.store(std::chrono::nanoseconds(now).count(),
-                                          std::memory_order_relaxed);
+  if (disc.stats)
+    disc.stats->way_back_at_ns.store(std::chrono::nanoseconds(now).count(),
+                                     std::memory_order_relaxed);
 }
 
 }  // namespace head::neigh

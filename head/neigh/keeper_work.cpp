@@ -36,7 +36,7 @@ Keeper::Work::Work(Options options)
       places_(table_.socket(), options_.prefixes),
       limits_(options_.enabled ? options_.table_netns : std::string(), options_.table_max),
       began_(limits_.status().table),
-      devices_(options_.responder),
+      devices_(options_.responder, options_.originals),
       ledger_({.coalesce = options_.coalesce,
                .repairs = Pacer(options_.repairs_per_second, options_.repairs_burst),
                .resolutions = Pacer(options_.resolutions_per_second, options_.resolutions_burst),
@@ -115,6 +115,18 @@ void Keeper::Work::tell_moves(Moved moved) {
   wake();
 }
 
+void Keeper::Work::tell_conflicts(Conflicted conflicted) {
+  {
+    const std::lock_guard lock(inbox_lock_);
+    inbox_.push_back({.wants = {},
+                      .ready = nullptr,
+                      .names = {},
+                      .moved = {},
+                      .conflicted = std::move(conflicted)});
+  }
+  wake();
+}
+
 void Keeper::Work::look(const std::shared_ptr<stats::DiscStats>& stats) noexcept {
   if (!waiting_looks_.push(stats)) {
     looks_dropped_.fetch_add(1, std::memory_order_relaxed);
@@ -151,15 +163,18 @@ void Keeper::Work::run() noexcept {
     }
     std::vector<Report> reports;
     std::vector<std::string> moves;
+    std::vector<Conflict> conflicts;
     {
       const std::lock_guard lock(state_lock_);
       turn(clock_now());
       reports = std::exchange(reports_, {});
       moves = std::exchange(moves_told_, {});
+      conflicts = std::exchange(conflicts_told_, {});
     }
     if (moved_ && !moves.empty()) moved_(moves);
+    if (conflicted_ && !conflicts.empty()) conflicted_(conflicts);
     for (const Report& report : reports)
-      if (report.ready) (*report.ready)(report.disc, report.status);
+      if (report.ready) (*report.ready)(report.disc, explain(report.disc, report.facts));
   }
 }
 
@@ -189,6 +204,7 @@ void Keeper::Work::turn(Instant now) {
     if (!command.wants.empty()) on_want(std::move(command.wants), command.ready, now);
     if (!command.names.empty()) on_forget(command.names);
     if (command.moved) moved_ = std::move(command.moved);
+    if (command.conflicted) conflicted_ = std::move(command.conflicted);
     apply(now);  // A disc forgotten and wanted again gets its entry afresh.
   }
   on_looks(now);
@@ -196,6 +212,7 @@ void Keeper::Work::turn(Instant now) {
   apply(now);
   report_settled();
   report_moved();
+  report_contradicted();
   report_returned();
   report_impatient(now);
 }
@@ -253,7 +270,7 @@ void Keeper::Work::on_announcements(Instant now) {
     const bool ourselves = link != places_.links().end() && link->second.lladdr == said.lladdr;
     if (ourselves) continue;
     ledger_.claim(said.who,
-                  {.lladdr = said.lladdr, .generation = 0, .source = Source::announcement}, now);
+                  {.lladdr = said.lladdr, .source = Source::announcement, .generation = 0}, now);
   }
 }
 

@@ -10,6 +10,7 @@
 #include "head/neigh/ledger.hpp"
 #include "head/neigh/limits.hpp"
 #include "head/neigh/looks.hpp"
+#include "head/neigh/ordered.hpp"
 #include "head/neigh/places.hpp"
 #include "netlink/monitor.hpp"
 #include "netlink/routes_digest.hpp"
@@ -23,8 +24,8 @@
 #include <optional>
 #include <set>
 #include <string>
+#include <string_view>
 #include <thread>
-#include <unordered_map>
 #include <utility>
 #include <vector>
 
@@ -38,13 +39,12 @@ class Keeper::Work {
   void want(std::vector<Want> discs, Ready ready);
   void forget(std::vector<std::string> discs);
   void tell_moves(Moved moved);
+  void tell_conflicts(Conflicted conflicted);
   void look(const std::shared_ptr<stats::DiscStats>& stats) noexcept;
   Snapshot snapshot(bool with_entries) const;
   std::vector<PastChange> changes(std::chrono::system_clock::time_point since) const;
 
  private:
-  void copy_state(Snapshot& now, bool with_entries) const;
-
   using SharedReady = std::shared_ptr<const Ready>;
   // A BindingStatus without what only the ledger knows, in a third of the memory.
   struct Placed {
@@ -54,10 +54,14 @@ class Keeper::Work {
     const std::string* dev = nullptr;        // One of devs_; never null once it was placed.
     std::unique_ptr<std::string> problem{};  // Null for none.
   };
+  // A want, in less memory, and what became of it.
   struct Disc {
-    Want want;
+    std::string name;
+    netlink::Ip6 address{};
+    Binding claim;
+    std::shared_ptr<stats::DiscStats> stats;  // May be null.
+    const std::string* dev = nullptr;         // As wanted; one of devs_, or null.
     Placed placed;
-    SharedReady ready;  // Null once it was called.
 
     bool has_neighbour() const noexcept {
       return placed.state == BindingState::waiting || placed.state == BindingState::off;
@@ -68,16 +72,47 @@ class Keeper::Work {
              found.neighbour == placed.neighbour;
     }
   };
+  using Users = std::pair<netlink::NeighbourKey, const Disc*>;
+  using Waiting = std::pair<const Disc*, SharedReady>;
+  struct ByDisc {
+    std::pair<const Disc*, const Ready*> operator()(const Waiting& waiting) const noexcept {
+      return {waiting.first, waiting.second.get()};
+    }
+  };
+  struct ByName {
+    std::string_view operator()(const std::unique_ptr<Disc>& disc) const noexcept {
+      return disc->name;
+    }
+  };
+  struct ByNeighbour {
+    Users operator()(const Disc* disc) const noexcept { return {disc->placed.neighbour, disc}; }
+  };
+  struct ByStats {
+    const stats::DiscStats* operator()(const Disc* disc) const noexcept {
+      return disc->stats.get();
+    }
+  };
   struct Command {
     std::vector<Want> wants;
     SharedReady ready;
     std::vector<std::string> names;  // To forget.
     Moved moved;
+    Conflicted conflicted{};
   };
+  // What is known of a disc, as values: sentences are made of it where nobody waits for them.
+  struct Facts {
+    BindingStatus status;
+    bool held = false;  // By the ledger, in whatever phase; the rest is of that.
+    bool told = false;  // Somebody gave a link-layer address.
+    bool asked = true;  // The network was, or need not be.
+    Phase phase = Phase::unseen;
+    int error = 0;
+  };
+  static BindingStatus explain(const std::string& disc, Facts facts);
   struct Report {
     SharedReady ready;
     std::string disc;
-    BindingStatus status;
+    Facts facts;
   };
 
   // keeper_work.cpp: the loop.
@@ -97,6 +132,10 @@ class Keeper::Work {
   void refresh_addresses();
   void announce(int ifindex) const noexcept;
   void on_return(int ifindex, Instant now);
+  bool carries(int ifindex, Instant now) const;
+  void excuse(int ifindex, Instant now) const;
+  void came_back(int ifindex, Instant now);
+  void tell_interface_back(const Disc& disc) const noexcept;
   void report_returned();
   void tell_return(const Disc& disc) const noexcept;
   bool is_used(int ifindex) const noexcept;
@@ -104,6 +143,9 @@ class Keeper::Work {
   // keeper_discs.cpp: what is wanted, and where it is.
   void on_want(std::vector<Want> wants, const SharedReady& ready, Instant now);
   void on_forget(const std::vector<std::string>& names);
+  Disc& disc_named(const std::string& name);
+  Want want_of(const Disc& disc) const;
+  const std::string* dev_named(std::string name);
   void accept(Disc& disc, Want want, std::vector<netlink::NeighbourKey>& fresh, Instant now);
   void meet(const std::vector<netlink::NeighbourKey>& fresh, Instant now);
   void settle_in(Disc& disc, BindingStatus placed, std::vector<netlink::NeighbourKey>& fresh,
@@ -115,14 +157,22 @@ class Keeper::Work {
   // Calls `each(Disc*)` for the discs whose neighbour it is.
   template <class Each>
   void for_users(const netlink::NeighbourKey& key, const Each& each) const {
-    for (auto at = users_.lower_bound({key, nullptr}); at != users_.end() && at->first == key; ++at)
-      each(at->second);
+    for (auto at = users_.lower_bound(Users(key, nullptr));
+         at != users_.end() && (*at)->placed.neighbour == key; ++at)
+      each(*at);
   }
   BindingState state(const Disc& disc) const;
-  BindingStatus status(const Disc& disc) const;
+  Facts facts(const Disc& disc) const;
   void report(Disc& disc);
+  // Those who wait for a report of the disc, the first of them; end() for none.
+  auto first_unanswered(const Disc* disc) {
+    const auto found = unanswered_.lower_bound(std::pair(disc, static_cast<const Ready*>(nullptr)));
+    return found != unanswered_.end() && found->first == disc ? found : unanswered_.end();
+  }
+  bool is_unanswered(const Disc* disc) { return first_unanswered(disc) != unanswered_.end(); }
   void report_settled();
   void report_moved();
+  void report_contradicted();
   void report_impatient(Instant now);
 
   // keeper_kernel.cpp: what is done to the kernel.
@@ -140,6 +190,9 @@ class Keeper::Work {
   void on_looks(Instant now);
   void check(Disc& disc, const netlink::Neighbour* actual, Instant now);
   void mark_missing(const netlink::NeighbourKey& key, Instant now);
+
+  // keeper_snapshot.cpp: what is told to whoever looks. One of the facts for each of `now.discs`.
+  std::vector<Facts> copy_state(Snapshot& now, bool with_entries) const;
 
   // keeper_history.cpp: what is remembered.
   std::string user_of(const netlink::NeighbourKey& key) const;
@@ -160,20 +213,24 @@ class Keeper::Work {
   const netlink::TableState began_;
   Devices devices_;
   Ledger ledger_;
-  std::unordered_map<std::string, Disc> discs_;
-  std::set<std::string> devs_;  // Names of interfaces that discs were placed on.
-  std::set<std::pair<netlink::NeighbourKey, Disc*>> users_;
+  Ordered<std::unique_ptr<Disc>, ByName, 256> discs_;
+  Ordered<Waiting, ByDisc, 256> unanswered_;  // Who waits for a report.
+  std::set<std::string> devs_;                // Names of interfaces that discs were placed on.
+  Ordered<Disc*, ByNeighbour, 256> users_;
   std::size_t behind_gateways_ = 0;  // Of users_.
-  std::unordered_map<const stats::DiscStats*, Disc*> by_stats_;
+  Ordered<Disc*, ByStats, 256> by_stats_;
   std::set<Disc*> unplaced_;
   std::set<std::pair<int, netlink::Ip6>> own_;            // The host's addresses that may be used.
+  std::map<int, Instant> returned_;                       // When which interface came back.
   Doubts<Disc> doubts_;                                   // Whose place is to be looked up again.
   netlink::RoutesDigest routes_;                          // At the last reconciliation.
   std::deque<std::pair<Instant, std::string>> patience_;  // When whose want is reported anyway.
   std::set<netlink::NeighbourKey> leftovers_;  // Of a former run; nobody wanted them yet.
   std::vector<Report> reports_;
   std::vector<std::string> moves_told_;
-  Moved moved_;  // May be empty.
+  std::vector<Conflict> conflicts_told_;
+  Moved moved_;  // May be empty, as the next one.
+  Conflicted conflicted_;
   Instant reconcile_at_, limits_at_, place_at_, orphans_at_;
   bool permitted_ = true;  // To change the table.
   bool resync_ = false;    // Notifications were lost, and there are more to read.

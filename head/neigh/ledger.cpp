@@ -1,7 +1,6 @@
 #include "head/neigh/ledger.hpp"
 
 #include <algorithm>
-#include <cerrno>
 
 namespace head::neigh {
 
@@ -12,27 +11,21 @@ using namespace std::chrono_literals;
 
 namespace {
 
-constexpr auto quiet = 10s;       // After so long without a repair, the next one is at once again.
-constexpr auto holdoff_max = 1s;  // Somebody keeps undoing our work: no faster than this.
-constexpr std::chrono::milliseconds when_forbidden = 10s;  // Permission seldom comes back.
-constexpr auto ask_again_max = 5s;
 constexpr auto doubt_again = 5s;
-constexpr std::chrono::milliseconds answer_within =
-    1s;  // In case the kernel's word on the outcome is lost.
-
-std::chrono::milliseconds doubled(std::chrono::milliseconds first, unsigned times,
-                                  std::chrono::milliseconds max) {
-  return std::min(first * (1 << std::min(times, 12u)), max);
-}
 
 bool answering(std::uint16_t state) {
   return state == netlink::nud::reachable;
 }
 
-// An attempt: the next one waits longer, unless all is quiet meanwhile.
-void count_repair(Hold& hold, Instant now) {
-  hold.repaired = now;
-  if (hold.repairs_in_a_row < 255) ++hold.repairs_in_a_row;
+// What the table says of a neighbour that was told of anew, before that is written: it is what was
+// so far. Left by a former run it may be newer than the catalogue, if somebody answered lately.
+bool is_older(const Hold& hold) {
+  return hold.unwritten && !(hold.phase == Phase::unseen && answering(hold.state));
+}
+
+// It is elsewhere than was told.
+bool is_contradicted(const Hold& hold) {
+  return hold.told && hold.binding.lladdr && hold.told != hold.binding.lladdr;
 }
 
 }  // namespace
@@ -57,7 +50,7 @@ std::size_t Ledger::entries() const noexcept {
 }
 
 bool Ledger::add(const NeighbourKey& key, const Binding& claim, Instant now) {
-  const auto [found, added] = holds_.try_emplace(key);
+  const auto [found, added] = holds_.insert({key, Hold()});
   ++found->second.users;
   if (!added) {
     this->claim(key, claim, now);
@@ -65,6 +58,7 @@ bool Ledger::add(const NeighbourKey& key, const Binding& claim, Instant now) {
   }
   found->second.binding = claim;
   found->second.told = claim.lladdr;
+  found->second.unwritten = claim.lladdr && claim.generation > 0;
   return true;
 }
 
@@ -73,7 +67,6 @@ Ruling Ledger::claim(const NeighbourKey& key, const Binding& claim, Instant now)
   if (found == holds_.end()) return Ruling::confirmed;
   const bool announced = claim.source == Source::announcement;
   if (announced && found->second.phase != Phase::held) return Ruling::confirmed;  // Asked already.
-  if (!announced && claim.lladdr) found->second.told = claim.lladdr;
   const Ruling ruling = weigh(*found, claim, now);
   const bool write = ruling == Ruling::moved || ruling == Ruling::first;
   const bool ours = found->second.phase != Phase::foreign;
@@ -87,21 +80,35 @@ Ruling Ledger::claim(const NeighbourKey& key, const Binding& claim, Instant now)
 Ruling Ledger::weigh(Item& item, const Binding& claim, Instant now) {
   auto& [key, hold] = item;
   const Binding before = hold.binding;
+  const bool was_contradicted = is_contradicted(hold);
   const Ruling ruling = rule(before, claim);
   hold.binding = merge(before, claim);
   const bool seen = claim.source == Source::wire || claim.source == Source::announcement;
+  if (!seen && claim.lladdr) hold.told = claim.lladdr;
   const bool moved = ruling == Ruling::moved;
-  if (ruling == Ruling::overruled || (moved && seen)) {
-    ++hold.conflicts;
-    ++counters_.conflicts;
-  }
   if (moved) {
-    hold.answered = claim.source == Source::wire && hold.state == netlink::nud::reachable;
-    const bool calm = !hold.flaps.flapping(now);
-    hold.moving = hold.flaps.count(now) || hold.moving;
-    if (calm && hold.flaps.flapping(now)) ++counters_.flaps;
+    hold.unwritten = !seen && claim.generation > before.generation;
+    hold.answered = claim.source == Source::wire && answering(hold.state);
+    const auto [tell, began] = disputes_.moved(key, now);
+    hold.moving = tell || hold.moving;
+    if (began) ++counters_.flaps;
   }
+  if (ruling == Ruling::overruled || (moved && seen)) {
+    disputes_.contradicted(key);
+    ++counters_.conflicts;
+    tell_contradiction(item, now);
+  }
+  if (was_contradicted && !is_contradicted(hold)) ++counters_.settled;
   return ruling;
+}
+
+// To whoever can look whether the catalogue knows better now. While two hosts claim the address
+// there is nothing to settle it with.
+void Ledger::tell_contradiction(const Item& item, Instant now) {
+  const auto& [key, hold] = item;
+  const Dispute* dispute = disputes_.find(key);
+  const bool flapping = dispute && dispute->flaps.flapping(now);
+  if (is_contradicted(hold) && !flapping) contradicted_.push_back(key);
 }
 
 void Ledger::release(const NeighbourKey& key) {
@@ -110,6 +117,7 @@ void Ledger::release(const NeighbourKey& key) {
   unschedule(*found);
   if (found->second.doubtful) doubts_.gave_up();
   if (found->second.phase != Phase::foreign) removals_.push_back(key);
+  disputes_.erase(key);
   holds_.erase(found);
 }
 
@@ -163,17 +171,26 @@ Verdict Ledger::judge(Item& item, const Neighbour* actual, Instant now, bool arr
   auto& [key, hold] = item;
   hold.present = actual != nullptr;
   hold.state = actual ? actual->state : netlink::nud::none;
-  if (hold.state == netlink::nud::reachable) hold.answered = true;
+  const bool first_answer = answering(hold.state) && !hold.answered;
+  if (answering(hold.state)) hold.answered = true;
   const auto judged =
       netlink::judge({key, hold.binding.lladdr, tuning_.validated, tuning_.exempt}, actual);
+  if (judged.verdict == Verdict::learned && is_older(hold)) {
+    // Adopted, whoever is right is found out by asking.
+    const bool adopted = hold.phase == Phase::unseen;
+    repair(item, adopted ? netlink::nud::probe : hold.write_state, now, arrival);
+    return Verdict::set;
+  }
   switch (judged.verdict) {
     case Verdict::right:
       if (hold.phase == Phase::failed && hold.state == netlink::nud::probe) break;
       if (answering(hold.state)) {
         hold.attempts = 0;
-        const Binding seen{.lladdr = actual->lladdr, .generation = 0, .source = Source::wire};
+        const Binding seen{.lladdr = actual->lladdr, .source = Source::wire, .generation = 0};
         hold.binding = merge(hold.binding, seen);  // An announcement is verified by that.
+        if (first_answer) tell_contradiction(item, now);
       }
+      hold.unwritten = false;
       enter(item, Phase::held);
       break;
     case Verdict::foreign:
@@ -195,7 +212,7 @@ Verdict Ledger::judge(Item& item, const Neighbour* actual, Instant now, bool arr
 // NUD heals a wrong binding, and must not be undone.
 void Ledger::learn(Item& item, const netlink::Judgement& judged, Instant now, bool arrival) {
   auto& [key, hold] = item;
-  const Binding seen{.lladdr = judged.lladdr, .generation = 0, .source = Source::wire};
+  const Binding seen{.lladdr = judged.lladdr, .source = Source::wire, .generation = 0};
   const Ruling ruling = weigh(item, seen, now);
   hold.attempts = 0;
   if (judged.write) return repair(item, judged.state, now, arrival);
@@ -205,190 +222,15 @@ void Ledger::learn(Item& item, const netlink::Judgement& judged, Instant now, bo
     schedule(item, Agenda::ask, now);
 }
 
-// Nobody answers: ask again, at first at once, then ever more slowly.
-void Ledger::break_down(Item& item, const Neighbour* actual, Instant now) {
-  Hold& hold = item.second;
-  if (actual && actual->state == netlink::nud::failed) ++counters_.failures;
-  hold.phase = hold.binding.lladdr ? Phase::failed : Phase::resolving;
-  const bool asking = actual && actual->state == netlink::nud::incomplete && !hold.binding.lladdr;
-  const auto delay = asking               ? answer_within
-                     : hold.attempts == 0 ? 0ms
-                                          : doubled(100ms, hold.attempts - 1u, ask_again_max);
-  const bool sooner =
-      hold.agenda == Agenda::none || (hold.agenda == Agenda::ask && now + delay < hold.due);
-  if (sooner) schedule(item, Agenda::ask, now + delay);
-}
-
 void Ledger::enter(Item& item, Phase phase) {
   Hold& hold = item.second;
   unschedule(item);
   const bool again = phase == Phase::held && hold.phase == Phase::failed && hold.installed;
-  if (std::exchange(hold.moving, false) || again) moved_.push_back(item.first);
+  if (hold.moving || again) moved_.push_back(item.first);
+  hold.moving = false;
   if (hold.phase != phase) settled_.push_back(item.first);
   hold.phase = phase;
   hold.installed = hold.installed || phase == Phase::held;
-}
-
-void Ledger::repair(Item& item, std::uint16_t state, Instant now, bool arrival) {
-  Hold& hold = item.second;
-  hold.write_state = state;
-  hold.phase = Phase::writing;
-  if (hold.agenda == Agenda::write) return;
-  if (now - hold.repaired > quiet) hold.repairs_in_a_row = 0;
-  const unsigned repairs = hold.repairs_in_a_row;
-  const bool at_once = arrival && repairs == 0;
-  const Instant soon = now + (at_once ? 0ms : tuning_.coalesce);
-  const Instant again = hold.repaired + doubled(tuning_.coalesce, repairs, holdoff_max);
-  schedule(item, Agenda::write, repairs == 0 ? soon : std::max(soon, again));
-}
-
-void Ledger::schedule(Item& item, Agenda agenda, Instant at) {
-  unschedule(item);
-  item.second.agenda = agenda;
-  item.second.due = at;
-  queue(agenda).put(at, item.first, still_on(agenda));
-}
-
-void Ledger::unschedule(Item& item) {
-  Hold& hold = item.second;
-  if (hold.agenda != Agenda::none) queue(hold.agenda).gave_up();
-  hold.agenda = Agenda::none;
-}
-
-Ledger::Item* Ledger::first(Agenda agenda) {
-  const auto* turn = queue(agenda).first(still_on(agenda));
-  return turn ? &*holds_.find(turn->second) : nullptr;
-}
-
-void Ledger::take(Item& first) {
-  queue(first.second.agenda).pop();
-  first.second.agenda = Agenda::none;
-}
-
-Ledger::Item* Ledger::first_doubted() {
-  const auto* turn = doubts_.first(still_doubted());
-  return turn ? &*holds_.find(turn->second) : nullptr;
-}
-
-Due Ledger::due(Instant now) {
-  Due due;
-  due.remove = std::exchange(removals_, {});
-  // Removed for one disc and wanted again by another meanwhile.
-  std::erase_if(due.remove, [this](const NeighbourKey& key) { return holds_.contains(key); });
-  collect_writes(now, due);
-  collect_asks(now, due);
-  collect_doubted(now, due);
-  return due;
-}
-
-void Ledger::collect_writes(Instant now, Due& due) {
-  for (Item* item; (item = first(Agenda::write)) && item->second.due <= now &&
-                   tuning_.repairs.take(now, 1) == 1;) {
-    auto& [key, hold] = *item;
-    take(*item);
-    const bool validated = tuning_.validated && hold.write_state == netlink::nud::stale;
-    due.write.push_back(
-        {key, *hold.binding.lladdr, hold.write_state, validated, !hold.present, tuning_.exempt});
-    if (hold.installed) count_repair(hold, now);
-  }
-}
-
-void Ledger::collect_asks(Instant now, Due& due) {
-  for (Item* item; (item = first(Agenda::ask)) && item->second.due <= now &&
-                   tuning_.resolutions.take(now, 1) == 1;) {
-    auto& [key, hold] = *item;
-    take(*item);
-    if (hold.attempts < 255) ++hold.attempts;
-    ++counters_.resolutions;
-    if (hold.binding.lladdr) {
-      // PROBE asks the known address first and then, with mcast_resolicit, everybody; packets
-      // need not wait meanwhile.
-      due.write.push_back(
-          {key, *hold.binding.lladdr, netlink::nud::probe, false, !hold.present, tuning_.exempt});
-    } else {
-      due.resolve.push_back({key, !hold.present, tuning_.exempt});
-      schedule(*item, Agenda::ask, now + doubled(answer_within, hold.attempts - 1u, ask_again_max));
-    }
-  }
-}
-
-// PROBE asks at the known address, then everybody. What was validated stays so: whoever does not
-// answer keeps its entry, as it would have without our question.
-void Ledger::collect_doubted(Instant now, Due& due) {
-  for (Item* item; (item = first_doubted()) && tuning_.resolutions.take(now, 1) == 1;) {
-    auto& [key, hold] = *item;
-    doubts_.pop();
-    hold.doubtful = false;
-    hold.doubted = now;
-    if (hold.phase != Phase::held || hold.agenda != Agenda::none) continue;
-    ++counters_.resolutions;
-    due.write.push_back(
-        {key, *hold.binding.lladdr, netlink::nud::probe, tuning_.validated, false, tuning_.exempt});
-  }
-}
-
-void Ledger::written(const NeighbourKey& key) {
-  const auto found = holds_.find(key);
-  if (found == holds_.end()) return;
-  Hold& hold = found->second;
-  hold.error = 0;
-  hold.present = true;
-  // A question, or a probe of a neighbour that did not answer, is no answer yet.
-  if (hold.phase != Phase::writing) return;
-  if (hold.installed) {
-    ++hold.repairs;
-    returned_.push_back(key);
-  }
-  ++(hold.installed ? counters_.repaired : counters_.installed);
-  enter(*found, Phase::held);
-}
-
-void Ledger::refused(const NeighbourKey& key, int error, Instant now) {
-  ++counters_.errors;
-  const auto found = holds_.find(key);
-  if (found == holds_.end()) return;
-  Hold& hold = found->second;
-  const bool forbidden = error == EPERM || error == EACCES;
-  if (forbidden && hold.error != error) settled_.push_back(key);
-  hold.error = static_cast<std::uint16_t>(error);
-  count_repair(hold, now);
-  const auto delay = forbidden ? when_forbidden : doubled(10ms, hold.repairs_in_a_row, holdoff_max);
-  const bool ask = !hold.binding.lladdr || hold.phase == Phase::failed;
-  schedule(*found, ask ? Agenda::ask : Agenda::write, now + delay);
-}
-
-void Ledger::contested(const NeighbourKey& key, const Neighbour* actual, Instant now) {
-  const auto found = holds_.find(key);
-  if (found == holds_.end()) return;
-  count_repair(found->second, now);  // So that a quarrel is carried on ever more slowly.
-  judge(*found, actual, now, false);
-}
-
-void Ledger::forgive(int ifindex, Instant now) {
-  for (auto at = holds_.lower_bound({ifindex, {}});
-       at != holds_.end() && at->first.ifindex == ifindex; ++at) {
-    Hold& hold = at->second;
-    const bool refused = hold.error != 0 && hold.error != EPERM && hold.error != EACCES;
-    if (!refused || hold.agenda == Agenda::none) continue;
-    hold.repairs_in_a_row = 0;
-    schedule(*at, hold.agenda, now);
-  }
-}
-
-std::optional<Instant> Ledger::next(Instant now) {
-  std::optional<Instant> soonest;
-  if (!removals_.empty()) soonest = now;
-  const auto consider = [&](Agenda agenda, Pacer& pacer) {
-    const Item* item = first(agenda);
-    if (!item) return;
-    const Instant at = std::max(item->second.due, pacer.next(now));
-    if (!soonest || at < *soonest) soonest = at;
-  };
-  consider(Agenda::write, tuning_.repairs);
-  consider(Agenda::ask, tuning_.resolutions);
-  if (first_doubted())
-    soonest = std::min(soonest.value_or(Instant::max()), tuning_.resolutions.next(now));
-  return soonest;
 }
 
 }  // namespace head::neigh

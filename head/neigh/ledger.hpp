@@ -9,6 +9,8 @@
 #pragma once
 
 #include "head/neigh/binding.hpp"
+#include "head/neigh/disputes.hpp"
+#include "head/neigh/ordered.hpp"
 #include "head/neigh/pacer.hpp"
 #include "head/neigh/snapshot.hpp"
 #include "head/neigh/turns.hpp"
@@ -16,7 +18,6 @@
 
 #include <chrono>
 #include <cstdint>
-#include <map>
 #include <optional>
 #include <span>
 #include <utility>
@@ -35,28 +36,28 @@ enum class Phase : std::uint8_t {
 
 enum class Agenda : std::uint8_t { none, write, ask };
 
+// There are as many as there are neighbours: its members are in an order that leaves no gaps.
 struct Hold {
   Binding binding;
-  std::optional<netlink::Mac> told;  // By the catalogue or an operator, the newest.
-  Flaps flaps;
-  bool installed = false;  // Was in the table as it should be, once.
-  bool moving = false;     // Its discs are to be told as soon as it is written.
-  bool present = false;    // There was an entry, anybody's, when last seen or written.
-  Phase phase = Phase::unseen;
-  Agenda agenda = Agenda::none;
-  std::uint16_t state = 0;  // As last seen.
-  std::uint16_t write_state = netlink::nud::stale;
-  std::uint8_t repairs_in_a_row = 0;
-  std::uint8_t attempts = 0;  // Since it last answered.
-  std::uint16_t error = 0;    // Why the kernel refused the last write; an errno.
-  std::uint32_t users = 0;    // Discs.
-  std::uint32_t conflicts = 0;
-  std::uint32_t repairs = 0;
   Instant due{};  // While on an agenda.
   Instant repaired{};
-  bool answered = false;  // Somebody at `lladdr` answered, once.
-  bool doubtful = false;  // To be probed when its turn comes.
-  Instant doubted{};      // Since when, or when it last had its turn.
+  Instant doubted{};        // Since when, or when it last had its turn.
+  std::uint32_t users = 0;  // Discs.
+  std::uint32_t repairs = 0;
+  std::uint16_t state = 0;  // As last seen.
+  std::uint16_t write_state = netlink::nud::stale;
+  std::uint16_t error = 0;           // Why the kernel refused the last write; an errno.
+  std::optional<netlink::Mac> told;  // By the catalogue or an operator, the newest.
+  Phase phase = Phase::unseen;
+  Agenda agenda = Agenda::none;
+  std::uint8_t repairs_in_a_row = 0;
+  std::uint8_t attempts = 0;   // Since it last answered.
+  bool installed : 1 = false;  // Was in the table as it should be, once.
+  bool moving : 1 = false;     // Its discs are to be told as soon as it is written.
+  bool present : 1 = false;    // There was an entry, anybody's, when last seen or written.
+  bool answered : 1 = false;   // Somebody at `lladdr` answered, once.
+  bool doubtful : 1 = false;   // To be probed when its turn comes.
+  bool unwritten : 1 = false;  // Told of with a newer generation, and not in the table yet.
 };
 
 // What the kernel is to be asked for now.
@@ -79,8 +80,18 @@ class Ledger {
 
   explicit Ledger(Tuning tuning) : tuning_(std::move(tuning)) {}
 
-  const std::map<netlink::NeighbourKey, Hold>& holds() const noexcept { return holds_; }
+  using Item = std::pair<netlink::NeighbourKey, Hold>;
+  struct KeyOf {
+    const netlink::NeighbourKey& operator()(const Item& item) const noexcept { return item.first; }
+  };
+  using Holds = Ordered<Item, KeyOf>;
+
+  const Holds& holds() const noexcept { return holds_; }
   const Hold* find(const netlink::NeighbourKey& key) const noexcept;
+  // Nullptr where nobody ever contradicted what is held.
+  const Dispute* dispute(const netlink::NeighbourKey& key) const noexcept {
+    return disputes_.find(key);
+  }
   std::vector<netlink::Desired> desired() const;  // By key.
   // How many holds have an entry in the table, whatever its state and whoever made it; and those
   // whose removal is still to come.
@@ -127,6 +138,12 @@ class Ledger {
   // call: a TCP connection that was made before has nothing to say there, or says it late.
   std::vector<netlink::NeighbourKey> take_moved() { return std::exchange(moved_, {}); }
 
+  // Holds that are elsewhere than was told, since the last call: once when that began, and again
+  // when somebody there answered.
+  std::vector<netlink::NeighbourKey> take_contradicted() {
+    return std::exchange(contradicted_, {});
+  }
+
   // Holds whose entry was gone or wrong and is as it should be again, since the last call: what was
   // sent meanwhile may be lost.
   std::vector<netlink::NeighbourKey> take_returned() { return std::exchange(returned_, {}); }
@@ -142,12 +159,12 @@ class Ledger {
   std::vector<netlink::NeighbourKey> take_settled() { return std::exchange(settled_, {}); }
 
  private:
-  using Item = std::pair<const netlink::NeighbourKey, Hold>;
   using Queue = Turns<netlink::NeighbourKey>;
 
   netlink::Verdict judge(Item& item, const netlink::Neighbour* actual, Instant now, bool arrival);
   void learn(Item& item, const netlink::Judgement& judged, Instant now, bool arrival);
   Ruling weigh(Item& item, const Binding& claim, Instant now);
+  void tell_contradiction(const Item& item, Instant now);
   void break_down(Item& item, const netlink::Neighbour* actual, Instant now);
   void enter(Item& item, Phase phase);
   void repair(Item& item, std::uint16_t state, Instant now, bool arrival);
@@ -170,16 +187,19 @@ class Ledger {
   Item* first(Agenda agenda);
   Item* first_doubted();
   void take(Item& first);
+  void tell_late(Instant now);
   void collect_writes(Instant now, Due& due);
   void collect_asks(Instant now, Due& due);
   void collect_doubted(Instant now, Due& due);
 
   Tuning tuning_;
-  std::map<netlink::NeighbourKey, Hold> holds_;
+  Holds holds_;
+  Disputes disputes_;
   Queue writes_, asks_, doubts_;
   std::vector<netlink::NeighbourKey> removals_;
   std::vector<netlink::NeighbourKey> settled_;
   std::vector<netlink::NeighbourKey> moved_;
+  std::vector<netlink::NeighbourKey> contradicted_;
   std::vector<netlink::NeighbourKey> returned_;
   Counters counters_;
 };

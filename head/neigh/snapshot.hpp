@@ -23,6 +23,7 @@ struct Counters {
   std::uint64_t resolutions = 0;  // Questions to the network that the keeper started.
   std::uint64_t answered = 0;     // Questions of the kernel's that were answered.
   std::uint64_t conflicts = 0;    // The wire said another link-layer address than we had.
+  std::uint64_t settled = 0;      // Conflicts that are none any more.
   std::uint64_t flaps = 0;        // Times an address began to change to and fro.
   std::uint64_t failures = 0;     // Entries that were seen not to answer.
   std::uint64_t errors = 0;       // Writes that the kernel refused.

@@ -50,7 +50,7 @@ class Turns {
   void drop_first() {
     std::pop_heap(turns_.begin(), turns_.end(), std::greater<>());
     turns_.pop_back();
-    if (turns_.empty()) turns_ = {};
+    if (turns_.empty()) std::vector<Turn>().swap(turns_);  // To assign {} would keep the memory.
   }
   template <class Valid>
   void drop_stale(const Valid& valid) {

@@ -38,6 +38,13 @@ constexpr bool is_ready(BindingState state) noexcept {
          state == BindingState::local || state == BindingState::off;
 }
 
+// A disc that is elsewhere than was told.
+struct Conflict {
+  std::string disc;
+  netlink::Mac lladdr{};  // Where it is.
+  bool answered = false;  // Somebody there did; otherwise it was only announced.
+};
+
 struct BindingStatus {
   BindingState state = BindingState::unplaced;
   netlink::NeighbourKey neighbour;  // Whose entry is kept: the disc's, or its gateway's.

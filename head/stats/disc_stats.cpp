@@ -94,10 +94,15 @@ void DiscStats::PerCause::add(std::uint64_t stalls, Duration time) noexcept {
   stats::add(time_ns, static_cast<std::uint64_t>(ns(time)));
 }
 
+bool DiscStats::interface_was_away(Instant since) const noexcept {
+  return interface_back_at_ns.load(std::memory_order_relaxed) >= ns(since.time_since_epoch());
+}
+
 void DiscStats::record_parked(Instant since, Duration parked) noexcept {
   told_of_ = since;
   told_until_ = std::max(told_until_, since + parked);
-  if (parked > Duration{}) count_neighbour_stall(since, since + parked);
+  if (parked > Duration{} && !interface_was_away(since))
+    count_neighbour_stall(since, since + parked);
 }
 
 void DiscStats::record_without_neighbour(Instant since, Instant until) noexcept {
@@ -106,6 +111,7 @@ void DiscStats::record_without_neighbour(Instant since, Instant until) noexcept 
   } else if (since < told_until_) {
     return;  // It was parked behind what was told of.
   }
+  if (interface_was_away(since)) return;
   if (until - since > without_neighbour_min) count_neighbour_stall(since, until);
 }
 

@@ -129,6 +129,11 @@ class DiscStats {
   // lost.
   std::atomic<std::int64_t> way_back_at_ns{0};
 
+  // The keeper writes it: the last instant (as above) at which the interface to the disc was there
+  // again, after it or its addresses had been away. Who waited across it waited for that, and not
+  // for neighbour discovery; 0 for never.
+  std::atomic<std::int64_t> interface_back_at_ns{0};
+
   // The keeper writes it: the interface that leads to the disc now; 0 when none does, or before.
   std::atomic<int> ifindex{0};
 
@@ -181,6 +186,7 @@ class DiscStats {
     }
   };
 
+  bool interface_was_away(Instant since) const noexcept;
   void count_neighbour_stall(Instant since, Instant until) noexcept;
 
   Watcher* const watcher_;

@@ -65,6 +65,17 @@ headctl report "$work/nowhere/r" >/dev/null 2>&1 || status=$?
 ((status == 7)) || fail "a folder that is not there is status $status"
 [[ -z $(find "$work" -name 'r.tar.gz.*' -o -name 'old.*') ]] || fail "something was left behind"
 
+# A headd that hangs is asked once, and all else is in the report.
+kill -STOP "${pids[headd]}"
+began=$SECONDS
+headctl report "$work/hung.tar.gz" >"$work/listed" 2>"$work/said" || true
+kill -CONT "${pids[headd]}"
+((SECONDS - began < 15)) || fail "a report on a headd that hangs took $((SECONDS - began)) s"
+tar -xzOf "$work/hung.tar.gz" --wildcards '*headd/discs.json' | grep -q 'could not be had' ||
+  fail "what a hanging headd did not say is not told of"
+tar -xzOf "$work/hung.tar.gz" --wildcards '*kernel/neighbours.json' | grep -q gc_thresh3 ||
+  fail "the kernel's part is missing where headd hangs"
+
 # What headd remembers, with the disc; then what happens from then on.
 ip -6 neigh del fd00::21 dev e0
 written() {

@@ -44,7 +44,7 @@ double resident_bytes() {
 }
 
 Binding claim_of(const netlink::Entry& entry) {
-  return {.lladdr = entry.lladdr, .generation = 0, .source = Source::catalogue};
+  return {.lladdr = entry.lladdr, .source = Source::catalogue, .generation = 0};
 }
 
 // As after a start: everything wanted, written, and held.

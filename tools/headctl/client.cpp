@@ -45,14 +45,27 @@ std::string text_of(const json& body) {
 // cpp-httplib's client, connected to a Unix socket: 0.11 knows only TCP.
 class Client::Http final : public httplib::ClientImpl {
  public:
-  explicit Http(std::string path) : ClientImpl("head", 80), path_(std::move(path)) {
+  Http(std::string path, std::optional<Client::Time> until)
+      : ClientImpl("head", 80), path_(std::move(path)), until_(until) {
     set_keep_alive(true);
     set_read_timeout(answer_seconds_max, 0);
     set_write_timeout(answer_seconds_max, 0);
     set_url_encode(false);
   }
 
+  // Before each question.
+  Http& in_time() {
+    if (!until_) return *this;
+    const auto left = std::chrono::duration_cast<std::chrono::milliseconds>(
+        *until_ - std::chrono::steady_clock::now());
+    if (left.count() <= 0) throw Unanswered(Exit::unreachable, too_late());
+    set_read_timeout(left);
+    return *this;
+  }
+
   void check(const httplib::Result& result) const {
+    if (!result && error_ == 0 && result.error() == httplib::Error::Read && until_)
+      throw Unanswered(Exit::unreachable, too_late());
     if (!result) {
       const std::string sentence = fmt::format(
           "cannot reach headd at {}: {}; is it running? --api PATH names another socket", path_,
@@ -100,7 +113,12 @@ class Client::Http final : public httplib::ClientImpl {
     return false;
   }
 
+  std::string too_late() const {
+    return fmt::format("headd at {} did not answer in time; does it hang?", path_);
+  }
+
   const std::string path_;
+  const std::optional<Client::Time> until_;
   int error_ = 0;
 };
 
@@ -119,26 +137,27 @@ std::string disc_path(const std::string& name) {
   return "/v1/discs/" + encoded(name);
 }
 
-Client::Client(std::string socket_path) : http_(std::make_unique<Http>(std::move(socket_path))) {}
+Client::Client(std::string socket_path, std::optional<Time> until)
+    : http_(std::make_unique<Http>(std::move(socket_path), until)) {}
 Client::~Client() = default;
 
 json Client::get(const std::string& path) {
-  return http_->answer(http_->Get(path));
+  return http_->answer(http_->in_time().Get(path));
 }
 
 std::string Client::text(const std::string& path) {
-  const auto result = http_->Get(path);
+  const auto result = http_->in_time().Get(path);
   http_->check(result);
   if (result->status >= 400) http_->answer(result);  // Throws what was said.
   return result->body;
 }
 
 json Client::put(const std::string& path, const json& body) {
-  return http_->answer(http_->Put(path, text_of(body), "application/json"));
+  return http_->answer(http_->in_time().Put(path, text_of(body), "application/json"));
 }
 
 json Client::post(const std::string& path, const json& body) {
-  return http_->answer(http_->Post(path, text_of(body), "application/json"));
+  return http_->answer(http_->in_time().Post(path, text_of(body), "application/json"));
 }
 
 json Client::patch(const std::string& path, const json& body) {
@@ -146,7 +165,7 @@ json Client::patch(const std::string& path, const json& body) {
 }
 
 json Client::remove(const std::string& path) {
-  return http_->answer(http_->Delete(path));
+  return http_->answer(http_->in_time().Delete(path));
 }
 
 void pause_if_early(std::chrono::steady_clock::time_point asked) {

@@ -32,7 +32,10 @@ std::string disc_path(const std::string& name);
 
 class Client {
  public:
-  explicit Client(std::string socket_path);
+  using Time = std::chrono::steady_clock::time_point;
+
+  // What is not answered `until` then is Unanswered, and asked for no more.
+  explicit Client(std::string socket_path, std::optional<Time> until = {});
   ~Client();
 
   nlohmann::json get(const std::string& path);

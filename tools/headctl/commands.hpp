@@ -9,7 +9,9 @@
 
 #include <nlohmann/json_fwd.hpp>
 
+#include <chrono>
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -20,7 +22,10 @@ struct Context {
   std::string api = "/run/head/api.sock";
   bool json = false;
 
-  Client client() const { return Client(api); }
+  // When headd is to have answered everything; absent: each question has its time.
+  std::optional<std::chrono::steady_clock::time_point> until{};
+
+  Client client() const { return Client(api, until); }
 };
 
 struct AttachOptions {

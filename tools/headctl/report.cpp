@@ -9,6 +9,7 @@
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
+#include <chrono>
 #include <filesystem>
 #include <fstream>
 
@@ -19,6 +20,8 @@ namespace {
 using nlohmann::json;
 
 constexpr std::size_t file_bytes_max = 8 << 20;
+constexpr std::chrono::seconds answers_within{60};  // All of headd's.
+constexpr std::chrono::seconds hangs_after{5};      // The first one.
 
 std::string of_file(const std::string& path) {
   std::ifstream file(path, std::ios::binary);
@@ -38,10 +41,11 @@ std::string of_headd(Client& client, const Asked& asked) {
   if (name == "headd/metrics.txt") return client.text(asked.path);
   const json answer = client.get(asked.path);
   if (name == "headd/head.toml")
-    return "# " + answer["path"].get<std::string>() + "\n" + answer["text"].get<std::string>();
+    return "# " + answer.at("path").get<std::string>() + "\n" +
+           answer.at("text").get<std::string>();
   if (name != "headd/log.txt") return pretty(answer);
   std::string text;
-  for (const json& line : answer["lines"]) text += line.get<std::string>() + "\n";
+  for (const json& line : answer.at("lines")) text += line.get<std::string>() + "\n";
   return text;
 }
 
@@ -70,7 +74,22 @@ std::string settings_under(const std::string& folder) {
   return text;
 }
 
-std::vector<Member> collected(const Context& context) {
+// A headd that hangs is what some reports are about: whoever asks for one does not wait for each of
+// its answers.
+Context bounded(Context context) {
+  const auto now = [] { return std::chrono::steady_clock::now(); };
+  context.until = now() + hangs_after;
+  try {
+    context.client().get("/v1/status");
+  } catch (const Failure& failure) {
+    if (failure.status == Exit::unreachable) return context;
+  }
+  context.until = now() + answers_within;
+  return context;
+}
+
+std::vector<Member> collected(const Context& whole) {
+  const Context context = bounded(whole);
   std::vector<Member> members;
   members.push_back({"doctor.txt", "whether this head can stall, and why", or_why([&] {
                        return doctor_text(examined(context, {}), {.unicode = true});

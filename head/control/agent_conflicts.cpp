@@ -1,0 +1,95 @@
+// Discs that are elsewhere than the catalogue says. The wire is followed at once; what the
+// catalogue says is settled here, on a thread of its own, as it takes reading and writing files.
+#include "head/base/log.hpp"
+#include "head/control/agent.hpp"
+#include "netlink/format.hpp"
+
+#include <chrono>
+#include <utility>
+
+namespace head::control {
+
+using catalogue::DiscSpec;
+
+namespace {
+
+// Between two times that the catalogue is read and written on account of conflicts.
+constexpr std::chrono::milliseconds settle_every{1000};
+
+// What the catalogue is to say of a disc that is elsewhere, if that settles it: `edited` is what
+// somebody wrote into it meanwhile, or null. Pure.
+//   a newer generation, or the address of the wire: that is taken over;
+//   no generation at all: nobody keeps count, and the wire's word is, once somebody answered there;
+//   otherwise whoever gives generations says so with a newer one, by `headctl move`.
+std::optional<DiscSpec> settled(const DiscSpec& spec, const DiscSpec* edited,
+                                const neigh::Conflict& conflict) {
+  DiscSpec after = spec;
+  const bool newer = edited && edited->lladdr && edited->generation > spec.generation;
+  const bool agrees = edited && edited->lladdr == conflict.lladdr;
+  if (newer || (agrees && edited->generation == spec.generation)) {
+    after.lladdr = edited->lladdr;
+    after.generation = edited->generation;
+    after.lladdr_seen = false;
+    return after;
+  }
+  if (spec.generation > 0 || !conflict.answered) return {};
+  after.lladdr = conflict.lladdr;
+  after.lladdr_seen = true;
+  return after;
+}
+
+}  // namespace
+
+void Agent::note(const std::vector<neigh::Conflict>& conflicts) {
+  {
+    const std::lock_guard lock(conflicts_lock_);
+    for (const neigh::Conflict& conflict : conflicts) conflicts_[conflict.disc] = conflict;
+  }
+  conflicts_came_.notify_one();
+}
+
+void Agent::settle_conflicts(const std::stop_token& stop) {
+  for (;;) {
+    std::map<std::string, neigh::Conflict> conflicts;
+    {
+      std::unique_lock lock(conflicts_lock_);
+      if (!conflicts_came_.wait(lock, stop, [this] { return !conflicts_.empty(); })) return;
+      conflicts.swap(conflicts_);
+    }
+    settle(conflicts);
+    std::unique_lock lock(conflicts_lock_);
+    conflicts_came_.wait_for(lock, stop, settle_every, [] { return false; });
+  }
+}
+
+void Agent::settle(const std::map<std::string, neigh::Conflict>& conflicts) {
+  std::map<std::string, DiscSpec> edited;
+  try {
+    edited = store_.edited();
+  } catch (const std::exception& error) {
+    log::warning("a conflict cannot be settled: {}", error.what());
+    return;
+  }
+  std::vector<DiscSpec> specs;
+  {
+    const std::lock_guard lock(lock_);
+    for (const auto& [name, conflict] : conflicts) {
+      const auto at = discs_.find(name);
+      // Whoever is moving or detaching it settles it.
+      if (at == discs_.end() || at->second.going || is_pending(name)) continue;
+      const auto found = edited.find(name);
+      auto spec =
+          settled(*at->second.spec, found != edited.end() ? &found->second : nullptr, conflict);
+      if (!spec || *spec == *at->second.spec) continue;
+      at->second.changing = true;
+      specs.push_back(std::move(*spec));
+    }
+  }
+  if (specs.empty()) return;
+  log::info("{} discs are elsewhere than the catalogue said, which says so now ({} at {})",
+            specs.size(), specs.front().name, netlink::to_string(*specs.front().lladdr));
+  const auto kept = put_moved(specs, neigh::Source::catalogue, std::chrono::seconds(0));
+  if (!kept) log::warning("a conflict cannot be settled: {}", kept.error().sentence);
+}
+
+}  // namespace head::control
