@@ -53,6 +53,10 @@ class Store {
   // Names that are not there are passed over. Throws as put() does.
   virtual void remove(std::span<const std::string> names);
 
+  // The descriptor of the lock of its directory: whoever has it, too, may own the directory as
+  // well.
+  int owner_lock() const noexcept { return owner_lock_.fd(); }
+
   // How often the file has been written: fewer times than changes were made, when many came.
   std::uint64_t writes() const;
 

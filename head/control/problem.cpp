@@ -14,7 +14,7 @@ struct Kind {
   int status;
 };
 
-constexpr std::array<Kind, 20> kinds = {{
+constexpr std::array<Kind, 21> kinds = {{
     {"urn:headstart:bad-request", "The request cannot be understood", 400},
     {"urn:headstart:bad-json", "The body is not the JSON that was expected", 400},
     {"urn:headstart:bad-disc", "The disc cannot be as described", 422},
@@ -35,6 +35,7 @@ constexpr std::array<Kind, 20> kinds = {{
     {"urn:headstart:not-stored", "The change could not be made durable", 507},
     {"urn:headstart:out-of-memory", "There is not enough memory", 503},
     {"urn:headstart:unavailable", "The head cannot do this now", 503},
+    {"urn:headstart:not-upgraded", "No other headd has taken over", 502},
 }};
 
 }  // namespace

@@ -5,7 +5,9 @@ Every operation is asked, every answer must be described, and no answer may hold
 not. CONFIG is headd's head.toml, which may be overwritten."""
 import http.client
 import json
+import os
 import re
+import signal
 import socket
 import sys
 
@@ -145,6 +147,9 @@ expect(409, "POST", "/v1/moves", {"moves": [move | {"lladdr": "02:00:00:00:00:08
 expect(200, "POST", "/v1/reload")
 open(config_file, "a").write("[stall]\n")
 expect(422, "POST", "/v1/reload")
+expect(400, "POST", "/v1/upgrade", {"program": "/bin/false"})
+expect(502, "POST", "/v1/upgrade", {"binary": "/bin/false"})
+successor = expect(200, "POST", "/v1/upgrade", {})["pid"]
 expect(202, "DELETE", "/v1/discs/a")
 expect(200, "DELETE", "/v1/discs/b?wait=20")
 expect(404, "DELETE", "/v1/discs/none")
@@ -168,3 +173,4 @@ assert told == there, f"API.md and the document differ: {sorted(told ^ there)}"
 types = set(re.findall(r"urn:headstart:[a-z-]+", page))
 known = set(spec["components"]["schemas"]["Problem"]["properties"]["type"]["enum"])
 assert types == known, f"API.md and the document differ: {sorted(types ^ known)}"
+os.kill(successor, signal.SIGTERM)

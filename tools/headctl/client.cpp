@@ -28,6 +28,7 @@ Exit exit_of(const std::string& type) {
   if (is("disc-exists") || is("disc-detaching") || is("outdated")) return Exit::conflict;
   if (is("too-many-discs") || is("not-stored") || is("out-of-memory") || is("unavailable"))
     return Exit::refused;
+  if (is("not-upgraded")) return Exit::not_upgraded;
   return Exit::unexpected;
 }
 

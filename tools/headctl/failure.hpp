@@ -9,14 +9,15 @@ namespace headctl {
 
 enum class Exit : int {
   done = 0,
-  unexpected = 1,   // An answer that is not as documented.
-  usage = 2,        // The command line.
-  invalid = 3,      // What was asked for cannot be: a URI, a name, a list.
-  missing = 4,      // There is no such disc, or import.
-  conflict = 5,     // The name is taken, or the disc is being detached.
-  unreachable = 6,  // headd does not answer.
-  refused = 7,      // The head cannot: full, short of something, or nothing can be stored.
-  not_ready = 8,    // Waited for, and it failed or needs an operator.
+  unexpected = 1,    // An answer that is not as documented.
+  usage = 2,         // The command line.
+  invalid = 3,       // What was asked for cannot be: a URI, a name, a list.
+  missing = 4,       // There is no such disc, or import.
+  conflict = 5,      // The name is taken, or the disc is being detached.
+  unreachable = 6,   // headd does not answer.
+  refused = 7,       // The head cannot: full, short of something, or nothing can be stored.
+  not_upgraded = 9,  // No other headd has taken over; the one that is there goes on.
+  not_ready = 8,     // Waited for, and it failed or needs an operator.
 };
 
 // Shown at the end of --help.
@@ -30,7 +31,8 @@ inline constexpr const char* exit_statuses =
     "  5  it is so already, otherwise: other settings, being detached, something newer known\n"
     "  6  headd cannot be reached\n"
     "  7  the head cannot: it is full, lacks something, or cannot write its state directory\n"
-    "  8  a disc that was waited for failed, or needs an operator";
+    "  8  a disc that was waited for failed, or needs an operator\n"
+    "  9  no other headd has taken over: the one that is there goes on";
 
 struct Failure : std::runtime_error {
   Failure(Exit how, const std::string& sentence) : std::runtime_error(sentence), status(how) {}
