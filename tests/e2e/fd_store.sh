@@ -1,13 +1,15 @@
 #!/usr/bin/env bash
-# `systemctl restart headd`, with a stand-in for systemd: guests' sockets wait in its file descriptor
-# store, and guests see a pause, no error and no wrong byte.
+# `systemctl restart headd`, with a stand-in for systemd: guests' sockets wait in its file
+# descriptor store, and guests see a pause, no error and no wrong byte.
 # shellcheck source=tests/e2e/lib.sh
 source "$(dirname "$0")/lib.sh"
 need nbdkit python3
 
 clean_more() {
   local pid
-  for pid in $(sed -n 's/^started //p' "$work/manager.log"); do kill -9 "$pid" 2>/dev/null || true; done
+  for pid in $(sed -n 's/^started //p' "$work/manager.log"); do
+    kill -9 "$pid" 2>/dev/null || true
+  done
 }
 
 start_tail nbdkit -f -p PORT memory 256m

@@ -5,9 +5,9 @@ blocks that say which they are and of which version, and compares every byte tha
     guest.py SOCKET --seconds S [--reconnect] [--blocks N] [--depth N] [--from BLOCK]
 
 With --reconnect a lost connection is made again, and what was unanswered is asked again; without,
-it is an error. At the end (also on SIGTERM) all blocks are read once more. It prints JSON: requests,
-longest_ms (a request's, from the first time that it was asked), reconnects. Status 1: an error, or a
-wrong byte."""
+it is an error. At the end (also on SIGTERM) all blocks are read once more. It prints JSON, then and
+on SIGUSR1: requests, longest_ms (a request's, from the first time that it was asked, since the last
+line), reconnects. Status 1: an error, or a wrong byte."""
 import argparse
 import json
 import random
@@ -129,8 +129,12 @@ class Guest:
             self.guarded(lambda b=block: self.begin(0, b))
             while self.unanswered:
                 self.guarded(self.answer)
-        return {"requests": self.requests, "longest_ms": round(self.longest * 1000, 1),
-                "reconnects": self.reconnects}
+        self.tell()
+
+    def tell(self, *_):
+        print(json.dumps({"requests": self.requests, "longest_ms": round(self.longest * 1000, 1),
+                          "reconnects": self.reconnects}), flush=True)
+        self.longest = 0.0
 
 
 def main():
@@ -143,7 +147,8 @@ def main():
     parser.add_argument("--from", dest="first", type=int, default=0)
     guest = Guest(parser.parse_args())
     signal.signal(signal.SIGTERM, lambda *_: setattr(guest, "ending", True))
-    print(json.dumps(guest.run()), flush=True)
+    signal.signal(signal.SIGUSR1, guest.tell)
+    guest.run()
 
 
 if __name__ == "__main__":

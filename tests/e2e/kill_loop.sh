@@ -7,7 +7,8 @@ need nbdkit python3
 kills=${1:-10}
 discs=${2:-1000}
 
-start_tail nbdkit -f -p PORT memory 256m
+# A thread for each connection: by default there would be 16.
+start_tail nbdkit -f -t 1 -p PORT memory 256m
 start_headd
 for disc in a b; do attach $disc; done
 background guest-a python3 "$here/guest.py" "$(disc_socket a)" --reconnect
