@@ -65,7 +65,10 @@ class Served final : disc::Disc::Owner, exports::Export::Owner {
   }
 
   void relocate() { disc_.relocate(); }
-  void change(const catalogue::DiscSpec& spec) { disc_.set(standing_of(spec)); }
+  void change(const catalogue::DiscSpec& spec) {
+    spec_ = spec;
+    disc_.set(standing_of(spec));
+  }
 
   const catalogue::DiscSpec& spec() const noexcept { return spec_; }
   const std::shared_ptr<stats::DiscStats>& stats() const noexcept { return disc_.stats(); }
@@ -115,7 +118,7 @@ class Served final : disc::Disc::Owner, exports::Export::Owner {
     for (const auto& done : asked) done();
   }
 
-  const catalogue::DiscSpec spec_;
+  catalogue::DiscSpec spec_;  // As it was changed last.
   stats::Stalls& stalls_;
   std::function<void()> gone_;
   std::function<void(exports::HandedDisc)> handed_;
