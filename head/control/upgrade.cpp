@@ -46,6 +46,10 @@ std::vector<char*> environment() {
   return kept;
 }
 
+double ms(Clock::duration time) {
+  return std::chrono::duration<double, std::milli>(time).count();
+}
+
 std::string how_it_ended(int status) {
   if (WIFSIGNALED(status)) return fmt::format("it was ended by signal {}", WTERMSIG(status));
   switch (WEXITSTATUS(status)) {
@@ -189,6 +193,7 @@ Result<Upgraded, std::string> Upgrader::pass_on(Child& child) {
   Upgraded upgraded{.pid = child.pid()};
   const auto began = Clock::now();
   auto discs = agent_.hand_over();
+  const auto let_go = Clock::now();
   note_cookies(discs);
   const auto document = memory_file(to_document(discs));
   std::vector<int> first{document.fd()};
@@ -207,6 +212,7 @@ Result<Upgraded, std::string> Upgrader::pass_on(Child& child) {
     take_back(std::move(discs));
     return Failure{std::move(*why)};
   }
+  const auto taken = Clock::now();
   for (const auto& disc : discs) upgraded.guests += disc.sessions.size();
   upgraded.discs = discs.size();
 
@@ -218,9 +224,12 @@ Result<Upgraded, std::string> Upgrader::pass_on(Child& child) {
     log::error("headd: {}; its guests connect again when headd is back", *why);
   } else {
     notify::main_process(child.pid());
-    log::info("headd: process {} has taken over {} discs with {} guests, who waited for {:.0f} ms",
-              child.pid(), upgraded.discs, upgraded.guests,
-              std::chrono::duration<double, std::milli>(upgraded.pause).count());
+    log::info(
+        "headd: process {} has taken over {} discs with {} guests, who waited for {:.0f} ms: "
+        "{:.0f} "
+        "until they were let go, {:.0f} until they were passed on",
+        child.pid(), upgraded.discs, upgraded.guests, ms(upgraded.pause), ms(let_go - began),
+        ms(taken - let_go));
     child.let_go();
   }
   ::kill(::getpid(), SIGTERM);

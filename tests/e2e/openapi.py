@@ -145,8 +145,10 @@ move = {"name": "b", "lladdr": "02:00:00:00:00:09", "generation": 7}
 expect(200, "POST", "/v1/moves", {"moves": [move]})
 expect(409, "POST", "/v1/moves", {"moves": [move | {"lladdr": "02:00:00:00:00:08"}]})
 expect(200, "POST", "/v1/reload")
+right = open(config_file).read()
 open(config_file, "a").write("[stall]\n")
 expect(422, "POST", "/v1/reload")
+open(config_file, "w").write(right)
 expect(400, "POST", "/v1/upgrade", {"program": "/bin/false"})
 expect(502, "POST", "/v1/upgrade", {"binary": "/bin/false"})
 successor = expect(200, "POST", "/v1/upgrade", {})["pid"]
