@@ -11,17 +11,22 @@
 #include "head/control/command_line.hpp"
 #include "head/control/config.hpp"
 #include "head/control/crash_reports.hpp"
+#include "head/control/heir.hpp"
 #include "head/control/loop_thread.hpp"
 #include "head/control/neighbours.hpp"
 #include "head/control/reload.hpp"
 #include "head/control/socket_access.hpp"
+#include "head/control/upgrade.hpp"
 #include "iouring/ring.hpp"
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <csignal>
 #include <cstdio>
+#include <cstdlib>
 #include <filesystem>
+#include <optional>
 #include <string>
 #include <sys/resource.h>
 #include <vector>
@@ -48,7 +53,8 @@ neigh::Options keeper_options(const control::Config& config) {
   return options;
 }
 
-control::LoopThreadOptions thread_options(const control::Config& config, neigh::Keeper& keeper) {
+control::LoopThreadOptions thread_options(const control::Config& config, neigh::Keeper& keeper,
+                                          std::shared_ptr<control::Inheritance> inheritance) {
   control::LoopThreadOptions options;
   options.make_loop = [] { return std::make_unique<iouring::Ring>(iouring::Ring::Options{}); };
   options.look = [&keeper](const auto& stats) { keeper.look(stats); };
@@ -58,6 +64,7 @@ control::LoopThreadOptions thread_options(const control::Config& config, neigh::
   options.replay_memory =
       (std::size_t{config.discs.replay_memory_mib} << 20) / data_threads(config);
   options.settings = control::data_settings(config);
+  options.inheritance = std::move(inheritance);
   return options;
 }
 
@@ -97,6 +104,14 @@ void raise_file_limit() noexcept {
   if (getrlimit(RLIMIT_NOFILE, &files) != 0) return;
   files.rlim_cur = files.rlim_max;
   setrlimit(RLIMIT_NOFILE, &files);
+}
+
+// At the end: whoever restarts headd shall find its guests where the service manager keeps them.
+void keep_guests(control::Agent& agent) {
+  if (notify::store_room() == 0) return;
+  agent.freeze(true);
+  const std::size_t guests = control::put_in_store(agent.hand_over());
+  if (guests != 0) log::info("headd: {} guests wait for the next headd", guests);
 }
 
 void reload(control::Reloader& reloader) {
@@ -173,8 +188,33 @@ int run(control::Agent& agent, control::Reloader& reloader, control::CrashExplai
   }
 }
 
-void serve(const control::Config& config, const std::filesystem::path& file,
-           control::Reloader::Read read) {
+// How this process was started.
+struct Start {
+  control::Config config;
+  std::filesystem::path file;
+  std::filesystem::path binary;
+  std::vector<std::string> arguments;
+  control::Reloader::Read read;
+};
+
+// Discs of which nobody knows any more have no guests.
+void receive(control::Inheritance& inheritance, std::vector<exports::HandedDisc> discs,
+             const std::vector<catalogue::DiscSpec>& known) {
+  std::erase_if(discs, [&](const exports::HandedDisc& disc) {
+    return std::none_of(known.begin(), known.end(),
+                        [&](const auto& spec) { return spec.name == disc.name; });
+  });
+  std::size_t guests = 0;
+  for (const auto& disc : discs) guests += disc.sessions.size();
+  if (guests != 0) log::info("headd: goes on with {} guests of the headd before it", guests);
+  inheritance.arrive(std::move(discs));
+}
+
+void serve(const Start& start, control::Heir* heir) {
+  // Before that one lets go of its guests; a disc whose tail is away does not hold it up for
+  // longer.
+  constexpr auto open_within = 5s;
+  const control::Config& config = start.config;
   const sigset_t ours = hold_signals();
   raise_file_limit();
   const auto run_dir = own_run_dir(config.paths.run_dir);
@@ -182,31 +222,58 @@ void serve(const control::Config& config, const std::filesystem::path& file,
   catalogue::Store store(config.paths.state_dir);
   const auto crashes = prepare_for_crashes(config.paths.state_dir);
   auto neighbours = std::make_unique<control::KeptNeighbours>(keeper_options(config));
-  const auto options = thread_options(config, neighbours->keeper());
+  const auto inheritance = std::make_shared<control::Inheritance>();
+  const auto options = thread_options(config, neighbours->keeper(), inheritance);
   auto threads = start_threads(options, data_threads(config));
   control::Agent agent(store, std::move(neighbours), std::move(threads), config.data.discs_max);
   agent.set_tails(config.tails);
+  if (heir != nullptr)
+    inheritance->await();
+  else
+    receive(*inheritance, control::take_from_store(), store.discs());
   agent.restore();
-  control::Reloader reloader(agent, config, std::move(read));
-  const control::ApiServer api(
-      agent,
-      {.run_dir = config.paths.run_dir,
-       .version = HEAD_VERSION,
-       .neighbours = config.neighbours.enabled,
-       .config = file,
-       .crashes = crashes,
-       .operators = control::group_of(config.operator_group, "api.operator_group"),
-       .reloader = &reloader},
-      control::access_of(config.api, "api.socket_group"), config.metrics.listen);
-  if (api.tcp()) log::info("metrics and the status page: http://{}/", to_string(*api.tcp()));
-  notify::ready();
+  control::Estate estate;
+  if (heir != nullptr) {
+    agent.await_settled(std::chrono::steady_clock::now() + open_within);
+    estate = heir->take_over();
+    receive(*inheritance, std::move(estate.discs), store.discs());
+    agent.take_up();
+  }
+  control::Reloader reloader(agent, config, start.read);
+  control::Upgrader upgrader(agent, inheritance,
+                             {.binary = start.binary,
+                              .arguments = start.arguments,
+                              .locks = {run_dir.fd(), store.owner_lock()}});
+  std::optional<control::ApiServer> api(
+      std::in_place, agent,
+      control::Api::Options{
+          .run_dir = config.paths.run_dir,
+          .version = HEAD_VERSION,
+          .neighbours = config.neighbours.enabled,
+          .config = start.file,
+          .crashes = crashes,
+          .operators = control::group_of(config.operator_group, "api.operator_group"),
+          .reloader = &reloader,
+          .upgrader = &upgrader},
+      control::access_of(config.api, "api.socket_group"), config.metrics.listen,
+      std::move(estate.listeners));
+  upgrader.set_listeners(api->listeners());
+  if (api->tcp()) log::info("metrics and the status page: http://{}/", to_string(*api->tcp()));
+  heir != nullptr ? heir->serving() : notify::ready();
   log::info("headd {}: serving {}, {} discs of the state directory {}", HEAD_VERSION,
-            api.path().string(), store.discs().size(), config.paths.state_dir.string());
+            api->path().string(), store.discs().size(), config.paths.state_dir.string());
 
   control::CrashExplainer explainer(crashes);
   const int signal = run(agent, reloader, explainer, ours);
+  if (upgrader.handed_over()) {
+    api->leave_path();
+    api.reset();  // Whoever asked for it has the answer.
+    log::info("headd: ending; everything is another headd's now");
+    std::_Exit(0);  // Nothing is tidied up: it is in use.
+  }
   notify::stopping();
   log::info("headd: ending, as signal {} asks", signal);
+  keep_guests(agent);
 }
 
 }  // namespace
@@ -223,15 +290,24 @@ int main(int argc, char** argv) {
   }
   if (asked->check_only) return 0;
   if (!asked->crash.empty()) return explain(asked->crash);
+  std::optional<control::Heir> heir;
   try {
     log::set_level(asked->config.log_level);
-    serve(asked->config, asked->file, [argc, argv]() -> Result<control::Config, std::string> {
-      const auto again = control::parse_command_line(argc, argv);
-      if (!again) return Failure{again.error().sentence};
-      return again->config;
-    });
+    if (asked->take_over >= 0) heir.emplace(asked->take_over);
+    std::error_code ignored;
+    serve({.config = asked->config,
+           .file = asked->file,
+           .binary = std::filesystem::read_symlink("/proc/self/exe", ignored),
+           .arguments = {argv + 1, argv + argc},
+           .read = [argc, argv]() -> Result<control::Config, std::string> {
+             const auto again = control::parse_command_line(argc, argv);
+             if (!again) return Failure{again.error().sentence};
+             return again->config;
+           }},
+          heir ? &*heir : nullptr);
     return 0;
   } catch (const std::exception& error) {
+    if (heir) heir->say_no(error.what());
     fmt::print(stderr, "headd: {}\n", error.what());
     return control::exit_failed;
   }

@@ -51,6 +51,7 @@ class Completion {
   bool direct_ = false;
   int socket_ = -1;
   std::uint32_t at_most_ = 0;
+  int deferred_ = 0;  // What it ends with, where that is known already.
   // Where a Ring puts what it finds out of a socket once it has a descriptor for it.
   TcpHealth* health_ = nullptr;
   Completion* next_ = nullptr;  // In the loop's list of completions to run or to start again.

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
+#include <fcntl.h>
 #include <netinet/tcp.h>
 #include <poll.h>
 #include <sched.h>
@@ -271,6 +272,18 @@ void Ring::close(Socket socket, bool reset) noexcept {
   if (!place.closed) free_places_.push_back(socket.index);
 }
 
+void Ring::duplicate(Completion& completion, Socket socket) {
+  if (!socket.direct) {
+    const int fd = fcntl(socket.index, F_DUPFD_CLOEXEC, 0);
+    completion.deferred_ = fd < 0 ? -errno : fd;
+    return defer(completion);
+  }
+  io_uring_sqe& sqe = next_sqe();
+  io_uring_prep_rw(op_fixed_fd_install, &sqe, socket.index, nullptr, 0, 0);
+  aim(sqe, socket);
+  start(completion, sqe);
+}
+
 void Ring::defer(Completion& completion) {
   begin(completion);
   deferred_.push(completion);
@@ -303,7 +316,8 @@ void Ring::run_once() {
 }
 
 void Ring::run_deferred() noexcept {
-  while (Completion* completion = deferred_.pop()) finish(*completion, {});
+  while (Completion* completion = deferred_.pop())
+    finish(*completion, {.res = std::exchange(completion->deferred_, 0)});
 }
 
 void Ring::submit_and_wait() {

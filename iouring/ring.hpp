@@ -57,6 +57,7 @@ class Ring final : public Loop {
   void close(Socket socket, bool reset) noexcept override;
   void quick_ack(Socket socket) noexcept override;
   void look_at(Completion& completion, Socket socket, TcpHealth& into) override;
+  void duplicate(Completion& completion, Socket socket) override;
   void defer(Completion& completion) override;
   void arm(Timer& timer, Instant deadline) override { timers_.arm(timer, deadline); }
   void disarm(Timer& timer) noexcept override { timers_.disarm(timer); }

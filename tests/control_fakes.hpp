@@ -196,6 +196,9 @@ class FakeThread final : public control::DataThread {
     done();
   }
 
+  void hand_over(std::function<void(std::vector<exports::HandedDisc>)> done) override { done({}); }
+  void take_back() override {}
+  void take_up(std::function<void()> done) override { done(); }
   void relocate(const std::string& name) override {
     const std::lock_guard lock(lock_);
     relocated_.push_back(name);

@@ -56,6 +56,7 @@ class SlowToWake final : public iouring::Loop {
   void close(iouring::Socket, bool) noexcept override {}
   void quick_ack(iouring::Socket) noexcept override {}
   void look_at(iouring::Completion&, iouring::Socket, iouring::TcpHealth&) override {}
+  void duplicate(iouring::Completion&, iouring::Socket) override {}
   void defer(iouring::Completion&) override {}
   void arm(iouring::Timer&, iouring::Instant) override {}
   void disarm(iouring::Timer&) noexcept override {}

@@ -8,6 +8,7 @@
 #include <filesystem>
 #include <stdexcept>
 #include <string_view>
+#include <vector>
 
 namespace head {
 
@@ -19,5 +20,9 @@ struct LockError : std::runtime_error {
 // another directory.
 [[nodiscard]] iouring::UniqueFd lock_directory(const std::filesystem::path& directory,
                                                std::string_view option);
+
+// What another process has locked and shares with this one (the descriptors of its locks): the same
+// directories can be locked here as well then. Before the first lock_directory().
+void inherit_locks(std::vector<iouring::UniqueFd> locks);
 
 }  // namespace head

@@ -59,6 +59,10 @@ class Store {
   // cannot be understood.
   std::map<std::string, DiscSpec> edited() const;
 
+  // The descriptor of the lock of its directory: whoever has it, too, may own the directory as
+  // well.
+  int owner_lock() const noexcept { return owner_lock_.fd(); }
+
   // How often the file has been written: fewer times than changes were made, when many came.
   std::uint64_t writes() const;
 

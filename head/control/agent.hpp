@@ -27,6 +27,7 @@
 #include <memory>
 #include <mutex>
 #include <optional>
+#include <shared_mutex>
 #include <span>
 #include <string>
 #include <string_view>
@@ -47,7 +48,8 @@ struct Refusal {
     too_many,
     not_stored,
     duplicate,
-    outdated
+    outdated,
+    upgrading
   };
   Why why;
   std::string sentence;
@@ -112,6 +114,16 @@ class Agent {
   StallStatus stalls(std::string_view name, std::size_t most) const;
   neigh::Snapshot neighbours(bool with_entries) const;
   std::vector<neigh::PastChange> changes(std::chrono::system_clock::time_point since) const;
+
+  // While true, every change is refused: another headd is taking over, or may.
+  // Those under way are through when it returns.
+  void freeze(bool yes);
+  // Until every disc is ready, or not going to be soon; at most until then.
+  void await_settled(std::chrono::steady_clock::time_point until);
+  // What all data threads have (DataThread::hand_over and so on); these wait for all of them.
+  std::vector<exports::HandedDisc> hand_over();
+  void take_back();
+  void take_up();
 
   void set_discs_max(std::size_t most) noexcept { discs_max_ = most; }
   void set_tails(std::map<std::string, netlink::Mac> tails);
@@ -207,6 +219,8 @@ class Agent {
 
   catalogue::Store& store_;
   std::atomic<std::size_t> discs_max_;
+  std::shared_mutex changes_lock_;  // Shared by whoever changes something.
+  std::atomic<bool> frozen_{false};
   Bell bell_;
 
   mutable std::mutex lock_;  // Never taken by a data thread or the keeper.

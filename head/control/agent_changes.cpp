@@ -28,6 +28,8 @@ Result<DiscSpec, Refusal> Agent::changed(const std::string& name, const DiscChan
 }
 
 std::optional<Refusal> Agent::change(const std::string& name, const DiscChange& change) {
+  const std::shared_lock through(changes_lock_);
+  if (frozen_) return upgrading();
   DiscSpec spec;
   {
     std::unique_lock lock(lock_);

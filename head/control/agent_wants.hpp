@@ -28,4 +28,9 @@ inline Refusal no_such_disc(const std::string& name) {
           fmt::format("there is no disc {}; list them with `headctl discs`", name)};
 }
 
+inline Refusal upgrading() {
+  return {Refusal::Why::upgrading,
+          "another headd is taking over from this one; ask again in some seconds"};
+}
+
 }  // namespace head::control

@@ -44,6 +44,7 @@ constexpr std::array routes = {
     Route{"POST", "/v1/import", {"part_of", "check"}},
     Route{"POST", "/v1/moves"},
     Route{"POST", "/v1/reload"},
+    Route{"POST", "/v1/upgrade"},
     Route{"GET", imports_path, {"wait"}},
     Route{"GET", "/v1/neighbours", {"entries"}},
     Route{"GET", "/v1/neighbours/changes", {"since"}},
@@ -150,6 +151,8 @@ HttpResponse Api::route(const HttpRequest& request) {
   if (asked == "GET") return get(request);
   if (path == "/v1/moves") return move(request);
   if (path == "/v1/reload") return options_.reloader != nullptr ? reload() : no_route(path);
+  if (path == "/v1/upgrade")
+    return options_.upgrader != nullptr ? upgrade(request) : no_route(path);
   return import(request);
 }
 

@@ -24,6 +24,8 @@ inline constexpr unsigned api_threads = 16;
 inline constexpr unsigned api_waiters_max = 12;  // Then the rest still get quick answers.
 inline constexpr std::chrono::seconds api_wait_max{60};
 
+class Upgrader;
+
 class Api final : public HttpHandler {
  public:
   struct Options {
@@ -34,6 +36,7 @@ class Api final : public HttpHandler {
     std::filesystem::path crashes{};      // The folder with reports of them.
     std::optional<gid_t> operators{};     // Who may change something; absent: whoever connects.
     Reloader* reloader = nullptr;         // Outlives the API; null: nothing can be read again.
+    Upgrader* upgrader = nullptr;         // The same; null: no other headd can take over.
     std::vector<std::string> problems{};  // What of the API itself cannot be had, and the way out.
   };
 
@@ -57,6 +60,7 @@ class Api final : public HttpHandler {
   HttpResponse import(const HttpRequest& request);
   HttpResponse move(const HttpRequest& request);
   HttpResponse reload();
+  HttpResponse upgrade(const HttpRequest& request);
   HttpResponse one_import(const HttpRequest& request, const std::string& id);
   static HttpResponse page();
   HttpResponse status() const;

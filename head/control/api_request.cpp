@@ -32,6 +32,8 @@ Problem kind_of(Refusal::Why why) noexcept {
       return Problem::too_many_discs;
     case Refusal::Why::not_stored:
       return Problem::not_stored;
+    case Refusal::Why::upgrading:
+      return Problem::unavailable;
     case Refusal::Why::duplicate:
       break;
   }

@@ -4,6 +4,7 @@
 
 #include <fmt/format.h>
 
+#include <fcntl.h>
 #include <system_error>
 
 namespace head::control {
@@ -14,28 +15,46 @@ constexpr int backlog = 128;
 constexpr unsigned tcp_threads = 4;
 constexpr int tcp_backlog = 32;
 
+iouring::UniqueFd copy_of(const iouring::UniqueFd& fd) noexcept {
+  return iouring::UniqueFd(iouring::adopt, ::fcntl(fd.fd(), F_DUPFD_CLOEXEC, 0));
+}
+
 }  // namespace
 
 ApiServer::ApiServer(Agent& agent, const Api::Options& options, const iouring::UnixAccess& access,
-                     const std::optional<ListenAddress>& tcp)
+                     const std::optional<ListenAddress>& tcp,
+                     std::vector<iouring::UniqueFd> inherited)
     : path_(options.run_dir / "api.sock"),
-      tcp_(open(tcp)),
+      local_(inherited.empty() ? iouring::unix_listener(path_.string(), access, backlog)
+                               : std::move(inherited[0])),
+      local_copy_(copy_of(local_)),
+      tcp_(open(tcp, inherited.size() > 1 ? std::move(inherited[1]) : iouring::UniqueFd())),
       api_(agent, with(options, tcp_.problem)),
-      server_(iouring::unix_listener(path_.string(), access, backlog), api_, api_threads) {
+      server_(std::move(local_), api_, api_threads) {
+  if (tcp_.listener) tcp_copy_ = copy_of(tcp_.listener);
   if (tcp_.listener) tcp_server_.emplace(std::move(tcp_.listener), read_only_, tcp_threads);
 }
 
 ApiServer::~ApiServer() {
   api_.stop();
+  if (leave_path_) return;
   std::error_code ignored;
   std::filesystem::remove(path_, ignored);
 }
 
-ApiServer::Tcp ApiServer::open(const std::optional<ListenAddress>& where) {
+std::vector<int> ApiServer::listeners() const {
+  std::vector<int> all{local_copy_.fd()};
+  if (tcp_copy_) all.push_back(tcp_copy_.fd());
+  return all;
+}
+
+ApiServer::Tcp ApiServer::open(const std::optional<ListenAddress>& where,
+                               iouring::UniqueFd inherited) {
   Tcp tcp;
   if (!where) return tcp;
   try {
-    tcp.listener = listen_at(*where, tcp_backlog);
+    const bool same = inherited && (where->port == 0 || address_of(inherited) == *where);
+    tcp.listener = same ? std::move(inherited) : listen_at(*where, tcp_backlog);
     tcp.address = address_of(tcp.listener);
   } catch (const std::system_error& error) {
     tcp.problem = fmt::format(

@@ -12,6 +12,7 @@
 #include <optional>
 #include <string>
 #include <utility>
+#include <vector>
 
 namespace head::control {
 
@@ -20,14 +21,20 @@ class ApiServer {
   // Serves as soon as it is made; throws std::runtime_error, with one sentence, when it cannot.
   // Without the address for TCP it serves all the same, and says so in the log and in its status.
   // `agent` outlives it. The caller owns options.run_dir.
+  // `inherited`: its listeners, where another had them; the local one first.
   ApiServer(Agent& agent, const Api::Options& options, const iouring::UnixAccess& access,
-            const std::optional<ListenAddress>& tcp = std::nullopt);
+            const std::optional<ListenAddress>& tcp = std::nullopt,
+            std::vector<iouring::UniqueFd> inherited = {});
   // Answers what was asked already; those who wait are told how things stand.
   ~ApiServer();
   ApiServer(const ApiServer&) = delete;
   ApiServer& operator=(const ApiServer&) = delete;
 
   const std::filesystem::path& path() const noexcept { return path_; }
+  // Descriptors of its listeners, in that order, for as long as it is there.
+  std::vector<int> listeners() const;
+  // The socket's path is another's: it stays when this ends.
+  void leave_path() noexcept { leave_path_ = true; }
   // Where it is on TCP, if it is.
   const std::optional<ListenAddress>& tcp() const noexcept { return tcp_.address; }
 
@@ -37,10 +44,13 @@ class ApiServer {
     std::optional<ListenAddress> address{};
     std::string problem{};
   };
-  static Tcp open(const std::optional<ListenAddress>& where);
+  static Tcp open(const std::optional<ListenAddress>& where, iouring::UniqueFd inherited);
   static Api::Options with(Api::Options options, const std::string& problem);
 
   const std::filesystem::path path_;
+  bool leave_path_ = false;
+  iouring::UniqueFd local_;
+  iouring::UniqueFd local_copy_, tcp_copy_;
   Tcp tcp_;
   Api api_;
   ReadOnlyApi read_only_{api_};

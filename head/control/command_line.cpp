@@ -23,6 +23,7 @@ struct Flags {
   bool no_neigh = false;
   bool leave = false;
   bool check = false;
+  int take_over = -1;
 };
 
 void declare(CLI::App& app, Flags& flags) {
@@ -44,6 +45,7 @@ void declare(CLI::App& app, Flags& flags) {
   app.add_option("--explain-crash", flags.crash,
                  "Only makes names of the addresses in this report of a crash, as headd does by "
                  "itself at its next start");
+  app.add_option("--take-over", flags.take_over, "")->group("");  // For headd itself: upgrade.hpp.
   app.add_flag("--check-config", flags.check, "Only say whether the configuration is right");
 }
 
@@ -90,6 +92,7 @@ Result<Invocation, Ending> parse_command_line(int argc, const char* const* argv)
   if (!config) return Failure{Ending{.status = exit_invalid, .sentence = config.error().sentence}};
   Invocation invocation{.config = *config,
                         .file = std::filesystem::absolute(named ? flags.config : default_file),
+                        .take_over = flags.take_over,
                         .check_only = flags.check};
   if (!flags.strategy.empty() && flags.strategy != "auto" && !neigh::parse_strategy(flags.strategy))
     return usage("--neigh-strategy is auto, validated, learned or plain");

@@ -12,6 +12,7 @@ namespace head::control {
 struct Invocation {
   Config config;
   std::filesystem::path file{};   // That it was read from; there may be none.
+  int take_over = -1;             // --take-over: the channel to the headd that is to be replaced.
   bool check_only = false;        // --check-config: say whether it is right, and end.
   std::filesystem::path crash{};  // --explain-crash: only that; empty: no.
 };

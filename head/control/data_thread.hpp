@@ -4,6 +4,7 @@
 #pragma once
 
 #include "head/catalogue/disc_spec.hpp"
+#include "head/export/handed.hpp"
 #include "head/nbd/connection_options.hpp"
 #include "head/nbd/durability.hpp"
 #include "head/stats/disc_stats.hpp"
@@ -12,6 +13,7 @@
 #include <functional>
 #include <memory>
 #include <string>
+#include <vector>
 
 namespace head::control {
 
@@ -47,6 +49,15 @@ class DataThread {
   // What is wanted of the disc has changed: its order, its grace time. `done` also where there is
   // no such disc.
   virtual void change(const catalogue::DiscSpec& spec, std::function<void()> done) = 0;
+
+  // Takes all discs off this thread, for another headd or for take_back(): their tails are let go,
+  // their guests' sockets stay open. `done` has the guests, a pause of about 100 ms at most later.
+  virtual void hand_over(std::function<void(std::vector<exports::HandedDisc>)> done) = 0;
+  // Those discs again; their guests come with take_up().
+  virtual void take_back() = 0;
+  // What discs wait for, which began while an inheritance was awaited, has arrived. `done` when
+  // they have it.
+  virtual void take_up(std::function<void()> done) = 0;
 
   // From now on.
   virtual void apply(const DataSettings& settings) = 0;

@@ -49,6 +49,7 @@ enum class Problem : std::uint8_t {
   not_stored,
   out_of_memory,
   unavailable,
+  not_upgraded,
 };
 
 // `detail` is one sentence that names the thing and the way out.

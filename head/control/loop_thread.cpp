@@ -1,5 +1,6 @@
 #include "head/control/loop_thread.hpp"
 
+#include "head/base/log.hpp"
 #include "head/disc/disc.hpp"
 #include "head/export/export.hpp"
 
@@ -33,7 +34,8 @@ disc::Standing standing_of(const catalogue::DiscSpec& spec) noexcept {
 }
 
 // A disc and how its guests reach it. When it was closed and both have drained, `gone` is called,
-// which destroys this, and then everybody who asked for the end.
+// which destroys this, and then everybody who asked for the end. Where it is handed over, its
+// guests are out of it before that, as soon as the disc has let go of their requests.
 class Served final : disc::Disc::Owner, exports::Export::Owner {
  public:
   struct Context {
@@ -46,9 +48,9 @@ class Served final : disc::Disc::Owner, exports::Export::Owner {
   };
 
   Served(const Context& context, const catalogue::DiscSpec& spec,
-         std::shared_ptr<stats::DiscStats> stats, iouring::UniqueFd listener,
-         std::function<void()> gone)
-      : stalls_(context.stalls),
+         std::shared_ptr<stats::DiscStats> stats, std::function<void()> gone)
+      : spec_(spec),
+        stalls_(context.stalls),
         gone_(std::move(gone)),
         disc_(context.io, *this, context.patience,
               {.name = spec.name,
@@ -60,13 +62,29 @@ class Served final : disc::Disc::Owner, exports::Export::Owner {
                .standing = standing_of(spec),
                .guard = context.guard},
               context.connection, stats),
-        export_(context.io, spec.name, disc_, *stats, context.stalls, context.pool,
-                std::move(listener), *this) {
+        export_(context.io, spec.name, disc_, *stats, context.stalls, context.pool, *this) {
     disc_.open();
   }
 
   void relocate() { disc_.relocate(); }
-  void change(const catalogue::DiscSpec& spec) { disc_.set(standing_of(spec)); }
+  void change(const catalogue::DiscSpec& spec) {
+    spec_ = spec;
+    disc_.set(standing_of(spec));
+  }
+
+  const catalogue::DiscSpec& spec() const noexcept { return spec_; }
+  const std::shared_ptr<stats::DiscStats>& stats() const noexcept { return disc_.stats(); }
+  bool closing() const noexcept { return !asked_.empty() || handed_; }
+  bool listens() const noexcept { return export_.listens(); }
+  bool over() const noexcept { return !disc_open_ && !export_open_; }
+
+  void take_up(iouring::UniqueFd listener, std::vector<exports::HandedSession> sessions) {
+    export_.take_up(std::move(listener), std::move(sessions));
+  }
+  void hand_over(std::function<void(exports::HandedDisc)> handed) {
+    handed_ = std::move(handed);
+    export_.hand_over();
+  }
 
   void close(std::function<void()> done) {
     asked_.push_back(std::move(done));
@@ -87,6 +105,12 @@ class Served final : disc::Disc::Owner, exports::Export::Owner {
     export_open_ = false;
     finish();
   }
+  void on_export_quiet(exports::Export&) noexcept override { disc_.close(); }
+  void on_export_handed(exports::Export&, exports::HandedDisc handed) noexcept override {
+    export_open_ = false;
+    handed_(std::move(handed));
+    finish();
+  }
   void finish() noexcept {
     if (disc_open_ || export_open_) return;
     const auto gone = std::move(gone_);
@@ -96,8 +120,10 @@ class Served final : disc::Disc::Owner, exports::Export::Owner {
     for (const auto& done : asked) done();
   }
 
+  catalogue::DiscSpec spec_;  // As it was changed last.
   stats::Stalls& stalls_;
   std::function<void()> gone_;
+  std::function<void(exports::HandedDisc)> handed_;
   std::vector<std::function<void()>> asked_;
   disc::Disc disc_;
   exports::Export export_;
@@ -148,10 +174,10 @@ class LoopThread::Work final : disc::Patience::Owner {
   }
 
   void attach(const catalogue::DiscSpec& spec, std::shared_ptr<stats::DiscStats> stats,
-              iouring::UniqueFd listener) {
+              iouring::UniqueFd listener, std::vector<exports::HandedSession> sessions = {}) {
     const nbd::Durability durability = spec.durability.value_or(settings_.durability);
     stats->durability.store(static_cast<std::uint8_t>(durability), std::memory_order_relaxed);
-    served_[spec.name] = std::make_unique<Served>(
+    auto made = std::make_unique<Served>(
         Served::Context{.io = *loop_,
                         .patience = *patience_,
                         .pool = *pool_,
@@ -160,7 +186,56 @@ class LoopThread::Work final : disc::Patience::Owner {
                         .guard = {.durability = durability,
                                   .quarantine = settings_.quarantine,
                                   .memory = &replay_memory_}},
-        spec, std::move(stats), std::move(listener), [this, name = spec.name] { forget(name); });
+        spec, std::move(stats), [this, name = spec.name] { forget(name); });
+    Served& served = *made;
+    served_[spec.name] = std::move(made);
+    if (listener) return served.take_up(std::move(listener), std::move(sessions));
+    if (!options_.inheritance->awaited()) take_up(served);  // It has come meanwhile.
+  }
+
+  // Where nothing was left for it, it begins as any disc does.
+  void take_up(Served& served) {
+    auto handed = options_.inheritance->take(served.spec().name);
+    if (!handed) handed.emplace();
+    try {
+      if (!handed->listener)
+        handed->listener =
+            exports::open_listener(options_.run_dir, served.spec().name, options_.access);
+    } catch (const std::system_error& error) {
+      log::error("disc {}: no further guest can come: {}", served.spec().name, error.what());
+    }
+    served.take_up(std::move(handed->listener), std::move(handed->sessions));
+  }
+  void take_up_all() {
+    for (const auto& [name, served] : served_)
+      if (!served->listens() && !served->closing()) take_up(*served);
+  }
+
+  void hand_over(std::function<void(std::vector<exports::HandedDisc>)> done) {
+    let_go_.clear();
+    handed_.clear();
+    on_handed_ = std::move(done);
+    to_hand_ = 0;
+    for (auto& [name, served] : served_) {
+      if (served->closing()) continue;
+      let_go_.push_back({served->spec(), served->stats()});
+      ++to_hand_;
+    }
+    if (to_hand_ == 0) return std::exchange(on_handed_, nullptr)({});
+    for (const auto& [spec, stats] : let_go_) {
+      auto served = std::move(served_.at(spec.name));
+      served_.erase(spec.name);
+      Served& parting = *served;
+      parting_.push_back(std::move(served));
+      parting.hand_over([this](exports::HandedDisc handed) {
+        handed_.push_back(std::move(handed));
+        if (--to_hand_ == 0) std::exchange(on_handed_, nullptr)(std::move(handed_));
+      });
+    }
+  }
+
+  void take_back() {
+    for (auto& [spec, stats] : std::exchange(let_go_, {})) attach(spec, stats, {});
   }
 
   void relocate(const std::string& name) {
@@ -190,7 +265,7 @@ class LoopThread::Work final : disc::Patience::Owner {
       return started.set_exception(std::current_exception());
     }
     started.set_value();
-    while (!stopping_ || !served_.empty()) {
+    while (!stopping_ || !served_.empty() || !parting_.empty()) {
       loop_->run_once();
       obey();
     }
@@ -200,6 +275,15 @@ class LoopThread::Work final : disc::Patience::Owner {
   }
 
   void forget(const std::string& name) {
+    // One that was handed over: its socket is another's now.
+    const auto parted = std::find_if(parting_.begin(), parting_.end(), [&](const auto& served) {
+      return served->spec().name == name && served->over();
+    });
+    if (parted != parting_.end()) {
+      parting_.erase(parted);
+      if (stopping_) loop_->wake();
+      return;
+    }
     exports::remove_listener(options_.run_dir, name);
     served_.erase(name);
     if (stopping_) loop_->wake();  // It may have been the last.
@@ -238,6 +322,17 @@ class LoopThread::Work final : disc::Patience::Owner {
   std::unique_ptr<exports::PayloadPool> pool_;
   std::optional<disc::Patience> patience_;
   std::unordered_map<std::string, std::unique_ptr<Served>> served_;
+
+  // Handed over: what they were, until their tails are let go, and what is to be handed on.
+  struct LetGo {
+    catalogue::DiscSpec spec;
+    std::shared_ptr<stats::DiscStats> stats;
+  };
+  std::vector<LetGo> let_go_;
+  std::vector<std::unique_ptr<Served>> parting_;
+  std::vector<exports::HandedDisc> handed_;
+  std::function<void(std::vector<exports::HandedDisc>)> on_handed_;
+  std::size_t to_hand_ = 0;
   bool stopping_ = false;
 
   std::mutex lock_;  // Of `commands_`; held for a move and a wake().
@@ -245,24 +340,43 @@ class LoopThread::Work final : disc::Patience::Owner {
   std::thread thread_;
 };
 
-LoopThread::LoopThread(LoopThreadOptions options)
-    : work_(std::make_unique<Work>(std::move(options))) {}
+LoopThread::LoopThread(LoopThreadOptions options) {
+  if (!options.inheritance) options.inheritance = std::make_shared<Inheritance>();
+  work_ = std::make_unique<Work>(std::move(options));
+}
 
 LoopThread::~LoopThread() = default;
 
 void LoopThread::attach(const catalogue::DiscSpec& spec, std::shared_ptr<stats::DiscStats> stats,
                         std::function<void(std::string problem)> done) {
-  auto listener = std::make_shared<iouring::UniqueFd>();
+  auto left = std::make_shared<exports::HandedDisc>();
   try {
     const auto& options = work_->options();
-    *listener = exports::open_listener(options.run_dir, spec.name, options.access);
+    if (auto handed = options.inheritance->take(spec.name)) *left = std::move(*handed);
+    if (!left->listener && !options.inheritance->awaited())
+      left->listener = exports::open_listener(options.run_dir, spec.name, options.access);
   } catch (const std::system_error& error) {
     return work_->post(
         [done = std::move(done), problem = std::string(error.what())] { done(problem); });
   }
-  work_->post([this, spec, stats = std::move(stats), listener, done = std::move(done)] {
-    work_->attach(spec, stats, std::move(*listener));
+  work_->post([this, spec, stats = std::move(stats), left, done = std::move(done)] {
+    work_->attach(spec, stats, std::move(left->listener), std::move(left->sessions));
     done("");
+  });
+}
+
+void LoopThread::hand_over(std::function<void(std::vector<exports::HandedDisc>)> done) {
+  work_->post([this, done = std::move(done)] { work_->hand_over(done); });
+}
+
+void LoopThread::take_back() {
+  work_->post([this] { work_->take_back(); });
+}
+
+void LoopThread::take_up(std::function<void()> done) {
+  work_->post([this, done = std::move(done)] {
+    work_->take_up_all();
+    done();
   });
 }
 

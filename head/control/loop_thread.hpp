@@ -2,6 +2,7 @@
 #pragma once
 
 #include "head/control/data_thread.hpp"
+#include "head/control/inheritance.hpp"
 #include "head/export/listener.hpp"
 #include "head/nbd/connection.hpp"
 #include "iouring/io.hpp"
@@ -23,6 +24,7 @@ struct LoopThreadOptions {
   std::size_t payload_memory = 64 << 20;  // Bytes.
   std::size_t replay_memory = 0;          // Bytes.
   DataSettings settings;
+  std::shared_ptr<Inheritance> inheritance{};  // Null: there is none, ever.
 };
 
 class LoopThread final : public DataThread {
@@ -37,6 +39,9 @@ class LoopThread final : public DataThread {
   void detach(const std::string& name, std::function<void()> done) override;
   void relocate(const std::string& name) override;
   void change(const catalogue::DiscSpec& spec, std::function<void()> done) override;
+  void hand_over(std::function<void(std::vector<exports::HandedDisc>)> done) override;
+  void take_back() override;
+  void take_up(std::function<void()> done) override;
   void apply(const DataSettings& settings) override;
   void ask(std::function<void()> done) override;
   const stats::StallLog& stalls() const noexcept override;

@@ -36,6 +36,7 @@ constexpr std::array<Kind, 21> kinds = {{
     {"urn:headstart:not-stored", "The change could not be made durable", 507},
     {"urn:headstart:out-of-memory", "There is not enough memory", 503},
     {"urn:headstart:unavailable", "The head cannot do this now", 503},
+    {"urn:headstart:not-upgraded", "No other headd has taken over", 502},
 }};
 
 }  // namespace

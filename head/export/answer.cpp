@@ -122,6 +122,7 @@ void Session::answer(Slot& slot, int error, const char* message) noexcept {
     header.cookie = slot.cookie;
     slot.set(header, error == 0 && reads ? slot.lease.parts : std::span<iovec>());
   }
+  slot.answered = true;
   writer_.queue(slot);
   watch_guest();
 }

@@ -28,22 +28,32 @@ const char* advice_on(int error) noexcept {
 }  // namespace
 
 Export::Export(iouring::Io& io, std::string name, nbd::Volume& volume, stats::DiscStats& stats,
-               stats::Stalls& stalls, PayloadPool& pool, iouring::UniqueFd listener, Owner& owner)
+               stats::Stalls& stalls, PayloadPool& pool, Owner& owner)
     : io_(io),
       name_(std::move(name)),
       stats_(stats),
       stalls_(stalls),
       volume_(volume),
       memory_(pool),
-      owner_(owner),
-      listener_(io.adopt(std::move(listener))) {
+      owner_(owner) {
   volume_.watch(this);
-  io_.accept(accept_, listener_);
+}
+
+Export::Export(iouring::Io& io, std::string name, nbd::Volume& volume, stats::DiscStats& stats,
+               stats::Stalls& stalls, PayloadPool& pool, iouring::UniqueFd listener, Owner& owner)
+    : Export(io, std::move(name), volume, stats, stalls, pool, owner) {
+  listen(std::move(listener));
 }
 
 Export::~Export() {
   assert(closing_ && sessions_.empty() && !listener_);
+  io_.disarm(nudge_);
   volume_.watch(nullptr);
+}
+
+void Export::listen(iouring::UniqueFd listener) {
+  listener_ = io_.adopt(std::move(listener));
+  io_.accept(accept_, listener_);
 }
 
 void Export::on_info() noexcept {
@@ -53,10 +63,14 @@ void Export::on_info() noexcept {
 void Export::on_accept(iouring::Result result) noexcept {
   iouring::UniqueFd guest(iouring::adopt, std::max(result.res, -1));
   if (closing_) return tidy_later();
+  if (handing_ != Handing::no) {  // One may have come just before.
+    if (guest && may_take_in()) take_in(std::move(guest), nullptr);
+    return tidy_later();
+  }
   // A guest that gave up before it was let in is no trouble of ours.
   if (!guest && result.res != -ECONNABORTED && result.res != -EINTR) return pause(-result.res);
   if (guest && iouring::is_reserved(guest.fd())) return pause(EMFILE);
-  if (guest && may_take_in()) take_in(std::move(guest));
+  if (guest && may_take_in()) take_in(std::move(guest), nullptr);
   io_.accept(accept_, listener_);
 }
 
@@ -69,7 +83,7 @@ void Export::pause(int error) noexcept {
 }
 
 void Export::on_accept_again() noexcept {
-  if (!closing_) io_.accept(accept_, listener_);
+  if (!closing_ && handing_ == Handing::no) io_.accept(accept_, listener_);
 }
 
 bool Export::may_take_in() noexcept {
@@ -92,7 +106,7 @@ bool Export::may_take_in() noexcept {
   return false;
 }
 
-void Export::take_in(iouring::UniqueFd guest) {
+void Export::take_in(iouring::UniqueFd guest, std::unique_ptr<HandedSession> handed) {
   iouring::widen_send_buffer(guest.fd(), send_buffer);
   const Service service{.io = io_,
                         .name = name_,
@@ -103,7 +117,7 @@ void Export::take_in(iouring::UniqueFd guest) {
   Session::Owner& owner = *this;
   sessions_.push_back(std::make_unique<Session>(service, owner, io_.adopt(std::move(guest))));
   count_guests();
-  sessions_.back()->start();
+  handed ? sessions_.back()->go_on(std::move(*handed)) : sessions_.back()->start();
 }
 
 void Export::tidy_later() noexcept {
@@ -111,6 +125,7 @@ void Export::tidy_later() noexcept {
 }
 
 void Export::on_tidy(iouring::Result) noexcept {
+  if (handing_ == Handing::sockets || handing_ == Handing::done) return;
   // One dies when the others are in their places: who waits for memory may be served then, leave
   // at once, and be counted.
   for (std::size_t i = 0; i < sessions_.size();) {
@@ -121,8 +136,9 @@ void Export::on_tidy(iouring::Result) noexcept {
     const std::unique_ptr<Session> dead = std::move(sessions_[i]);
     sessions_.erase(sessions_.begin() + static_cast<std::ptrdiff_t>(i));
   }
+  if (handing_ != Handing::no) return on_halting();
   if (!closing_ || !sessions_.empty() || accept_.pending()) return;
-  io_.close(std::exchange(listener_, {}), false);
+  if (listener_) io_.close(std::exchange(listener_, {}), false);
   owner_.on_export_closed(*this);
 }
 

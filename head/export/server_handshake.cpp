@@ -53,6 +53,47 @@ ServerHandshake::Step ServerHandshake::start() {
   return {.what = Step::What::need, .send = out_, .expect = sizeof(be32)};
 }
 
+ServerHandshake::Pause ServerHandshake::pause() const {
+  return {.state = state_,
+          .no_zeroes = no_zeroes_,
+          .options = static_cast<std::uint16_t>(options_),
+          .option = static_cast<std::uint32_t>(option_),
+          .length = static_cast<std::uint32_t>(length_),
+          .body = state_ == State::waiting ? body_ : std::vector<std::byte>(),
+          .terms = terms_};
+}
+
+std::optional<ServerHandshake::Step> ServerHandshake::go_on(const Pause& pause) {
+  state_ = pause.state;
+  no_zeroes_ = pause.no_zeroes;
+  options_ = pause.options;
+  option_ = static_cast<Option>(pause.option);
+  length_ = pause.length;
+  terms_ = pause.terms;
+  body_ = pause.body;
+  out_.clear();
+  const bool may_wait = option_ == Option::export_name || option_ == Option::go ||
+                        option_ == Option::info || option_ == Option::list_meta_context ||
+                        option_ == Option::set_meta_context;
+  switch (state_) {
+    case State::flags:
+      return Step{.what = Step::What::need, .send = {}, .expect = sizeof(be32)};
+    case State::option:
+      return next();
+    case State::body:
+      if (length_ == 0 || length_ > option_max) return std::nullopt;
+      return Step{.what = Step::What::need, .send = {}, .expect = length_};
+    case State::skipped:
+      return Step{.what = Step::What::skip, .send = {}, .expect = length_};
+    case State::waiting:
+      if (!may_wait || body_.size() > option_max) return std::nullopt;
+      return Step{.what = Step::What::wait, .send = {}, .expect = 0};
+    case State::over:
+      break;
+  }
+  return std::nullopt;
+}
+
 ServerHandshake::Step ServerHandshake::step(std::span<const std::byte> bytes) {
   out_.clear();
   switch (state_) {

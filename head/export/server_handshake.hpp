@@ -13,6 +13,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -54,14 +55,29 @@ class ServerHandshake {
       : name_(name), volume_(volume) {}
 
   Step start();
+
+  // Where it stands, as plain values: what another handshake, of the same disc, can go on from
+  // instead of start(). The guest's next bytes there are those of the step that is awaited here.
+  enum class State : std::uint8_t { flags, option, body, skipped, waiting, over };
+  struct Pause {
+    State state = State::flags;
+    bool no_zeroes = false;
+    std::uint16_t options = 0;
+    std::uint32_t option = 0;
+    std::uint32_t length = 0;     // Of its data.
+    std::vector<std::byte> body;  // Those, where it waits for the volume.
+    Terms terms;
+  };
+  Pause pause() const;
+  // Nothing where there is no such pause.
+  std::optional<Step> go_on(const Pause& pause);
+
   Step step(std::span<const std::byte> bytes);
   Step resume();
 
   const Terms& terms() const noexcept { return terms_; }
 
  private:
-  enum class State : std::uint8_t { flags, option, body, skipped, waiting, over };
-
   Step on_flags(std::span<const std::byte> bytes);
   Step on_option(std::span<const std::byte> bytes);
   Step on_body();

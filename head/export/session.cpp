@@ -46,6 +46,8 @@ void Session::start() {
 // ---- Handshake ----------------------------------------------------------------------------------
 
 void Session::on_info() noexcept {
+  if (halting_) return;
+  if (held_) return begin_inherited();
   if (state_ != State::handshake || !greeting_->waits) return;
   apply(greeting_->handshake.resume());
 }
@@ -76,6 +78,7 @@ void Session::apply(ServerHandshake::Step step) noexcept {
       state_ = State::transmission;
       service_.io.disarm(patience_);
       terms_ = greeting.handshake.terms();
+      size_told_ = service_.volume.info()->size;
       waited ? greeting.split_next(sizeof(nbd::wire::Request)) : expect(sizeof(nbd::wire::Request));
       break;
     case What::close:
@@ -104,6 +107,7 @@ void Session::expect(std::size_t size) noexcept {
 void Session::on_greeting_sent() noexcept {
   greeting_->sending = false;
   if (state_ == State::leaving) return end();
+  if (halting_) return;
   const bool listening = std::exchange(greeting_->listening, true);
   if (state_ == State::transmission && !greeting_->split) greeting_.reset();
   listening ? reader_.resume() : reader_.start(socket_);
@@ -243,14 +247,21 @@ void Session::on_answer(Slot& slot, int error) noexcept {
     release(slot);
     return finish_if_drained();
   }
+  if (halting_ && error == ESHUTDOWN) return owner_.on_session_halting(*this);
   answer(slot, error, nullptr);
+  if (halting_) owner_.on_session_halting(*this);
 }
 
 void Session::on_sent(nbd::Writer::Item& item) noexcept {
   if (greeting_ != nullptr && &item == &greeting_->item) return on_greeting_sent();
-  release(static_cast<Slot&>(item));
+  if (inherited_ != nullptr && &item == &inherited_->item)
+    inherited_->sending = false;
+  else
+    release(static_cast<Slot&>(item));
   if (state_ == State::leaving) {
-    if (in_flight_ == 0) end();
+    if (all_said()) end();
+  } else if (halting_) {
+    owner_.on_session_halting(*this);
   } else if (state_ == State::transmission && stalled_ && !must_stall()) {
     stalled_ = false;
     reader_.resume();
@@ -287,7 +298,7 @@ void Session::on_paused_long() noexcept {
 
 // What such a guest has said and we have not read is lost, a goodbye included.
 void Session::on_hangup(iouring::Result result) noexcept {
-  if (state_ == State::ending) return finish_if_drained();
+  if (state_ == State::ending || halting_) return on_drained();
   if (state_ != State::transmission || result.res < 0) return;
   if (paused()) end();  // Else the reader comes to it.
 }
@@ -299,7 +310,7 @@ bool Session::within_request() const noexcept {
 }
 
 void Session::watch_guest() noexcept {
-  if (!patience_.armed()) service_.io.arm(patience_, service_.io.now() + patience);
+  if (!halting_ && !patience_.armed()) service_.io.arm(patience_, service_.io.now() + patience);
 }
 
 void Session::on_out_of_patience() noexcept {
@@ -335,7 +346,11 @@ void Session::hang_up(const char* why) noexcept {
 void Session::leave() noexcept {
   depart();
   reader_.pause();
-  if (in_flight_ == 0) end();
+  if (all_said()) end();
+}
+
+bool Session::all_said() const noexcept {
+  return in_flight_ == 0 && (inherited_ == nullptr || !inherited_->sending);
 }
 
 void Session::depart() noexcept {
@@ -366,6 +381,11 @@ void Session::withdraw() noexcept {
     --at_volume_;
     release(slot);
   }
+}
+
+void Session::on_drained() noexcept {
+  if (state_ == State::ending) return finish_if_drained();
+  if (halting_) owner_.on_session_halting(*this);
 }
 
 void Session::finish_if_drained() noexcept {

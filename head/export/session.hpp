@@ -10,8 +10,16 @@
 // guest that breaks the protocol, that leaves, or that stops in the middle (it says half a request
 // or payload, or does not take its answers) ends its own session and nothing else. What the volume
 // has begun for a guest that is gone is waited for; what it has not begun is withdrawn.
+//
+// A session can go on in another process, or in this one later (see handed.hpp):
+//
+//   halt ► (answers that come soon are sent) ► halt_answers ► (volume: ESHUTDOWN) ► still ►
+//   hand_over
+//
+// ESHUTDOWN means not answered then: the volume is closed, so that nothing of it is done any more.
 #pragma once
 
+#include "head/export/handed.hpp"
 #include "head/export/payload_pool.hpp"
 #include "head/export/server_handshake.hpp"
 #include "head/export/validate.hpp"
@@ -50,6 +58,8 @@ class Session final : nbd::Reader::Owner, nbd::Writer::Owner, PayloadPool::Lesse
     // Nothing of it is pending any more and its socket is closed. It may be destroyed, but not from
     // inside this call.
     virtual void on_session_over(Session& session) noexcept = 0;
+    // After halt(): it may be quiet() or still() now.
+    virtual void on_session_halting(Session&) noexcept {}
 
    protected:
     ~Owner() = default;
@@ -62,6 +72,8 @@ class Session final : nbd::Reader::Owner, nbd::Writer::Owner, PayloadPool::Lesse
   ~Session();
 
   void start();
+  // Instead: goes on where another session of the same guest was halted.
+  void go_on(HandedSession handed);
   // The volume has become known.
   void on_info() noexcept;
   // Hangs up; requests that the volume has begun are waited for. on_session_over() follows, perhaps
@@ -70,6 +82,18 @@ class Session final : nbd::Reader::Owner, nbd::Writer::Owner, PayloadPool::Lesse
   // It has a guest.
   bool live() const noexcept { return state_ <= State::transmission; }
   bool over() const noexcept { return state_ == State::over; }
+
+  // Nothing more is read. Again: the kernel is asked again.
+  void halt() noexcept;
+  // Everything that was asked is answered and the answers are sent.
+  bool quiet() const noexcept;
+  void halt_answers() noexcept;
+  // Nothing of it is under way.
+  bool still() const noexcept;
+  // Still: what there is to be handed over. All but the socket, which stays open and the caller's,
+  // is over then.
+  HandedSession hand_over();
+  iouring::Socket socket() const noexcept { return socket_; }
 
  private:
   enum class State : std::uint8_t {
@@ -82,15 +106,16 @@ class Session final : nbd::Reader::Owner, nbd::Writer::Owner, PayloadPool::Lesse
 
   struct Slot;
   struct Greeting;
+  struct Inherited;
 
   void on_header(std::span<const std::byte> header) noexcept override;
   void on_part_of_header() noexcept override { watch_guest(); }
   void on_payload() noexcept override;
   void on_end(int error) noexcept override;
-  void on_reader_drained() noexcept override { finish_if_drained(); }
+  void on_reader_drained() noexcept override { on_drained(); }
   void on_sent(nbd::Writer::Item& item) noexcept override;
   void on_send_failed(int error) noexcept override;
-  void on_writer_drained() noexcept override { finish_if_drained(); }
+  void on_writer_drained() noexcept override { on_drained(); }
   void on_memory(const PayloadPool::Lease& lease) noexcept override;
 
   void negotiate(std::span<const std::byte> bytes) noexcept;
@@ -102,6 +127,10 @@ class Session final : nbd::Reader::Owner, nbd::Writer::Owner, PayloadPool::Lesse
   static std::uint16_t flags_for_volume(nbd::Command command, std::uint16_t flags) noexcept;
 
   void on_request(std::span<const std::byte> header) noexcept;
+  void begin_inherited() noexcept;
+  const char* objection() const noexcept;
+  std::vector<std::byte> unanswered() const;
+  std::vector<std::byte> handshake_bytes(nbd::Reader::Came came) const;
   void admit(const PayloadPool::Lease& lease) noexcept;
   void submit(Slot& slot) noexcept;
   void on_answer(Slot& slot, int error) noexcept;
@@ -111,7 +140,7 @@ class Session final : nbd::Reader::Owner, nbd::Writer::Owner, PayloadPool::Lesse
   bool must_stall() const noexcept;
 
   void pause() noexcept;
-  bool paused() const noexcept { return stalled_ || waits(); }
+  bool paused() const noexcept { return stalled_ || waits() || held_; }
   void on_paused_long() noexcept;
   void on_hangup(iouring::Result result) noexcept;
   bool within_request() const noexcept;
@@ -119,9 +148,11 @@ class Session final : nbd::Reader::Owner, nbd::Writer::Owner, PayloadPool::Lesse
   void on_out_of_patience() noexcept;
   void hang_up(const char* why) noexcept;
   void leave() noexcept;
+  bool all_said() const noexcept;
   void depart() noexcept;
   void withdraw() noexcept;
   void finish_if_drained() noexcept;
+  void on_drained() noexcept;
 
   Service service_;
   Owner& owner_;
@@ -130,7 +161,8 @@ class Session final : nbd::Reader::Owner, nbd::Writer::Owner, PayloadPool::Lesse
   nbd::Reader reader_;
   nbd::Writer writer_;
 
-  std::unique_ptr<Greeting> greeting_;  // Gone when the handshake is.
+  std::unique_ptr<Greeting> greeting_;    // Gone when the handshake is.
+  std::unique_ptr<Inherited> inherited_;  // Until it is sent, and read.
   Terms terms_;
 
   nbd::RequestHeader header_;   // Of the request that is being admitted.
@@ -142,6 +174,10 @@ class Session final : nbd::Reader::Owner, nbd::Writer::Owner, PayloadPool::Lesse
   unsigned in_flight_ = 0;       // Those.
   unsigned at_volume_ = 0;       // Of those, submitted and not answered.
   bool stalled_ = false;         // Paused because of in_flight_max.
+  bool held_ = false;            // Inherited, and the volume is not known, or not as it was.
+  bool halting_ = false;
+  bool header_waits_ = false;  // For memory, when it was halted.
+  std::uint64_t size_told_ = 0;
   // While it is the guest's turn: to go on with the handshake, with a request or its payload, to
   // take an answer.
   // Not armed anew for each: when it fires it is found out since when the guest is waited for.

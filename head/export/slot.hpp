@@ -24,6 +24,7 @@ struct Session::Slot final : nbd::Request, nbd::Writer::Item {
   Session& session;
   PayloadPool::Lease lease;
   std::uint64_t cookie = 0;
+  bool answered = false;          // Its answer is queued.
   bool at_volume = false;         // Submitted and neither answered nor withdrawn.
   iouring::Duration receiving{};  // Of a write: from its header to the end of its payload.
   iovec text{};                   // An error's message, as what is sent behind its header.
@@ -76,6 +77,15 @@ struct Session::Greeting {
     split = have < whole;
     return std::span(pieces).first(split ? 0 : whole);
   }
+};
+
+// What another session of this guest has left.
+struct Session::Inherited {
+  std::vector<std::byte> said;
+  std::vector<std::byte> unsent;
+  nbd::Writer::Item item;
+  iovec rest{};
+  bool sending = false;
 };
 
 }  // namespace head::exports

@@ -39,10 +39,39 @@ void Reader::expect_nothing(std::uint64_t size) noexcept {
 void Reader::start(iouring::Socket socket) noexcept {
   assert(!pending());
   socket_ = socket;
-  stopped_ = paused_ = drained_ = large_ = false;
+  stopped_ = paused_ = halted_ = drained_ = large_ = false;
   kept_.clear();
+  kept_from_ = 0;
   last_progress_ = io_.now();
   receive();
+}
+
+void Reader::start_with(iouring::Socket socket, std::vector<std::byte> bytes) noexcept {
+  assert(!pending());
+  socket_ = socket;
+  stopped_ = halted_ = drained_ = large_ = false;
+  paused_ = true;
+  kept_ = std::move(bytes);
+  kept_from_ = 0;
+  came_at_ = io_.now();
+}
+
+void Reader::halt() noexcept {
+  halted_ = paused_ = true;
+  interrupt();
+}
+
+Reader::Came Reader::came() const {
+  assert(halted_ && !pending());
+  Came came;
+  if (want_ == Want::header)
+    came.bytes.assign(header_.begin(),
+                      header_.begin() + static_cast<std::ptrdiff_t>(header_size_ - left_));
+  else
+    came.left = left_;
+  came.bytes.insert(came.bytes.end(), kept_.begin() + static_cast<std::ptrdiff_t>(kept_from_),
+                    kept_.end());
+  return came;
 }
 
 void Reader::stop() noexcept {
@@ -51,15 +80,19 @@ void Reader::stop() noexcept {
 }
 
 void Reader::resume() noexcept {
-  if (!std::exchange(paused_, false) || stopped_) return;
+  if (halted_ || !std::exchange(paused_, false) || stopped_) return;
   last_progress_ = io_.now();
-  const std::vector<std::byte> kept = std::exchange(kept_, {});
-  consume(kept);
-  if (!stopped_ && !paused_) receive();
+  std::vector<std::byte> kept = std::exchange(kept_, {});
+  const std::size_t from = std::exchange(kept_from_, 0);
+  const Bytes rest = consume(Bytes(kept).subspan(from));
+  if (stopped_) return;
+  if (!paused_) return receive();
+  kept_from_ = kept.size() - rest.size();
+  kept_ = std::move(kept);
 }
 
 void Reader::on_recv(iouring::Result result) noexcept {
-  if (stopped_) return owner_.on_reader_drained();
+  if (stopped_ || (halted_ && result.res == -ECANCELED)) return owner_.on_reader_drained();
   if (result.res <= 0) {
     stopped_ = true;
     return owner_.on_end(-result.res);
@@ -71,17 +104,21 @@ void Reader::on_recv(iouring::Result result) noexcept {
   if (result.bytes.empty()) {  // Received where it belongs.
     advance(static_cast<std::size_t>(result.res));
     left_ -= static_cast<std::uint64_t>(result.res);
-    if (left_ == 0) {
+    if (left_ == 0 && !halted_) {
       owner_.on_payload();
       consume({});
     }
-  } else {
-    consume(result.bytes);
+  } else if (halted_) {
+    kept_.insert(kept_.end(), result.bytes.begin(), result.bytes.end());
+  } else if (const Bytes rest = consume(result.bytes); paused_ && !stopped_) {
+    kept_.assign(rest.begin(), rest.end());
   }
+  if (halted_) return owner_.on_reader_drained();
   if (!stopped_ && !paused_) receive();
 }
 
-void Reader::consume(Bytes bytes) noexcept {
+// What is left of them: none, unless it was paused meanwhile.
+Reader::Bytes Reader::consume(Bytes bytes) noexcept {
   // Even without bytes: nothing may be wanted of nothing.
   while (!stopped_ && !paused_ && (!bytes.empty() || left_ == 0)) {
     std::size_t taken = 0;
@@ -98,7 +135,7 @@ void Reader::consume(Bytes bytes) noexcept {
     }
     bytes = bytes.subspan(taken);
   }
-  if (paused_ && !stopped_) kept_.assign(bytes.begin(), bytes.end());
+  return bytes;
 }
 
 std::size_t Reader::take_header(Bytes bytes) noexcept {

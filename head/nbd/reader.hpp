@@ -38,7 +38,8 @@ class Reader {
     // The stream is over: 0 for an orderly end, else an errno. Nothing more is called, and no
     // receive is pending.
     virtual void on_end(int error) noexcept = 0;
-    // After stop(), where a receive was pending: it has ended, the memory is the owner's again.
+    // After stop() or halt(), where a receive was pending: it has ended, the memory is the owner's
+    // again.
     virtual void on_reader_drained() noexcept = 0;
 
    protected:
@@ -67,6 +68,20 @@ class Reader {
   void stop() noexcept;
   bool pending() const noexcept { return recv_.pending(); }
 
+  // For a stream that goes on elsewhere: takes nothing more, and what is pending ends soon, with
+  // on_reader_drained(), or with on_end() where the stream is over. Asked again, it asks the kernel
+  // again. From then on came() is what has come and no handler was given: of a header that is
+  // expected its first bytes as well; of a payload (or of what is of no use) what comes when `left`
+  // bytes of it are missing still.
+  void halt() noexcept;
+  struct Came {
+    std::vector<std::byte> bytes;
+    std::uint64_t left = 0;
+  };
+  Came came() const;
+  // As start(), where those have come before anything else does. They are given at resume().
+  void start_with(iouring::Socket socket, std::vector<std::byte> bytes) noexcept;
+
   // Some bytes of a header have come and others have not.
   bool within_header() const noexcept {
     return want_ == Want::header && left_ != 0 && left_ < header_size_;
@@ -89,7 +104,7 @@ class Reader {
   using Bytes = std::span<const std::byte>;
 
   void on_recv(iouring::Result result) noexcept;
-  void consume(Bytes bytes) noexcept;
+  Bytes consume(Bytes bytes) noexcept;
   std::size_t take_header(Bytes bytes) noexcept;
   std::size_t take_payload(Bytes bytes) noexcept;
   std::size_t take_nothing(Bytes bytes) noexcept;
@@ -109,10 +124,12 @@ class Reader {
 
   bool stopped_ = false;
   bool paused_ = false;
+  bool halted_ = false;
   bool quick_ack_ = false;
   bool drained_ = false;         // The last receive left the socket empty.
   bool large_ = false;           // The last payload was large: take the next header alone.
-  std::vector<std::byte> kept_;  // While paused.
+  std::vector<std::byte> kept_;  // While paused, from here on:
+  std::size_t kept_from_ = 0;
   iouring::Instant last_progress_{};
   iouring::Instant came_at_{};
 

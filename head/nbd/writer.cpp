@@ -1,5 +1,6 @@
 #include "head/nbd/writer.hpp"
 
+#include <algorithm>
 #include <cerrno>
 #include <utility>
 
@@ -20,7 +21,24 @@ void Writer::queue(Item& item) noexcept {
   (head_ == nullptr ? head_ : tail_->next_) = &item;
   tail_ = &item;
   // Sent once the handlers of this round have queued all they have.
-  if (!stopped_ && !pending()) io_.defer(flush_);
+  if (!stopped_ && !halted_ && !pending()) io_.defer(flush_);
+}
+
+std::vector<std::byte> Writer::unsent() const {
+  assert(halted_ && !pending());
+  std::vector<std::byte> bytes;
+  std::size_t gone = sent_;
+  const auto add = [&](const void* base, std::size_t size) {
+    const auto* from = static_cast<const std::byte*>(base);
+    const std::size_t skipped = std::min(gone, size);
+    gone -= skipped;
+    bytes.insert(bytes.end(), from + skipped, from + size);
+  };
+  for (const Item* item = head_; item != nullptr; item = item->next_) {
+    add(item->header_.data(), item->header_size_);
+    for (const iovec& part : item->body_) add(part.iov_base, part.iov_len);
+  }
+  return bytes;
 }
 
 void Writer::clear() noexcept {
@@ -31,7 +49,7 @@ void Writer::clear() noexcept {
 }
 
 void Writer::on_flush(iouring::Result) noexcept {
-  if (stopped_) return owner_.on_writer_drained();
+  if (stopped_ || halted_) return owner_.on_writer_drained();
   send_more();
 }
 
@@ -79,7 +97,7 @@ std::size_t Writer::gather() noexcept {
 }
 
 void Writer::on_send(iouring::Result result) noexcept {
-  if (stopped_) return owner_.on_writer_drained();
+  if (stopped_ || (halted_ && result.res == -ECANCELED)) return owner_.on_writer_drained();
   if (result.res <= 0) {
     stopped_ = true;
     return owner_.on_send_failed(result.res < 0 ? -result.res : EPIPE);
@@ -96,6 +114,7 @@ void Writer::on_send(iouring::Result result) noexcept {
     owner_.on_sent(first);
   }
   // A handler may have queued something, and a flush may come for it: that one does as well.
+  if (halted_ && !stopped_) return owner_.on_writer_drained();
   if (!stopped_ && !pending()) send_more();
 }
 

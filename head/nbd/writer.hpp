@@ -11,6 +11,7 @@
 #include <cstdint>
 #include <cstring>
 #include <span>
+#include <vector>
 
 namespace head::nbd {
 
@@ -51,7 +52,8 @@ class Writer {
     virtual void on_sent(Item& item) noexcept = 0;
     // Nothing more will be sent. What is still queued stays queued until clear().
     virtual void on_send_failed(int error) noexcept = 0;
-    // After stop(), where something was pending: it has ended, the memory is the owner's again.
+    // After stop() or halt(), where something was pending: it has ended, the memory is the owner's
+    // again.
     virtual void on_writer_drained() noexcept = 0;
     // A send that asks for its departure (time_next()) is about to go; then the kernel has it.
     virtual void on_timed_send() noexcept {}
@@ -67,7 +69,7 @@ class Writer {
   void start(iouring::Socket socket) noexcept {
     assert(idle() && !pending());
     socket_ = socket;
-    stopped_ = false;
+    stopped_ = halted_ = false;
   }
   void queue(Item& item) noexcept;
 
@@ -88,6 +90,15 @@ class Writer {
   // Sends nothing more and calls nothing more but on_writer_drained(). Whoever stops it shuts the
   // socket down to end a pending send.
   void stop() noexcept { stopped_ = true; }
+  // For a stream that goes on elsewhere: sends nothing more, and what is pending ends soon, with
+  // on_writer_drained() or on_send_failed(); items that are wholly sent are reported. Asked again,
+  // it asks the kernel again. From then on unsent() is what is left to be sent.
+  void halt() noexcept {
+    halted_ = true;
+    interrupt();
+  }
+  std::vector<std::byte> unsent() const;
+
   // After stop(), nothing pending: forgets what is queued.
   void clear() noexcept;
 
@@ -105,6 +116,7 @@ class Writer {
   Owner& owner_;
   iouring::Socket socket_;
   bool stopped_ = false;
+  bool halted_ = false;
 
   Item* head_ = nullptr;
   Item* tail_ = nullptr;

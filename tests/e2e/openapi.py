@@ -5,7 +5,9 @@ Every operation is asked, every answer must be described, and no answer may hold
 not. CONFIG is headd's head.toml, which may be overwritten."""
 import http.client
 import json
+import os
 import re
+import signal
 import socket
 import sys
 
@@ -144,8 +146,13 @@ move = {"name": "b", "lladdr": "02:00:00:00:00:09", "generation": 7}
 expect(200, "POST", "/v1/moves", {"moves": [move]})
 expect(409, "POST", "/v1/moves", {"moves": [move | {"lladdr": "02:00:00:00:00:08"}]})
 expect(200, "POST", "/v1/reload")
+right = open(config_file).read()
 open(config_file, "a").write("[stall]\n")
 expect(422, "POST", "/v1/reload")
+open(config_file, "w").write(right)
+expect(400, "POST", "/v1/upgrade", {"program": "/bin/false"})
+expect(502, "POST", "/v1/upgrade", {"binary": "/bin/false"})
+successor = expect(200, "POST", "/v1/upgrade", {})["pid"]
 assert ask("DELETE", "/v1/discs/a")[0] in (200, 202)
 expect(200, "DELETE", "/v1/discs/b?wait=20")
 expect(404, "DELETE", "/v1/discs/none")
@@ -170,3 +177,4 @@ assert told == there, f"API.md and the document differ: {sorted(told ^ there)}"
 types = set(re.findall(r"urn:headstart:[a-z-]+", page))
 known = set(spec["components"]["schemas"]["Problem"]["properties"]["type"]["enum"])
 assert types == known, f"API.md and the document differ: {sorted(types ^ known)}"
+os.kill(successor, signal.SIGTERM)

@@ -41,7 +41,7 @@ bool SimIo::is_able(const Pending& op) const {
   if (op.cancelled || op.kind == Kind::connect || op.kind == Kind::deferred) return true;
   if (op.kind == Kind::accept) return !knocking_.empty();
   const Socket& socket = sockets_.at(op.socket);
-  if (op.kind == Kind::take_departure) return true;
+  if (op.kind == Kind::take_departure || op.kind == Kind::duplicate) return true;
   if (socket.shut || socket.broken || socket.hung_up) return true;
   if (op.kind == Kind::hangup) return false;
   if (op.kind == Kind::await_departure)
@@ -68,6 +68,7 @@ std::optional<iouring::Result> SimIo::perform(const Pending& op) {
     return iouring::Result{.res = 0};
   }
   if (op.kind == Kind::take_departure) return perform_take(op, socket);
+  if (op.kind == Kind::duplicate) return perform_duplicate(socket);
   if (!socket.shut && chance(faults.reset)) {
     socket.broken = true;
     socket.to_us.clear();
@@ -96,6 +97,13 @@ iouring::Result SimIo::perform_take(const Pending& op, Socket& socket) {
   std::memcpy(CMSG_DATA(&header), &stamps, sizeof stamps);
   message.msg_controllen = CMSG_SPACE(sizeof stamps);
   return {};
+}
+
+iouring::Result SimIo::perform_duplicate(Socket& socket) {
+  const int fd = ::eventfd(0, EFD_CLOEXEC);
+  if (fd < 0) std::abort();
+  duplicated_[fd] = std::exchange(socket, {});
+  return {.res = fd};
 }
 
 std::optional<iouring::Result> SimIo::perform_accept() {

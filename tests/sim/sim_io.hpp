@@ -64,6 +64,11 @@ class SimIo final : public iouring::Io {
   }
   iouring::Socket adopt(iouring::UniqueFd fd) override {
     const iouring::Socket socket = open_tcp({}, {});
+    if (const auto whole = duplicated_.find(fd.fd()); whole != duplicated_.end()) {
+      sockets_.at(socket.index) = std::move(whole->second);
+      duplicated_.erase(whole);
+      return socket;
+    }
     const auto guest = accepted_.find(fd.fd());
     if (guest == accepted_.end()) return socket;
     sockets_.at(socket.index).peer = std::move(guest->second);
@@ -138,6 +143,10 @@ class SimIo final : public iouring::Io {
     into = health;
     start({.completion = &completion, .kind = Kind::deferred});
   }
+  // The peer goes with the descriptor: whoever adopts that, in any world, has it.
+  void duplicate(iouring::Completion& completion, iouring::Socket socket) override {
+    start({.completion = &completion, .kind = Kind::duplicate, .socket = socket.index});
+  }
   void defer(iouring::Completion& completion) override {
     start({.completion = &completion, .kind = Kind::deferred});
   }
@@ -180,6 +189,7 @@ class SimIo final : public iouring::Io {
     hangup,
     await_departure,
     take_departure,
+    duplicate,
     deferred
   };
   struct Pending {
@@ -210,6 +220,7 @@ class SimIo final : public iouring::Io {
   }
   std::optional<iouring::Result> perform(const Pending& op);
   std::optional<iouring::Result> perform_accept();
+  static iouring::Result perform_duplicate(Socket& socket);
   iouring::Result perform_take(const Pending& op, Socket& socket);
   // Could it end in a next step?
   bool is_able(const Pending& op) const;
@@ -227,7 +238,8 @@ class SimIo final : public iouring::Io {
   std::map<int, Socket> sockets_;
   std::vector<Pending> pending_;
   std::deque<std::unique_ptr<Peer>> knocking_;
-  std::map<int, std::unique_ptr<Peer>> accepted_;  // By a real descriptor, until adopted.
+  std::map<int, std::unique_ptr<Peer>> accepted_;   // By a real descriptor, until adopted.
+  inline static std::map<int, Socket> duplicated_;  // The same.
   std::size_t turned_away_ = 0;
   Bytes lent_;
 };

@@ -29,6 +29,7 @@ Exit exit_of(const std::string& type) {
   if (is("not-permitted")) return Exit::forbidden;
   if (is("too-many-discs") || is("not-stored") || is("out-of-memory") || is("unavailable"))
     return Exit::refused;
+  if (is("not-upgraded")) return Exit::not_upgraded;
   return Exit::unexpected;
 }
 

@@ -222,6 +222,14 @@ void add_top(CLI::App& app, Commands& commands) {
                  exit_statuses);
 }
 
+void add_upgrade(CLI::App& app, Commands& commands) {
+  const auto [command, options] = commands.add(
+      app, "upgrade", "Has another headd take over, while guests notice a pause", upgrade);
+  command.add_option("--binary", options.binary,
+                     "That headd, an absolute path; by default the one that runs, as it is now on "
+                     "the disk");
+}
+
 void declare(CLI::App& app, Commands& commands) {
   app.require_subcommand(0, 1);  // Where there is none, below: that names what was said instead.
   app.footer(exit_statuses);
@@ -248,6 +256,7 @@ void declare(CLI::App& app, Commands& commands) {
   add_report(app, commands);
   commands.add(app, "reload", "Has headd read its configuration again", reload);
   add_top(app, commands);
+  add_upgrade(app, commands);
 }
 
 }  // namespace

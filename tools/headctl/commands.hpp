@@ -122,6 +122,10 @@ struct TopOptions {
   double seconds = 1;  // Between two samples.
 };
 Exit top(const Context& context, const TopOptions& options);
+struct UpgradeOptions {
+  std::string binary;
+};
+Exit upgrade(const Context& context, const UpgradeOptions& options);
 Exit reload(const Context& context);
 
 Exit status(const Context& context);

@@ -9,15 +9,16 @@ namespace headctl {
 
 enum class Exit : int {
   done = 0,
-  unexpected = 1,   // An answer that is not as documented.
-  usage = 2,        // The command line.
-  invalid = 3,      // What was asked for cannot be: a URI, a name, a list.
-  missing = 4,      // There is no such disc, or import.
-  conflict = 5,     // The name is taken, or the disc is being detached.
-  unreachable = 6,  // headd does not answer.
-  refused = 7,      // The head cannot: full, short of something, or nothing can be stored.
-  not_ready = 8,    // Waited for, and it failed or needs an operator.
-  forbidden = 9,    // It changes something, and who asks may only read.
+  unexpected = 1,     // An answer that is not as documented.
+  usage = 2,          // The command line.
+  invalid = 3,        // What was asked for cannot be: a URI, a name, a list.
+  missing = 4,        // There is no such disc, or import.
+  conflict = 5,       // The name is taken, or the disc is being detached.
+  unreachable = 6,    // headd does not answer.
+  refused = 7,        // The head cannot: full, short of something, or nothing can be stored.
+  not_ready = 8,      // Waited for, and it failed or needs an operator.
+  forbidden = 9,      // It changes something, and who asks may only read.
+  not_upgraded = 10,  // No other headd has taken over; the one that is there goes on.
 };
 
 // Shown at the end of --help.
@@ -32,7 +33,8 @@ inline constexpr const char* exit_statuses =
     "  6  headd cannot be reached\n"
     "  7  the head cannot: it is full, lacks something, or cannot write its state directory\n"
     "  8  a disc that was waited for failed, or needs an operator\n"
-    "  9  only operators may do this";
+    "  9  only operators may do this\n"
+    " 10  no other headd has taken over: the one that is there goes on";
 
 struct Failure : std::runtime_error {
   Failure(Exit how, const std::string& sentence) : std::runtime_error(sentence), status(how) {}

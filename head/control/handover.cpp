@@ -1,0 +1,267 @@
+#include "head/control/handover.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+#include <optional>
+#include <string_view>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <unistd.h>
+#include <unordered_map>
+#include <utility>
+
+namespace head::control {
+
+namespace {
+
+using exports::HandedDisc;
+using exports::HandedSession;
+using exports::ServerHandshake;
+
+constexpr std::uint64_t magic = 0x4845414448414e44;  // "HEADHAND"
+constexpr std::uint64_t document_max = std::uint64_t{64} << 30;
+
+class Pen {
+ public:
+  template <class T>
+  void number(T value) {
+    for (std::size_t i = sizeof(T); i-- > 0;)
+      bytes_.push_back(static_cast<std::byte>(static_cast<std::uint64_t>(value) >> (8 * i)));
+  }
+  template <class Length>
+  void block(std::span<const std::byte> bytes) {
+    number(static_cast<Length>(bytes.size()));
+    bytes_.insert(bytes_.end(), bytes.begin(), bytes.end());
+  }
+  std::vector<std::byte> done() { return std::move(bytes_); }
+
+ private:
+  std::vector<std::byte> bytes_;
+};
+
+// Once something was missing or wrong, everything that follows is nothing.
+class Eye {
+ public:
+  explicit Eye(std::span<const std::byte> bytes) noexcept : rest_(bytes) {}
+
+  template <class T>
+  T number() noexcept {
+    if (rest_.size() < sizeof(T)) return fail(), T{};
+    std::uint64_t value = 0;
+    for (std::size_t i = 0; i < sizeof(T); ++i)
+      value = value << 8 | std::to_integer<std::uint64_t>(rest_[i]);
+    rest_ = rest_.subspan(sizeof(T));
+    return static_cast<T>(value);
+  }
+  bool flag() noexcept {
+    const auto value = number<std::uint8_t>();
+    if (value > 1) fail();
+    return value == 1;
+  }
+  template <class Length>
+  std::span<const std::byte> block() noexcept {
+    const std::uint64_t size = number<Length>();
+    if (size > rest_.size()) return fail(), std::span<const std::byte>();
+    const auto bytes = rest_.first(size);
+    rest_ = rest_.subspan(size);
+    return bytes;
+  }
+  void fail() noexcept {
+    good_ = false;
+    rest_ = {};
+  }
+  bool good() const noexcept { return good_; }
+  bool at_end() const noexcept { return rest_.empty(); }
+
+ private:
+  std::span<const std::byte> rest_;
+  bool good_ = true;
+};
+
+std::vector<std::byte> copy(std::span<const std::byte> bytes) {
+  return {bytes.begin(), bytes.end()};
+}
+
+void write(Pen& pen, const exports::Terms& terms) {
+  pen.number(terms.flags);
+  pen.number(std::uint8_t{terms.structured_replies});
+  pen.number(std::uint8_t{terms.base_allocation});
+}
+
+exports::Terms read_terms(Eye& eye) {
+  exports::Terms terms;
+  terms.flags = eye.number<std::uint16_t>();
+  terms.structured_replies = eye.flag();
+  terms.base_allocation = eye.flag();
+  return terms;
+}
+
+void write(Pen& pen, const ServerHandshake::Pause& pause) {
+  pen.number(static_cast<std::uint8_t>(pause.state));
+  pen.number(std::uint8_t{pause.no_zeroes});
+  pen.number(pause.options);
+  pen.number(pause.option);
+  pen.number(pause.length);
+  pen.block<std::uint32_t>(pause.body);
+  write(pen, pause.terms);
+}
+
+ServerHandshake::Pause read_pause(Eye& eye) {
+  ServerHandshake::Pause pause;
+  const auto state = eye.number<std::uint8_t>();
+  if (state >= static_cast<std::uint8_t>(ServerHandshake::State::over)) eye.fail();
+  pause.state = static_cast<ServerHandshake::State>(state);
+  pause.no_zeroes = eye.flag();
+  pause.options = eye.number<std::uint16_t>();
+  pause.option = eye.number<std::uint32_t>();
+  pause.length = eye.number<std::uint32_t>();
+  pause.body = copy(eye.block<std::uint32_t>());
+  pause.terms = read_terms(eye);
+  return pause;
+}
+
+void write(Pen& pen, const HandedSession& session) {
+  pen.number(session.cookie);
+  pen.number(session.size);
+  write(pen, session.terms);
+  pen.number(std::uint8_t{session.handshake.has_value()});
+  if (session.handshake) write(pen, *session.handshake);
+  pen.block<std::uint64_t>(session.said);
+  pen.block<std::uint64_t>(session.unsent);
+}
+
+HandedSession read_session(Eye& eye) {
+  HandedSession session;
+  session.cookie = eye.number<std::uint64_t>();
+  session.size = eye.number<std::uint64_t>();
+  session.terms = read_terms(eye);
+  if (eye.flag()) session.handshake = read_pause(eye);
+  session.said = copy(eye.block<std::uint64_t>());
+  session.unsent = copy(eye.block<std::uint64_t>());
+  return session;
+}
+
+HandedDisc read_disc(Eye& eye) {
+  HandedDisc disc;
+  const auto name = eye.block<std::uint16_t>();
+  disc.name.assign(reinterpret_cast<const char*>(name.data()), name.size());
+  disc.cookie = eye.number<std::uint64_t>();
+  const auto sessions = eye.number<std::uint32_t>();
+  for (std::uint32_t i = 0; i < sessions && eye.good(); ++i)
+    disc.sessions.push_back(read_session(eye));
+  return disc;
+}
+
+}  // namespace
+
+std::vector<std::byte> to_document(std::span<const HandedDisc> discs) {
+  Pen pen;
+  pen.number(magic);
+  pen.number(handover_version);
+  pen.number(static_cast<std::uint32_t>(discs.size()));
+  for (const HandedDisc& disc : discs) {
+    pen.block<std::uint16_t>(std::as_bytes(std::span(disc.name)));
+    pen.number(disc.cookie);
+    pen.number(static_cast<std::uint32_t>(disc.sessions.size()));
+    for (const HandedSession& session : disc.sessions) write(pen, session);
+  }
+  return pen.done();
+}
+
+Document parse_document(std::span<const std::byte> bytes) {
+  Eye eye(bytes);
+  if (eye.number<std::uint64_t>() != magic)
+    return {.problem = "what was handed over is not a headd's; restart headd"};
+  const auto version = eye.number<std::uint32_t>();
+  if (eye.good() && version != handover_version)
+    return {.problem = fmt::format(
+                "guests were handed over in version {} of the format, and this headd reads version "
+                "{}; restart headd, and the guests connect again",
+                version, handover_version)};
+  const auto count = eye.number<std::uint32_t>();
+  Document document;
+  for (std::uint32_t i = 0; i < count && eye.good(); ++i) document.discs.push_back(read_disc(eye));
+  if (!eye.good() || !eye.at_end())
+    return {.problem =
+                "what was handed over of the guests is damaged; restart headd, and the guests "
+                "connect again"};
+  return document;
+}
+
+std::uint64_t cookie_of(int socket) noexcept {
+  std::uint64_t cookie = 0;
+  socklen_t size = sizeof cookie;
+  if (::getsockopt(socket, SOL_SOCKET, SO_COOKIE, &cookie, &size) != 0) return 0;
+  return cookie;
+}
+
+void note_cookies(std::vector<HandedDisc>& discs) noexcept {
+  for (HandedDisc& disc : discs) {
+    if (disc.listener) disc.cookie = cookie_of(disc.listener.fd());
+    for (HandedSession& session : disc.sessions)
+      if (session.socket) session.cookie = cookie_of(session.socket.fd());
+  }
+}
+
+std::size_t take_descriptors(std::vector<HandedDisc>& discs,
+                             std::vector<iouring::UniqueFd> descriptors) {
+  std::unordered_map<std::uint64_t, iouring::UniqueFd> by_cookie;
+  for (iouring::UniqueFd& fd : descriptors) {
+    const std::uint64_t cookie = cookie_of(fd.fd());
+    if (cookie != 0) by_cookie[cookie] = std::move(fd);
+  }
+  const auto take = [&](std::uint64_t cookie) {
+    const auto at = by_cookie.find(cookie);
+    return at == by_cookie.end() ? iouring::UniqueFd() : std::move(at->second);
+  };
+  std::size_t without = 0;
+  for (HandedDisc& disc : discs) {
+    if (disc.cookie != 0) disc.listener = take(disc.cookie);
+    for (HandedSession& session : disc.sessions) session.socket = take(session.cookie);
+    without += std::erase_if(disc.sessions, [](const auto& session) { return !session.socket; });
+  }
+  return without;
+}
+
+std::vector<int> descriptors_of(std::span<const HandedDisc> discs) {
+  std::vector<int> all;
+  for (const HandedDisc& disc : discs) {
+    if (disc.listener) all.push_back(disc.listener.fd());
+    for (const HandedSession& session : disc.sessions)
+      if (session.socket) all.push_back(session.socket.fd());
+  }
+  return all;
+}
+
+iouring::UniqueFd memory_file(std::span<const std::byte> bytes) noexcept {
+  iouring::UniqueFd fd(iouring::adopt, ::memfd_create("headd-handover", MFD_CLOEXEC));
+  while (fd && !bytes.empty()) {
+    const ssize_t written = ::write(fd.fd(), bytes.data(), bytes.size());
+    if (written < 0 && errno != EINTR) return {};
+    if (written > 0) bytes = bytes.subspan(static_cast<std::size_t>(written));
+  }
+  return fd;
+}
+
+Result<std::vector<std::byte>, std::string> read_memory_file(int fd) {
+  struct stat about {};
+  if (::fstat(fd, &about) != 0 || !S_ISREG(about.st_mode) || about.st_size < 0 ||
+      static_cast<std::uint64_t>(about.st_size) > document_max)
+    return Failure{std::string("what was handed over is not a file in memory; restart headd")};
+  std::vector<std::byte> bytes(static_cast<std::size_t>(about.st_size));
+  for (std::size_t at = 0; at < bytes.size();) {
+    const ssize_t got = ::pread(fd, bytes.data() + at, bytes.size() - at, static_cast<off_t>(at));
+    if (got < 0 && errno == EINTR) continue;
+    if (got <= 0)
+      return Failure{fmt::format("what was handed over cannot be read: {}; restart headd",
+                                 got < 0 ? std::strerror(errno) : "it is too short")};
+    at += static_cast<std::size_t>(got);
+  }
+  return bytes;
+}
+
+}  // namespace head::control

@@ -1,0 +1,51 @@
+// The document in which one headd tells the next what it has of its guests, and the way back. The
+// descriptors go beside it, in any order: each is found by its socket's cookie.
+//
+//   | magic 8 | version 4 | discs 4 | disc ... |                                    big-endian
+//   disc     | name n2 | listener's cookie 8 | sessions 4 | session ... |
+//   session  | cookie 8 | size 8 | terms | stage 1 | (handshake) | said n8 | unsent n8 |
+//   terms    | flags 2 | structured_replies 1 | base_allocation 1 |
+//   handshake| state 1 | no_zeroes 1 | options 2 | option 4 | length 4 | body n4 | terms |
+//
+// Another version is refused, whatever else it holds: whoever hands over then takes its guests
+// back, or they connect anew. Every length is checked against what there is before anything is made
+// of it.
+#pragma once
+
+#include "head/base/result.hpp"
+#include "head/export/handed.hpp"
+#include "iouring/unique_fd.hpp"
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <string>
+#include <vector>
+
+namespace head::control {
+
+inline constexpr std::uint32_t handover_version = 1;
+
+// Without the descriptors.
+std::vector<std::byte> to_document(std::span<const exports::HandedDisc> discs);
+// Either what it says, or why it says nothing, in a sentence: it is none, or is of another version.
+struct Document {
+  std::vector<exports::HandedDisc> discs{};
+  std::string problem{};
+};
+Document parse_document(std::span<const std::byte> bytes);
+
+// SO_COOKIE: what the kernel calls a socket as long as it lives, in every process. 0: it is none.
+std::uint64_t cookie_of(int socket) noexcept;
+// Writes the cookies of the descriptors there are.
+void note_cookies(std::vector<exports::HandedDisc>& discs) noexcept;
+// Gives each its descriptor. Sessions without one are left out: their guests are gone. How many.
+std::size_t take_descriptors(std::vector<exports::HandedDisc>& discs,
+                             std::vector<iouring::UniqueFd> descriptors);
+std::vector<int> descriptors_of(std::span<const exports::HandedDisc> discs);
+
+// A file in memory with these bytes; no descriptor, with errno set, when it is not to be had.
+iouring::UniqueFd memory_file(std::span<const std::byte> bytes) noexcept;
+Result<std::vector<std::byte>, std::string> read_memory_file(int fd);
+
+}  // namespace head::control

@@ -1,0 +1,43 @@
+// The other side of an upgrade: a headd that takes over from the one that started it, or that finds
+// in the service manager's file descriptor store what an earlier one left there. See upgrade.hpp.
+#pragma once
+
+#include "head/control/handover.hpp"
+#include "head/control/upgrade_channel.hpp"
+
+#include <chrono>
+#include <span>
+#include <string>
+#include <vector>
+
+namespace head::control {
+
+struct Estate {
+  std::vector<exports::HandedDisc> discs;
+  std::vector<iouring::UniqueFd> listeners{};  // The API's: the local one, then TCP's, if any.
+};
+
+class Heir {
+ public:
+  // `channel` is what --take-over names. Both directories' locks are this process's as well from
+  // here on. Throws std::runtime_error with a sentence, as all of these do.
+  explicit Heir(int channel);
+
+  // Everything is prepared. Comes back when the guests are ours.
+  Estate take_over();
+  void serving() const noexcept { channel_.say("serving"); }
+  void say_no(const std::string& sentence) const noexcept { channel_.say("no", sentence); }
+
+ private:
+  UpgradeChannel::Message hear(std::chrono::seconds within) const;
+
+  UpgradeChannel channel_;
+};
+
+// The estate in the store: how many guests were put there. 0 where there is no store, or not room
+// enough, which is said in the log; they are hung up on then, when this process ends.
+std::size_t put_in_store(std::vector<exports::HandedDisc> discs);
+// What is there, if anything; it is out of the store then.
+std::vector<exports::HandedDisc> take_from_store();
+
+}  // namespace head::control

@@ -1,0 +1,93 @@
+// How a disc's guests are handed to another export of it, and taken from one.
+#include "head/export/export.hpp"
+
+#include <algorithm>
+#include <cassert>
+#include <utility>
+
+namespace head::exports {
+
+namespace {
+
+// A cancellation can miss an operation that begins just then: it is asked for again.
+constexpr std::chrono::milliseconds nudges_apart{5};
+
+}  // namespace
+
+void Export::take_up(iouring::UniqueFd listener, std::vector<HandedSession> sessions) {
+  assert(!listener_ && !closing_);
+  for (HandedSession& session : sessions) {
+    iouring::UniqueFd guest = std::move(session.socket);
+    if (guest) take_in(std::move(guest), std::make_unique<HandedSession>(std::move(session)));
+  }
+  if (listener) listen(std::move(listener));
+}
+
+void Export::hand_over() noexcept {
+  assert(!closing_ && handing_ == Handing::no);
+  handing_ = Handing::answers;
+  quiet_until_ = io_.now() + quiet_within;
+  handed_.name = name_;
+  io_.disarm(accept_again_);
+  on_nudge();
+  tidy_later();
+}
+
+void Export::on_nudge() noexcept {
+  if (handing_ != Handing::answers && handing_ != Handing::drain) return;
+  if (accept_.pending()) io_.cancel(accept_);
+  for (std::size_t i = 0; i < sessions_.size(); ++i) {
+    sessions_[i]->halt();
+    if (handing_ == Handing::drain) sessions_[i]->halt_answers();
+  }
+  io_.arm(nudge_, io_.now() + nudges_apart);
+  tidy_later();
+}
+
+void Export::on_halting() noexcept {
+  const auto all = [this](auto holds) {
+    return std::all_of(sessions_.begin(), sessions_.end(),
+                       [&](const auto& session) { return ((*session).*holds)(); });
+  };
+  if (handing_ == Handing::answers) {
+    const bool quiet = !accept_.pending() && all(&Session::quiet);
+    if (!quiet && io_.now() < quiet_until_) return;
+    handing_ = Handing::drain;
+    on_nudge();
+    return owner_.on_export_quiet(*this);
+  }
+  if (handing_ != Handing::drain || accept_.pending() || !all(&Session::still)) return;
+  handing_ = Handing::sockets;
+  io_.disarm(nudge_);
+  handed_.sessions.resize(sessions_.size());
+  for (std::size_t i = 0; i < sessions_.size(); ++i)
+    if (!sessions_[i]->over()) handed_.sessions[i] = sessions_[i]->hand_over();
+  duplicate_next();
+}
+
+// The listener's first, then those of the sessions, from the last on.
+void Export::duplicate_next() noexcept {
+  if (listener_) return io_.duplicate(duplicate_, listener_);
+  if (!sessions_.empty()) return io_.duplicate(duplicate_, sessions_.back()->socket());
+  handing_ = Handing::done;
+  closing_ = true;
+  stats_.guests.store(0, std::memory_order_relaxed);
+  owner_.on_export_handed(*this, std::move(handed_));
+}
+
+// Without a descriptor that guest is hung up on, and comes again.
+void Export::on_duplicate(iouring::Result result) noexcept {
+  iouring::UniqueFd fd(iouring::adopt, std::max(result.res, -1));
+  if (listener_) {
+    handed_.listener = std::move(fd);
+    io_.close(std::exchange(listener_, {}), false);
+  } else {
+    handed_.sessions[sessions_.size() - 1].socket = std::move(fd);
+    io_.close(sessions_.back()->socket(), false);
+    const std::unique_ptr<Session> dead = std::move(sessions_.back());
+    sessions_.pop_back();
+  }
+  duplicate_next();
+}
+
+}  // namespace head::exports

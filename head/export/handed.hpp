@@ -1,0 +1,40 @@
+// What one process hands to the next of a disc's guests, so that they notice nothing: their sockets
+// and what of the conversation is in flight, as bytes of the two streams and nothing else.
+//
+//   said     what the guest has said and was not answered: its unanswered requests, each whole with
+//            its payload, then what has come of the next one. Whoever goes on reads this first,
+//            then the socket.
+//   unsent   what is left of the answers that were begun. It is sent before anything else.
+//
+// So a request that is not answered is simply asked again, and there is one parser, the session's.
+#pragma once
+
+#include "head/export/server_handshake.hpp"
+#include "iouring/unique_fd.hpp"
+
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace head::exports {
+
+struct HandedSession {
+  iouring::UniqueFd socket{};
+  std::uint64_t cookie = 0;  // The socket's (SO_COOKIE): the kernel's name for it.
+  std::uint64_t size = 0;    // Of the disc, as the guest knows it; 0: it does not.
+  Terms terms{};             // Agreed on, where no handshake is under way.
+  std::optional<ServerHandshake::Pause> handshake{};
+  std::vector<std::byte> said{};
+  std::vector<std::byte> unsent{};
+};
+
+struct HandedDisc {
+  std::string name;
+  iouring::UniqueFd listener{};
+  std::uint64_t cookie = 0;
+  std::vector<HandedSession> sessions{};
+};
+
+}  // namespace head::exports

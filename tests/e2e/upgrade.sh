@@ -1,0 +1,91 @@
+#!/usr/bin/env bash
+# `headctl upgrade` under verified load: guests see a pause, no error and no wrong byte. A headd
+# that does not come up, at whatever step, leaves the guests with the old one.
+# shellcheck source=tests/e2e/lib.sh
+source "$(dirname "$0")/lib.sh"
+need nbdkit python3 fio
+times=${TIMES:-10}
+
+# headd's process changes: the last one is ended here.
+clean_more() {
+  local pid
+  for pid in $(sed -n 's/.* is to take over, as process \([0-9]*\)$/\1/p' "$work/headd.log"); do
+    kill -9 "$pid" 2>/dev/null || true
+  done
+}
+
+start_tail nbdkit -f -p PORT memory 256m
+start_headd
+for disc in a b c d; do attach $disc; done
+declare -A at=([a]=0 [b]=1000 [c]=2000)
+for disc in a b c; do
+  background "guest-$disc" python3 "$here/guest.py" "$(disc_socket $disc)" --from "${at[$disc]}"
+done
+# Part of its requests are large, and many are in flight; it verifies what it has written.
+background fio fio --name=fio --ioengine=nbd --uri="$(disc_uri d)" --rw=randwrite \
+  --bsrange=4k-512k --bs_unaligned=0 --offset=64m --size=128m --iodepth=16 --verify=crc32c \
+  --verify_fatal=1 --time_based --runtime=60 --output="$work/fio.log"
+
+all_connected() { [[ $(headctl discs --json | grep -c '"guests": 1') == 4 ]]; }
+await 20 "all guests" all_connected
+
+pause_max=0
+for ((i = 0; i < times; ++i)); do
+  answer=$(headctl upgrade --json) || fail "upgrade $i: status $?"
+  pause=$(python3 -c 'import json, sys
+print(int(json.load(sys.stdin)["pause_seconds"] * 1000))' <<<"$answer")
+  ((pause <= pause_max)) || pause_max=$pause
+  [[ $(headctl discs --json | grep -o '"ready"' | wc -l) == 4 ]] || fail "not all discs are ready"
+  sleep 0.3
+done
+[[ $answer == *'"guests": 4'* ]] || fail "the last upgrade passed on only: $answer"
+printf 'longest pause by headd: %s ms in %s upgrades\n' "$pause_max" "$times"
+((pause_max < 500)) || fail "a pause of $pause_max ms"
+for disc in a b c; do kill -USR1 "${pids[guest-$disc]}"; done
+
+# Who does not take over.
+refuse() {
+  local status=0
+  said=$(headctl upgrade --binary "$1" 2>&1) || status=$?
+  [[ $status == 10 ]] || fail "upgrade to $1: status $status, \"$said\""
+  printf 'as it should: %s\n' "$said"
+  headctl status >/dev/null
+}
+refuse /bin/false
+refuse "$work/nothing"
+cat >"$work/wrong-end" <<'END'
+#!/usr/bin/env python3
+import array, os, socket, sys, time
+channel = socket.socket(fileno=3)
+def hear():
+    return channel.recvmsg(4096, 8192)[0].split(b" ")[0]
+assert hear() == b"begin"
+channel.send(b"ready ")
+while hear() != b"all":
+    pass
+if os.path.basename(sys.argv[0]) == "silent-at-the-end":
+    time.sleep(60)
+sys.exit(5)
+END
+cp "$work/wrong-end" "$work/silent-at-the-end"
+printf '#!/bin/sh\nexec sleep 60\n' >"$work/silent"
+printf '#!/bin/sh\nchmod o+w "$0"\n' >"$work/shared"
+chmod 755 "$work/wrong-end" "$work/silent-at-the-end" "$work/silent"
+chmod 757 "$work/shared"
+refuse "$work/wrong-end"
+refuse "$work/silent-at-the-end"
+refuse "$work/silent"
+refuse "$work/shared"
+[[ $said == *"changed by others"* ]] || fail "$said"
+
+# And it still can.
+headctl upgrade
+for disc in a b c; do
+  kill "${pids[guest-$disc]}"
+  finish "guest-$disc" || fail "the guest of disc $disc: $(tail -n 1 "$work/guest-$disc.log")"
+  printf 'disc %s while upgraded: %s\n' $disc "$(head -n 1 "$work/guest-$disc.log")"
+  printf 'disc %s while not:      %s\n' $disc "$(tail -n 1 "$work/guest-$disc.log")"
+done
+kill -INT "${pids[fio]}"
+finish fio || true  # Interrupted, which is a status of its own.
+grep -q 'err= 0' "$work/fio.log" || fail "fio: $(tail -n 5 "$work/fio.log")"

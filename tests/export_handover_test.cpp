@@ -1,0 +1,259 @@
+// Guests that go from one export of a disc to the next, at any moment: each request is answered
+// once, with what was written.
+#include "head/control/handover.hpp"
+#include "head/export/export.hpp"
+#include "tests/memory_volume.hpp"
+#include "tests/sim/sim_io.hpp"
+
+#include <catch2/catch.hpp>
+
+#include <map>
+
+using namespace head;
+using namespace head::exports;
+using namespace std::chrono_literals;
+using nbd::Command;
+
+namespace {
+
+constexpr std::uint32_t block = 40 << 10;  // Larger than what a reader copies.
+constexpr std::uint64_t blocks = 16;
+
+std::byte content(std::uint64_t number, std::uint64_t version) {
+  return static_cast<std::byte>(version == 0 ? 0 : 1 + (number * 31 + version) % 255);
+}
+
+// It writes blocks of its own, keeps a few requests in flight, and compares what it reads.
+class Guest final : public sim::Peer {
+ public:
+  explicit Guest(std::uint64_t seed) : random_(seed) {}
+
+  bool on_bytes(sim::Bytes& from_us, sim::Bytes& to_us) override {
+    heard_.insert(heard_.end(), from_us.begin(), from_us.end());
+    from_us.clear();
+    while (step(to_us)) {
+    }
+    while (talking_ && !ending && unanswered_.size() < 4) ask(to_us);
+    return true;
+  }
+  bool idle() const { return talking_ && unanswered_.empty(); }
+
+  bool ending = false;
+  std::uint64_t answers = 0;
+  std::vector<std::string> complaints;
+
+ private:
+  struct Asked {
+    Command command;
+    std::uint64_t number;
+    std::uint64_t version;
+    std::uint32_t length;
+  };
+
+  template <class T>
+  static void put(sim::Bytes& to, const T& value) {
+    const auto bytes = nbd::wire::bytes_of(value);
+    to.insert(to.end(), bytes.begin(), bytes.end());
+  }
+  void drop(std::size_t size) {
+    heard_.erase(heard_.begin(), heard_.begin() + static_cast<std::ptrdiff_t>(size));
+  }
+
+  bool step(sim::Bytes& to_us) {
+    if (!greeted_) {
+      if (heard_.size() < sizeof(nbd::wire::NewstyleHello)) return false;
+      drop(sizeof(nbd::wire::NewstyleHello));
+      greeted_ = true;
+      put(to_us, be32(3u));
+      nbd::wire::OptionRequest name;
+      name.option = static_cast<std::uint32_t>(nbd::wire::Option::export_name);
+      put(to_us, name);
+      return true;
+    }
+    if (!talking_) {
+      if (heard_.size() < sizeof(nbd::wire::ExportNameReply)) return false;
+      drop(sizeof(nbd::wire::ExportNameReply));
+      return talking_ = true;
+    }
+    if (heard_.size() < sizeof(nbd::wire::SimpleReply)) return false;
+    const auto reply = nbd::wire::load<nbd::wire::SimpleReply>(heard_);
+    const auto at = unanswered_.find(reply.cookie);
+    if (at == unanswered_.end()) {
+      complaints.push_back("an answer to nothing, or a second one");
+      heard_.clear();
+      return false;
+    }
+    const Asked asked = at->second;
+    const bool reads = asked.command == Command::read;
+    const std::size_t size = sizeof reply + (reads ? asked.length : 0);
+    if (heard_.size() < size) return false;
+    const bool refused = asked.command == Command::write && asked.number >= blocks;
+    if ((reply.error != 0) != refused) complaints.push_back("an error, or none where one is due");
+    for (std::size_t i = sizeof reply; i < size; ++i)
+      if (heard_[i] != content(asked.number, asked.version)) {
+        complaints.push_back("a wrong byte");
+        break;
+      }
+    drop(size);
+    if (!refused) versions_[asked.number] = asked.version;
+    unanswered_.erase(at);
+    ++answers;
+    return true;
+  }
+
+  void ask(sim::Bytes& to_us) {
+    const bool writes = random_() % 2 == 0;
+    std::uint64_t number = random_() % blocks;
+    if (writes && random_() % 8 == 0) number = blocks + 1;  // Beyond the end.
+    for (const auto& [cookie, other] : unanswered_)
+      if (other.number == number) return put(to_us, flush());
+    const std::uint64_t version = versions_[number] + (writes ? 1 : 0);
+    nbd::wire::Request request;
+    request.type = static_cast<std::uint16_t>(writes ? Command::write : Command::read);
+    request.cookie = ++cookie_;
+    request.offset = number * block;
+    request.length = block;
+    put(to_us, request);
+    if (writes) to_us.insert(to_us.end(), block, content(number, version));
+    unanswered_[cookie_] = {writes ? Command::write : Command::read, number, version, block};
+  }
+  nbd::wire::Request flush() {
+    nbd::wire::Request request;
+    request.type = static_cast<std::uint16_t>(Command::flush);
+    request.cookie = ++cookie_;
+    unanswered_[cookie_] = {Command::flush, blocks + cookie_ + 2, 0, 0};
+    return request;
+  }
+
+  std::mt19937_64 random_;
+  sim::Bytes heard_;
+  bool greeted_ = false;
+  bool talking_ = false;
+  std::uint64_t cookie_ = 0;
+  std::map<std::uint64_t, Asked> unanswered_;
+  std::map<std::uint64_t, std::uint64_t> versions_;
+};
+
+class World final : Export::Owner {
+ public:
+  explicit World(std::uint64_t seed)
+      : io(seed, {.partial = 0.5, .stall = 0.2}, [] { return nullptr; }) {
+    Export::Owner& self = *this;
+    served.emplace(io, "disk", volume, stats, stalls, pool, iouring::UniqueFd(), self);
+  }
+
+  Guest& guest(std::uint64_t seed) {
+    auto made = std::make_unique<Guest>(seed);
+    Guest& there = *made;
+    io.knock(std::move(made));
+    return there;
+  }
+  void some_steps(std::size_t most) {
+    for (std::size_t i = io.pick(most); i > 0; --i) {
+      if (!volume.waiting.empty() && io.chance(0.3)) volume.answer(io.pick(volume.waiting.size()));
+      io.step_or_wait();
+    }
+  }
+  // To another export, as another process would have it: through the document.
+  void pass_on() {
+    handed.reset();
+    served->hand_over();
+    for (int i = 0; !handed; ++i) {
+      REQUIRE(i < 100'000);
+      if (closing && !volume.waiting.empty())
+        volume.answer(io.pick(volume.waiting.size()), io.chance(0.5) ? ESHUTDOWN : 0);
+      else if (!volume.waiting.empty() && io.chance(0.1))
+        volume.answer(io.pick(volume.waiting.size()));
+      io.step_or_wait();
+    }
+    served.reset();
+    closing = false;
+    CHECK(pool.whole());
+    CHECK(stats.in_flight == 0);
+    CHECK(io.sockets_open() == 0);
+
+    std::vector<HandedDisc> discs;
+    discs.push_back(std::move(*handed));
+    auto read = control::parse_document(control::to_document(discs));
+    REQUIRE(read.problem.empty());
+    auto taken = std::move(read.discs);
+    taken[0].listener = std::move(discs[0].listener);
+    for (std::size_t i = 0; i < taken[0].sessions.size(); ++i)
+      taken[0].sessions[i].socket = std::move(discs[0].sessions[i].socket);
+    Export::Owner& self = *this;
+    served.emplace(io, "disk", volume, stats, stalls, pool, self);
+    CHECK(!served->listens());
+    served->take_up(std::move(taken[0].listener), std::move(taken[0].sessions));
+    CHECK(served->listens());
+  }
+  void close() {
+    served->close();
+    for (int i = 0; i < 100'000 && closed == 0; ++i) {
+      if (!volume.waiting.empty()) volume.answer(0);
+      io.step_or_wait();
+    }
+    CHECK(closed == 1);
+    served.reset();
+    CHECK(pool.whole());
+    CHECK(io.sockets_open() == 0);
+    CHECK(volume.complaints == std::vector<std::string>{});
+  }
+
+  sim::SimIo io;
+  tests::MemoryVolume volume{blocks * block};
+  stats::DiscStats stats;
+  stats::StallLog log;
+  stats::Stalls stalls{20ms, log};
+  PayloadPool pool{io, 0};
+  std::optional<Export> served;
+  std::optional<HandedDisc> handed;
+  bool closing = false;
+  int closed = 0;
+
+ private:
+  void on_export_closed(Export&) noexcept override { ++closed; }
+  void on_export_quiet(Export&) noexcept override { closing = true; }
+  void on_export_handed(Export&, HandedDisc disc) noexcept override { handed = std::move(disc); }
+};
+
+}  // namespace
+
+TEST_CASE("Guests that are handed over at any moment notice nothing", "[export][sim][handover]") {
+  const auto seed = GENERATE(range(0u, 60u));
+  CAPTURE(seed);
+  World world(seed);
+  world.volume.known = seed % 4 != 0;
+  Guest& one = world.guest(seed);
+  // Its blocks are the other's as well: so it comes when that one has ended.
+  for (int i = 0; i < 12; ++i) {
+    world.some_steps(seed % 3 == 0 ? 8 : 120);
+    if (i == 3 && !world.volume.known) world.volume.become_known();
+    world.pass_on();
+    CHECK(one.complaints == std::vector<std::string>{});
+  }
+  one.ending = true;
+  for (int i = 0; i < 200'000 && !one.idle(); ++i) world.some_steps(10);
+  CHECK(one.idle());
+  CHECK(one.answers > 0);
+  CHECK(one.complaints == std::vector<std::string>{});
+  CHECK(world.served->guests() == 1);
+  world.close();
+}
+
+TEST_CASE("A guest of before is held where the disc is smaller than it was told",
+          "[export][sim][handover]") {
+  World world(1);
+  Guest& guest = world.guest(1);
+  while (guest.answers == 0) world.some_steps(50);
+  world.volume.described.size /= 2;
+  world.pass_on();
+  const auto before = guest.answers;
+  world.some_steps(2000);
+  CHECK(world.volume.waiting.empty());
+  CHECK(guest.answers <= before + 8);  // What was on its way.
+  world.volume.described.size *= 2;
+  world.volume.become_known();
+  while (guest.answers < before + 20) world.some_steps(50);
+  CHECK(guest.complaints == std::vector<std::string>{});
+  world.close();
+}
