@@ -4,6 +4,9 @@
 #include "head/neigh/keeper_work.hpp"
 #include "netlink/address.hpp"
 
+#include <cstdint>
+#include <limits>
+
 namespace head::neigh {
 
 using netlink::NeighbourKey;
@@ -16,23 +19,31 @@ constexpr std::chrono::seconds settling{1};
 
 }  // namespace
 
-// Whether neighbours can be asked for there at all, and could a moment ago. Where not, a missing
-// entry is not what keeps a request waiting.
-bool Keeper::Work::carries(int ifindex, Instant now) const {
+// Whether neighbours can be asked for there at all.
+bool Keeper::Work::can_ask(int ifindex) const {
   const auto link = places_.links().find(ifindex);
   if (link == places_.links().end() || !link->second.running()) return false;
   const auto own = own_.lower_bound({ifindex, {}});
-  if (own == own_.end() || own->first != ifindex) return false;
+  return own != own_.end() && own->first == ifindex;
+}
+
+// And could a moment ago. Where not, a missing entry is not what keeps a request waiting.
+bool Keeper::Work::carries(int ifindex, Instant now) const {
+  if (!can_ask(ifindex)) return false;
   const auto back = returned_.find(ifindex);
   return back == returned_.end() || now - back->second >= settling;
 }
 
-// Its entries may have gone a moment before it did.
-void Keeper::Work::excuse(int ifindex, Instant now) const {
-  if (carries(ifindex, now)) return;
+// Until it is back; its entries may have gone a moment before it did.
+void Keeper::Work::excuse(int ifindex) const {
+  constexpr auto for_ever = std::numeric_limits<std::int64_t>::max();
+  if (can_ask(ifindex)) return;
   for (auto at = users_.lower_bound(Users({ifindex, {}}, nullptr));
        at != users_.end() && (*at)->placed.neighbour.ifindex == ifindex; ++at)
-    if ((*at)->stats) (*at)->stats->neighbour_missing_at_ns.store(0, std::memory_order_relaxed);
+    if (const auto& stats = (*at)->stats) {
+      stats->interface_back_at_ns.store(for_ever, std::memory_order_relaxed);
+      stats->neighbour_missing_at_ns.store(0, std::memory_order_relaxed);
+    }
 }
 
 void Keeper::Work::came_back(int ifindex, Instant now) {
@@ -43,7 +54,7 @@ void Keeper::Work::came_back(int ifindex, Instant now) {
 }
 
 void Keeper::Work::tell_interface_back(const Disc& disc) const noexcept {
-  const auto now = std::chrono::steady_clock::now().time_since_epoch();
+  const auto now = std::chrono::steady_clock::now().time_since_epoch() + settling;
   if (disc.stats)
     disc.stats->interface_back_at_ns.store(std::chrono::nanoseconds(now).count(),
                                            std::memory_order_relaxed);
@@ -57,7 +68,7 @@ bool Keeper::Work::on_link(const netlink::LinkChange& change, Instant now) {
   const bool ran = was_there && known->second.running();
   const bool renumbered = was_there && known->second.lladdr != link.lladdr;
   const bool matters = places_.on_link(link, change.gone);
-  if (was_there && (change.gone || !link.running())) excuse(link.ifindex, now);
+  if (was_there && (change.gone || !link.running())) excuse(link.ifindex);
   if (change.gone) {
     returned_.erase(link.ifindex);
     devices_.forget(link.ifindex);
@@ -74,7 +85,7 @@ void Keeper::Work::on_address(const netlink::AddressChange& change, Instant now)
   const netlink::HostAddress& told = change.address;
   const std::pair key(told.ifindex, told.address);
   if (change.gone || told.tentative() || told.duplicate()) {
-    if (own_.erase(key) > 0) excuse(told.ifindex, now);
+    if (own_.erase(key) > 0) excuse(told.ifindex);
     return;
   }
   const auto first = own_.lower_bound({told.ifindex, {}});

@@ -253,8 +253,11 @@ void Keeper::Work::on_changes(Instant now) {
     doubts_.doubt_all(now);
     refresh_addresses();
     reconcile_at_ = now;
-    for (const auto& [ifindex, link] : places_.links())
-      if (link.running()) on_return(ifindex, now);  // Perhaps it was away.
+    for (const auto& [ifindex, link] : places_.links()) {
+      if (!link.running()) continue;
+      came_back(ifindex, now);  // Perhaps it was away.
+      on_return(ifindex, now);
+    }
   }
   for (const netlink::Prefix& prefix : changes.routes) doubts_.doubt(prefix, now);
   if (moved) {

@@ -133,7 +133,8 @@ class Keeper::Work {
   void announce(int ifindex) const noexcept;
   void on_return(int ifindex, Instant now);
   bool carries(int ifindex, Instant now) const;
-  void excuse(int ifindex, Instant now) const;
+  bool can_ask(int ifindex) const;
+  void excuse(int ifindex) const;
   void came_back(int ifindex, Instant now);
   void tell_interface_back(const Disc& disc) const noexcept;
   void report_returned();

@@ -129,9 +129,9 @@ class DiscStats {
   // lost.
   std::atomic<std::int64_t> way_back_at_ns{0};
 
-  // The keeper writes it: the last instant (as above) at which the interface to the disc was there
-  // again, after it or its addresses had been away. Who waited across it waited for that, and not
-  // for neighbour discovery; 0 for never.
+  // The keeper writes it: a second after the interface to the disc, or its addresses, were there
+  // again (as above). Who began to wait before that waited for the interface, and not for neighbour
+  // discovery; 0 for never.
   std::atomic<std::int64_t> interface_back_at_ns{0};
 
   // The keeper writes it: the interface that leads to the disc now; 0 when none does, or before.

