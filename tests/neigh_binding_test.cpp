@@ -51,6 +51,8 @@ TEST_CASE("who is right about a link-layer address", "[neigh]") {
        Ruling::confirmed, of(2, 3, Source::wire)},
       {"what the wire confirms is still the operator's word", of(1, 3, Source::operator_),
        of(1, 0, Source::wire), Ruling::confirmed, of(1, 3, Source::operator_)},
+      {"a catalogue that follows the wire changes nothing", of(1, 3, Source::wire),
+       of(1, 3, Source::catalogue), Ruling::confirmed, of(1, 3, Source::wire)},
       {"a newer generation of the same is kept", of(1, 3, Source::wire),
        of(1, 9, Source::catalogue), Ruling::confirmed, of(1, 9, Source::catalogue)},
   }));

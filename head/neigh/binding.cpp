@@ -45,8 +45,11 @@ Binding merge(const Binding& held, const Binding& claim) noexcept {
       after.source = claim.source;
       break;
     case Ruling::confirmed:
-      // Told beforehand and then seen, it is what was told; told after it was seen, it is too.
-      if (claim.lladdr && (!was_seen(claim.source) || held.source == Source::announcement))
+      // Told beforehand and then seen, it is what was told. Told after it was seen it is too, if
+      // that is newer: a catalogue that follows the wire says nothing of its own.
+      if (claim.lladdr && (was_seen(claim.source)
+                               ? held.source == Source::announcement
+                               : held.source != Source::wire || claim.generation > held.generation))
         after.source = claim.source;
       break;
     case Ruling::overruled:
