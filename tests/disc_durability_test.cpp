@@ -230,6 +230,8 @@ TEST_CASE("replay and writethrough lose nothing when the tail crashes", "[disc][
   }
   SECTION("little memory") {
     trial.memory = 8 * disc::ReplayMemory::chunk_size;
+    trial.tail.late_flush = 0.7;
+    trial.tail.late_most = std::chrono::milliseconds(5);
     tell(seed, trial);
   }
   SECTION("hardly any, and no FUA") {
