@@ -14,7 +14,7 @@ struct Kind {
   int status;
 };
 
-constexpr std::array<Kind, 21> kinds = {{
+constexpr std::array<Kind, 22> kinds = {{
     {"urn:headstart:bad-request", "The request cannot be understood", 400},
     {"urn:headstart:bad-json", "The body is not the JSON that was expected", 400},
     {"urn:headstart:bad-disc", "The disc cannot be as described", 422},
