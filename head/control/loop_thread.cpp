@@ -1,13 +1,11 @@
 #include "head/control/loop_thread.hpp"
 
 #include "head/base/log.hpp"
-#include "head/disc/disc.hpp"
-#include "head/export/export.hpp"
+#include "head/control/served.hpp"
 
 #include <algorithm>
 #include <future>
 #include <mutex>
-#include <net/if.h>
 #include <optional>
 #include <system_error>
 #include <thread>
@@ -20,116 +18,6 @@ namespace {
 
 // Nothing answered for so long: the tail may have gone elsewhere, whatever its entry says.
 constexpr std::chrono::milliseconds silent_after{500};
-
-sockaddr_in6 address_of(const catalogue::DiscSpec& spec) noexcept {
-  sockaddr_in6 address{};
-  address.sin6_family = AF_INET6;
-  address.sin6_port = htons(spec.uri.port);
-  std::copy(spec.uri.address.begin(), spec.uri.address.end(), address.sin6_addr.s6_addr);
-  return address;
-}
-
-disc::Standing standing_of(const catalogue::DiscSpec& spec) noexcept {
-  return {.order = spec.order, .grace = spec.grace};
-}
-
-// A disc and how its guests reach it. When it was closed and both have drained, `gone` is called,
-// which destroys this, and then everybody who asked for the end. Where it is handed over, its
-// guests are out of it before that, as soon as the disc has let go of their requests.
-class Served final : disc::Disc::Owner, exports::Export::Owner {
- public:
-  struct Context {
-    iouring::Io& io;
-    disc::Patience& patience;
-    exports::PayloadPool& pool;
-    stats::Stalls& stalls;
-    const nbd::ConnectionOptions& connection;
-    disc::GuardOptions guard;
-  };
-
-  Served(const Context& context, const catalogue::DiscSpec& spec,
-         std::shared_ptr<stats::DiscStats> stats, std::function<void()> gone)
-      : spec_(spec),
-        stalls_(context.stalls),
-        gone_(std::move(gone)),
-        disc_(context.io, *this, context.patience,
-              {.name = spec.name,
-               .tail = address_of(spec),
-               .interface = spec.uri.zone.empty() ? spec.dev : spec.uri.zone,
-               .export_name = spec.uri.export_name,
-               .read_only = spec.read_only,
-               .connections = spec.connections,
-               .standing = standing_of(spec),
-               .guard = context.guard},
-              context.connection, stats),
-        export_(context.io, spec.name, disc_, *stats, context.stalls, context.pool, *this) {
-    disc_.open();
-  }
-
-  void relocate() { disc_.relocate(); }
-  void change(const catalogue::DiscSpec& spec) {
-    spec_ = spec;
-    disc_.set(standing_of(spec));
-  }
-
-  const catalogue::DiscSpec& spec() const noexcept { return spec_; }
-  const std::shared_ptr<stats::DiscStats>& stats() const noexcept { return disc_.stats(); }
-  bool closing() const noexcept { return !asked_.empty() || handed_; }
-  bool listens() const noexcept { return export_.listens(); }
-  bool over() const noexcept { return !disc_open_ && !export_open_; }
-
-  void take_up(iouring::UniqueFd listener, std::vector<exports::HandedSession> sessions) {
-    export_.take_up(std::move(listener), std::move(sessions));
-  }
-  void hand_over(std::function<void(exports::HandedDisc)> handed) {
-    handed_ = std::move(handed);
-    export_.hand_over();
-  }
-
-  void close(std::function<void()> done) {
-    asked_.push_back(std::move(done));
-    if (asked_.size() != 1) return;
-    export_.close();
-    disc_.close();
-  }
-
- private:
-  void on_disc_closed(disc::Disc&) noexcept override {
-    disc_open_ = false;
-    finish();
-  }
-  void on_disc_opened(disc::Disc& disc, const stats::Opening& how) noexcept override {
-    stalls_.look_at(*disc.stats(), disc.name(), how);
-  }
-  void on_export_closed(exports::Export&) noexcept override {
-    export_open_ = false;
-    finish();
-  }
-  void on_export_quiet(exports::Export&) noexcept override { disc_.close(); }
-  void on_export_handed(exports::Export&, exports::HandedDisc handed) noexcept override {
-    export_open_ = false;
-    handed_(std::move(handed));
-    finish();
-  }
-  void finish() noexcept {
-    if (disc_open_ || export_open_) return;
-    const auto gone = std::move(gone_);
-    const auto asked = std::move(asked_);
-    gone();
-    // We are no more.
-    for (const auto& done : asked) done();
-  }
-
-  catalogue::DiscSpec spec_;  // As it was changed last.
-  stats::Stalls& stalls_;
-  std::function<void()> gone_;
-  std::function<void(exports::HandedDisc)> handed_;
-  std::vector<std::function<void()>> asked_;
-  disc::Disc disc_;
-  exports::Export export_;
-  bool disc_open_ = true;
-  bool export_open_ = true;
-};
 
 }  // namespace
 

@@ -15,6 +15,11 @@ import subprocess
 import sys
 
 
+def say(*words):
+    """A whole line at once: headd writes to the same file."""
+    os.write(1, (" ".join(str(word) for word in words) + "\n").encode())
+
+
 class Manager:
     def __init__(self, path, room, command):
         self.room, self.command, self.path = room, command, path
@@ -46,7 +51,7 @@ class Manager:
             command = self.command
         self.child = subprocess.Popen(command, env=environment, close_fds=False,
                                       preexec_fn=place if given else None)
-        print("started", self.child.pid, flush=True)
+        say("started", self.child.pid)
 
     def hear(self):
         message, control, *_ = self.notify.recvmsg(4096, socket.CMSG_SPACE(4 * 253))
@@ -63,18 +68,18 @@ class Manager:
                     self.store.append((name, fd))
                 else:
                     os.close(fd)
-            print("stored", len(came), name, flush=True)
+            say("stored", len(came), name)
         elif said.get("FDSTOREREMOVE") == "1":
             gone = [fd for other, fd in self.store if other == name]
             self.store = [(other, fd) for other, fd in self.store if other != name]
             for fd in gone:
                 os.close(fd)
-            print("removed", len(gone), name, flush=True)
+            say("removed", len(gone), name)
         else:
             for fd in came:  # A barrier: it ends when the descriptor is closed.
                 os.close(fd)
             if "BARRIER" not in said:
-                print("told", message.decode().replace("\n", " "), flush=True)
+                say("told", message.decode().replace("\n", " "))
 
     def serve(self, until):
         while not until():
@@ -86,7 +91,7 @@ class Manager:
         self.serve(lambda: self.child.poll() is not None)
         while select.select([self.notify], [], [], 0)[0]:
             self.hear()
-        print("ended", self.child.returncode, flush=True)
+        say("ended", self.child.returncode)
         return self.child.returncode
 
     def run(self):

@@ -1,0 +1,116 @@
+#include "head/control/served.hpp"
+
+#include "head/base/log.hpp"
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+#include <utility>
+
+namespace head::control {
+namespace {
+
+sockaddr_in6 address_of(const catalogue::DiscSpec& spec) noexcept {
+  sockaddr_in6 address{};
+  address.sin6_family = AF_INET6;
+  address.sin6_port = htons(spec.uri.port);
+  std::copy(spec.uri.address.begin(), spec.uri.address.end(), address.sin6_addr.s6_addr);
+  return address;
+}
+
+disc::Standing standing_of(const catalogue::DiscSpec& spec) noexcept {
+  return {.order = spec.order, .grace = spec.grace};
+}
+
+}  // namespace
+
+Served::Served(const Context& context, const catalogue::DiscSpec& spec,
+               std::shared_ptr<stats::DiscStats> stats, std::function<void()> gone)
+    : spec_(spec),
+      io_(context.io),
+      stalls_(context.stalls),
+      gone_(std::move(gone)),
+      disc_(context.io, *this, context.patience,
+            {.name = spec.name,
+             .tail = address_of(spec),
+             .interface = spec.uri.zone.empty() ? spec.dev : spec.uri.zone,
+             .export_name = spec.uri.export_name,
+             .read_only = spec.read_only,
+             .connections = spec.connections,
+             .standing = standing_of(spec),
+             .guard = context.guard},
+            context.connection, stats),
+      export_(context.io, spec.name, disc_, *stats, context.stalls, context.pool, *this) {
+  disc_.open();
+}
+
+void Served::change(const catalogue::DiscSpec& spec) {
+  spec_ = spec;
+  disc_.set(standing_of(spec));
+}
+
+void Served::hand_over(std::function<void(exports::HandedDisc)> handed) {
+  handed_ = std::move(handed);
+  export_.hand_over();
+}
+
+void Served::close(std::function<void()> done) {
+  asked_.push_back(std::move(done));
+  if (asked_.size() != 1) return;
+  export_.close();
+  disc_.close();
+}
+
+void Served::on_disc_closed(disc::Disc&) noexcept {
+  disc_open_ = false;
+  finish();
+}
+
+void Served::on_disc_opened(disc::Disc& disc, const stats::Opening& how) noexcept {
+  stalls_.look_at(*disc.stats(), disc.name(), how);
+}
+
+void Served::on_export_closed(exports::Export&) noexcept {
+  export_open_ = false;
+  finish();
+}
+
+void Served::on_export_quiet(exports::Export&) noexcept {
+  if (disc_.stats()->kept_bytes.load(std::memory_order_relaxed) == 0) return disc_.close();
+  io_.arm(flush_late_, io_.now() + flush_within);
+  last_flush_.command = nbd::Command::flush;
+  last_flush_.arrived = io_.now();
+  disc_.submit(last_flush_);
+}
+
+void Served::on_last_flush(int error) noexcept {
+  io_.disarm(flush_late_);
+  static log::RateLimit limit;
+  if (const auto pass = error == 0 ? std::nullopt : limit.pass(io_.now()))
+    log::warning(
+        "disc {}: handed over with acknowledged writes that its tail has not flushed: {}; they are "
+        "lost if the tail crashes before a guest flushes ({} more like it)",
+        spec_.name, std::strerror(error), pass->held);
+  disc_.close();
+}
+
+void Served::on_flush_late() noexcept {
+  disc_.close();  // The flush is answered then: ESHUTDOWN.
+}
+
+void Served::on_export_handed(exports::Export&, exports::HandedDisc handed) noexcept {
+  export_open_ = false;
+  handed_(std::move(handed));
+  finish();
+}
+
+void Served::finish() noexcept {
+  if (disc_open_ || export_open_) return;
+  const auto gone = std::move(gone_);
+  const auto asked = std::move(asked_);
+  gone();
+  // We are no more.
+  for (const auto& done : asked) done();
+}
+
+}  // namespace head::control

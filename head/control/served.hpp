@@ -1,0 +1,84 @@
+// A disc and how its guests reach it, together on one data thread. When it was closed and both have
+// drained, `gone` is called, which destroys this, and then everybody who asked for the end.
+//
+// Where it is handed over, its guests are out of it before that, as soon as the disc has let go of
+// their requests. What was acknowledged and is kept only here (mode replay) is flushed first, or
+// given up after `flush_within`: whoever serves the disc next knows nothing of it.
+#pragma once
+
+#include "head/catalogue/disc_spec.hpp"
+#include "head/disc/disc.hpp"
+#include "head/export/export.hpp"
+
+#include <chrono>
+#include <functional>
+#include <memory>
+#include <vector>
+
+namespace head::control {
+
+class Served final : disc::Disc::Owner, exports::Export::Owner {
+ public:
+  static constexpr std::chrono::milliseconds flush_within{250};
+
+  struct Context {
+    iouring::Io& io;
+    disc::Patience& patience;
+    exports::PayloadPool& pool;
+    stats::Stalls& stalls;
+    const nbd::ConnectionOptions& connection;
+    disc::GuardOptions guard;
+  };
+
+  // Begins to connect to the tail; guests come with take_up().
+  Served(const Context& context, const catalogue::DiscSpec& spec,
+         std::shared_ptr<stats::DiscStats> stats, std::function<void()> gone);
+  ~Served() { io_.disarm(flush_late_); }
+
+  void relocate() { disc_.relocate(); }
+  void change(const catalogue::DiscSpec& spec);
+
+  const catalogue::DiscSpec& spec() const noexcept { return spec_; }
+  const std::shared_ptr<stats::DiscStats>& stats() const noexcept { return disc_.stats(); }
+  bool closing() const noexcept { return !asked_.empty() || handed_; }
+  bool listens() const noexcept { return export_.listens(); }
+  bool over() const noexcept { return !disc_open_ && !export_open_; }
+
+  void take_up(iouring::UniqueFd listener, std::vector<exports::HandedSession> sessions) {
+    export_.take_up(std::move(listener), std::move(sessions));
+  }
+  // One of these, once.
+  void hand_over(std::function<void(exports::HandedDisc)> handed);
+  void close(std::function<void()> done);
+
+ private:
+  struct LastFlush final : nbd::Request {
+    explicit LastFlush(Served& whose) noexcept : served(whose) {}
+    void on_done(int error) noexcept override { served.on_last_flush(error); }
+    Served& served;
+  };
+
+  void on_disc_closed(disc::Disc&) noexcept override;
+  void on_disc_opened(disc::Disc& disc, const stats::Opening& how) noexcept override;
+  void on_export_closed(exports::Export&) noexcept override;
+  void on_export_quiet(exports::Export&) noexcept override;
+  void on_export_handed(exports::Export&, exports::HandedDisc handed) noexcept override;
+  void on_last_flush(int error) noexcept;
+  void on_flush_late() noexcept;
+  void finish() noexcept;
+
+  catalogue::DiscSpec spec_;  // As it was changed last.
+  iouring::Io& io_;
+  stats::Stalls& stalls_;
+  std::function<void()> gone_;
+  std::function<void(exports::HandedDisc)> handed_;
+  std::vector<std::function<void()>> asked_;
+  LastFlush last_flush_{*this};
+  iouring::Alarm<&Served::on_flush_late> flush_late_{*this};
+  disc::Disc disc_;
+  exports::Export export_;
+  bool disc_open_ = true;
+  bool export_open_ = true;
+};
+
+}  // namespace head::control
