@@ -87,6 +87,9 @@ struct Config {
     std::chrono::seconds keepalive_interval{2};
     unsigned keepalive_probes = 3;
     std::chrono::milliseconds user_timeout{10'000};
+    std::chrono::milliseconds connect_timeout{3'000};
+    std::chrono::milliseconds handshake_timeout{10'000};
+    std::chrono::milliseconds suspect_after{2'000};
     nbd::QuickAck quick_ack = nbd::QuickAck::adaptive;
     bool operator==(const Tcp&) const = default;
   } tcp;

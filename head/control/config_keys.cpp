@@ -194,6 +194,17 @@ constexpr std::array entries = {
     KeyEntry{
         {"tcp.user_timeout_ms", "a whole number from 100 to 3600000"},
         [](Config& c, const Value& v) { return duration(c.tcp.user_timeout, v, 100, 3'600'000); }},
+    KeyEntry{{"tcp.connect_timeout_ms", "a whole number from 100 to 3600000"},
+             [](Config& c, const Value& v) {
+               return duration(c.tcp.connect_timeout, v, 100, 3'600'000);
+             }},
+    KeyEntry{{"tcp.handshake_timeout_ms", "a whole number from 100 to 3600000"},
+             [](Config& c, const Value& v) {
+               return duration(c.tcp.handshake_timeout, v, 100, 3'600'000);
+             }},
+    KeyEntry{
+        {"tcp.suspect_after_ms", "a whole number from 0 to 3600000"},
+        [](Config& c, const Value& v) { return duration(c.tcp.suspect_after, v, 0, 3'600'000); }},
     KeyEntry{{"tcp.quick_ack", "\"adaptive\", \"always\" or \"off\""},
              [](Config& c, const Value& v) { return quick_ack(c.tcp.quick_ack, v); }},
     KeyEntry{{tail_key, "the link-layer address of a tail in quotes, \"52:54:00:12:34:56\" say"},

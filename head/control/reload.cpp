@@ -77,6 +77,9 @@ DataSettings data_settings(const Config& config) {
                              .keepalive_interval = config.tcp.keepalive_interval,
                              .keepalive_probes = static_cast<int>(config.tcp.keepalive_probes),
                              .user_timeout = config.tcp.user_timeout};
+  settings.connection.connect_timeout = config.tcp.connect_timeout;
+  settings.connection.handshake_timeout = config.tcp.handshake_timeout;
+  settings.connection.suspect_after = config.tcp.suspect_after;
   settings.connection.quick_ack = config.tcp.quick_ack;
   settings.durability = config.discs.durability;
   settings.quarantine = config.discs.quarantine;

@@ -129,6 +129,10 @@ void Disc::on_open(Link& link) noexcept {
     say(log::Level::warning, note_limit, link.connection.note());
   last_note_ = link.connection.note();
   last_objection_ = nullptr;
+  on_trial(link) ? send_trial() : go_on_with(link);
+}
+
+void Disc::go_on_with(Link& link) noexcept {
   link.opened_at_ = io_.now();
   if (std::exchange(link.lost_, false)) stats_->reconnects.fetch_add(1, std::memory_order_relaxed);
   last_problem_.clear();
@@ -204,7 +208,8 @@ void Disc::on_closed(Link& link, const std::string& problem,
   nbd::RequestQueue again, unwanted;
   const bool under_way = !link.connection.tail_is_done();
   while (nbd::Request* request = unanswered.pop())
-    if (!guard_.lost(*request, under_way)) (request->unwanted ? unwanted : again).push(*request);
+    if (!is_trial(*request) && !guard_.lost(*request, under_way))
+      (request->unwanted ? unwanted : again).push(*request);
   guard_.lost_others(again);
   while (nbd::Request* request = waiting_.pop()) again.push(*request);
   waiting_ = again;
@@ -214,9 +219,17 @@ void Disc::on_closed(Link& link, const std::string& problem,
   }
   note_connections();
   if (course() == Course::refuse) refuse_all();
-  if (closing_) return finish_closing();
+  if (closing_) {
+    if (on_trial(link)) lose_trial();
+    return finish_closing();
+  }
   if (opening_) opening_->failed_before = true;
-  if (!link.superseded) complain(problem);
+  if (!link.superseded && !on_trial(link)) complain(problem);
+  if (on_trial(link)) {
+    lose_trial();
+    part_from(link);
+    return pump();
+  }
   if (link.superseded) {
     part_from(link);
     return pump();
@@ -237,6 +250,7 @@ Disc::Link& Disc::add_link() {
 
 void Disc::relocate() noexcept {
   if (closing_) return;
+  cancel_trial();
   for (std::size_t i = 0, before = links_.size(); i < before; ++i) relocate(*links_[i]);
 }
 
@@ -269,7 +283,7 @@ void Disc::follow_way() noexcept {
   const auto now = io_.now();
   const iouring::Instant back(
       std::chrono::nanoseconds(stats_->way_back_at_ns.load(std::memory_order_relaxed)));
-  if (closing_ || back <= followed_ || now - back < way_grace) return;
+  if (closing_ || trial_ || back <= followed_ || now - back < way_grace) return;
   // One interruption ends in several steps. But who answers nothing after that may be slow rather
   // than cut off: asked anew at each repair of an entry, it would never come to an end.
   if (last_progress_ > followed_) follows_ = 0;

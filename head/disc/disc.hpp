@@ -15,6 +15,7 @@
 #include "head/disc/patience.hpp"
 #include "head/disc/reshape.hpp"
 #include "head/disc/standing.hpp"
+#include "head/disc/suspicion.hpp"
 #include "head/nbd/connection.hpp"
 #include "head/nbd/volume.hpp"
 #include "head/stats/disc_stats.hpp"
@@ -79,6 +80,9 @@ class Disc final : public nbd::Volume, Reshape::Owner, Guard::Owner {
   // Whoever watches it: where answers have been waited for beyond the grace time, there are none
   // any more to wait for.
   void mind_grace() noexcept;
+  // Whoever watches it: where a request has been with the tail for longer than its answers took
+  // lately, tries the tail on a second connection.
+  void mind_silence() noexcept;
   // Notes, soon, whether packets were lost where answers are late, and how far the tail is.
   void look_at_network() noexcept;
 
@@ -132,7 +136,19 @@ class Disc final : public nbd::Volume, Reshape::Owner, Guard::Owner {
     iouring::Alarm<&Link::connect> retry_{*this};
   };
 
+  // A read on a second connection, to find out whether the tail answers there.
+  struct Trial final : nbd::Request {
+    Trial(Link& with, iouring::Instant now, std::uint32_t size);
+    void on_done(int) noexcept override {}  // The disc is asked first.
+
+    Link* link;
+    iouring::Instant since;
+    std::vector<std::byte> block;
+    iovec part{};
+  };
+
   void on_open(Link& link) noexcept;
+  void go_on_with(Link& link) noexcept;
   void on_answer(nbd::Request& request, int error) noexcept;
   void on_closed(Link& link, const std::string& problem, nbd::RequestQueue unanswered) noexcept;
   void on_packets_lost(iouring::Instant at) noexcept;
@@ -160,6 +176,14 @@ class Disc final : public nbd::Volume, Reshape::Owner, Guard::Owner {
   void give_up() noexcept;
   void refuse_all() noexcept;
   void on_refusal(iouring::Result result) noexcept;
+
+  bool on_trial(const Link& link) const noexcept;
+  bool is_trial(const nbd::Request& request) const noexcept;
+  void begin_trial(Link& suspect) noexcept;
+  void send_trial() noexcept;
+  void end_trial(int error) noexcept;
+  void lose_trial() noexcept;
+  void cancel_trial() noexcept;
 
   bool must_wait(const nbd::Request& request) const noexcept;
   void start(nbd::Request& request) noexcept;
@@ -230,6 +254,12 @@ class Disc final : public nbd::Volume, Reshape::Owner, Guard::Owner {
   bool gave_up_ = false;                           // The grace time is over since then.
   iouring::Alarm<&Disc::on_cut_off_long> cut_off_long_{*this};
   iouring::Op<&Disc::on_refusal> refusal_{*this};
+
+  Slowest slowest_;
+  int doubts_ = 0;  // Connections that were given up for one request.
+  int trials_failed_ = 0;
+  iouring::Instant next_doubt_{};
+  std::unique_ptr<Trial> trial_;
 
   Guard guard_;
   BlockLocks locks_;  // In use where the tail's blocks are larger than a byte.

@@ -111,8 +111,8 @@ nbd::Connection* Disc::free_connection() noexcept {
       return nullptr;
   for (std::size_t tried = 0; tried < links_.size(); ++tried) {
     next_link_ = next_link_ + 1 < links_.size() ? next_link_ + 1 : 0;
-    nbd::Connection& connection = links_[next_link_]->connection;
-    if (connection.room()) return &connection;
+    Link& link = *links_[next_link_];
+    if (link.connection.room() && !on_trial(link)) return &link.connection;
   }
   return nullptr;
 }
@@ -125,7 +125,10 @@ Reshape* Disc::as_piece(const nbd::Request& request) noexcept {
 }
 
 void Disc::on_answer(nbd::Request& request, int error) noexcept {
+  if (is_trial(request)) return end_trial(error);
   last_progress_ = io_.now();
+  slowest_.note(last_progress_, request.away);
+  if (request.away >= suspicion::least) doubts_ = 0;  // Who was doubted may be slow, and no more.
   const bool now = guard_.settle(request, error);
   if (guard_.keeps())
     stats_->kept_bytes.store(static_cast<std::uint32_t>(guard_.kept_bytes()),

@@ -36,7 +36,8 @@ void Disc::tell_state() noexcept {
 // One was opened or has ended.
 void Disc::note_connections() noexcept {
   const auto usable = static_cast<std::uint32_t>(std::count_if(
-      links_.begin(), links_.end(), [](const auto& link) { return link->connection.ready(); }));
+      links_.begin(), links_.end(),
+      [this](const auto& link) { return link->connection.ready() && !on_trial(*link); }));
   stats_->connections.store(usable, std::memory_order_relaxed);
   if (usable != 0) {
     cut_off_since_.reset();

@@ -45,6 +45,7 @@ bool Patience::visit(Watched& watched) noexcept {
   disc.look_at_network();
   disc.follow_way();
   disc.mind_grace();
+  disc.mind_silence();
   const auto now = io_.now();
   if (now - disc.last_progress() < limit) {
     watched.interval = limit;

@@ -41,7 +41,7 @@ namespace suspicion {
 // No healthy tail lets a read or a write wait for so long; a disc behind it that finds a bad sector
 // may, and is then only asked on a second connection. (The kernel gives a tail's own disc 30 s:
 // SD_TIMEOUT in drivers/scsi/sd.h.)
-inline constexpr std::chrono::seconds least{2};
+inline constexpr std::chrono::seconds least{2};  // Unless head.toml says otherwise.
 // Of those whose work depends on what was written before, however long ago.
 inline constexpr std::chrono::seconds least_of_flush{30};
 inline constexpr std::chrono::minutes most{5};
@@ -49,12 +49,13 @@ inline constexpr int times_usual = 8;
 
 // `doubts`: how often in a row the request was asked anew because of this; each time it gets twice
 // as long, so that one which merely takes long is answered in the end.
-constexpr iouring::Duration patience(nbd::Command command, iouring::Duration slowest_lately,
-                                     int doubts) noexcept {
+constexpr iouring::Duration patience(nbd::Command command, iouring::Duration least_of_io,
+                                     iouring::Duration slowest_lately, int doubts) noexcept {
   const bool quick = command == nbd::Command::read || command == nbd::Command::write ||
                      command == nbd::Command::block_status;
-  const iouring::Duration usual =
-      std::max<iouring::Duration>(quick ? least : least_of_flush, slowest_lately * times_usual);
+  const iouring::Duration usual = std::max<iouring::Duration>(
+      quick ? least_of_io : std::max<iouring::Duration>(least_of_io, least_of_flush),
+      slowest_lately * times_usual);
   return std::min<iouring::Duration>(usual * (1 << std::min(doubts, 8)), most);
 }
 

@@ -66,6 +66,8 @@ class Connection final : Reader::Owner, Writer::Owner, Departures::Owner {
   bool room() const noexcept { return ready() && !slots_.full(); }
   std::uint32_t in_flight() const noexcept { return slots_.size(); }
   const ExportInfo& info() const noexcept { return info_; }
+  // Of the requests in flight the one that was sent first; null when there is none. Looks at each.
+  const Request* oldest() const noexcept { return slots_.oldest(); }
   const std::string& note() const noexcept { return note_; }
   bool acknowledges_at_once() const noexcept { return quick_ack_; }
   // Inside on_closed(): the tail will not carry out any more what came back unanswered, as far as

@@ -16,6 +16,8 @@ struct ConnectionOptions {
   iouring::TcpOptions tcp;
   std::chrono::milliseconds connect_timeout{3'000};
   std::chrono::milliseconds handshake_timeout{10'000};
+  // A read or write that is with the tail for longer is tried on a second connection; 0: none is.
+  std::chrono::milliseconds suspect_after{2'000};
   QuickAck quick_ack = QuickAck::adaptive;
 };
 

@@ -81,6 +81,16 @@ class Slots {
     return slots_[index];
   }
 
+  // Of those that have no answer yet; null when there is none.
+  const Request* oldest() const noexcept {
+    const Request* found = nullptr;
+    for (const Slot& slot : slots_)
+      if (slot.request != nullptr && !slot.answered &&
+          (found == nullptr || slot.request->sent < found->sent))
+        found = slot.request;
+    return found;
+  }
+
   // Removes all of them, oldest first, into `queue`.
   void drain_into(RequestQueue& queue) noexcept {
     std::array<Request*, capacity> requests;

@@ -28,7 +28,7 @@ bool NbdServer::on_bytes(Bytes& from_us, Bytes& to_us) {
   if (phase_ != Phase::transmission && !negotiate(from_us, to_us)) return false;
   if (phase_ != Phase::transmission) return true;
   collect(from_us);
-  if (state_.options.silent) {
+  if (state_.options.silent || number_ <= state_.options.silent_up_to) {
     asked_.clear();
     cookies_.clear();
   }
@@ -52,7 +52,7 @@ bool NbdServer::on_bytes(Bytes& from_us, Bytes& to_us) {
 
 bool NbdServer::negotiate(Bytes& from_us, Bytes& to_us) {
   if (phase_ == Phase::fresh) {
-    ++state_.connections;
+    number_ = ++state_.connections;
     wire::NewstyleHello hello;
     hello.flags = std::uint16_t{3};
     to_us << hello;

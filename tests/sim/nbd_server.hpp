@@ -17,9 +17,10 @@ struct TailOptions {
   std::uint32_t block_minimum = 0;  // 0: says nothing of block sizes.
   std::uint32_t payload_maximum = 32u << 20;
   bool structured = true;
-  double shuffle = 0.3;   // Answers a request out of turn.
-  bool silent = false;    // Takes requests, and drops them.
-  double shutdown = 0.0;  // Answers ESHUTDOWN, and means it.
+  double shuffle = 0.3;            // Answers a request out of turn.
+  bool silent = false;             // Takes requests, and drops them.
+  std::uint64_t silent_up_to = 0;  // The same, of the connections up to this one.
+  double shutdown = 0.0;           // Answers ESHUTDOWN, and means it.
   // Longer reads are answered with EOVERFLOW: without DF, with it.
   std::uint32_t read_max = UINT32_MAX, unfragmented_max = UINT32_MAX;
   std::uint32_t effect_max = UINT32_MAX;  // The same of what carries no payload.
@@ -99,6 +100,7 @@ class NbdServer final : public Peer {
   std::mt19937_64 random_;
   enum class Phase { fresh, flags, options, transmission, over } phase_ = Phase::fresh;
   bool structured_ = false;
+  std::uint64_t number_ = 0;
   std::vector<Asked> asked_;
   std::set<std::uint64_t> cookies_;
 };

@@ -1,0 +1,133 @@
+// A tail that holds its connection and does not answer on it.
+#include "tests/disc_world.hpp"
+
+using namespace head;
+using namespace std::chrono_literals;
+using disc::suspicion::patience;
+using nbd::Command;
+using stats::DiscState;
+using tests::disc_world::Asked;
+using tests::disc_world::World;
+
+namespace {
+
+constexpr sim::Faults calm{.partial = 0, .stall = 0};
+
+struct Opened : World {
+  explicit Opened(std::uint64_t seed = 1, sim::Faults faults = calm, unsigned connections = 1)
+      : World(seed, faults, {}, connections) {
+    run_until([this] { return disc->info() != nullptr; });
+  }
+  ~Opened() {  // While there is what was asked.
+    disc->close();
+    for (int i = 0; i < 100'000 && !closed; ++i) io.step_or_wait();
+  }
+  Asked& ask(Command command, std::uint64_t offset = 0, std::uint32_t length = 512) {
+    Asked& one = asked.emplace_back(command, offset, length, io.now());
+    disc->submit(one);
+    return one;
+  }
+  void pass(iouring::Duration time) {
+    const auto until = io.now() + time;
+    while (io.now() < until)
+      if (!io.step_or_wait()) io.advance(1ms);
+  }
+  std::deque<Asked> asked;
+};
+
+}  // namespace
+
+TEST_CASE("a tail is doubted by what it took lately", "[disc]") {
+  CHECK(patience(Command::read, 2s, 0s, 0) == 2s);
+  CHECK(patience(Command::write, 2s, 100ms, 0) == 2s);
+  CHECK(patience(Command::write, 2s, 1s, 0) == 8s);
+  CHECK(patience(Command::flush, 2s, 0s, 0) == 30s);
+  CHECK(patience(Command::trim, 60s, 0s, 0) == 60s);
+  CHECK(patience(Command::read, 2s, 0s, 1) == 4s);
+  CHECK(patience(Command::read, 2s, 0s, 3) == 16s);
+  CHECK(patience(Command::flush, 2s, 4min, 8) == 5min);
+
+  disc::Slowest slowest;
+  const iouring::Instant start{1h};
+  slowest.note(start, 3s);
+  slowest.note(start + 1s, 1s);
+  CHECK(slowest.lately(start + 30s) == 3s);
+  CHECK(slowest.lately(start + 70s) == 3s);
+  CHECK(slowest.lately(start + 140s) == 0s);
+  slowest.note(start + 150s, 2s);
+  CHECK(slowest.lately(start + 10min) == 0s);
+}
+
+TEST_CASE("who answers on a second connection and not on the first has the first one reset",
+          "[disc][sim]") {
+  Opened world;
+  world.tail.options.silent_up_to = 1;
+  const auto began = world.io.now();
+  Asked& write = world.ask(Command::write);
+  Asked& read = world.ask(Command::read, 4096);
+  world.run_until([&] { return write.answers == 1 && read.answers == 1; });
+  CHECK(write.error == 0);
+  CHECK(read.error == 0);
+  CHECK(world.io.now() - began >= 2s);
+  CHECK(world.io.now() - began < 4s);
+  CHECK(world.tail.connections == 2);
+  CHECK(world.disc->stats()->reconnects == 1);
+  CHECK(world.disc->stats()->state == DiscState::ready);
+  world.run_until([&] { return world.io.sockets_open() == 1; });
+}
+
+TEST_CASE("a tail that answers nowhere is waited for, and seldom tried", "[disc][sim]") {
+  Opened world;
+  world.tail.options.silent = true;
+  Asked& read = world.ask(Command::read);
+  world.pass(5min);
+  CHECK(read.answers == 0);
+  CHECK(world.tail.connections > 3);
+  CHECK(world.tail.connections < 30);
+  CHECK(world.io.sockets_open() <= 2);
+  world.tail.options.silent = false;
+  const auto back = world.io.now();
+  world.run_until([&] { return read.answers == 1; });
+  CHECK(read.error == 0);
+  CHECK(world.io.now() - back < 60s);
+}
+
+TEST_CASE("nobody is tried where nothing was asked, or where that is switched off", "[disc][sim]") {
+  Opened world;
+  world.pass(1min);
+  CHECK(world.tail.connections == 1);
+  world.connection.suspect_after = 0ms;
+  world.tail.options.silent = true;
+  Asked& read = world.ask(Command::read);
+  world.pass(1min);
+  CHECK(world.tail.connections == 1);
+  world.tail.options.silent = false;
+  world.disc->relocate();
+  world.run_until([&] { return read.answers == 1; });
+}
+
+TEST_CASE("a trial ends well whatever else happens to the disc", "[disc][sim]") {
+  const auto seed = GENERATE(range(0u, 80u));
+  CAPTURE(seed);
+  Opened world(seed, {.reset = seed % 3 == 0 ? 0.01 : 0.0, .refuse = 0.2}, seed % 2 == 0 ? 1 : 3);
+  auto& io = world.io;
+  for (int round = 0; round < 12; ++round) {
+    world.tail.options.silent_up_to = world.tail.connections;
+    for (int i = 0; i < 5; ++i)
+      world.ask(io.chance(0.5) ? Command::read : Command::write, io.pick(60'000),
+                static_cast<std::uint32_t>(1 + io.pick(4'000)));
+    world.pass(std::chrono::milliseconds(io.pick(3'000)));
+    if (io.chance(0.3)) world.disc->relocate();
+    if (io.chance(0.1)) world.disc->set({.order = disc::Order::hold});
+    world.pass(std::chrono::milliseconds(io.pick(500)));
+    world.disc->set({});
+    if (io.chance(0.5)) world.tail.options.silent_up_to = 0;
+  }
+  if (seed % 4 == 0) return;  // Closed in the middle of it.
+  world.tail.options.silent_up_to = 0;
+  world.run_until([&] { return world.disc->outstanding() == 0; });
+  for (const Asked& one : world.asked) {
+    REQUIRE(one.answers == 1);
+    REQUIRE(one.error == 0);
+  }
+}
