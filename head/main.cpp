@@ -39,6 +39,10 @@ using namespace std::chrono_literals;
 neigh::Options keeper_options(const control::Config& config) {
   neigh::Options options;
   options.enabled = config.neighbours.enabled;
+  options.mode = config.neighbours.mode;
+  options.route_prefixes = config.neighbours.route_prefixes;
+  options.lease = config.neighbours.lease;
+  options.next_hops = config.next_hops;
   options.strategy = config.neighbours.strategy;
   options.table_netns = config.neighbours.table_netns;
   options.prefixes = config.neighbours.prefixes;

@@ -42,6 +42,8 @@ void note(const MessageView& message, Changes& changes) {
     case RTM_NEWROUTE:
     case RTM_DELROUTE:
       if (const auto prefix = parse_prefix(message.payload)) changes.routes.push_back(*prefix);
+      if (const auto route = parse_host_route(message.payload))
+        changes.host_routes.push_back({*route, message.type == RTM_DELROUTE});
       return;
     case RTM_NEWRULE:
     case RTM_DELRULE:
@@ -62,14 +64,16 @@ Monitor::Monitor(std::uint32_t except_port, int buffer_bytes) : in_(receive_byte
   socket_.join(RTNLGRP_IPV6_RULE);
 }
 
-// Drops RTM_NEWNEIGH of other families than IPv6 (ARP, bridges) and those that `except_port`
-// caused. The kernel sends one notification to a datagram, so looking at the first header will do.
-// Its fields are in host order; the filter loads them as big-endian.
+// Drops RTM_NEWNEIGH of other families than IPv6 (ARP, bridges), and of those and of routes what
+// `except_port` caused. The kernel sends one notification to a datagram, so looking at the first
+// header will do. Its fields are in host order; the filter loads them as big-endian.
 void Monitor::filter(std::uint32_t except_port) noexcept {
   constexpr std::uint32_t keep = 0xffffffff, drop = 0;
   constexpr std::uint32_t family_at = sizeof(nlmsghdr);
-  std::array<sock_filter, 9> program{{
+  std::array<sock_filter, 11> program{{
       BPF_STMT(BPF_LD | BPF_H | BPF_ABS, offsetof(nlmsghdr, nlmsg_type)),
+      BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, htons(RTM_NEWROUTE), 5, 0),
+      BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, htons(RTM_DELROUTE), 4, 0),
       BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, htons(RTM_NEWNEIGH), 1, 0),
       BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, htons(RTM_DELNEIGH), 0, 4),
       BPF_STMT(BPF_LD | BPF_B | BPF_ABS, family_at),

@@ -7,6 +7,7 @@
 #pragma once
 
 #include "netlink/address.hpp"
+#include "netlink/host_routes.hpp"
 #include "netlink/link.hpp"
 #include "netlink/neighbour.hpp"
 #include "netlink/route.hpp"
@@ -32,14 +33,21 @@ struct AddressChange {
   bool gone = false;
 };
 
+// Of our routes to single addresses.
+struct HostRouteChange {
+  HostRoute route;
+  bool gone = false;
+};
+
 struct Changes {
   std::vector<NeighbourChange> neighbours;
   // What the kernel asks user space for, because an interface's app_solicit says so, before it asks
   // the network: a packet waits for the first of these that has no lladdr.
   std::vector<Neighbour> asked;
   std::vector<LinkChange> links;
-  std::vector<Prefix> routes;            // Where a route changed; all destinations when a rule did.
-  std::vector<AddressChange> addresses;  // Of this host.
+  std::vector<Prefix> routes;  // Where a route changed; all destinations when a rule did.
+  std::vector<HostRouteChange> host_routes;  // Those of them that were ours.
+  std::vector<AddressChange> addresses;      // Of this host.
   // Notifications were dropped, and nothing else is told this time. More may be, silently, until
   // everything has been read (the kernel calls the socket congested until then): read until
   // `drained`, then dump, and compare.
@@ -57,8 +65,8 @@ class Monitor {
   // A notification takes about 832 bytes of it: room for some 80,000.
   static constexpr int default_buffer_bytes = 64 * 1024 * 1024;
 
-  // Leaves out neighbour changes caused by the socket with that port; 0 leaves out none. Throws
-  // std::system_error.
+  // Leaves out changes of neighbours and routes caused by the socket with that port; 0 leaves out
+  // none. Throws std::system_error.
   explicit Monitor(std::uint32_t except_port = 0, int buffer_bytes = default_buffer_bytes);
 
   int fd() const noexcept { return socket_.fd(); }

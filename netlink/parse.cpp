@@ -117,6 +117,7 @@ std::optional<Route> parse_route(Bytes payload) noexcept {
   Route route;
   route.local = header->rtm_type == RTN_LOCAL;
   route.unicast = header->rtm_type == RTN_UNICAST;
+  route.protocol = header->rtm_protocol;
   for_each_attribute(attributes<rtmsg>(payload), [&](int type, Bytes value) {
     if (type == RTA_OIF) route.ifindex = read<int>(value).value_or(0);
     if (type == RTA_GATEWAY) route.gateway = read_address<16>(value);
@@ -127,6 +128,32 @@ std::optional<Route> parse_route(Bytes payload) noexcept {
       if (metric == RTAX_ADVMSS) route.advmss = read<std::uint32_t>(number).value_or(0);
     });
   });
+  return route;
+}
+
+std::optional<HostRoute> parse_host_route(Bytes payload) noexcept {
+  const auto header = read<rtmsg>(payload);
+  if (!header || header->rtm_family != AF_INET6 || header->rtm_dst_len != 128) return {};
+  if (header->rtm_protocol != our_protocol || header->rtm_type != RTN_UNICAST) return {};
+  HostRoute route;
+  bool has_address = false, has_gateway = false;
+  for_each_attribute(attributes<rtmsg>(payload), [&](int type, Bytes value) {
+    if (type == RTA_OIF) route.next_hop.ifindex = read<int>(value).value_or(0);
+    if (type == RTA_DST || type == RTA_GATEWAY) {
+      const auto address = read_address<16>(value);
+      if (!address) return;
+      (type == RTA_DST ? route.address : route.next_hop.address) = *address;
+      (type == RTA_DST ? has_address : has_gateway) = true;
+    } else if (type == RTA_CACHEINFO) {
+      const auto times = read<rta_cacheinfo>(value);
+      const std::uint32_t ticks = times ? times->rta_expires : 0;
+      // One that is over and not collected yet is told as a negative number.
+      const bool over = ticks > INT32_MAX;
+      const std::uint32_t ms = over ? 0 : ticks_to_ms(ticks);
+      route.lease = std::chrono::seconds(ms / 1000);
+    }
+  });
+  if (!has_address || !has_gateway) return {};
   return route;
 }
 

@@ -3,6 +3,7 @@
 #pragma once
 
 #include "netlink/address.hpp"
+#include "netlink/host_routes.hpp"
 #include "netlink/link.hpp"
 #include "netlink/neighbour.hpp"
 #include "netlink/route.hpp"
@@ -67,7 +68,9 @@ std::optional<Neighbour> parse_neighbour(Bytes payload) noexcept;  // RTM_{NEW,D
 std::optional<Link> parse_link(Bytes payload);                     // RTM_{NEW,DEL}LINK
 std::optional<HostAddress> parse_address(Bytes payload) noexcept;  // RTM_NEWADDR, IPv6.
 std::optional<Route> parse_route(Bytes payload) noexcept;          // RTM_NEWROUTE, IPv6.
-std::optional<Prefix> parse_prefix(Bytes payload) noexcept;        // RTM_{NEW,DEL}ROUTE, IPv6.
+// RTM_{NEW,DEL}ROUTE of ours to one address over one next hop.
+std::optional<HostRoute> parse_host_route(Bytes payload) noexcept;
+std::optional<Prefix> parse_prefix(Bytes payload) noexcept;  // RTM_{NEW,DEL}ROUTE, IPv6.
 
 // RTM_NEWNEIGHTBL of "ndisc_cache": the table itself (`device.ifindex` 0) or one interface's part.
 struct TablePart {

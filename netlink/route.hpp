@@ -17,6 +17,7 @@ struct Route {
   std::uint32_t mtu = 0;       // Learned, or set for the route; 0: the interface's.
   std::uint32_t advmss = 0;    // Set for the route; 0: as the MTU says.
   bool local = false;          // The address is this host's own: nothing leaves it.
+  std::uint8_t protocol = 0;   // Who made it; our_protocol is us.
   bool unicast = false;        // False for multicast, unreachable, prohibited, blackhole.
 };
 

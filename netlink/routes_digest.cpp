@@ -57,6 +57,8 @@ std::error_code digest(Socket& socket, int request, const Header& header, Routes
 void digest_message(std::uint16_t type, Bytes payload, RoutesDigest& into) noexcept {
   const std::size_t header = header_bytes(type);
   if (payload.size() < header) return;
+  // Ours are no way that anybody else chose: they follow it.
+  if (type == RTM_NEWROUTE && read<rtmsg>(payload)->rtm_protocol == our_protocol) return;
   Hash hash;
   hash.add(type);
   hash.add(payload.first(header));

@@ -10,7 +10,8 @@
 namespace netlink {
 
 struct RoutesDigest {
-  // Of routes, rules and nexthops, without their ages: another sum, another way, for somebody.
+  // Of routes but ours, rules and nexthops, without their ages: another sum, another way, for
+  // somebody.
   std::uint64_t sum = 0;
   // A route narrower than the default leads over a gateway: the kernel passes it over while the
   // gateway does not answer, which changes no route.

@@ -22,6 +22,31 @@ control::ConfigError error_of(std::string_view text) {
 
 }  // namespace
 
+TEST_CASE("route mode is chosen for all storage networks, or for some",
+          "[control][config][routes]") {
+  CHECK(parse_config("")->neighbours.mode == head::neigh::Mode::neighbours);
+  const auto config = parse_config(
+      "[neighbours]\nmode = \"routes\"\nroute_prefixes = [\"fd00:1::/32\"]\nlease_s = 60\n"
+      "[tails]\none = \"52:54:00:12:34:56\"\ntwo = \"52:54:00:12:34:57 fe80::2\"\n");
+  REQUIRE(config);
+  CHECK(config->neighbours.mode == head::neigh::Mode::routes);
+  CHECK(config->neighbours.route_prefixes.size() == 1);
+  CHECK(config->neighbours.lease == 60s);
+  CHECK(config->tails.size() == 2);
+  REQUIRE(config->next_hops.size() == 1);
+  CHECK(config->next_hops.begin()->first == config->tails.at("two"));
+  for (const char* wrong :
+       {"neighbours.mode = \"both\"", "neighbours.mode = 1", "neighbours.lease_s = 9",
+        "neighbours.route_prefixes = [\"fd00::1/32\"]", "tails.a = \"52:54:00:12:34:56 fd00::2\"",
+        "tails.a = \"52:54:00:12:34:56  fe80::2\"", "tails.a = \"52:54:00:12:34:56 \"",
+        "tails.a = \"fe80::2\"",
+        "tails.a = \"52:54:00:12:34:56 fe80::2\"\ntails.b = \"52:54:00:12:34:57 fe80::2\"",
+        "tails.a = \"52:54:00:12:34:56 fe80::2\"\ntails.b = \"52:54:00:12:34:56 fe80::3\""}) {
+    CAPTURE(wrong);
+    CHECK(!parse_config(wrong));
+  }
+}
+
 TEST_CASE("an empty file means the defaults", "[control]") {
   const auto config = parse_config("");
   REQUIRE(config);

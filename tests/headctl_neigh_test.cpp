@@ -15,6 +15,7 @@
 using namespace headctl;
 using netlink::Neighbour;
 using nlohmann::json;
+using namespace std::chrono_literals;
 
 namespace {
 
@@ -97,6 +98,44 @@ TEST_CASE("neighbour entries are sorted by any column", "[headctl][neigh]") {
   CHECK(sorted("dev") == "fd00::a fd00::10 fd00::9 ");
   CHECK(sorted("lladdr") == "fd00::9 fd00::10 fd00::a ");
   CHECK(sorted("used") == sorted("updated"));
+}
+
+TEST_CASE("routes are shown with next hop and lease, and chosen as entries are",
+          "[headctl][neigh][routes]") {
+  json routes = json::array();
+  for (const char* disc : {"web1", "web2"})
+    routes.push_back({{"address", std::string("fd00::") + disc[3]},
+                      {"dev", "eth0"},
+                      {"next_hop", "fe80::7"},
+                      {"lladdr", "52:54:00:00:00:0a"},
+                      {"present", disc[3] == '1'},
+                      {"lease_s", 540},
+                      {"conflicts", disc[3] == '1' ? 0 : 1},
+                      {"discs", {disc}}});
+  const std::string text = routes_table(routes).text();
+  CHECK(text.find("fd00::1  eth0  fe80::7   52:54:00:00:00:0a  held       9m  web1") !=
+        std::string::npos);
+  CHECK(text.find("ABSENT") != std::string::npos);
+  CHECK(chosen_routes(routes, {}).size() == 2);
+  CHECK(chosen_routes(routes, {.sort = "confirmed"}).size() == 2);
+  CHECK(chosen_routes(routes, {.discs = {"web2"}}).size() == 1);
+  CHECK(chosen_routes(routes, {.conflicts = true}).size() == 1);
+  CHECK(chosen_routes(routes, {.lladdrs = {"52:54:00:00:00:0B"}}).empty());
+  CHECK(chosen_routes(routes, {.stale = true}).empty());
+}
+
+TEST_CASE("a route's change is told, its renewal is not", "[headctl][neigh][routes]") {
+  const netlink::HostRoute was{
+      *netlink::parse_ip6("fd00::a"), {1, *netlink::parse_ip6("fe80::1")}, 300s};
+  netlink::HostRoute is = was;
+  is.lease = 600s;
+  CHECK(what_changed(RouteChange{was, is}).empty());
+  CHECK(what_changed(RouteChange{{}, is}) == "new");
+  CHECK(what_changed(RouteChange{is, {}}) == "gone");
+  is.next_hop.address = *netlink::parse_ip6("fe80::2");
+  CHECK(change_line(RouteChange{was, is}, {"12:00", "eth0", "web1"}) ==
+        "12:00  fd00::a dev eth0 via fe80::2 lease 600s  next hop fe80::1 to fe80::2  disc web1");
+  CHECK(change_json(RouteChange{was, is}, {"12:00", "eth0", ""})["event"] == "changed");
 }
 
 TEST_CASE("the kernel's entries are added to headd's, not repeated", "[headctl][neigh]") {

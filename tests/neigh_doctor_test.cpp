@@ -115,6 +115,16 @@ const Case cases[] = {
     {"conflicts", Gravity::warning, [](Evidence& e) { e.daemon->conflicts = 1; }},
     {"flapping", Gravity::stall, [](Evidence& e) { e.daemon->flapping = 1; }},
     {"silent-moves", Gravity::stall, [](Evidence& e) { e.daemon->silent_moves = 1; }},
+    {"routes-unheard", Gravity::stall,
+     [](Evidence& e) {
+       e.daemon->route_mode = true;
+       e.daemon->listening = false;
+     }},
+    {"tails-without-answer", Gravity::warning,
+     [](Evidence& e) {
+       e.daemon->route_mode = true;
+       e.daemon->tails_bad = 1;
+     }},
     {"same-export", Gravity::warning, [](Evidence& e) { e.daemon->twins = {"a and b"}; }},
     {"open-files", Gravity::warning, [](Evidence& e) { e.daemon->files = 19'950; }},
 };

@@ -130,6 +130,43 @@ TEST_CASE("a route's MTU and MSS are read", "[netlink]") {
   CHECK(parse_route(Built(header).bytes())->mtu == 0);
 }
 
+TEST_CASE("only our routes to one address over one next hop are ours", "[netlink][routes]") {
+  const std::vector<std::uint8_t> hop{0xfe, 0x80, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 7};
+  rta_cacheinfo times{};
+  times.rta_expires = 59'999;  // Hundredths of a second.
+  std::vector<std::uint8_t> cache(sizeof times);
+  std::memcpy(cache.data(), &times, sizeof times);
+  rtmsg header{};
+  header.rtm_family = AF_INET6;
+  header.rtm_dst_len = 128;
+  header.rtm_protocol = our_protocol;
+  header.rtm_type = RTN_UNICAST;
+  const auto parsed = [&](const rtmsg& with) {
+    return parse_host_route(Built(with)
+                                .attribute(RTA_DST, some_address)
+                                .attribute(RTA_GATEWAY, hop)
+                                .attribute(RTA_OIF, u32(7))
+                                .attribute(RTA_CACHEINFO, cache)
+                                .bytes());
+  };
+  const auto found = parsed(header);
+  REQUIRE(found);
+  CHECK(found->address == *parse_ip6("2001:db8::5"));
+  CHECK(found->next_hop == NeighbourKey{7, *parse_ip6("fe80::7")});
+  CHECK(found->lease == std::chrono::seconds(599));
+  CHECK(parse_route(Built(header).bytes())->protocol == our_protocol);
+  CHECK(!parse_host_route(Built(header).attribute(RTA_DST, some_address).bytes()));
+  const auto but = [&](auto change) {
+    rtmsg other = header;
+    change(other);
+    return parsed(other).has_value();
+  };
+  CHECK(!but([](rtmsg& h) { h.rtm_dst_len = 64; }));
+  CHECK(!but([](rtmsg& h) { h.rtm_protocol = RTPROT_STATIC; }));
+  CHECK(!but([](rtmsg& h) { h.rtm_type = RTN_UNREACHABLE; }));
+  CHECK(!but([](rtmsg& h) { h.rtm_family = AF_INET; }));
+}
+
 TEST_CASE("a bridge's word about its port is no word about the interface", "[netlink]") {
   ifinfomsg header{};
   header.ifi_index = 7;
@@ -193,6 +230,7 @@ TEST_CASE("noise is survived", "[netlink][property]") {
   parse_neighbour(bytes);
   parse_link(bytes);
   parse_route(bytes);
+  parse_host_route(bytes);
   if (const auto prefix = parse_prefix(bytes)) CHECK(prefix->bits <= 128);
   parse_table(bytes);
 }

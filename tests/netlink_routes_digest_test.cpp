@@ -48,3 +48,12 @@ TEST_CASE("the digest of routes changes with them, and with nothing else", "[net
     CHECK(now().sum == before.sum);
   });
 }
+
+TEST_CASE("our own routes do not count in the digest", "[netlink][kernel][routes]") {
+  scratch::with_veth([](int) {
+    const RoutesDigest before = now();
+    sh("ip -6 route add 2001:db8::7/128 via fe80::7 dev head0 proto 72 metric 2072");
+    CHECK(now().sum == before.sum);
+    CHECK(!now().gateways);
+  });
+}

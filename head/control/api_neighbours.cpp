@@ -96,11 +96,43 @@ json entry_of(const neigh::Snapshot& snapshot, const neigh::EntryStatus& entry) 
   return object;
 }
 
+json route_of(const neigh::Snapshot& snapshot, const neigh::RouteStatus& route) {
+  json object = {{"address", netlink::to_string(route.address)},
+                 {"dev", device_name(snapshot, route.next_hop.ifindex)},
+                 {"next_hop", netlink::to_string(route.next_hop.address)},
+                 {"present", route.present},
+                 {"lease_s", route.lease.count()},
+                 {"source", neigh::to_string(route.binding.source)},
+                 {"generation", route.binding.generation},
+                 {"flapping", route.flapping},
+                 {"conflicts", route.conflicts},
+                 {"repairs", route.repairs},
+                 {"discs", route.discs}};
+  if (route.binding.lladdr) {
+    object["lladdr"] = netlink::to_string(*route.binding.lladdr);
+    object["binding"] = object["lladdr"];
+  }
+  if (route.told) object["told"] = netlink::to_string(*route.told);
+  return object;
+}
+
+json route_mode_of(const neigh::Snapshot& snapshot) {
+  return {{"led", snapshot.routes_led},
+          {"lease_s", snapshot.lease.count()},
+          {"tails_without_answer", snapshot.tails_bad},
+          {"installed", snapshot.routes_installed},
+          {"repaired", snapshot.routes_repaired},
+          {"removed", snapshot.routes_removed},
+          {"renewed", snapshot.routes_renewed}};
+}
+
 }  // namespace
 
 json to_json(const neigh::Snapshot& snapshot, bool with_entries) {
   json object = {
       {"enabled", snapshot.enabled},
+      {"mode", neigh::to_string(snapshot.mode)},
+      {"route_mode", route_mode_of(snapshot)},
       {"problems", neigh::problems(snapshot)},
       {"table", table_of(snapshot.table)},
       {"counters", counters_of(snapshot.counters)},
@@ -128,6 +160,8 @@ json to_json(const neigh::Snapshot& snapshot, bool with_entries) {
   if (!with_entries) return object;
   json& entries = object["entries"] = json::array();
   for (const auto& entry : snapshot.entries) entries.push_back(entry_of(snapshot, entry));
+  json& routes = object["routes"] = json::array();
+  for (const auto& route : snapshot.routes) routes.push_back(route_of(snapshot, route));
   return object;
 }
 

@@ -8,6 +8,7 @@
 #include "head/control/listen_address.hpp"
 #include "head/nbd/connection_options.hpp"
 #include "head/nbd/durability.hpp"
+#include "head/neigh/next_hop.hpp"
 #include "head/neigh/strategy.hpp"
 #include "netlink/neighbour.hpp"
 #include "netlink/route.hpp"
@@ -64,8 +65,11 @@ struct Config {
 
   struct Neighbours {
     bool enabled = true;
-    std::optional<neigh::Strategy> strategy;  // Absent: the best that the kernel can.
-    std::filesystem::path table_netns;        // Where thresholds can be written; empty: this one.
+    neigh::Mode mode = neigh::Mode::neighbours;
+    std::vector<netlink::Prefix> route_prefixes;  // Where `mode` is routes; none: everywhere.
+    std::chrono::seconds lease{600};              // Of a route.
+    std::optional<neigh::Strategy> strategy;      // Absent: the best that the kernel can.
+    std::filesystem::path table_netns;  // Where thresholds can be written; empty: this one.
     unsigned resolve_per_second = 500;  // Resolutions begun, so that the network is not stormed.
     std::vector<netlink::Prefix> prefixes;  // Where discs may be; none: anywhere.
     bool responder = false;                 // The kernel asks headd before it asks the network.
@@ -96,6 +100,8 @@ struct Config {
 
   // [tails] NAME = "52:54:00:12:34:56": what `headctl move --to NAME` means.
   std::map<std::string, netlink::Mac> tails;
+  // Of those of them whose link-local address is another than kernels make of it by default.
+  neigh::NextHops next_hops;
 
   log::Level log_level = log::Level::info;  // [log] level
 

@@ -115,6 +115,13 @@ bool strategy(std::optional<neigh::Strategy>& into, const Value& value) {
   return into.has_value() || *text == "auto";
 }
 
+bool mode(neigh::Mode& into, const Value& value) {
+  const auto* text = std::get_if<std::string>(&value);
+  if (text == nullptr || (*text != "neighbours" && *text != "routes")) return false;
+  into = *text == "routes" ? neigh::Mode::routes : neigh::Mode::neighbours;
+  return true;
+}
+
 constexpr std::string_view path_rule = "an absolute path";
 constexpr std::string_view mode_rule = "an octal mode in quotes, \"0660\" say";
 constexpr std::string_view operators_rule = "the name of a group, or \"\" for whoever can connect";
@@ -122,6 +129,10 @@ constexpr std::string_view group_rule = "the name of a group, or \"\" for the pr
 constexpr std::string_view listen_rule =
     "an address and a port, \"[::1]:9847\" or \"127.0.0.1:9847\" say, or \"off\"";
 constexpr std::string_view flag_rule = "true or false";
+constexpr std::string_view prefixes_rule = "a list of prefixes, [\"fd00:d15c::/32\"] say, or []";
+constexpr std::string_view tail_rule =
+    "the link-layer address of a tail in quotes, \"52:54:00:12:34:56\" say, or with its own "
+    "link-local address, \"52:54:00:12:34:56 fe80::1\"";
 
 constexpr std::array entries = {
     KeyEntry{{"paths.state_dir", path_rule},
@@ -156,6 +167,12 @@ constexpr std::array entries = {
              [](Config& c, const Value& v) { return listen(c.metrics.listen, v); }},
     KeyEntry{{"neighbours.enabled", flag_rule},
              [](Config& c, const Value& v) { return flag(c.neighbours.enabled, v); }},
+    KeyEntry{{"neighbours.mode", "\"neighbours\" or \"routes\""},
+             [](Config& c, const Value& v) { return mode(c.neighbours.mode, v); }},
+    KeyEntry{{"neighbours.route_prefixes", prefixes_rule},
+             [](Config& c, const Value& v) { return prefixes(c.neighbours.route_prefixes, v); }},
+    KeyEntry{{"neighbours.lease_s", "a whole number from 10 to 86400"},
+             [](Config& c, const Value& v) { return duration(c.neighbours.lease, v, 10, 86'400); }},
     KeyEntry{{"neighbours.strategy", "\"auto\", \"validated\", \"learned\" or \"plain\""},
              [](Config& c, const Value& v) { return strategy(c.neighbours.strategy, v); }},
     KeyEntry{{"neighbours.table_netns", path_rule},
@@ -164,7 +181,7 @@ constexpr std::array entries = {
              [](Config& c, const Value& v) {
                return number(c.neighbours.resolve_per_second, v, 1, 100'000);
              }},
-    KeyEntry{{"neighbours.prefixes", "a list of prefixes, [\"fd00:d15c::/32\"] say, or []"},
+    KeyEntry{{"neighbours.prefixes", prefixes_rule},
              [](Config& c, const Value& v) { return prefixes(c.neighbours.prefixes, v); }},
     KeyEntry{{"neighbours.responder", flag_rule},
              [](Config& c, const Value& v) { return flag(c.neighbours.responder, v); }},
@@ -207,7 +224,7 @@ constexpr std::array entries = {
         [](Config& c, const Value& v) { return duration(c.tcp.suspect_after, v, 0, 3'600'000); }},
     KeyEntry{{"tcp.quick_ack", "\"adaptive\", \"always\" or \"off\""},
              [](Config& c, const Value& v) { return quick_ack(c.tcp.quick_ack, v); }},
-    KeyEntry{{tail_key, "the link-layer address of a tail in quotes, \"52:54:00:12:34:56\" say"},
+    KeyEntry{{tail_key, tail_rule},
              [](Config&, const Value&) { return false; }},  // See set_tail().
     KeyEntry{{"log.level", "\"debug\", \"info\", \"warning\" or \"error\""},
              [](Config& c, const Value& v) {
@@ -238,10 +255,21 @@ std::size_t distance(std::string_view a, std::string_view b) {
 
 bool set_tail(Config& config, std::string_view name, const Value& value) {
   const auto* text = std::get_if<std::string>(&value);
-  const auto lladdr = text != nullptr ? netlink::parse_mac(*text) : std::nullopt;
-  const bool good = lladdr && netlink::is_unicast(*lladdr) && catalogue::is_name(name);
-  if (good) config.tails.emplace(name, *lladdr);
-  return good;
+  if (text == nullptr) return false;
+  const std::size_t space = text->find(' ');
+  const auto lladdr = netlink::parse_mac(text->substr(0, space));
+  if (!lladdr || !netlink::is_unicast(*lladdr) || !catalogue::is_name(name)) return false;
+  if (space != std::string::npos) {
+    const auto address = netlink::parse_ip6(text->substr(space + 1));
+    if (!address || !netlink::is_link_local(*address)) return false;
+    // Two hosts have two addresses, and one has one.
+    const auto [said, first] = config.next_hops.emplace(*lladdr, *address);
+    for (const auto& [other, there] : config.next_hops)
+      if (there == *address && other != *lladdr) return false;
+    if (!first && said->second != *address) return false;
+  }
+  config.tails.emplace(name, *lladdr);
+  return true;
 }
 
 std::span<const KeyEntry> key_entries() {

@@ -29,8 +29,8 @@ void look_at_bindings(neigh::DaemonEvidence& daemon, const neigh::Snapshot& now)
   const auto text = [](const std::optional<netlink::Mac>& lladdr) {
     return lladdr ? netlink::to_string(*lladdr) : std::string("none");
   };
-  for (const neigh::EntryStatus& entry : now.entries) {
-    if (entry.discs.empty()) continue;
+  const auto look = [&](const auto& entry) {
+    if (entry.discs.empty()) return;
     if (entry.flapping && daemon.flapping++ == 0)
       daemon.flapper = fmt::format("disc {}, {} times, now at {}", entry.discs.front(),
                                    entry.conflicts, text(entry.binding.lladdr));
@@ -39,7 +39,9 @@ void look_at_bindings(neigh::DaemonEvidence& daemon, const neigh::Snapshot& now)
       daemon.conflict = fmt::format("disc {} was told to be at {}, and the {} says {}",
                                     entry.discs.front(), text(entry.told),
                                     to_string(entry.binding.source), text(entry.binding.lladdr));
-  }
+  };
+  for (const neigh::EntryStatus& entry : now.entries) look(entry);
+  for (const neigh::RouteStatus& route : now.routes) look(route);
 }
 
 neigh::DaemonEvidence of_itself(const Agent& agent, const neigh::Snapshot& now) {
@@ -51,6 +53,9 @@ neigh::DaemonEvidence of_itself(const Agent& agent, const neigh::Snapshot& now) 
   daemon.capabilities = now.capabilities;
   daemon.choice = now.choice;
   daemon.strategy = now.strategy;
+  daemon.route_mode = now.mode == neigh::Mode::routes;
+  daemon.listening = now.listening;
+  daemon.tails_bad = now.tails_bad;
   daemon.unready = now.unready;
   look_at_bindings(daemon, now);
   daemon.notifications_lost = now.counters.notifications_lost;

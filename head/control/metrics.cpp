@@ -209,6 +209,19 @@ void add_limits(Families& families, const neigh::TableStatus& status) {
   families.add(table.forced_gc_runs);
 }
 
+void add_routes(Families& families, const neigh::Snapshot& neighbours) {
+  families.gauge("head_neighbour_routes", "Addresses of discs that are led over their tails.");
+  families.add(neighbours.routes_led);
+  families.gauge("head_neighbour_tails_without_answer",
+                 "Tails that do not answer at their link-local address.");
+  families.add(neighbours.tails_bad);
+  families.counter("head_neighbour_routes_written_total",
+                   "Routes to discs that were written, by why.");
+  families.add(neighbours.routes_installed, {{"why", "new"}});
+  families.add(neighbours.routes_repaired, {{"why", "repair"}});
+  families.add(neighbours.routes_renewed, {{"why", "renewal"}});
+}
+
 void add_neighbours(Families& families, const neigh::Snapshot& neighbours) {
   add_limits(families, neighbours.table);
   add_entries(families, neighbours);
@@ -239,6 +252,7 @@ void add_neighbours(Families& families, const neigh::Snapshot& neighbours) {
     families.counter(name, rest.first);
     families.add(rest.second);
   }
+  if (neighbours.mode == neigh::Mode::routes) add_routes(families, neighbours);
 }
 
 }  // namespace

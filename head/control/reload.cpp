@@ -43,6 +43,8 @@ constexpr std::array settings = {
             [](Config& to, const Config& from) { to.stall = from.stall; }},
     Setting{"tcp", true, [](Config& to, const Config& from) { to.tcp = from.tcp; }},
     Setting{"tails", true, [](Config& to, const Config& from) { to.tails = from.tails; }},
+    Setting{"tails (their link-local addresses)", false,
+            [](Config& to, const Config& from) { to.next_hops = from.next_hops; }},
     Setting{"log.level", true,
             [](Config& to, const Config& from) { to.log_level = from.log_level; }},
 };

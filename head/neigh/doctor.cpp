@@ -97,6 +97,21 @@ void look_at_bindings(const DaemonEvidence& daemon, std::vector<Finding>& found)
                                  daemon.silent_moves, daemon.silent_mover),
                      "sysctl -w net.ipv6.conf.all.ndisc_notify=1   # on the tails, and for the "
                      "interface that has the discs' addresses"});
+  if (daemon.route_mode && !daemon.listening)
+    found.push_back({"routes-unheard", "", Gravity::stall,
+                     "headd cannot hear who announces a disc's address, and in route mode nothing "
+                     "else follows a disc that moves: requests wait until headd asks for it",
+                     "neighbours.mode is \"routes\", and headd lacks CAP_NET_RAW or "
+                     "neighbours.announcements is false",
+                     "systemctl edit headd   # [Service] AmbientCapabilities=CAP_NET_ADMIN "
+                     "CAP_NET_RAW\nsystemctl restart headd"});
+  if (daemon.route_mode && daemon.tails_bad > 0)
+    found.push_back({"tails-without-answer", "", Gravity::warning,
+                     "tails do not answer at their link-local address: their discs are kept as "
+                     "neighbours, not led by routes",
+                     fmt::format("{} next hops", daemon.tails_bad),
+                     "editor /etc/head/head.toml   # [tails] NAME = \"MAC fe80::ADDRESS\"\n"
+                     "systemctl restart headd"});
   for (const std::string& pair : daemon.twins)
     found.push_back({"same-export", pair, Gravity::warning,
                      fmt::format("discs {} are one export, and can be written through both", pair),

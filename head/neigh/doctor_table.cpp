@@ -139,12 +139,15 @@ void look_at_others(const Evidence& evidence, std::vector<Finding>& found) {
 
 void look_at_routes(const Evidence& evidence, std::vector<Finding>& found) {
   const KernelEvidence& kernel = evidence.kernel;
-  const std::uint64_t wanted = 2 * kernel.neighbours + 1024;
+  const bool routes = evidence.daemon && evidence.daemon->route_mode;
+  const std::uint64_t discs =
+      std::max(kernel.neighbours, routes ? evidence.daemon->discs : std::uint64_t{0});
+  const std::uint64_t wanted = 2 * discs + 1024;
   if (!kernel.route_max_size || *kernel.route_max_size >= wanted) return;
   found.push_back({"route-max-size", "", Gravity::warning,
                    "the kernel keeps fewer IPv6 routes and path MTUs than there are discs",
                    fmt::format("net.ipv6.route.max_size is {}, {} neighbours of discs want {}",
-                               *kernel.route_max_size, kernel.neighbours, wanted),
+                               *kernel.route_max_size, discs, wanted),
                    "sysctl -w net.ipv6.route.max_size=2147483647"});
 }
 

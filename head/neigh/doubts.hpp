@@ -32,6 +32,14 @@ class Doubts {
     doubted_.erase_key(disc);
   }
 
+  // Calls `each(Disc*)` for those at that address.
+  template <class Each>
+  void each(const netlink::Ip6& address, const Each& each) const {
+    for (auto at = discs_.lower_bound(Place(address, nullptr));
+         at != discs_.end() && (*at)->address == address; ++at)
+      each(*at);
+  }
+
   void doubt(Disc* disc, Instant now) {
     if (doubted_.empty()) pass_at_ = std::max(pass_at_, now + settle);
     doubted_.insert(disc);

@@ -37,6 +37,10 @@ struct Options {
   std::uint32_t repairs_burst = 200'000;
   bool responder = false;                 // The kernel is to ask us before it asks the network.
   std::vector<netlink::Prefix> prefixes;  // Where discs may be; none: anywhere.
+  Mode mode = Mode::neighbours;
+  std::vector<netlink::Prefix> route_prefixes;  // Where `mode` is routes; none: everywhere.
+  std::chrono::seconds lease{600};              // Of a route; at least some seconds.
+  NextHops next_hops;                           // Of tails that have no other by default.
   bool announcements = true;  // Listen for those of hosts, without the override flag too.
   bool leave = false;         // At the end the interfaces' settings stay.
   std::string originals;  // A file that keeps those for the next run, if this one is killed; or "".

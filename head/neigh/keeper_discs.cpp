@@ -60,7 +60,12 @@ Want Keeper::Work::want_of(const Disc& disc) const {
 }
 
 void Keeper::Work::accept(Disc& disc, Want want, std::vector<NeighbourKey>& fresh, Instant now) {
-  BindingStatus found = places_.place(want);
+  claim_way(want);
+  const netlink::Ip6 before = disc.address;
+  if (disc.placed.routed && want.address != before) {
+    leave(disc);
+    disc.placed.state = BindingState::unplaced;
+  }
   doubts_.erase(&disc);
   if (disc.stats) by_stats_.erase_key(disc.stats.get());
   disc.address = want.address;
@@ -69,10 +74,12 @@ void Keeper::Work::accept(Disc& disc, Want want, std::vector<NeighbourKey>& fres
   disc.dev = want.dev.empty() ? nullptr : dev_named(std::move(want.dev));
   doubts_.add(&disc);
   if (disc.stats) by_stats_.insert(&disc);
+  if (before != disc.address) forget_way(before);
+  BindingStatus found = whereabouts(disc, now);
   if (!disc.stays(found)) return settle_in(disc, std::move(found), fresh, now);
   disc.placed.dev = dev_named(std::move(found.dev));
   tell_way(disc);
-  if (disc.placed.on_link && options_.enabled)
+  if (disc.placed.on_link && !disc.placed.routed && options_.enabled)
     ledger_.claim(disc.placed.neighbour, disc.claim, now);
 }
 
@@ -83,6 +90,7 @@ void Keeper::Work::meet(const std::vector<NeighbourKey>& fresh, Instant now) {
   std::vector<Neighbour> there;
   // Unseen, everything is made as where there is nothing: whoever is there is met then.
   if (table_.get(fresh, there)) there.clear();
+  drop_outdated(there);
   for (const NeighbourKey& key : fresh) ledger_.observe(key, netlink::find(there, key), now);
   ensure_limits();
 }
@@ -107,7 +115,8 @@ void Keeper::Work::settle_in(Disc& disc, BindingStatus found, std::vector<Neighb
   if (!devices_.prepare(table_.socket(), key.ifindex, *disc.placed.dev)) ledger_.forgo_validated();
   leftovers_.erase(key);
   // A gateway's link-layer address is not the disc's.
-  const Binding claim = disc.placed.on_link ? disc.claim : Binding();
+  const Binding told = enter_way(disc, now);
+  const Binding claim = disc.placed.on_link ? told : Binding();
   if (ledger_.add(key, claim, now)) fresh.push_back(key);
 }
 
@@ -125,6 +134,7 @@ void Keeper::Work::leave(Disc& disc) {
   unplaced_.erase(&disc);
   if (!disc.has_neighbour() || !users_.erase_key(ByNeighbour()(&disc))) return;
   behind_gateways_ -= !disc.placed.on_link;
+  if (disc.placed.routed) book_.release(disc.address);
   if (options_.enabled) ledger_.release(disc.placed.neighbour);
 }
 
@@ -139,6 +149,7 @@ void Keeper::Work::on_forget(const std::vector<std::string>& names) {
     report(disc);
     doubts_.erase(&disc);
     if (disc.stats) by_stats_.erase_key(disc.stats.get());
+    forget_way(disc.address);
     discs_.erase(found);
   }
 }
@@ -151,7 +162,7 @@ void Keeper::Work::place_again(Instant now) {
   std::size_t moved = 0, lost = 0;
   for (Disc* disc : doubted) {
     if (disc->placed.state == BindingState::refused) continue;
-    BindingStatus found = places_.place(want_of(*disc));
+    BindingStatus found = whereabouts(*disc, now);
     // It could be kept once, so that now is not for ever.
     if (found.state == BindingState::refused) found.state = BindingState::unplaced;
     const bool linked = places_.links().contains(disc->placed.neighbour.ifindex);
@@ -159,8 +170,13 @@ void Keeper::Work::place_again(Instant now) {
     const bool stays = disc->stays(found);
     if (stays) disc->placed.dev = dev_named(std::move(found.dev));  // Perhaps renamed.
     if (stays || (disc->has_neighbour() && no_better)) continue;
-    if (disc->has_neighbour()) ++(found.state == BindingState::unplaced ? lost : moved);
+    const bool unplaced = found.state == BindingState::unplaced;
+    // Led over another tail, or by no route any more, it is reached as before.
+    const bool same = (found.routed || disc->placed.routed) && found.on_link &&
+                      found.neighbour.ifindex == disc->placed.neighbour.ifindex;
+    if (disc->has_neighbour() && !same) ++(unplaced ? lost : moved);
     settle_in(*disc, std::move(found), fresh, now);
+    if (same) continue;
     tell_return(*disc);
     tell_interface_back(*disc);  // Another one.
   }
@@ -177,6 +193,7 @@ void Keeper::Work::place_again(Instant now) {
 Keeper::Work::Placed Keeper::Work::placed(BindingStatus found) {
   Placed made{.state = found.state,
               .on_link = found.on_link,
+              .routed = found.routed,
               .neighbour = found.neighbour,
               .dev = dev_named(std::move(found.dev))};
   if (!found.problem.empty())
@@ -186,6 +203,8 @@ Keeper::Work::Placed Keeper::Work::placed(BindingStatus found) {
 
 BindingState Keeper::Work::state(const Disc& disc) const {
   const bool waiting = disc.placed.state == BindingState::waiting;
+  const Way* way = disc.placed.routed ? book_.find(disc.address) : nullptr;
+  if (disc.placed.routed && !(way && way->written)) return disc.placed.state;
   const Hold* hold = waiting ? ledger_.find(disc.placed.neighbour) : nullptr;
   if (hold && hold->phase == Phase::held) return BindingState::held;
   if (hold && hold->phase == Phase::foreign) return BindingState::foreign;
@@ -198,12 +217,15 @@ Keeper::Work::Facts Keeper::Work::facts(const Disc& disc) const {
   status.state = state(disc);
   status.neighbour = disc.placed.neighbour;
   status.on_link = disc.placed.on_link;
+  status.routed = disc.placed.routed;
   status.dev = *disc.placed.dev;
   if (disc.placed.problem) status.problem = *disc.placed.problem;
   const bool waits = disc.placed.state == BindingState::waiting;
   const Hold* hold = waits ? ledger_.find(status.neighbour) : nullptr;
   if (!hold) return facts;
-  status.binding = hold->binding;
+  const Way* way = status.routed ? book_.find(disc.address) : nullptr;
+  status.binding = way ? way->binding : hold->binding;
+  if (way && status.state == BindingState::waiting) status.problem = problem_of_way(disc);
   facts.held = true;
   facts.told = disc.claim.lladdr.has_value();
   facts.asked = !not_asked_yet(*hold);
@@ -224,7 +246,12 @@ void Keeper::Work::report(Disc& disc) {
 
 void Keeper::Work::report_settled() {
   for (const NeighbourKey& key : ledger_.take_settled()) {
-    for_users(key, [&](Disc* disc) { report(*disc); });
+    for_users(key, [&](Disc* disc) {
+      const bool comes = disc->placed.routed && state(*disc) == BindingState::waiting;
+      if (!comes) report(*disc);
+      if (suits_routes(disc->address) && !disc->placed.routed)
+        doubts_.doubt(disc, Instant::clock::now());
+    });
   }
 }
 

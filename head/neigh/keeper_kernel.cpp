@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <chrono>
+#include <utility>
 
 namespace head::neigh {
 
@@ -21,7 +22,20 @@ constexpr std::size_t rounds_max = 4;  // Of refused writes in one turn; the res
 
 }  // namespace
 
+// A route is there before the disc's own entry goes, and goes after that is there.
 void Keeper::Work::apply(Instant now) {
+  if (!fresh_tails_.empty()) meet(std::exchange(fresh_tails_, {}), now);
+  write_routes(now);
+  apply_entries(now);
+  if (!to_probe_.empty()) {
+    probe(now);
+    apply_entries(now);
+    write_routes(now);
+  }
+  remove_routes(now);
+}
+
+void Keeper::Work::apply_entries(Instant now) {
   for (std::size_t round = 0; round < rounds_max; ++round) {
     const Due due = ledger_.due(now);
     if (due.empty()) return;
@@ -99,6 +113,7 @@ void Keeper::Work::reconcile(Instant now) {
     if (!present || !there->usable()) mark_missing(key, now);
   }
   ledger_.settle(all, now);
+  reconcile_routes(now);
 }
 
 // Not every change of where packets go is told: one of a rule is not, nor that a gateway answers
@@ -175,7 +190,8 @@ void Keeper::Work::check(Disc& disc, const Neighbour* actual, Instant now) {
     const Instant silent(
         std::chrono::nanoseconds(disc.stats->silent_at_ns.load(std::memory_order_relaxed)));
     if (options_.enabled && now - silent < silent_still)
-      ledger_.doubt(disc.placed.neighbour, *actual, now);
+      disc.placed.routed ? question_silent(disc, now)
+                         : ledger_.doubt(disc.placed.neighbour, *actual, now);
     return;
   }
   ++looks_bad_;

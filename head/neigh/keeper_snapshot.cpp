@@ -29,6 +29,7 @@ std::string why(int error) {
 BindingStatus Keeper::Work::explain(const std::string& disc, Facts facts) {
   BindingStatus status = std::move(facts.status);
   const bool usable = status.state != BindingState::waiting;
+  if (!usable && !status.problem.empty()) return status;  // Its route is what is missing.
   if (!facts.held || (usable && (!facts.told || status.on_link))) return status;
   const std::string who =
       fmt::format("{}: {} on {}", disc, netlink::to_string(status.neighbour.address), status.dev);
@@ -53,7 +54,9 @@ Snapshot Keeper::Work::snapshot(bool with_entries) const {
   netlink::TableState table;
   netlink::Table reader;
   netlink::read_table(reader.socket(), table);
+  std::vector<netlink::HostRoute> routes;
   if (with_entries) reader.dump(all);
+  if (with_entries && options_.mode == Mode::routes) netlink::dump_routes(reader.socket(), routes);
 
   Snapshot now;
   std::vector<Facts> facts = copy_state(now, with_entries);
@@ -65,6 +68,15 @@ Snapshot Keeper::Work::snapshot(bool with_entries) const {
     const netlink::NeighbourKey key = entry.kernel.key;
     if (const Neighbour* actual = netlink::find(all, key)) entry.kernel = *actual;
     entry.kernel.key = key;
+  }
+  for (RouteStatus& route : now.routes) {
+    std::sort(route.discs.begin(), route.discs.end());
+    const auto actual = std::lower_bound(
+        routes.begin(), routes.end(), route.address,
+        [](const netlink::HostRoute& a, const netlink::Ip6& b) { return a.address < b; });
+    route.present = actual != routes.end() && actual->address == route.address &&
+                    actual->next_hop == route.next_hop;
+    if (route.present) route.lease = actual->lease;
   }
   now.table.table = table;
   return now;
@@ -92,6 +104,7 @@ std::vector<Keeper::Work::Facts> Keeper::Work::copy_state(Snapshot& now, bool wi
   now.counters.looks_bad = looks_bad_;
   now.counters.looks_dropped = looks_dropped_.load(std::memory_order_relaxed);
   now.devices = devices_.status();
+  copy_routes(now, with_entries);
   for (const auto& disc : discs_) {
     const BindingState at = state(*disc);
     ++(at == BindingState::held ? now.held : is_ready(at) ? now.others : now.unready);

@@ -124,6 +124,7 @@ void Keeper::Work::on_return(int ifindex, Instant now) {
   if (options_.enabled) {
     ledger_.forgive(ifindex, now);
     devices_.recheck(table_.socket());
+    return_routes(ifindex, now);
   }
   for (auto at = users_.lower_bound(Users({ifindex, {}}, nullptr));
        at != users_.end() && (*at)->placed.neighbour.ifindex == ifindex; ++at)

@@ -41,7 +41,8 @@ Keeper::Work::Work(Options options)
                .repairs = Pacer(options_.repairs_per_second, options_.repairs_burst),
                .resolutions = Pacer(options_.resolutions_per_second, options_.resolutions_burst),
                .validated = choice_.strategy == Strategy::validated,
-               .exempt = choice_.strategy != Strategy::plain}) {
+               .exempt = choice_.strategy != Strategy::plain}),
+      book_(options_.lease) {
   if (!choice_.problem.empty()) log::warning("{}", choice_.problem);
   if (options_.enabled) ensure_permission();
   if (options_.enabled && options_.announcements) announcements_.emplace();
@@ -51,6 +52,7 @@ Keeper::Work::Work(Options options)
   if (options_.enabled && !table_.dump(all))
     for (const Neighbour& entry : all)
       if (entry.ours()) leftovers_.insert(entry.key);
+  if (options_.enabled) adopt_routes(all);
   netlink::digest_routes(table_.socket(), routes_);
   refresh_addresses();
   const Instant now = clock_now();
@@ -180,7 +182,10 @@ void Keeper::Work::run() noexcept {
 
 void Keeper::Work::sleep(Instant now) {
   Instant until = std::min(reconcile_at_, limits_at_);
-  if (!leftovers_.empty()) until = std::min(until, orphans_at_);
+  if (!leftovers_.empty() || !leftover_routes_.empty()) until = std::min(until, orphans_at_);
+  if (const auto next = book_.next()) until = std::min(until, *next);
+  for (const auto& [key, tail] : tails_)
+    if (const auto due = tail.due()) until = std::min(until, *due);
   if (!unplaced_.empty()) until = std::min(until, place_at_);
   if (const auto next = doubts_.next()) until = std::min(until, *next);
   if (!patience_.empty()) until = std::min(until, patience_.front().first);
@@ -211,10 +216,12 @@ void Keeper::Work::turn(Instant now) {
   on_timers(now);
   apply(now);
   report_settled();
+  report_led();
   report_moved();
   report_contradicted();
   report_returned();
   report_impatient(now);
+  outdated_.clear();
 }
 
 void Keeper::Work::on_timers(Instant now) {
@@ -231,7 +238,9 @@ void Keeper::Work::on_timers(Instant now) {
     for (Disc* disc : unplaced_) doubts_.doubt(disc, now);
   }
   if (now >= orphans_at_ && !leftovers_.empty()) remove_orphans();
+  if (now >= orphans_at_ && !leftover_routes_.empty()) remove_orphan_routes();
   if (now >= reconcile_at_) reconcile(now);
+  tend_tails(now);
   place_again(now);
 }
 
@@ -259,7 +268,10 @@ void Keeper::Work::on_changes(Instant now) {
       on_return(ifindex, now);
     }
   }
-  for (const netlink::Prefix& prefix : changes.routes) doubts_.doubt(prefix, now);
+  for (const netlink::Prefix& prefix : changes.routes) {
+    if (prefix.bits == 128) book_.disturbed(prefix.address, now);
+    doubts_.doubt(prefix, now);
+  }
   if (moved) {
     doubts_.doubt_all(now);
     reconcile_at_ = std::min(reconcile_at_, now + after_link_change);
@@ -271,7 +283,7 @@ void Keeper::Work::on_announcements(Instant now) {
   for (const Announcement& said : announcements_->read()) {
     const auto link = places_.links().find(said.who.ifindex);
     const bool ourselves = link != places_.links().end() && link->second.lladdr == said.lladdr;
-    if (ourselves) continue;
+    if (ourselves || announced(said, now)) continue;
     ledger_.claim(said.who,
                   {.lladdr = said.lladdr, .source = Source::announcement, .generation = 0}, now);
   }
@@ -295,6 +307,7 @@ void Keeper::Work::on_neighbour(const netlink::NeighbourChange& change, Instant 
   }
   if (gone || !actual.usable()) mark_missing(key, now);
   ledger_.observe(key, gone ? nullptr : &actual, now);
+  seen(key, gone ? netlink::nud::none : actual.state, now);
 }
 
 }  // namespace head::neigh

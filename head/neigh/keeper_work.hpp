@@ -12,6 +12,8 @@
 #include "head/neigh/looks.hpp"
 #include "head/neigh/ordered.hpp"
 #include "head/neigh/places.hpp"
+#include "head/neigh/route_book.hpp"
+#include "netlink/host_routes.hpp"
 #include "netlink/monitor.hpp"
 #include "netlink/routes_digest.hpp"
 #include "netlink/table.hpp"
@@ -50,6 +52,7 @@ class Keeper::Work {
   struct Placed {
     BindingState state = BindingState::unplaced;
     bool on_link = true;
+    bool routed = false;
     netlink::NeighbourKey neighbour;
     const std::string* dev = nullptr;        // One of devs_; never null once it was placed.
     std::unique_ptr<std::string> problem{};  // Null for none.
@@ -178,6 +181,7 @@ class Keeper::Work {
 
   // keeper_kernel.cpp: what is done to the kernel.
   void apply(Instant now);
+  void apply_entries(Instant now);
   template <class Requests>
   void outcome(const Requests& requests, const std::vector<netlink::EntryError>& failed,
                std::vector<netlink::NeighbourKey>& contested, Instant now);
@@ -194,6 +198,36 @@ class Keeper::Work {
 
   // keeper_snapshot.cpp: what is told to whoever looks. One of the facts for each of `now.discs`.
   std::vector<Facts> copy_state(Snapshot& now, bool with_entries) const;
+
+  // keeper_routes.cpp: route mode.
+  bool suits_routes(const netlink::Ip6& address) const;
+  void adopt_routes(const std::vector<netlink::Neighbour>& entries);
+  Way& way_of(const Disc& disc);
+  BindingStatus whereabouts(const Disc& disc, Instant now);
+  void forget_way(const netlink::Ip6& address);
+  Binding enter_way(const Disc& disc, Instant now);
+  void claim_way(const Want& want);
+  void tell_way_moved(const netlink::Ip6& address, const Binding& before);
+  void drop_outdated(std::vector<netlink::Neighbour>& there);
+  bool announced(const Announcement& said, Instant now);
+  void question(const netlink::Ip6& address, Instant now);
+  void question_silent(const Disc& disc, Instant now);
+  void write_routes(Instant now);
+  void remove_routes(Instant now);
+  void reconcile_routes(Instant now);
+  void return_routes(int ifindex, Instant now);
+  void remove_orphan_routes();
+  void report_led();
+  std::string problem_of_way(const Disc& disc) const;
+  void copy_routes(Snapshot& now, bool with_entries) const;
+
+  // keeper_tails.cpp: what is thought of tails, in route mode.
+  void ask_tail(const netlink::NeighbourKey& key, const netlink::Mac& lladdr, Instant now);
+  void seen(const netlink::NeighbourKey& key, std::uint16_t state, Instant now);
+  void on_good_tail(const netlink::NeighbourKey& key, Instant now);
+  void on_bad_tail(const netlink::NeighbourKey& key, bool was_good, Instant now);
+  void probe(Instant now);
+  void tend_tails(Instant now);
 
   // keeper_history.cpp: what is remembered.
   std::string user_of(const netlink::NeighbourKey& key) const;
@@ -227,6 +261,15 @@ class Keeper::Work {
   netlink::RoutesDigest routes_;                          // At the last reconciliation.
   std::deque<std::pair<Instant, std::string>> patience_;  // When whose want is reported anyway.
   std::set<netlink::NeighbourKey> leftovers_;  // Of a former run; nobody wanted them yet.
+  RouteBook book_;
+  std::map<netlink::NeighbourKey, Tail> tails_;                 // Of route mode.
+  std::set<netlink::NeighbourKey> to_probe_;                    // As soon as they are written.
+  std::vector<netlink::NeighbourKey> fresh_tails_;              // Not met yet.
+  std::map<netlink::Ip6, netlink::HostRoute> leftover_routes_;  // Of a former run, as leftovers_.
+  std::map<netlink::NeighbourKey, netlink::Mac> former_tails_;  // Which they lead over.
+  std::set<netlink::NeighbourKey> outdated_;                    // Moved in this turn.
+  bool promote_ = false;  // A tail is good: discs that are kept as neighbours look again.
+  std::uint64_t route_conflicts_ = 0, route_flaps_ = 0, routes_reconciled_ = 0;
   std::vector<Report> reports_;
   std::vector<std::string> moves_told_;
   std::vector<Conflict> conflicts_told_;

@@ -107,8 +107,24 @@ BindingStatus Places::place(const Want& want) {
   const netlink::Link* link = want.dev.empty() ? nullptr : find_link(links_, want.dev);
   if (!link && !want.dev.empty()) return neigh::place(want, links_, nullptr);
   netlink::Route route;
-  const auto error = netlink::find_route(socket_, want.address, link ? link->ifindex : 0, route);
+  const auto error = find_route(want.address, link ? link->ifindex : 0, route);
   return neigh::place(want, links_, error ? nullptr : &route);
+}
+
+// Our routes are to single addresses: whatever is next to such an address, and has none, is led as
+// the address would be. Neighbours are asked for at distances that double, so that among thousands
+// of discs in a row it takes few questions.
+std::error_code Places::find_route(const netlink::Ip6& address, int ifindex, netlink::Route& into) {
+  auto error = netlink::find_route(socket_, address, ifindex, into);
+  for (unsigned bit = 0; !error && into.protocol == netlink::our_protocol && bit < 64; ++bit) {
+    netlink::Ip6 beside = address;
+    beside[15 - bit / 8] = static_cast<std::uint8_t>(beside[15 - bit / 8] ^ (1u << bit % 8));
+    netlink::Route found;
+    const auto none = netlink::find_route(socket_, beside, ifindex, found);
+    if (none) return none;
+    if (!found.local) into = found;
+  }
+  return error;
 }
 
 bool Places::on_link(const netlink::Link& link, bool gone) {

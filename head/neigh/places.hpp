@@ -33,7 +33,8 @@ class Places {
 
   const Links& links() const noexcept { return links_; }
 
-  // Refused or placed, by asking the kernel for the route.
+  // Refused or placed, by asking the kernel for the route, or where that is one of ours, for what
+  // it would be without: that to the nearest address without such a route.
   BindingStatus place(const Want& want);
 
   // A link was announced. True when a new or newly running one may change where discs are.
@@ -41,6 +42,8 @@ class Places {
   void refresh();
 
  private:
+  std::error_code find_route(const netlink::Ip6& address, int ifindex, netlink::Route& into);
+
   netlink::Socket& socket_;
   const std::vector<netlink::Prefix> prefixes_;
   Links links_;

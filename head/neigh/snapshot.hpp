@@ -1,6 +1,7 @@
 // The keeper at one moment, as a value: what it holds, what it had to do, what it could not do.
 #pragma once
 
+#include "head/neigh/next_hop.hpp"
 #include "head/neigh/strategy.hpp"
 #include "head/neigh/want.hpp"
 #include "netlink/device.hpp"
@@ -8,6 +9,7 @@
 #include "netlink/probe.hpp"
 #include "netlink/thresholds.hpp"
 
+#include <chrono>
 #include <cstdint>
 #include <string>
 #include <string_view>
@@ -65,6 +67,20 @@ struct EntryStatus {
   std::vector<std::string> discs;
 };
 
+// Of route mode: a disc's address, and the route that leads there.
+struct RouteStatus {
+  netlink::Ip6 address{};
+  netlink::NeighbourKey next_hop;
+  bool present = false;              // The kernel has it as it should be,
+  std::chrono::seconds lease{0};     // for so long, if it is not renewed.
+  Binding binding;                   // What the keeper holds to.
+  std::optional<netlink::Mac> told;  // What it was told beforehand.
+  bool flapping = false;
+  std::uint32_t conflicts = 0;
+  std::uint32_t repairs = 0;
+  std::vector<std::string> discs;
+};
+
 struct DiscBinding {
   std::string disc;
   BindingStatus status;
@@ -81,7 +97,14 @@ struct Snapshot {
   TableStatus table;
   Counters counters;
   std::vector<DeviceStatus> devices;
-  std::vector<EntryStatus> entries;               // By key; only with_entries.
+  std::vector<EntryStatus> entries;  // By key; only with_entries.
+  Mode mode = Mode::neighbours;
+  bool listening = true;          // For announcements.
+  std::chrono::seconds lease{0};  // Of a route that is written.
+  std::uint64_t routes_led = 0;   // Addresses that routes lead to, or are to.
+  std::uint64_t tails_bad = 0;    // Next hops that did not answer.
+  std::uint64_t routes_installed = 0, routes_repaired = 0, routes_removed = 0, routes_renewed = 0;
+  std::vector<RouteStatus> routes;                // By address; only with_entries.
   std::vector<DiscBinding> discs;                 // By name; only with_entries.
   std::size_t held = 0, unready = 0, others = 0;  // Discs; others need no entry of ours.
 };

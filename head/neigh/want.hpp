@@ -47,8 +47,9 @@ struct Conflict {
 
 struct BindingStatus {
   BindingState state = BindingState::unplaced;
-  netlink::NeighbourKey neighbour;  // Whose entry is kept: the disc's, or its gateway's.
+  netlink::NeighbourKey neighbour;  // Whose entry is kept: the disc's, its tail's or gateway's.
   bool on_link = true;              // False: behind a gateway.
+  bool routed = false;              // A route leads to the disc over that neighbour, its tail.
   std::string dev;                  // The interface's name, "" when not known yet.
   Binding binding;                  // In effect.
   std::string problem;              // One sentence, "" when all is well.

@@ -7,16 +7,17 @@
 #   plain      it announces itself without the override flag
 #   silent     nobody says anything
 #
-# The guest meets a pause, no error and no wrong byte.
+# The guest meets a pause, no error and no wrong byte. With a second argument, "routes", headd is in
+# that mode, where the tails' link-local addresses are those that kernels give themselves.
 # shellcheck source=tests/e2e/lib.sh
 source "$(dirname "$0")/lib.sh"
-how=${1:?operator, override, plain or silent}
+how=${1:?operator, override, plain or silent} mode=${2:-neighbours}
 need fio nbdkit ip unshare python3
 need_root
 if [[ -z ${HEAD_E2E_INSIDE:-} ]]; then
   rm -rf "$work"
   trap - EXIT
-  HEAD_E2E_INSIDE=1 exec unshare --net --mount "$0" "$how"
+  HEAD_E2E_INSIDE=1 exec unshare --net --mount "$0" "$how" "$mode"
 fi
 headd_options=()
 address=fd00:3::7
@@ -31,10 +32,12 @@ ip -n switch link set sw0 up
 port() { # port NAMESPACE DEVICE MAC
   ip link add name "$2" address "$3" netns "$1" type veth peer name "p-$2" netns switch
   ip -n switch link set "p-$2" master sw0 up
+  ip netns exec "$1" sysctl -qw net.ipv6.conf."$2".accept_dad=0
   ip -n "$1" link set "$2" up
 }
 ip link add h0 type veth peer name p-h0 netns switch
 ip -n switch link set p-h0 master sw0 up
+sysctl -qw net.ipv6.conf.h0.accept_dad=0
 ip link set h0 up
 port tail1 t1 $mac1
 port tail2 t2 $mac2
@@ -51,6 +54,7 @@ for i in 1 2; do
 import socket; socket.create_connection(("::1", 10809))'
 done
 ip -n tail1 addr add $address/64 dev t1 nodad
+printf '[metrics]\nlisten = "off"\n[neighbours]\nmode = "%s"\n' "$mode" >"$work/head.toml"
 start_headd
 headctl attach disc "nbd://[$address]:10809/" --lladdr $mac1 --wait >/dev/null
 start_guest --bsrange=4k-64k --io_size=96m --iodepth=4 --verify_backlog=64 --rate=,20m \
@@ -79,10 +83,17 @@ END
 esac
 
 finish guest || fail "the guest met an error (fio's status $?)"
-there=$(headctl neigh --json | python3 -c '
+there() {
+  headctl neigh --json | python3 -c '
 import json, sys
-entry = next(e for e in json.load(sys.stdin)["entries"] if e["address"] == sys.argv[1])
-print(entry["lladdr"], entry["source"])' $address)
+answer = json.load(sys.stdin)
+known = answer["routes"] if sys.argv[2] == "routes" else answer["entries"]
+print(*[" ".join((e["lladdr"], e["source"])) for e in known if e["address"] == sys.argv[1]])' \
+    $address "$mode"
+}
+# A disc that was in doubt is led by a route again once it has answered itself.
+if [[ $mode == routes ]]; then await 5 "a route" grep -q "$mac2" <(there); fi
+there=$(there)
 case $how in
   operator) [[ $there == "$mac2 operator" ]] ;;
   *) [[ $there == "$mac2 wire" ]] ;;

@@ -30,6 +30,7 @@ void parse(const netlink::MessageView& message) {
     case RTM_NEWROUTE:
     case RTM_DELROUTE:
       parse_route(message.payload);
+      parse_host_route(message.payload);
       if (const auto prefix = parse_prefix(message.payload))
         expect(contains(*prefix, prefix->address));
       return;

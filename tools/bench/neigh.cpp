@@ -7,6 +7,7 @@
 #include "tools/bench/bench.hpp"
 #include "tools/bench/benchmarks.hpp"
 #include "tools/bench/neigh_keeper.hpp"
+#include "tools/bench/neigh_routes.hpp"
 #include "tools/bench/process.hpp"
 
 #include <fmt/format.h>
@@ -176,7 +177,11 @@ void neigh(const Common& common, const NeighOptions& options) {
   Table table("The neighbour table: milliseconds, and microseconds per entry; medians",
               {"what", "by", "entries", "ms", "us/entry", "times ours"});
   for (const unsigned count : options.counts) measure(common, count, table);
+  Table routes("Route mode: milliseconds, and microseconds per route; medians",
+               {"what", "by", "routes", "ms", "us/route", "times ours"});
+  for (const unsigned count : options.counts) measure_routes(common, count, routes);
   table.print(common.json);
+  routes.print(common.json);
   memory.print(common.json);
   cpu.print(common.json);
 }

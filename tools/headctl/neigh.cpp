@@ -60,13 +60,26 @@ Exit neigh(const Context& context, const NeighOptions& options) {
                   "only headd knows what was said of an entry: " + source.why_kernel);
   const std::size_t read = source.table["entries"].size();
   source.table["entries"] = chosen(source.table["entries"], options.filter);
+  if (source.table.contains("routes"))
+    source.table["routes"] = chosen_routes(source.table["routes"], options.filter);
   if (context.json) {
     print(source.table);
     return Exit::done;
   }
   explain(source, options.kernel);
   const json& entries = source.table["entries"];
-  show(options.filter.conflicts ? conflicts_table(entries) : neigh_table(entries));
+  const json routes = source.table.value("routes", json::array());
+  if (options.filter.conflicts) {
+    json both = entries;
+    both.insert(both.end(), routes.begin(), routes.end());
+    show(conflicts_table(both));
+  } else {
+    show(neigh_table(entries));
+    if (!routes.empty()) {
+      print(std::string("\n"));
+      show(routes_table(routes));
+    }
+  }
   print(neigh_summary(source.table, entries.size(), read));
   return Exit::done;
 }

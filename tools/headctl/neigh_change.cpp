@@ -43,6 +43,41 @@ nlohmann::json change_json(const NeighChange& change, const NeighPlace& place) {
   return object;
 }
 
+std::string what_changed(const RouteChange& change) {
+  if (!change.before) return "new";
+  if (!change.after) return "gone";
+  const auto& was = change.before->next_hop;
+  const auto& is = change.after->next_hop;
+  if (was == is) return "";
+  return fmt::format("next hop {} to {}", netlink::to_string(was.address),
+                     netlink::to_string(is.address));
+}
+
+nlohmann::json change_json(const RouteChange& change, const NeighPlace& place) {
+  const netlink::HostRoute& route = change.route();
+  nlohmann::json object = {{"time", place.time},
+                           {"address", netlink::to_string(route.address)},
+                           {"dev", place.dev},
+                           {"event", !change.before  ? "new"
+                                     : !change.after ? "gone"
+                                                     : "changed"},
+                           {"what", what_changed(change)},
+                           {"next_hop", netlink::to_string(route.next_hop.address)},
+                           {"lease_s", route.lease.count()},
+                           {"owner", "ours"}};
+  if (!place.disc.empty()) object["disc"] = place.disc;
+  return object;
+}
+
+std::string change_line(const RouteChange& change, const NeighPlace& place) {
+  const netlink::HostRoute& route = change.route();
+  const std::string line = fmt::format("{}  {} dev {} via {} lease {}s  {}", place.time,
+                                       netlink::to_string(route.address), place.dev,
+                                       netlink::to_string(route.next_hop.address),
+                                       route.lease.count(), what_changed(change));
+  return place.disc.empty() ? line : line + "  disc " + place.disc;
+}
+
 std::vector<NeighChange> differences(const std::vector<Neighbour>& before,
                                      const std::vector<Neighbour>& after) {
   std::vector<NeighChange> changes;

@@ -109,6 +109,32 @@ json chosen(const json& entries, const NeighFilter& filter) {
   return list;
 }
 
+json chosen_routes(const json& routes, const NeighFilter& filter) {
+  if (filter.stale || filter.failed || filter.foreign || !filter.states.empty())
+    return json::array();
+  NeighFilter of_routes = filter;
+  const bool sorts = filter.sort == "dev" || filter.sort == "lladdr" || filter.sort == "disc";
+  of_routes.sort = sorts ? filter.sort : "address";
+  return chosen(routes, of_routes);
+}
+
+Table routes_table(const json& routes) {
+  Table table({{"ADDRESS"},
+               {"DEV"},
+               {"NEXT HOP"},
+               {"LLADDR"},
+               {"ROUTE", false, tone_of},
+               {"LEASE", true},
+               {"DISC"}});
+  for (const json& route : routes) {
+    const bool there = route.value("present", false);
+    table.add({route.value("address", ""), route.value("dev", ""), route.value("next_hop", ""),
+               route.value("lladdr", ""), there ? "held" : "ABSENT",
+               there ? human_age(route.value("lease_s", 0.0)) : "", discs_text(route)});
+  }
+  return table;
+}
+
 Table neigh_table(const json& entries) {
   Table table({{"ADDRESS"},
                {"DEV"},
@@ -164,6 +190,10 @@ std::string neigh_summary(const json& source, std::size_t shown, std::size_t rea
     text += fmt::format("discs: {} held, {} not ready, {} that need no entry\n",
                         source["discs"]["held"].dump(), source["discs"]["unready"].dump(),
                         source["discs"]["others"].dump());
+  if (source.value("mode", "") == "routes")
+    text += fmt::format("routes: {} discs' addresses led over tails, {} tails do not answer\n",
+                        source["route_mode"]["led"].dump(),
+                        source["route_mode"]["tails_without_answer"].dump());
   for (const json& problem : source.value("problems", json::array()))
     text += "problem: " + problem.get<std::string>() + "\n";
   return text;

@@ -36,7 +36,11 @@ nlohmann::json merged(const nlohmann::json& of_headd, const nlohmann::json& of_k
 nlohmann::json chosen(const nlohmann::json& entries, const NeighFilter& filter);
 
 Table neigh_table(const nlohmann::json& entries);
-// The same entries by who says what of their link-layer addresses.
+// Routes to discs, as /v1/neighbours has them; those that a filter of discs, interfaces, link-layer
+// addresses or conflicts lets pass. None where it asks for something that only entries have.
+nlohmann::json chosen_routes(const nlohmann::json& routes, const NeighFilter& filter);
+Table routes_table(const nlohmann::json& routes);
+// The same entries, or routes, by who says what of their link-layer addresses.
 Table conflicts_table(const nlohmann::json& entries);
 // One line: entries, limits, head-room, overflows, forced collections; and one for each problem.
 // `source` has `table` and what else /v1/neighbours has; `shown` of the `read` entries are listed.

@@ -1,5 +1,7 @@
-// neigh watch: the kernel's word on its neighbour entries, a line for each change.
+// neigh watch: the kernel's word on its neighbour entries, and on headd's routes, a line for each
+// change.
 #include "netlink/format.hpp"
+#include "netlink/host_routes.hpp"
 #include "netlink/monitor.hpp"
 #include "netlink/table.hpp"
 #include "tools/headctl/commands.hpp"
@@ -60,10 +62,11 @@ class Discs {
     try {
       const nlohmann::json answer = context_.client().get("/v1/neighbours");
       discs_.clear();
-      for (const auto& entry : answer["entries"])
-        if (!entry["discs"].empty())
-          discs_[{entry["address"].get<std::string>(), entry["dev"].get<std::string>()}] =
-              entry["discs"][0].get<std::string>();
+      for (const char* kind : {"entries", "routes"})
+        for (const auto& entry : answer.value(kind, json::array()))
+          if (!entry["discs"].empty())
+            discs_[{entry["address"].get<std::string>(), entry["dev"].get<std::string>()}] =
+                entry["discs"][0].get<std::string>();
     } catch (const Failure&) {
       // No headd: the kernel's word stands without discs.
     }
@@ -80,6 +83,10 @@ class Watch {
   Watch(const Context& context, const NeighWatchOptions& options)
       : context_(context), options_(options), discs_(context) {
     for (Neighbour& entry : dumped()) entries_[entry.key] = std::move(entry);
+    std::vector<netlink::HostRoute> routes;
+    netlink::Socket socket;
+    netlink::dump_routes(socket, routes);
+    for (const netlink::HostRoute& route : routes) routes_[route.address] = route;
   }
 
   void run() {
@@ -93,6 +100,7 @@ class Watch {
       lost_ = lost_ || changes.lost;
       for (const auto& link : changes.links) names_[link.link.ifindex] = link.link.name;
       for (const auto& [entry, gone] : changes.neighbours) take(entry, gone);
+      for (const auto& [route, gone] : changes.host_routes) take(route, gone);
       if (lost_ && changes.drained) look_again();
       if (std::fflush(stdout) != 0) return;
     }
@@ -138,6 +146,33 @@ class Watch {
     tell(change);
   }
 
+  // What headd renews stays as it is.
+  void take(const netlink::HostRoute& route, bool gone) {
+    RouteChange change;
+    const auto at = routes_.find(route.address);
+    if (at != routes_.end()) change.before = at->second;
+    if (!gone) change.after = route;
+    // Of one that was replaced the kernel tells the end after the beginning.
+    if (gone && (!change.before || change.before->next_hop != route.next_hop)) return;
+    if (gone)
+      routes_.erase(at);
+    else
+      routes_[route.address] = route;
+    if (what_changed(change).empty()) return;
+    const std::string& dev = name_of(route.next_hop.ifindex);
+    const std::string disc = discs_.of(netlink::to_string(route.address), dev);
+    if (!wanted(dev, disc)) return;
+    const NeighPlace place{time_now(context_.json), dev, disc};
+    print(context_.json ? change_json(change, place).dump() + "\n"
+                        : change_line(change, place) + "\n");
+  }
+
+  const std::string& name_of(int ifindex) {
+    std::string& dev = names_[ifindex];
+    if (dev.empty()) dev = device_name(ifindex);
+    return dev;
+  }
+
   void look_again() {
     lost_ = false;
     std::vector<Neighbour> before;
@@ -152,8 +187,7 @@ class Watch {
   void tell(const NeighChange& change) {
     if (what_changed(change).empty()) return;
     const netlink::NeighbourKey& key = change.entry().key;
-    std::string& dev = names_[key.ifindex];
-    if (dev.empty()) dev = device_name(key.ifindex);
+    const std::string& dev = name_of(key.ifindex);
     const std::string disc = discs_.of(netlink::to_string(key.address), dev);
     if (!wanted(dev, disc)) return;
     const NeighPlace place{time_now(context_.json), dev, disc};
@@ -166,6 +200,7 @@ class Watch {
   netlink::Monitor monitor_;  // Before the first dump: nothing falls between the two.
   Discs discs_;
   std::map<netlink::NeighbourKey, Neighbour> entries_;
+  std::map<netlink::Ip6, netlink::HostRoute> routes_;
   std::map<int, std::string> names_;
   bool lost_ = false;
 };
