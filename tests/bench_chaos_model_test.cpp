@@ -143,6 +143,10 @@ TEST_CASE("replay and writethrough lose nothing with the tail", "[bench][chaos]"
   history.tail_crashes();
   CHECK(may_be(history, 0, one));
   CHECK_FALSE(may_be(history, 0, 0));
+  history.doubt_head(true);
+  CHECK(may_be(history, 0, 0) == (promise == Promise::replay));
+  history.doubt_head(false);
+  CHECK_FALSE(may_be(history, 0, 0));
   // What headd keeps for `replay` is gone with headd: as documented.
   history.head_crashes();
   CHECK(may_be(history, 0, 0) == (promise == Promise::replay));

@@ -95,7 +95,8 @@ void History::answer_flush(Flush flush) {
 // What is kept for `replay` is lost with headd, and then only a crash of the tail shows that.
 bool History::at_risk(const Done& write) const {
   if (!write.certain) return true;
-  const bool tail = losses_.tail != write.asked.tail, head = losses_.head != write.asked.head;
+  const bool tail = losses_.tail != write.asked.tail,
+             head = head_in_doubt_ || losses_.head != write.asked.head;
   return tail && (promise_ == Promise::writeback || head);
 }
 

@@ -64,6 +64,8 @@ class History {
 
   void tail_crashes() { ++losses_.tail; }
   void head_crashes() { ++losses_.head; }
+  // While it is not known whether what headd keeps is lost.
+  void doubt_head(bool yes) { head_in_doubt_ = yes; }
 
   // What a read of whole sectors, answered now, has shown.
   Verdict check(std::uint64_t first, std::span<const std::byte> bytes) const;
@@ -100,6 +102,7 @@ class History {
   std::vector<State> sectors_;
   std::map<Sequence, Write> under_way_;
   Losses losses_;
+  bool head_in_doubt_ = false;
   Sequence last_ = 0;
   std::uint64_t now_ = 0;
 };
