@@ -14,16 +14,18 @@ const std::string bench = HEAD_BENCH;
 TEST_CASE("head-bench explains itself", "[bench]") {
   const auto help = shell(bench + " --help");
   CHECK(help.status == 0);
-  for (const char* word : {"nbd", "discs", "scrape", "load", "neigh", "--rounds", "Exit status"})
+  for (const char* word :
+       {"nbd", "discs", "scrape", "load", "neigh", "chaos", "--rounds", "Exit status"})
     CHECK(help.out.find(word) != std::string::npos);
   CHECK(shell(bench + " load --help").out.find("--stall-ms") != std::string::npos);
   CHECK(shell(bench + " --version").status == 0);
 }
 
 TEST_CASE("head-bench refuses a wrong command line with one sentence", "[bench]") {
-  const auto arguments = GENERATE("", "frobnicate", "--frobnicate", "nbd --seconds x",
-                                  "nbd --tail foo", "nbd more", "load", "load /nonexistent",
-                                  "discs --counts 0", "scrape --discs 0", "--rounds 0 neigh");
+  const auto arguments =
+      GENERATE("", "frobnicate", "--frobnicate", "nbd --seconds x", "nbd --tail foo", "nbd more",
+               "load", "load /nonexistent", "discs --counts 0", "chaos --only sunshine",
+               "scrape --discs 0", "--rounds 0 neigh");
   CAPTURE(arguments);
   const auto refused = shell(bench + " " + arguments);
   CHECK(refused.status == 2);

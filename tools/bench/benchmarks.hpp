@@ -6,6 +6,7 @@
 
 #include "tools/bench/bench.hpp"
 
+#include <cstdint>
 #include <filesystem>
 #include <string>
 #include <vector>
@@ -46,6 +47,26 @@ struct CausesOptions {
   std::vector<std::string> only;
 };
 void causes(const Common& common, const CausesOptions& options);
+
+struct ChaosOptions {
+  double seconds = 60;
+  unsigned seed = 1;
+  unsigned rate = 300;            // Requests per second of each guest.
+  std::vector<std::string> only;  // Kinds of faults.
+};
+// Prints each fault, and the verdict last; throws when the history does not check out.
+void chaos_run(const Common& common, const ChaosOptions& options);
+
+struct ChaosTailOptions {
+  std::string address;  // IPv6, where it listens.
+  unsigned port = 10809;
+  std::filesystem::path store;  // What is flushed; made when it is not there.
+  std::uint64_t bytes = 1 << 20;
+  std::filesystem::path control;  // A datagram socket that it is told on what to do.
+  unsigned seed = 1;
+};
+// A tail that misbehaves as it is told; chaos_tail.cpp says how.
+void chaos_tail(const Common& common, const ChaosTailOptions& options);
 
 struct NeighOptions {
   std::vector<unsigned> counts{1000, 10'000, 100'000};

@@ -2,6 +2,7 @@
 #include "tools/bench/command_line.hpp"
 
 #include "tools/bench/benchmarks.hpp"
+#include "tools/bench/chaos_faults.hpp"
 #include "tools/command_line.hpp"
 
 #include <fmt/format.h>
@@ -85,6 +86,35 @@ void add_causes(CLI::App& app, Commands& commands) {
   command.add_option("--only", options.only, "Only these causes")->delimiter(',');
 }
 
+void add_chaos(CLI::App& app, Commands& commands) {
+  const auto [command, options] = commands.add(
+      app, "chaos", "Faults at random while guests check every sector they read (needs root)",
+      chaos_run);
+  add_seconds(command, options.seconds, "How long faults go on", 7 * 86'400);
+  command.add_option("--seed", options.seed, "Of the faults and of what the guests do")
+      ->check(CLI::Range(0u, 1u << 31))
+      ->capture_default_str();
+  command.add_option("--rate", options.rate, "Requests per second of each guest")
+      ->check(CLI::Range(1u, 100'000u))
+      ->capture_default_str();
+  command.add_option("--only", options.only, "Only these kinds of faults")
+      ->delimiter(',')
+      ->check(CLI::IsMember(chaos::Faults::kinds()));
+}
+
+// What chaos starts; of no use to people.
+void add_chaos_tail(CLI::App& app, Commands& commands) {
+  const auto [command, options] =
+      commands.add(app, "chaos-tail", "A tail that misbehaves as it is told", chaos_tail);
+  command.group("");
+  command.add_option("--address", options.address, "Where it listens")->required();
+  command.add_option("--port", options.port, "And the port")->check(CLI::Range(1, 65535));
+  command.add_option("--store", options.store, "What is flushed")->required();
+  command.add_option("--bytes", options.bytes, "Of the disc");
+  command.add_option("--control", options.control, "Where it is told what to do")->required();
+  command.add_option("--seed", options.seed, "Of what it does");
+}
+
 void add_neigh(CLI::App& app, Commands& commands) {
   const auto [command, options] = commands.add(
       app, "neigh",
@@ -114,7 +144,7 @@ void declare(CLI::App& app, Commands& commands) {
   app.footer(
       "Exit status:\n"
       "  0  done\n"
-      "  1  it could not be measured\n"
+      "  1  it could not be measured, or the history of chaos does not check out\n"
       "  2  the command line is wrong");
   Common& common = commands.context;
   app.add_option("--bin", common.bin, "Folder of headd and headctl")->capture_default_str();
@@ -129,6 +159,8 @@ void declare(CLI::App& app, Commands& commands) {
   add_load(app, commands);
   add_neigh(app, commands);
   add_causes(app, commands);
+  add_chaos(app, commands);
+  add_chaos_tail(app, commands);
 }
 
 }  // namespace

@@ -1,0 +1,157 @@
+// head-bench chaos: faults at random, by seed, while guests write, read and check. What is allowed
+// is chaos_model.hpp's to say; what the faults are is chaos_faults.cpp's.
+#include "tools/bench/benchmarks.hpp"
+#include "tools/bench/chaos_faults.hpp"
+#include "tools/bench/chaos_guest.hpp"
+#include "tools/bench/chaos_stage.hpp"
+
+#include <fmt/format.h>
+#include <nlohmann/json.hpp>
+
+#include <algorithm>
+#include <csignal>
+#include <memory>
+#include <stdexcept>
+#include <thread>
+
+namespace bench {
+namespace {
+
+using namespace std::chrono_literals;
+using namespace chaos;
+using Clock = std::chrono::steady_clock;
+
+constexpr auto patience = 50s;  // At the end, for everything to be well again.
+volatile std::sig_atomic_t interrupted = 0;
+
+std::vector<Disc> all_discs() {
+  return {{"replay-a", "fd00:ca05::a", "replay", 0},
+          {"replay-b", "fd00:ca05::b", "replay", 1},
+          {"through", "fd00:ca05::c", "writethrough", 0},
+          {"back", "fd00:ca05::d", "writeback", 1}};
+}
+
+Promise promise_of(const Disc& disc) {
+  if (disc.durability == "replay") return Promise::replay;
+  return disc.durability == "writeback" ? Promise::writeback : Promise::writethrough;
+}
+
+class Run {
+ public:
+  Run(const Common& common, const ChaosOptions& options)
+      : options_(options), stage_(common, all_discs(), options.seed) {
+    std::vector<Guest*> guests;
+    for (std::size_t i = 0; i < stage_.discs().size(); ++i) {
+      const Disc& disc = stage_.discs()[i];
+      guests_.push_back(
+          std::make_unique<Guest>(Guest::Setting{.disc = static_cast<std::uint32_t>(i),
+                                                 .socket = stage_.socket_of(disc),
+                                                 .sectors = disc_bytes / sector_bytes,
+                                                 .promise = promise_of(disc),
+                                                 .seed = options.seed * 1000ull + i,
+                                                 .rate = options.rate}));
+      guests.push_back(guests_.back().get());
+    }
+    faults_ = std::make_unique<Faults>(stage_, guests, options.seed, options.only);
+    for (const auto& guest : guests_) threads_.emplace_back([&guest = *guest] { guest.run(); });
+  }
+  Run(const Run&) = delete;
+  Run& operator=(const Run&) = delete;
+  ~Run() {
+    for (const auto& guest : guests_) guest->stop();
+  }
+
+  // One sentence where the history does not check out; else empty.
+  std::string play() {
+    const auto seconds = std::chrono::duration_cast<Clock::duration>(
+        std::chrono::duration<double>(options_.seconds));
+    const auto end = Clock::now() + seconds;
+    while (Clock::now() < end && interrupted == 0) {
+      if (const std::string flaw = flaw_now(); !flaw.empty()) return flaw;
+      faults_->step();
+      std::this_thread::sleep_for(5ms);
+    }
+    faults_->end_all();
+    return quiet();
+  }
+
+  std::string account() const {
+    Guest::Account all;
+    for (const auto& guest : guests_) {
+      const Guest::Account one = guest->account();
+      all.writes += one.writes;
+      all.reads += one.reads;
+      all.flushes += one.flushes;
+      all.given_up += one.given_up;
+      all.longest_s = std::max(all.longest_s, one.longest_s);
+    }
+    return fmt::format(
+        "{} writes, {} reads, {} flushes, {} writes given up, at most {:.1f} s for an answer; "
+        "faults: {}",
+        all.writes, all.reads, all.flushes, all.given_up, all.longest_s, faults_->account());
+  }
+
+  std::string evidence() const { return stage_.headd_log(12'000); }
+
+ private:
+  std::string flaw_now() {
+    for (const auto& guest : guests_)
+      if (std::string flaw = guest->flaw(); !flaw.empty()) return flaw;
+    if (!stage_.headd_runs() && !faults_->headd_is_away()) return "headd has ended by itself";
+    return {};
+  }
+
+  // All faults have ended: everything is answered, every sector is read, every disc gets ready.
+  std::string quiet() {
+    for (const auto& guest : guests_) guest->finish();
+    for (const auto until = Clock::now() + patience;; std::this_thread::sleep_for(20ms)) {
+      if (std::string flaw = flaw_now(); !flaw.empty()) return flaw;
+      const bool done = std::all_of(guests_.begin(), guests_.end(),
+                                    [](const auto& guest) { return guest->done(); });
+      const std::string waits = done ? waits_for() : "";
+      if (done && waits.empty()) return {};
+      if (Clock::now() < until) continue;
+      for (const auto& guest : guests_)
+        if (!guest->done())
+          return fmt::format("{} s after the last fault {}, and no more", patience.count(),
+                             guest->standing());
+      return waits;
+    }
+  }
+
+  // A disc that is not ready yet.
+  std::string waits_for() {
+    const auto all = nlohmann::json::parse(stage_.headctl({"discs", "--json"}));
+    for (const auto& disc : all["discs"])
+      if (disc["state"] != "ready")
+        return fmt::format("disc {} is {} though all faults have ended",
+                           disc["name"].get<std::string>(), disc["state"].get<std::string>());
+    return {};
+  }
+
+  const ChaosOptions& options_;
+  Stage stage_;
+  std::vector<std::unique_ptr<Guest>> guests_;
+  std::unique_ptr<Faults> faults_;
+  std::vector<std::jthread> threads_;
+};
+
+}  // namespace
+
+void chaos_run(const Common& common, const ChaosOptions& options) {
+  std::setvbuf(stdout, nullptr, _IOLBF, 0);
+  std::signal(SIGTERM, [](int) { interrupted = 1; });
+  std::signal(SIGINT, [](int) { interrupted = 1; });
+  Run run(common, options);
+  const std::string flaw = run.play();
+  if (flaw.empty()) {
+    fmt::print("seed {}: the history checks out: {}\n", options.seed, run.account());
+    return;
+  }
+  fmt::print("the end of headd's log:\n{}\n{}\n", run.evidence(), run.account());
+  const std::string verdict = fmt::format("seed {}: FAILED: {}", options.seed, flaw);
+  fmt::print("{}\n", verdict);
+  throw std::runtime_error(verdict);
+}
+
+}  // namespace bench

@@ -1,0 +1,244 @@
+#include "tools/bench/chaos_faults.hpp"
+
+#include "tools/bench/chaos_store.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <csignal>
+#include <stdexcept>
+
+namespace bench::chaos {
+
+const std::vector<Faults::Kind>& Faults::all() {
+  static const std::vector<Kind> kinds{{"kill-tail", 6, &Faults::kill_tail},
+                                       {"stop-tail", 4, &Faults::stop_tail},
+                                       {"migrate", 3, &Faults::migrate},
+                                       {"cut", 4, &Faults::cut},
+                                       {"link-down", 2, &Faults::link_down},
+                                       {"answer", 8, &Faults::misbehave_once},
+                                       {"behave", 6, &Faults::misbehave},
+                                       {"neighbours", 4, &Faults::disturb_neighbours},
+                                       {"kill-headd", 2, &Faults::kill_headd},
+                                       {"stop-headd", 1, &Faults::stop_headd},
+                                       {"upgrade-headd", 2, &Faults::upgrade_headd}};
+  return kinds;
+}
+
+std::vector<std::string> Faults::kinds() {
+  std::vector<std::string> names;
+  for (const Kind& kind : all()) names.emplace_back(kind.name);
+  return names;
+}
+
+Faults::Faults(Stage& stage, std::vector<Guest*> guests, unsigned seed,
+               std::vector<std::string> only)
+    : stage_(stage), guests_(std::move(guests)), random_(seed) {
+  for (const Kind& kind : all())
+    if (only.empty() || std::find(only.begin(), only.end(), kind.name) != only.end())
+      chosen_.insert(chosen_.end(), kind.weight, kind);
+}
+
+void Faults::step() {
+  const auto now = Clock::now();
+  for (std::size_t i = 0; i < active_.size();) {
+    if (active_[i].end > now) {
+      ++i;
+      continue;
+    }
+    const Active over = std::move(active_[i]);
+    active_.erase(active_.begin() + static_cast<std::ptrdiff_t>(i));
+    over.finish();
+    held_.erase(over.held);
+  }
+  if (now < next_ || chosen_.empty()) return;
+  next_ = now + std::chrono::milliseconds(random_ms(20, 500));
+  const Kind& kind = any_of(chosen_);
+  current_ = kind.name;
+  (this->*kind.begin)();
+}
+
+void Faults::end_all() {
+  for (const Active& over : active_) over.finish();
+  active_.clear();
+  held_.clear();
+  fmt::print("{:8.3f}  all faults have ended\n",
+             std::chrono::duration<double>(Clock::now() - begin_).count());
+}
+
+std::string Faults::account() const {
+  std::string text;
+  for (const auto& [kind, count] : counts_)
+    text += fmt::format("{}{} {}", text.empty() ? "" : ", ", count, kind);
+  return text.empty() ? "none" : text;
+}
+
+// Short ones are more frequent.
+unsigned Faults::random_ms(unsigned least, unsigned most) {
+  const double share = static_cast<double>(random_() % 1000) / 1000;
+  return least + static_cast<unsigned>((most - least) * share * share);
+}
+
+void Faults::until(unsigned ms, const std::string& held, Action finish) {
+  active_.push_back({Clock::now() + std::chrono::milliseconds(ms), held, std::move(finish)});
+}
+
+void Faults::tell(const std::string& what) {
+  ++counts_[current_];
+  fmt::print("{:8.3f}  {}\n", std::chrono::duration<double>(Clock::now() - begin_).count(), what);
+}
+
+void Faults::lose_tail(std::size_t disc) {
+  guests_[disc]->tail_crashes();
+  stage_.kill_tail(disc);
+  guests_[disc]->tail_crashes();
+}
+
+void Faults::kill_tail() {
+  const std::size_t disc = any_disc();
+  const std::string held = fmt::format("tail of {}", disc);
+  if (!hold(held)) return;
+  const unsigned ms = random_ms(0, 2000);
+  tell(fmt::format("the tail of disc {} is killed, for {} ms", disc, ms));
+  lose_tail(disc);
+  until(ms, held, [this, disc] { stage_.start_tail(disc); });
+}
+
+void Faults::stop_tail() {
+  const std::size_t disc = any_disc();
+  const std::string held = fmt::format("tail of {}", disc);
+  if (!hold(held)) return;
+  const unsigned ms = random_ms(10, 4000);
+  tell(fmt::format("the tail of disc {} is stopped, for {} ms", disc, ms));
+  stage_.signal_tail(disc, SIGSTOP);
+  until(ms, held, [this, disc] { stage_.signal_tail(disc, SIGCONT); });
+}
+
+void Faults::migrate() {
+  const std::size_t disc = any_disc();
+  const std::string held = fmt::format("tail of {}", disc);
+  const std::string how = any_of<std::string>({"in silence", "announced", "told by an operator"});
+  if (how[0] == 't' && headd_is_away_) return;
+  if (!hold(held)) return;
+  tell(fmt::format("disc {} goes to tail {}, {}", disc, 1 - stage_.discs()[disc].tail, how));
+  lose_tail(disc);
+  stage_.move_address(disc, how == "announced");
+  stage_.start_tail(disc);
+  if (how[0] == 't' && held_.count("headd") == 0) {
+    const Disc& moved = stage_.discs()[disc];
+    stage_.headctl({"move", moved.name, "--lladdr", Stage::mac_of(moved.tail)});
+  }
+  held_.erase(held);
+}
+
+void Faults::cut() {
+  const std::size_t disc = any_disc();
+  const unsigned tail = stage_.discs()[disc].tail;
+  const std::string held = fmt::format("nft of {}", tail);
+  if (!hold(held)) return;
+  const unsigned ms = random_ms(10, 4000);
+  const std::string& address = stage_.discs()[disc].address;
+  const std::vector<std::string> rules =
+      any_of<std::vector<std::string>>({{"in ip6 daddr " + address},
+                                        {"out ip6 saddr " + address},
+                                        {"in tcp dport 10809", "out tcp sport 10809"},
+                                        {"in icmpv6 type nd-neighbor-solicit"}});
+  tell(fmt::format("packets at tail {} are dropped, for {} ms: {}", tail, ms, rules.front()));
+  for (const std::string& rule : rules)
+    stage_.in_tail(tail, {"nft", "add rule inet chaos " + rule + " drop"});
+  until(ms, held, [this, tail] { stage_.in_tail(tail, {"nft", "flush table inet chaos"}); });
+}
+
+void Faults::link_down() {
+  const std::string port = any_of<std::string>({"head", "tail0", "tail1"});
+  if (!hold(port)) return;
+  const unsigned ms = random_ms(10, 3000);
+  tell(fmt::format("the link of {} is down, for {} ms", port, ms));
+  stage_.in_switch({"ip", "link", "set", port, "down"});
+  until(ms, port, [this, port] { stage_.in_switch({"ip", "link", "set", port, "up"}); });
+}
+
+void Faults::misbehave_once() {
+  const std::size_t disc = any_disc();
+  const std::string what = any_of<std::string>({"corrupt", "truncate", "twice"});
+  tell(fmt::format("the tail of disc {}, its next reply: {}", disc, what));
+  stage_.command_tail(disc, what);
+}
+
+void Faults::misbehave() {
+  const std::size_t disc = any_disc();
+  const std::string what =
+      any_of<std::string>({"late", "late", "refuse", "shutdown", "silent", "dribble"});
+  const unsigned ms = random_ms(10, 2000);
+  // What is put off is a ghost if its session ends, and the next headd knows of no ghosts.
+  if (what == "late" && !hold("headd")) return;
+  if (what == "late") until(ms + late_ms_max + 100, "headd", [] {});
+  tell(fmt::format("the tail of disc {}: {}, for {} ms", disc, what, ms));
+  stage_.command_tail(disc, fmt::format("{} {}", what, ms));
+  // Late answers are best with a session that ends meanwhile.
+  if (what == "late" && random_() % 2 == 0) stage_.command_tail(disc, "corrupt");
+}
+
+void Faults::disturb_neighbours() {
+  const Disc& disc = stage_.discs()[any_disc()];
+  const std::string wrong = Stage::mac_of(1 - disc.tail);
+  const auto words = any_of<Arguments>(
+      {{"flush", "dev", "h0"},
+       {"replace", disc.address, "lladdr", wrong, "dev", "h0", "nud", "reachable"},
+       {"replace", disc.address, "lladdr", wrong, "dev", "h0", "nud", "stale"},
+       {"replace", disc.address, "dev", "h0", "nud", "failed"}});
+  tell(fmt::format("neighbours of the head: {}", fmt::join(words, " ")));
+  Arguments command{"ip", "-6", "neigh"};
+  command.insert(command.end(), words.begin(), words.end());
+  stage_.in_head({"sh", "-c", fmt::format("{} || true", fmt::join(command, " "))});
+}
+
+void Faults::kill_headd() {
+  if (!hold("headd")) return;
+  const unsigned ms = random_ms(0, 500);
+  tell(fmt::format("headd is killed, for {} ms", ms));
+  headd_is_away_ = true;
+  for (Guest* guest : guests_) {
+    guest->head_crashes();
+    guest->may_lose_session();
+  }
+  stage_.kill_headd();
+  for (Guest* guest : guests_) guest->head_crashes();
+  until(ms, "headd", [this] {
+    stage_.start_headd();
+    headd_is_away_ = false;
+  });
+}
+
+void Faults::stop_headd() {
+  if (!hold("headd")) return;
+  const unsigned ms = random_ms(10, 1000);
+  tell(fmt::format("headd is stopped, for {} ms", ms));
+  stage_.signal_headd(SIGSTOP);
+  until(ms, "headd", [this] { stage_.signal_headd(SIGCONT); });
+}
+
+void Faults::upgrade_headd() {
+  if (!hold("headd")) return;
+  for (Guest* guest : guests_) guest->doubt_head(true);
+  try {
+    const std::string answer = stage_.upgrade_headd();
+    const std::string log = stage_.headd_log_news();
+    std::string unflushed;
+    for (std::size_t i = 0; i < guests_.size(); ++i) {
+      // The one loss that an upgrade may bring, of which it must warn: the tail was away.
+      const std::string warning = "disc " + stage_.discs()[i].name + ": handed over with ack";
+      if (log.find(warning) == std::string::npos) continue;
+      guests_[i]->head_crashes();
+      unflushed += fmt::format(", disc {} unflushed", i);
+    }
+    tell("headd is upgraded: " + answer + unflushed);
+  } catch (const std::runtime_error& error) {
+    // That is allowed: the old one goes on.
+    tell(fmt::format("headd is not upgraded: {}", error.what()));
+  }
+  for (Guest* guest : guests_) guest->doubt_head(false);
+  held_.erase("headd");
+}
+
+}  // namespace bench::chaos

@@ -1,0 +1,85 @@
+// The faults of head-bench chaos: which begins when, for how long and of whom, all by the seed.
+// Each is told on standard output as it begins. What can be disturbed by one fault at a time (a
+// disc's tail, a link, headd) is disturbed by one. For one thread, the one that made the stage.
+#pragma once
+
+#include "tools/bench/chaos_guest.hpp"
+#include "tools/bench/chaos_stage.hpp"
+
+#include <chrono>
+#include <functional>
+#include <map>
+#include <random>
+#include <set>
+#include <string>
+#include <vector>
+
+namespace bench::chaos {
+
+class Faults {
+ public:
+  // `only`: of these kinds; none named: of all.
+  Faults(Stage& stage, std::vector<Guest*> guests, unsigned seed, std::vector<std::string> only);
+
+  static std::vector<std::string> kinds();
+
+  // Ends what is over and begins what is due.
+  void step();
+  void end_all();
+  bool headd_is_away() const { return headd_is_away_; }
+  std::string account() const;  // How many of each kind.
+
+ private:
+  using Clock = std::chrono::steady_clock;
+  using Action = std::function<void()>;
+  struct Kind {
+    const char* name;
+    unsigned weight;
+    void (Faults::*begin)();
+  };
+  struct Active {
+    Clock::time_point end;
+    std::string held;
+    Action finish;
+  };
+
+  static const std::vector<Kind>& all();
+
+  void kill_tail();
+  void stop_tail();
+  void migrate();
+  void cut();
+  void link_down();
+  void misbehave_once();
+  void misbehave();
+  void disturb_neighbours();
+  void kill_headd();
+  void stop_headd();
+  void upgrade_headd();
+
+  void lose_tail(std::size_t disc);
+  unsigned random_ms(unsigned least, unsigned most);
+  std::size_t any_disc() { return random_() % stage_.discs().size(); }
+  template <class T>
+  const T& any_of(const std::vector<T>& all) {
+    return all[random_() % all.size()];
+  }
+  // Takes what the fault is about; false when another fault has it.
+  bool hold(const std::string& what) { return held_.insert(what).second; }
+  void until(unsigned ms, const std::string& held, Action finish);
+  void tell(const std::string& what);
+
+  Stage& stage_;
+  std::vector<Guest*> guests_;
+  std::mt19937_64 random_;
+  std::vector<Kind> chosen_;
+  std::vector<Active> active_;
+  std::set<std::string> held_;
+  std::map<std::string, unsigned> counts_;
+  std::string current_;  // The kind that is begun.
+  bool headd_is_away_ = false;
+  const Clock::time_point begin_ = Clock::now();
+  Clock::time_point next_ = begin_;
+};
+
+}  // namespace bench::chaos

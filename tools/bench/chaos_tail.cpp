@@ -1,0 +1,371 @@
+// head-bench chaos-tail: a tail that misbehaves when it is told to. It serves one disc (fixed
+// newstyle, simple replies) and keeps what is not flushed in memory alone, so that SIGKILL loses
+// it. It never lies about what it stores. One thread, one poll loop: each round it first carries
+// out what was put off, then takes from each session, oldest first, what has arrived. It is told
+//   corrupt, truncate, twice                      to do so to its next reply
+//   late, refuse, shutdown, silent, dribble MS    to do so for so many milliseconds
+#include "iouring/unique_fd.hpp"
+#include "tools/bench/benchmarks.hpp"
+#include "tools/bench/chaos_model.hpp"
+#include "tools/bench/chaos_store.hpp"
+#include "tools/bench/nbd_bytes.hpp"
+
+#include <algorithm>
+#include <arpa/inet.h>
+#include <cerrno>
+#include <chrono>
+#include <cstring>
+#include <deque>
+#include <list>
+#include <map>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <poll.h>
+#include <random>
+#include <sstream>
+#include <stdexcept>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <system_error>
+
+namespace bench {
+namespace {
+
+using namespace std::chrono_literals;
+using namespace nbd_bytes;
+using chaos::Store;
+using Clock = std::chrono::steady_clock;
+using iouring::UniqueFd;
+
+constexpr std::uint32_t shutting_down = 108;                     // NBD_ESHUTDOWN
+constexpr std::uint16_t offered = 1 | 1 << 2 | 1 << 3 | 1 << 8;  // FLUSH, FUA, CAN_MULTI_CONN
+constexpr std::size_t payload_max = 1 << 20;
+
+UniqueFd made(int fd, const char* what) {
+  if (fd < 0) throw std::system_error(errno, std::generic_category(), what);
+  return UniqueFd(iouring::adopt, fd);
+}
+
+struct Session {
+  Session(UniqueFd of, unsigned number) : fd(std::move(of)), id(number) {}
+
+  UniqueFd fd;
+  unsigned id;
+  enum class State : std::uint8_t { silent, flags, options, serving } state = State::silent;
+  Bytes in, out;
+  bool ended = false;       // Nothing more is read from it;
+  bool last_words = false;  // and what is to be sent is sent first.
+};
+
+struct Request {
+  std::uint16_t flags = 0, type = 0;
+  std::uint64_t cookie = 0, offset = 0;
+  std::uint32_t length = 0;
+  Bytes payload;
+};
+
+class Tail {
+ public:
+  explicit Tail(const ChaosTailOptions& options)
+      : options_(options), store_(options.store, options.bytes), random_(options.seed) {
+    control_ = made(::socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0), "a socket");
+    sockaddr_un name{};
+    name.sun_family = AF_UNIX;
+    options.control.string().copy(name.sun_path, sizeof name.sun_path - 1);
+    ::unlink(name.sun_path);
+    if (::bind(control_.fd(), reinterpret_cast<const sockaddr*>(&name), sizeof name) != 0)
+      throw std::system_error(errno, std::generic_category(), "binding the control socket");
+    listen();
+  }
+
+  [[noreturn]] void run() {
+    for (Clock::time_point before = Clock::now();;) {
+      const Clock::time_point now = Clock::now();
+      // It was stopped: who gave it up long ago need not fear what it puts off now.
+      const bool stopped = now - before > 100ms;
+      before = now;
+      obey();
+      if (stopped) until_["late"] = {};
+      carry_out(stopped);
+      if (!listener_ && !doing("refuse")) listen();
+      accept();
+      for (Session& session : sessions_) serve(session);
+      sessions_.remove_if([](const Session& one) { return !one.fd; });
+      wait();
+    }
+  }
+
+ private:
+  void listen();
+  void accept();
+  void wait() const;
+  void obey();
+  bool doing(const std::string& what) const {
+    const auto found = until_.find(what);
+    return found != until_.end() && Clock::now() < found->second;
+  }
+  void serve(Session& session);
+  std::size_t parse(Session& session, std::span<const std::byte> bytes);
+  std::size_t on_option(Session& session, std::span<const std::byte> bytes);
+  std::size_t on_request(Session& session, std::span<const std::byte> bytes);
+  void carry_out(bool all);
+  std::uint32_t perform(const Request& request);
+  void answer(Session& session, const Request& request, std::uint32_t error);
+  void send(Session& session) const;
+  // Given up by the tail: what it had put off is not done any more.
+  void give_up(Session& session);
+
+  const ChaosTailOptions options_;
+  Store store_;
+  std::mt19937_64 random_;
+  UniqueFd control_, listener_;
+  std::list<Session> sessions_;
+  unsigned sessions_made_ = 0;
+  struct Late {
+    Clock::time_point due;
+    unsigned session;
+    Request request;
+  };
+  std::deque<Late> late_;
+  std::map<std::string, Clock::time_point> until_;
+  std::string next_;  // What is done to the next reply.
+};
+
+void Tail::listen() {
+  listener_ = made(::socket(AF_INET6, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0), "a socket");
+  sockaddr_in6 address{};
+  address.sin6_family = AF_INET6;
+  address.sin6_port = htons(static_cast<std::uint16_t>(options_.port));
+  ::inet_pton(AF_INET6, options_.address.c_str(), &address.sin6_addr);
+  const int on = 1;
+  ::setsockopt(listener_.fd(), SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
+  ::setsockopt(listener_.fd(), IPPROTO_IPV6, IPV6_FREEBIND, &on, sizeof on);
+  if (::bind(listener_.fd(), reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0 ||
+      ::listen(listener_.fd(), 16) != 0)
+    throw std::system_error(errno, std::generic_category(), "listening at " + options_.address);
+}
+
+void Tail::accept() {
+  if (!listener_) return;
+  const int fd = ::accept4(listener_.fd(), nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC);
+  if (fd < 0) return;
+  const int on = 1;
+  ::setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+  sessions_.emplace_back(UniqueFd(iouring::adopt, fd), ++sessions_made_);
+}
+
+void Tail::wait() const {
+  std::vector<pollfd> polls{{control_.fd(), POLLIN, 0}, {listener_.fd(), POLLIN, 0}};
+  for (const Session& session : sessions_)
+    polls.push_back(
+        {session.fd.fd(),
+         static_cast<short>((session.ended ? 0 : POLLIN) | (session.out.empty() ? 0 : POLLOUT)),
+         0});
+  ::poll(polls.data(), polls.size(), late_.empty() ? 20 : 2);
+}
+
+void Tail::obey() {
+  char text[64];
+  for (ssize_t size; (size = ::recv(control_.fd(), text, sizeof text, 0)) > 0;) {
+    std::istringstream words(std::string(text, static_cast<std::size_t>(size)));
+    std::string what;
+    unsigned ms = 0;
+    words >> what;
+    if (!(words >> ms)) {
+      next_ = what;
+      continue;
+    }
+    until_[what] = Clock::now() + std::chrono::milliseconds(ms);
+    if (what != "refuse") continue;
+    listener_ = {};
+    for (Session& session : sessions_) give_up(session);
+  }
+}
+
+void Tail::serve(Session& session) {
+  if (session.state == Session::State::silent && !doing("silent")) {
+    put<std::uint64_t>(session.out, greeting_magic);
+    put<std::uint64_t>(session.out, option_magic);
+    put<std::uint16_t>(session.out, 3);  // Fixed newstyle, no zeroes.
+    session.state = Session::State::flags;
+  }
+  std::byte buffer[65536];
+  bool gone = false;
+  while (!session.ended) {
+    const ssize_t size = ::recv(session.fd.fd(), buffer, sizeof buffer, 0);
+    gone = size == 0 || (size < 0 && errno != EAGAIN && errno != EINTR);
+    if (size <= 0) break;
+    session.in.insert(session.in.end(), buffer, buffer + size);
+  }
+  std::size_t used = 0;
+  while (!session.ended) {
+    const std::size_t more = parse(session, std::span(session.in).subspan(used));
+    if (more == 0) break;
+    used += more;
+  }
+  session.in.erase(session.in.begin(), session.in.begin() + static_cast<std::ptrdiff_t>(used));
+  send(session);
+  if (gone || (session.ended && (!session.last_words || session.out.empty()))) session.fd = {};
+}
+
+std::size_t Tail::parse(Session& session, std::span<const std::byte> bytes) {
+  switch (session.state) {
+    case Session::State::silent:
+      return 0;
+    case Session::State::flags:
+      if (bytes.size() < 4) return 0;
+      session.state = Session::State::options;
+      return 4;
+    case Session::State::options:
+      return on_option(session, bytes);
+    case Session::State::serving:
+      return on_request(session, bytes);
+  }
+  return 0;
+}
+
+std::size_t Tail::on_option(Session& session, std::span<const std::byte> bytes) {
+  if (bytes.size() < 16) return 0;
+  const auto option = get<std::uint32_t>(bytes, 8), length = get<std::uint32_t>(bytes, 12);
+  if (get<std::uint64_t>(bytes, 0) != option_magic || length > 65536) {
+    give_up(session);
+    return 0;
+  }
+  if (bytes.size() < 16 + length) return 0;
+  const auto reply = [&](std::uint32_t type, std::uint32_t size) {
+    put<std::uint64_t>(session.out, 0x3e889045565a9);
+    put<std::uint32_t>(session.out, option);
+    put<std::uint32_t>(session.out, type);
+    put<std::uint32_t>(session.out, size);
+  };
+  constexpr std::uint32_t export_name = 1, abort = 2, info = 6, go = 7;
+  if (option == abort) {
+    give_up(session);
+  } else if (option == export_name) {
+    put<std::uint64_t>(session.out, store_.size());
+    put<std::uint16_t>(session.out, offered);
+    session.state = Session::State::serving;
+  } else if (option == info || option == go) {
+    reply(3, 12);  // NBD_REP_INFO: NBD_INFO_EXPORT
+    put<std::uint16_t>(session.out, 0);
+    put<std::uint64_t>(session.out, store_.size());
+    put<std::uint16_t>(session.out, offered);
+    reply(1, 0);  // NBD_REP_ACK
+    if (option == go) session.state = Session::State::serving;
+  } else {
+    reply(0x8000'0001, 0);  // NBD_REP_ERR_UNSUP
+  }
+  return 16 + length;
+}
+
+std::size_t Tail::on_request(Session& session, std::span<const std::byte> bytes) {
+  if (bytes.size() < request_size) return 0;
+  Request request{.flags = get<std::uint16_t>(bytes, 4),
+                  .type = get<std::uint16_t>(bytes, 6),
+                  .cookie = get<std::uint64_t>(bytes, 8),
+                  .offset = get<std::uint64_t>(bytes, 16),
+                  .length = get<std::uint32_t>(bytes, 24),
+                  .payload = {}};
+  const bool write = request.type == cmd_write;
+  const bool data = write || request.type == cmd_read;
+  const bool wrong = data && (request.length > payload_max || request.offset > store_.size() ||
+                              request.length > store_.size() - request.offset ||
+                              (request.offset | request.length) % chaos::sector_bytes != 0);
+  if (get<std::uint32_t>(bytes, 0) != request_magic || request.type == cmd_disconnect || wrong) {
+    give_up(session);
+    return 0;
+  }
+  const std::size_t size = request_size + (write ? request.length : 0);
+  if (bytes.size() < size) return 0;
+  request.payload.assign(bytes.begin() + request_size,
+                         bytes.begin() + static_cast<std::ptrdiff_t>(size));
+  if (doing("shutdown")) {
+    answer(session, request, shutting_down);
+  } else if (write && doing("late")) {
+    const auto wait = std::chrono::milliseconds(20 + random_() % (chaos::late_ms_max - 20));
+    late_.push_back({Clock::now() + wait, session.id, std::move(request)});
+  } else {
+    answer(session, request, perform(request));
+  }
+  return size;
+}
+
+// What was put off is carried out though its session is gone: a ghost.
+void Tail::carry_out(bool all) {
+  const auto now = Clock::now();
+  for (std::size_t i = 0; i < late_.size();) {
+    if (!all && late_[i].due > now) {
+      ++i;
+      continue;
+    }
+    const Late late = std::move(late_[i]);
+    late_.erase(late_.begin() + static_cast<std::ptrdiff_t>(i));
+    const auto error = perform(late.request);
+    for (Session& session : sessions_)
+      if (session.id == late.session) answer(session, late.request, error);
+  }
+}
+
+std::uint32_t Tail::perform(const Request& request) {
+  switch (request.type) {
+    case cmd_read:
+      return 0;
+    case cmd_flush:
+      store_.flush();
+      return 0;
+    case cmd_write:
+      store_.write(request.offset, request.payload);
+      if ((request.flags & flag_fua) != 0) store_.flush(request.offset, request.length);
+      if (random_() % 8 == 0) store_.evict(random_());
+      return 0;
+    default:
+      return EINVAL;
+  }
+}
+
+void Tail::answer(Session& session, const Request& request, std::uint32_t error) {
+  if (session.ended) return;
+  const std::string how = std::exchange(next_, "");
+  const bool wrong_magic = how == "corrupt" && random_() % 2 == 0;
+  Bytes reply;
+  put<std::uint32_t>(reply, reply_magic ^ (wrong_magic ? 1u << random_() % 32 : 0u));
+  put<std::uint32_t>(reply, error);
+  // No cookie that anybody would choose.
+  const bool wrong_cookie = how == "corrupt" && !wrong_magic;
+  put<std::uint64_t>(reply, request.cookie ^ (wrong_cookie ? 0xdead'beef'0bad'cafe : 0));
+  if (request.type == cmd_read && error == 0) {
+    const auto data = store_.read(request.offset, request.length);
+    reply.insert(reply.end(), data.begin(), data.end());
+  }
+  if (how == "truncate") {
+    reply.resize(random_() % reply.size());
+    give_up(session);
+    session.last_words = true;
+  }
+  session.out.insert(session.out.end(), reply.begin(), reply.end());
+  if (how == "twice") session.out.insert(session.out.end(), reply.begin(), reply.end());
+}
+
+void Tail::send(Session& session) const {
+  while (!session.out.empty()) {
+    const std::size_t most = doing("dribble") ? 1 : session.out.size();
+    const ssize_t size = ::send(session.fd.fd(), session.out.data(), most, MSG_NOSIGNAL);
+    if (size < 0 && errno != EAGAIN) session.out.clear();
+    if (size <= 0) return;
+    session.out.erase(session.out.begin(), session.out.begin() + size);
+    if (most == 1) return;  // The next one in the next round.
+  }
+}
+
+void Tail::give_up(Session& session) {
+  session.ended = true;
+  std::erase_if(late_, [&](const Late& late) { return late.session == session.id; });
+}
+
+}  // namespace
+
+void chaos_tail(const Common&, const ChaosTailOptions& options) {
+  Tail(options).run();
+}
+
+}  // namespace bench
