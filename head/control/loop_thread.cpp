@@ -195,7 +195,7 @@ class LoopThread::Work final : disc::Patience::Owner {
 
   void on_waiting(disc::Disc& disc) noexcept override {
     const auto now = loop_->now();
-    if (disc.outstanding() != 0 && now - disc.last_progress() >= silent_after)
+    if (const auto since = disc.waiting_since(); since && now - *since >= silent_after)
       disc.stats()->silent_at_ns.store(std::chrono::nanoseconds(now.time_since_epoch()).count(),
                                        std::memory_order_relaxed);
     options_.look(disc.stats());

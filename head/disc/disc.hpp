@@ -70,6 +70,12 @@ class Disc final : public nbd::Volume, Reshape::Owner, Guard::Owner {
   std::uint32_t outstanding() const noexcept { return outstanding_; }
   // When a request was answered last, or the first of those outstanding came.
   iouring::Instant last_progress() const noexcept { return last_progress_; }
+  // Since when its tail has answered nothing: no request, or no attempt to open the disc. Nothing
+  // where neither is waited for.
+  std::optional<iouring::Instant> waiting_since() const noexcept {
+    if (outstanding_ != 0) return last_progress_;
+    return opening_ ? std::optional(opening_->since) : std::nullopt;
+  }
   // Whoever watches it: since when nothing has been answered, or that answers come.
   void tell_waiting(std::optional<iouring::Instant> since) noexcept;
   void no_longer_watched() noexcept { watched_ = false; }

@@ -138,7 +138,8 @@ class DiscStats {
   std::atomic<int> ifindex{0};
 
   // The data thread writes it: the last instant (steady_clock, nanoseconds) at which requests were
-  // found to wait although nothing had been answered for a second; 0 for never.
+  // found to wait, or the disc to be opened, although nothing had been answered for a while; 0 for
+  // never.
   std::atomic<std::int64_t> silent_at_ns{0};
 
   // The data thread writes it: the last instant (steady_clock, nanoseconds) at which packets were
