@@ -240,6 +240,25 @@ TEST_CASE("Guests that are handed over at any moment notice nothing", "[export][
   world.close();
 }
 
+TEST_CASE("What a guest asked that had waited for its disc is handed over as well",
+          "[export][sim][handover]") {
+  const auto seed = GENERATE(range(0u, 30u));
+  CAPTURE(seed);
+  World world(seed);
+  world.volume.known = false;
+  Guest& one = world.guest(seed);
+  for (int i = 0; i < 300; ++i) world.io.step_or_wait();
+  world.volume.become_known();
+  for (int i = 0; i < 2'000 && world.volume.waiting.empty(); ++i) world.io.step_or_wait();
+  REQUIRE(!world.volume.waiting.empty());
+  world.pass_on();
+  one.ending = true;
+  for (int i = 0; i < 200'000 && !one.idle(); ++i) world.some_steps(10);
+  CHECK(one.idle());
+  CHECK(one.complaints == std::vector<std::string>{});
+  world.close();
+}
+
 TEST_CASE("A guest of before is held where the disc is smaller than it was told",
           "[export][sim][handover]") {
   World world(1);

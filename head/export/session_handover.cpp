@@ -139,7 +139,7 @@ HandedSession Session::hand_over() {
       append(handed.said, header_);
     }
     if (greeting_ != nullptr && state_ == State::transmission)
-      handed.said = handshake_bytes(std::move(came));
+      append(handed.said, handshake_bytes(std::move(came)));
     else
       append(handed.said, came.bytes);
   }
