@@ -494,7 +494,9 @@ def measure(world, name, rate):
         raise Failed(f"{name}: guests met errors: {dict(told, slow=None, up_to_ms=None)}")
     if settings["ndisc_evict_nocarrier"] != "0" or int(settings["mcast_resolicit"]) < 3:
         raise Failed(f"{name}: the interface's settings are {settings}")
-    if stalled > NOISE:
+    # Where the kernel itself drops every entry (ndisc_netdev_event(), NETDEV_CHANGEADDR), a request
+    # that leaves before the entry is back waits for just that.
+    if stalled > (0.05 * network.discs if name == "own-mac" else NOISE):
         raise Failed(f"{name}: requests waited {stalled} s for neighbour discovery: "
                      f"{json.dumps(world.headd.ask('stalls'))[:2000]}")
     wait_for("all discs", BACK_WITHIN, lambda: world.headd.ready() == network.discs)
