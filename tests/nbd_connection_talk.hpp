@@ -72,6 +72,9 @@ struct Talk final : nbd::Connection::Owner {
     problem = why;
     while (nbd::Request* request = unanswered.pop()) back.push_back(request);
   }
+  bool interface_was_away(iouring::Instant since) const noexcept override {
+    return since < outage_until;
+  }
   void on_packets_lost(iouring::Instant) noexcept override { ++losses; }
   void on_parked(iouring::Instant, iouring::Duration how_long) noexcept override {
     if (how_long > iouring::Duration{}) parked.push_back(how_long);
@@ -85,6 +88,7 @@ struct Talk final : nbd::Connection::Owner {
   std::vector<nbd::Request*> back;
   std::string problem;
   int losses = 0;
+  iouring::Instant outage_until{};  // Of the interface.
   std::vector<iouring::Duration> parked;
 };
 

@@ -95,6 +95,17 @@ TEST_CASE("what TCP may put off by itself is not asked for", "[nbd]") {
   io.advance(10s);
   CHECK(asked_for(4'096));
 
+  // The interface was away: once, the kernel cuts what is sent into pieces of 36 bytes.
+  reading.talk.outage_until = io.now() + 1ms;
+  CHECK_FALSE(asked_for(37));
+  CHECK(asked_for(4'096));
+  reading.talk.outage_until = io.now() + 1ms;
+  io.advance(2s);
+  const auto before_read = io.departures;
+  reading.submit(reading.one);
+  reading.talk.go_on();
+  CHECK(io.departures == before_read + 1);
+
   // Another is unanswered.
   io.advance(2s);
   const auto before = io.departures;

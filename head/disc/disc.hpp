@@ -132,6 +132,9 @@ class Disc final : public nbd::Volume, Reshape::Owner, Guard::Owner {
     void on_parked(iouring::Instant since, iouring::Duration parked) noexcept override {
       disc_.stats_->record_parked(since, parked);
     }
+    bool interface_was_away(iouring::Instant since) const noexcept override {
+      return disc_.stats_->interface_was_away(since);
+    }
 
     friend class Disc;
     Disc& disc_;

@@ -53,6 +53,8 @@ class Connection final : Reader::Owner, Writer::Owner, Departures::Owner {
     virtual void on_packets_lost(iouring::Instant at) noexcept = 0;
     // What was sent then waited so long for neighbour discovery; told of some, zero included.
     virtual void on_parked(iouring::Instant since, iouring::Duration parked) noexcept = 0;
+    // Whether the interface to the tail has been away since then, or nearly.
+    virtual bool interface_was_away(iouring::Instant since) const noexcept = 0;
 
    protected:
     ~Owner() = default;
@@ -116,6 +118,9 @@ class Connection final : Reader::Owner, Writer::Owner, Departures::Owner {
   void on_timed_sent() noexcept override { departures_.on_sent(); }
   void on_parked(iouring::Instant since, iouring::Duration parked) noexcept override {
     owner_.on_parked(since, parked);
+  }
+  bool interface_was_away(iouring::Instant since) const noexcept override {
+    return owner_.interface_was_away(since);
   }
   void on_departures_drained() noexcept override { finish_draining(); }
 

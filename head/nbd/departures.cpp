@@ -30,9 +30,11 @@ void Departures::stop() noexcept {
 
 std::size_t Departures::due(bool alone) noexcept {
   const auto now = io_.now();
-  const bool rested = now - std::exchange(last_, now) >= rest;
+  const auto last = std::exchange(last_, now);
+  const bool rested = now - last >= rest;
   if (until_next_ != 0) --until_next_;
   if (!alone || stopped_ || (until_next_ != 0 && !rested)) return 0;
+  if (owner_.interface_was_away(last)) return size_max_after_outage;
   const bool lost = lost_at_ && now - *lost_at_ < loss_remembered;
   return lost ? size_max_after_loss : size_max;
 }

@@ -29,7 +29,10 @@ class Departures {
   static constexpr std::uint32_t one_in = 64;
   static constexpr std::chrono::seconds rest{1};
   // How large a send may be: what the smallest windows of TCP let out at once, after a loss and
-  // otherwise; and for how long after one.
+  // otherwise; and for how long after one. The first send after the interface was away goes in
+  // segments of 36 bytes: the MTU is 68 while the route is a dead one's (dst_dev_put(),
+  // net/core/dst.c), and tcp_min_snd_mss is 48 with 12 of options.
+  static constexpr std::size_t size_max_after_outage = 36;
   static constexpr std::size_t size_max_after_loss = 1'200;
   static constexpr std::size_t size_max = 4'400;
   static constexpr std::chrono::seconds loss_remembered{10};
@@ -40,6 +43,8 @@ class Departures {
     virtual void on_parked(iouring::Instant since, iouring::Duration parked) noexcept = 0;
     // After stop(), where something was pending: it has ended.
     virtual void on_departures_drained() noexcept = 0;
+    // Whether the interface to the tail has been away since then, or nearly.
+    virtual bool interface_was_away(iouring::Instant since) const noexcept = 0;
 
    protected:
     ~Owner() = default;

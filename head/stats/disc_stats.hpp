@@ -107,6 +107,9 @@ class DiscStats {
   // A request was under way meanwhile, and the neighbour entry was seen missing. Counts what the
   // kernel has not told of.
   void record_without_neighbour(Instant since, Instant until) noexcept;
+  // Whether the interface to the disc, or its addresses, were away after that, or came back less
+  // than a second before.
+  bool interface_was_away(Instant since) const noexcept;
   void enter(DiscState state, Instant now) noexcept;
   // One sentence, cut at 200 bytes. Rare: a connection was refused, lost, or disbelieved.
   void set_problem(std::string_view sentence) noexcept;
@@ -187,7 +190,6 @@ class DiscStats {
     }
   };
 
-  bool interface_was_away(Instant since) const noexcept;
   void count_neighbour_stall(Instant since, Instant until) noexcept;
 
   Watcher* const watcher_;

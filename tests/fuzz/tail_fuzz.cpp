@@ -49,6 +49,7 @@ struct Head final : nbd::Connection::Owner {
   void on_closed(const std::string&, nbd::RequestQueue unanswered) noexcept override {
     while (nbd::Request* request = unanswered.pop()) returned(*request);
   }
+  bool interface_was_away(iouring::Instant) const noexcept override { return false; }
   void on_packets_lost(iouring::Instant) noexcept override {}
   void on_parked(iouring::Instant, iouring::Duration) noexcept override {}
   void returned(nbd::Request& request) {

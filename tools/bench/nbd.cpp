@@ -54,6 +54,8 @@ class Stage {
     if (options.tail == "qemu-nbd")
       for (const std::string how : {"off", "always"})
         add_headd("headd, quick_ack " + how, "[tcp]\nquick_ack = \"" + how + "\"\n");
+    else
+      add_headd("headd, writeback", "[discs]\ndurability = \"writeback\"\n");
     add_qemu_storage_daemon();
     add_nbdkit_proxy();
     subjects_.push_back({.name = "direct", .uri = tail_uri()});
