@@ -8,9 +8,9 @@ A head and a tail behind a switch, each a network namespace; the tail answers 20
 solicitations a second. While guests ask all discs at random the event happens. After it every entry
 is back: ours, usable, with the right link-layer address. No guest meets an error, and no request
 waited for neighbour discovery: head_neighbour_stall_seconds_total is as it was, but for a
-millisecond at most that a busy machine makes of sends that leave late. Printed is that metric's
-growth, for how long the longest request waited outside of the event, and when the entries
-were back.
+millisecond at most that a busy machine makes of sends that leave late, and but for the two events
+in which nobody could have prevented it. Printed is that metric's growth, for how long the longest
+request waited outside of the event, and when the entries were back.
 
 An event begins with its first command and ends with the last one: where addresses vanish with the
 link, putting them back belongs to it.
@@ -34,6 +34,11 @@ MAC = "02:00:00:00:fa:01"
 LIMITS = "/proc/sys/net/ipv6/neigh/default/gc_thresh"
 BACK_WITHIN = 15  # Seconds; a bound, not a measurement.
 NOISE = 0.001      # Seconds; a send that leaves late for a reason of TCP's or of a busy processor.
+# What nobody can prevent: the kernel itself drops every entry (ndisc_netdev_event(),
+# NETDEV_CHANGEADDR), or somebody else does while headd is stopped. A request that leaves before its
+# entry is back waits for just that; so many seconds each at most.
+UNPREVENTED = ("own-mac", "overflow")
+WAIT_EACH = 0.05
 OURS = "72"       # NDA_PROTOCOL of headd's entries.
 
 
@@ -494,9 +499,7 @@ def measure(world, name, rate):
         raise Failed(f"{name}: guests met errors: {dict(told, slow=None, up_to_ms=None)}")
     if settings["ndisc_evict_nocarrier"] != "0" or int(settings["mcast_resolicit"]) < 3:
         raise Failed(f"{name}: the interface's settings are {settings}")
-    # Where the kernel itself drops every entry (ndisc_netdev_event(), NETDEV_CHANGEADDR), a request
-    # that leaves before the entry is back waits for just that.
-    if stalled > (0.05 * network.discs if name == "own-mac" else NOISE):
+    if stalled > (WAIT_EACH * network.discs if name in UNPREVENTED else NOISE):
         raise Failed(f"{name}: requests waited {stalled} s for neighbour discovery: "
                      f"{json.dumps(world.headd.ask('stalls'))[:2000]}")
     wait_for("all discs", BACK_WITHIN, lambda: world.headd.ready() == network.discs)
