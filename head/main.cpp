@@ -11,6 +11,7 @@
 #include "head/control/command_line.hpp"
 #include "head/control/config.hpp"
 #include "head/control/crash_reports.hpp"
+#include "head/control/hang_watch.hpp"
 #include "head/control/heir.hpp"
 #include "head/control/loop_thread.hpp"
 #include "head/control/neighbours.hpp"
@@ -165,11 +166,9 @@ std::filesystem::path prepare_for_crashes(const std::filesystem::path& state_dir
 // every data thread comes to what it is asked.
 int run(control::Agent& agent, control::Reloader& reloader, control::CrashExplainer& explainer,
         const sigset_t& ours) {
-  constexpr std::chrono::microseconds look = std::chrono::seconds(10);
-  // A thread is given up on after three looks at least.
-  const auto period = std::min(look, notify::watchdog_period().value_or(look * 6) / 6);
+  constexpr auto period = control::HangWatch::look_period;
   auto next = std::chrono::steady_clock::now() + period;
-  bool hung = false;
+  control::HangWatch watch;
   for (;;) {
     const std::chrono::nanoseconds left =
         std::max<std::chrono::nanoseconds>(next - std::chrono::steady_clock::now(), 0ns);
@@ -177,18 +176,23 @@ int run(control::Agent& agent, control::Reloader& reloader, control::CrashExplai
     const int signal = sigtimedwait(&ours, nullptr, &limit);
     if (signal == SIGINT || signal == SIGTERM) return signal;
     if (signal == SIGHUP) reload(reloader);
-    if (std::chrono::steady_clock::now() < next) continue;
-    next += period;
+    const auto now = std::chrono::steady_clock::now();
+    if (now < next) continue;
+    next = now + period;  // Whoever was stopped together with its threads asks them anew.
     const bool answered = agent.data_threads_answer();
     if (answered) notify::alive();
-    if (!answered && !hung) {
-      log::error("headd: a data thread has come to nothing for {:.1f} s; its guests wait",
+    using Say = control::HangWatch::Say;
+    const Say say = watch.look(answered, now);
+    if (say == Say::hung || say == Say::hung_and_report)
+      log::error("headd: a data thread has come to nothing for {:.0f} s; its guests wait",
                  std::chrono::duration<double>(period).count());
-      post_mortem::write_stall();
+    if (say == Say::hung_and_report) {
+      log::error("headd: where it is is told in {}", post_mortem::write_stall().string());
       explainer.look();
     }
-    if (answered && hung) log::info("headd: every data thread runs again");
-    hung = !answered;
+    if (say == Say::over)
+      log::info("headd: every data thread runs again, after {:.0f} s",
+                std::chrono::duration<double>(now - watch.since()).count());
   }
 }
 
@@ -236,9 +240,12 @@ void serve(const Start& start, control::Heir* heir) {
   else
     receive(*inheritance, control::take_from_store(), store.discs());
   agent.restore();
+  // What can be wrong with the configuration is found before there is no way back.
+  const auto api_access = control::access_of(config.api, "api.socket_group");
+  const auto operators = control::group_of(config.operator_group, "api.operator_group");
   control::Estate estate;
   if (heir != nullptr) {
-    agent.await_settled(std::chrono::steady_clock::now() + open_within);
+    agent.await_ready(heir->ready_before(), std::chrono::steady_clock::now() + open_within);
     estate = heir->take_over();
     receive(*inheritance, std::move(estate.discs), store.discs());
     agent.take_up();
@@ -247,20 +254,19 @@ void serve(const Start& start, control::Heir* heir) {
   control::Upgrader upgrader(agent, inheritance,
                              {.binary = start.binary,
                               .arguments = start.arguments,
-                              .locks = {run_dir.fd(), store.owner_lock()}});
+                              .locks = {run_dir.fd(), store.owner_lock()},
+                              .quarantine = config.discs.quarantine});
   std::optional<control::ApiServer> api(
       std::in_place, agent,
-      control::Api::Options{
-          .run_dir = config.paths.run_dir,
-          .version = HEAD_VERSION,
-          .neighbours = config.neighbours.enabled,
-          .config = start.file,
-          .crashes = crashes,
-          .operators = control::group_of(config.operator_group, "api.operator_group"),
-          .reloader = &reloader,
-          .upgrader = &upgrader},
-      control::access_of(config.api, "api.socket_group"), config.metrics.listen,
-      std::move(estate.listeners));
+      control::Api::Options{.run_dir = config.paths.run_dir,
+                            .version = HEAD_VERSION,
+                            .neighbours = config.neighbours.enabled,
+                            .config = start.file,
+                            .crashes = crashes,
+                            .operators = operators,
+                            .reloader = &reloader,
+                            .upgrader = &upgrader},
+      api_access, config.metrics.listen, std::move(estate.listeners));
   upgrader.set_listeners(api->listeners());
   if (api->tcp()) log::info("metrics and the status page: http://{}/", to_string(*api->tcp()));
   heir != nullptr ? heir->serving() : notify::ready();

@@ -61,6 +61,13 @@ std::filesystem::path only_file(const std::filesystem::path& folder) {
   return at->path();
 }
 
+// Without end, and not as a loop.
+[[gnu::noinline]] int overflow_here_for_the_test(int depth) {
+  volatile char some[1024];
+  some[0] = static_cast<char>(depth);
+  return depth < 0 ? 0 : overflow_here_for_the_test(depth + 1) + some[0];
+}
+
 }  // namespace
 
 TEST_CASE("a report says where every thread is, by name", "[base]") {
@@ -130,6 +137,25 @@ TEST_CASE("whoever dies by a signal leaves a report and dies by that signal", "[
           std::string::npos);
     CHECK(text.find("\nmaps:\n") != std::string::npos);
   }
+}
+
+// Only the first thread had a stack for that: the others died without a word.
+TEST_CASE("a thread whose stack overflows leaves a report", "[base]") {
+  const Folder folder;
+  const int status = in_child([&] {
+    post_mortem::prepare(folder.path, "1");
+    std::thread([] {
+      post_mortem::guard_thread();
+      std::exit(overflow_here_for_the_test(0));
+    }).join();
+  });
+  CHECK(WIFSIGNALED(status));
+  CHECK(WTERMSIG(status) == SIGSEGV);
+  const auto raw = only_file(folder.path);
+  CHECK(text_of(raw).find("signal SIGSEGV for address 0x") != std::string::npos);
+  CHECK(text_of(raw).find("\nmaps:\n") != std::string::npos);
+  REQUIRE(control::explain_crash(raw));
+  CHECK(text_of(only_file(folder.path)).find("overflow_here_for_the_test") != std::string::npos);
 }
 
 TEST_CASE("a report that is cut off, or of another build, is said to be that", "[base]") {

@@ -20,7 +20,8 @@ json full() {
           {"grade", "gold-2"},
           {"grace_s", 90},
           {"order", "hold"},
-          {"durability", "writethrough"}};
+          {"durability", "writethrough"},
+          {"identity", "first-block"}};
 }
 
 // What is said when `member` is `value`.
@@ -46,6 +47,7 @@ TEST_CASE("a disc survives the way through JSON", "[catalogue]") {
   CHECK(spec->grace == std::chrono::seconds(90));
   CHECK(spec->order == disc::Order::hold);
   CHECK(spec->durability == head::nbd::Durability::writethrough);
+  CHECK(spec->identity == head::disc::Identity::first_block);
   const auto again = spec_from_json(catalogue::to_json(*spec));
   REQUIRE(again);
   CHECK(*again == *spec);
@@ -62,6 +64,7 @@ TEST_CASE("a name and a uri are enough", "[catalogue]") {
   CHECK(spec->grace.count() == 0);
   CHECK(spec->order == disc::Order::serve);
   CHECK_FALSE(spec->durability);
+  CHECK_FALSE(spec->identity);
   CHECK_FALSE(spec_from_json({{"name", "a"}}));
   CHECK_FALSE(spec_from_json({{"uri", "nbd://[fd00::1]"}}));
   CHECK_FALSE(spec_from_json(json::array()));
@@ -87,6 +90,9 @@ TEST_CASE("every wrong member is named together with the disc", "[catalogue]") {
        {json(0), json(17), json(-1), json(1.5), json("2"), json(std::uint64_t{1} << 63)})
     CHECK(problem_with("connections", connections).find("\"connections\"") != std::string::npos);
   CHECK(problem_with("read_only", "yes").find("\"read_only\"") != std::string::npos);
+  for (const json& identity : {json("name"), json(""), json(1), json(nullptr)})
+    CHECK(problem_with("identity", identity) ==
+          "disc web-1.a_b: \"identity\" is \"shape\" or \"first-block\"");
   for (const json& durability : {json("durable"), json(""), json(1), json(nullptr)})
     CHECK(problem_with("durability", durability)
               .find("disc web-1.a_b: \"durability\" is \"writeback\", ") == 0);

@@ -91,6 +91,7 @@ memory_mib = 128
 discs_max = 10
 [discs]
 durability = "writethrough"
+identity = "first-block"
 quarantine_ms = 30000
 replay_memory_mib = 128
 [export]
@@ -127,6 +128,7 @@ level = "debug"
   CHECK(config->neighbours.resolve_per_second == 50);
   CHECK(config->neighbours.recheck == 5s);
   CHECK(config->discs.durability == nbd::Durability::writethrough);
+  CHECK(config->discs.identity == disc::Identity::first_block);
   CHECK(config->discs.quarantine == 30s);
   CHECK(config->discs.replay_memory_mib == 128);
   CHECK(config->stall.threshold == 50ms);

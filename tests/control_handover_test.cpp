@@ -44,6 +44,10 @@ std::vector<exports::HandedDisc> example() {
       .body = bytes("option"),
       .terms = {.flags = 0, .structured_replies = true, .base_allocation = false}};
   discs[1].name = "vm2-root";
+  discs[1].legacy = {.first_block_length = 4096,
+                     .first_block_sum = 0x0123456789abcdef,
+                     .doubts = {{.offset = 512, .length = 1024, .until_ns = 77}},
+                     .log = bytes("a change")};
   return discs;
 }
 
@@ -73,6 +77,8 @@ TEST_CASE("What is handed over says the same at the other end", "[control][hando
   CHECK(greeting.handshake->body == bytes("option"));
   CHECK(greeting.handshake->terms.structured_replies);
   CHECK(discs[1].sessions.empty());
+  CHECK(discs[0].legacy == nbd::Legacy{});
+  CHECK(discs[1].legacy == example()[1].legacy);
   CHECK(to_document(discs) == document);
 }
 

@@ -43,7 +43,8 @@ struct Asked final : nbd::Request {
 
 struct World : disc::Disc::Owner, disc::Patience::Owner {
   World(std::uint64_t seed, sim::Faults faults, sim::TailOptions options, unsigned connections = 1,
-        disc::GuardOptions guard = {})
+        disc::GuardOptions guard = {}, disc::Identity identity = disc::Identity::shape,
+        iouring::Duration looks_apart = std::chrono::seconds(5))
       : tail(64 << 10),
         io(seed, faults, [this] { return std::make_unique<sim::NbdServer>(tail, io.random()()); }) {
     tail.options = options;
@@ -54,6 +55,8 @@ struct World : disc::Disc::Owner, disc::Patience::Owner {
                                                           .interface = {},
                                                           .export_name = "x",
                                                           .connections = connections,
+                                                          .identity = identity,
+                                                          .looks_apart = looks_apart,
                                                           .guard = guard},
                                         connection, std::make_shared<stats::DiscStats>());
     disc->open();

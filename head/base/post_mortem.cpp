@@ -15,6 +15,7 @@
 #include <fcntl.h>
 #include <link.h>
 #include <string_view>
+#include <sys/mman.h>
 #include <sys/syscall.h>
 #include <system_error>
 #include <unistd.h>
@@ -210,6 +211,30 @@ void on_fatal(int signal, siginfo_t* info, void*) {
   if (!faulted) ::syscall(SYS_tgkill, ::getpid(), self, signal);
 }
 
+// A stack that has overflowed is no place for a handler.
+class OtherStack {
+ public:
+  OtherStack() noexcept
+      : memory_(::mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0)) {
+  }
+  OtherStack(const OtherStack&) = delete;
+  OtherStack& operator=(const OtherStack&) = delete;
+  ~OtherStack() {
+    if (memory_ == MAP_FAILED) return;
+    const stack_t none{.ss_sp = nullptr, .ss_flags = SS_DISABLE, .ss_size = 0};
+    ::sigaltstack(&none, nullptr);
+    ::munmap(memory_, size);
+  }
+  void use() const noexcept {
+    const stack_t other{.ss_sp = memory_, .ss_flags = 0, .ss_size = size};
+    if (memory_ != MAP_FAILED) ::sigaltstack(&other, nullptr);
+  }
+
+ private:
+  static constexpr std::size_t size = 64 << 10;
+  void* const memory_;
+};
+
 }  // namespace
 
 void prepare(const std::filesystem::path& folder, const std::string& version) {
@@ -220,15 +245,17 @@ void prepare(const std::filesystem::path& folder, const std::string& version) {
               prepared.version.begin());
   ::dl_iterate_phdr(find_build_id, nullptr);
   stacks::prepare();
-  // A stack that has overflowed is no place for a handler.
-  static std::array<char, 64 << 10> other_stack;
-  const stack_t other{.ss_sp = other_stack.data(), .ss_flags = 0, .ss_size = other_stack.size()};
-  ::sigaltstack(&other, nullptr);
+  guard_thread();
   struct sigaction action {};
   action.sa_sigaction = on_fatal;
   action.sa_flags = SA_SIGINFO | SA_ONSTACK | SA_NODEFER;
   sigemptyset(&action.sa_mask);
   for (std::size_t i = 0; i < fatal.size(); ++i) ::sigaction(fatal[i], &action, &before[i]);
+}
+
+void guard_thread() noexcept {
+  thread_local OtherStack other;
+  other.use();
 }
 
 std::filesystem::path write_stall() {

@@ -17,6 +17,9 @@ inline constexpr std::size_t reports_max = 10;
 // Without the folder nothing is left behind.
 void prepare(const std::filesystem::path& folder, const std::string& version);
 
+// At the start of every other thread: it leaves a report also when its stack overflows.
+void guard_thread() noexcept;
+
 // The same of a process that goes on: its threads hang. Where it is; empty when it could not be
 // written.
 std::filesystem::path write_stall();

@@ -58,9 +58,10 @@ class Members {
     if (key == "grace_s") return keep(into.grace, key, grace_from_json(value));
     if (key == "order") return keep(into.order, key, order_from_json(value));
     if (key == "durability") return take_durability(into, value);
+    if (key == "identity") return take_identity(into, value);
     problem_ = fmt::format(
         "{}: a disc has no \"{}\"; it has name, uri, lladdr, generation, dev, read_only, "
-        "connections, grade, grace_s, order and durability",
+        "connections, grade, grace_s, order, durability and identity",
         whose(), key.substr(0, 40));
   }
 
@@ -130,6 +131,12 @@ class Members {
     into.durability = value.is_string() ? nbd::parse_durability(value.get_ref<const std::string&>())
                                         : std::nullopt;
     if (!into.durability) wrong("durability", "is \"writeback\", \"writethrough\" or \"replay\"");
+  }
+
+  void take_identity(DiscSpec& into, const json& value) {
+    into.identity = value.is_string() ? disc::parse_identity(value.get_ref<const std::string&>())
+                                      : std::nullopt;
+    if (!into.identity) wrong("identity", "is \"shape\" or \"first-block\"");
   }
 
   void wrong(std::string_view member, std::string_view rule) {
@@ -206,6 +213,7 @@ json to_json(const DiscSpec& spec) {
   if (spec.grace.count() != 0) object["grace_s"] = spec.grace.count();
   if (spec.order != disc::Order::serve) object["order"] = disc::to_string(spec.order);
   if (spec.durability) object["durability"] = nbd::to_string(*spec.durability);
+  if (spec.identity) object["identity"] = disc::to_string(*spec.identity);
   return object;
 }
 

@@ -3,6 +3,7 @@
 #pragma once
 
 #include "head/base/result.hpp"
+#include "head/disc/identity.hpp"
 #include "head/disc/standing.hpp"
 #include "head/nbd/durability.hpp"
 #include "head/nbd/uri.hpp"
@@ -34,6 +35,7 @@ struct DiscSpec {
   std::string dev{};                     // The interface; empty: as the route says.
   bool read_only = false;
   std::optional<nbd::Durability> durability{};  // Absent: as head.toml has it.
+  std::optional<disc::Identity> identity{};     // The same.
   unsigned connections = 1;                     // 1..connections_max
   std::string grade = "standard";  // What kind of disc it is; metrics are summed up by it.
   std::chrono::seconds grace{};    // Guests wait so long, then get EIO; 0: however long it takes.
@@ -50,8 +52,8 @@ bool is_grade(std::string_view text) noexcept;
 
 // {"name": "web1", "uri": "nbd://[fd00::1]/web1", "lladdr": "52:54:00:12:34:56", "dev": "eth0",
 //  "generation": 7, "lladdr_seen": true, "read_only": false, "connections": 1,
-//  "grade": "standard", "grace_s": 0, "order": "serve", "durability": "replay"}; what is not set is
-//  left out.
+//  "grade": "standard", "grace_s": 0, "order": "serve", "durability": "replay",
+//  "identity": "first-block"}; what is not set is left out.
 nlohmann::json to_json(const DiscSpec& spec);
 
 // Members of a disc that others say too. The error is the end of a sentence that begins with the

@@ -118,8 +118,8 @@ class Agent {
   // While true, every change is refused: another headd is taking over, or may.
   // Those under way are through when it returns.
   void freeze(bool yes);
-  // Until every disc is ready, or not going to be soon; at most until then.
-  void await_settled(std::chrono::steady_clock::time_point until);
+  // Until so many discs are ready, or every one is, or is not going to be soon; at most until then.
+  void await_ready(std::size_t discs, std::chrono::steady_clock::time_point until);
   // What all data threads have (DataThread::hand_over and so on); these wait for all of them.
   std::vector<exports::HandedDisc> hand_over();
   void take_back();

@@ -31,12 +31,16 @@ std::optional<Refusal> Agent::change(const std::string& name, const DiscChange& 
   const std::shared_lock through(changes_lock_);
   if (frozen_) return upgrading();
   DiscSpec spec;
+  bool accepted = false;
   {
     std::unique_lock lock(lock_);
     begun_.wait(lock, [&] { return !is_pending(name); });
     auto wanted = changed(name, change);
     if (!wanted) return wanted.error();
     spec = std::move(*wanted);
+    // Nobody holds it but its tail's looks: told to go on, it is to take them.
+    accepted =
+        change.order == disc::Order::serve && discs_.at(name).spec->order == disc::Order::serve;
     discs_.at(name).changing = true;
   }
   std::optional<Refusal> refusal;
@@ -55,6 +59,7 @@ std::optional<Refusal> Agent::change(const std::string& name, const DiscChange& 
       if (!refusal) thread = at->second.thread;
     }
     // Under the lock, so that of two who change it the last one is obeyed last.
+    if (thread && accepted) threads_[*thread]->accept(name);
     if (thread) threads_[*thread]->change(spec, [obeyed] { obeyed->set_value(); });
   }
   begun_.notify_all();

@@ -1,6 +1,7 @@
 // Discs that are elsewhere than the catalogue says. The wire is followed at once; what the
 // catalogue says is settled here, on a thread of its own, as it takes reading and writing files.
 #include "head/base/log.hpp"
+#include "head/base/post_mortem.hpp"
 #include "head/control/agent.hpp"
 #include "netlink/format.hpp"
 
@@ -49,6 +50,7 @@ void Agent::note(const std::vector<neigh::Conflict>& conflicts) {
 }
 
 void Agent::settle_conflicts(const std::stop_token& stop) {
+  post_mortem::guard_thread();
   for (;;) {
     std::map<std::string, neigh::Conflict> conflicts;
     {

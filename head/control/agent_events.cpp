@@ -1,5 +1,6 @@
 // The agent's own thread: what follows from the answers of the keeper and the data threads.
 #include "head/base/log.hpp"
+#include "head/base/post_mortem.hpp"
 #include "head/control/agent.hpp"
 
 #include <algorithm>
@@ -29,6 +30,7 @@ void Agent::post(Event event) noexcept {
 
 void Agent::work(const std::stop_token& stop) {
   ::pthread_setname_np(::pthread_self(), "agent");
+  post_mortem::guard_thread();
   std::vector<Event> events;
   for (;;) {
     events.clear();

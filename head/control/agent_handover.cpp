@@ -13,13 +13,16 @@ void Agent::freeze(bool yes) {
   const std::unique_lock through(changes_lock_);
 }
 
-void Agent::await_settled(std::chrono::steady_clock::time_point until) {
+void Agent::await_ready(std::size_t ready, std::chrono::steady_clock::time_point until) {
   for (;;) {
     const std::uint64_t seen = bell_.rung();
     const auto all = discs();
     if (std::all_of(all.begin(), all.end(),
                     [](const DiscStatus& disc) { return is_settled(disc.state); }))
       return;
+    const auto are = std::count_if(
+        all.begin(), all.end(), [](const DiscStatus& disc) { return disc.state == State::ready; });
+    if (static_cast<std::size_t>(are) >= ready) return;
     if (!bell_.wait(seen, until)) return;
   }
 }

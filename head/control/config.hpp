@@ -6,6 +6,7 @@
 #include "head/base/log.hpp"
 #include "head/base/result.hpp"
 #include "head/control/listen_address.hpp"
+#include "head/disc/identity.hpp"
 #include "head/nbd/connection_options.hpp"
 #include "head/nbd/durability.hpp"
 #include "head/neigh/next_hop.hpp"
@@ -41,6 +42,7 @@ struct Config {
 
   struct Discs {
     nbd::Durability durability = nbd::Durability::replay;  // Of those that do not say.
+    disc::Identity identity = disc::Identity::shape;       // The same.
     std::chrono::milliseconds quarantine{1'000};
     unsigned replay_memory_mib = 256;  // All threads.
     bool operator==(const Discs&) const = default;

@@ -108,6 +108,13 @@ bool durability(nbd::Durability& into, const Value& value) {
   return durability.has_value();
 }
 
+bool identity(disc::Identity& into, const Value& value) {
+  const auto* text = std::get_if<std::string>(&value);
+  const auto identity = text != nullptr ? disc::parse_identity(*text) : std::nullopt;
+  if (identity) into = *identity;
+  return identity.has_value();
+}
+
 bool strategy(std::optional<neigh::Strategy>& into, const Value& value) {
   const auto* text = std::get_if<std::string>(&value);
   if (text == nullptr) return false;
@@ -147,6 +154,8 @@ constexpr std::array entries = {
              [](Config& c, const Value& v) { return number(c.data.discs_max, v, 1, 1'000'000); }},
     KeyEntry{{"discs.durability", "\"writeback\", \"writethrough\" or \"replay\""},
              [](Config& c, const Value& v) { return durability(c.discs.durability, v); }},
+    KeyEntry{{"discs.identity", "\"shape\" or \"first-block\""},
+             [](Config& c, const Value& v) { return identity(c.discs.identity, v); }},
     KeyEntry{
         {"discs.quarantine_ms", "a whole number from 0 to 3600000"},
         [](Config& c, const Value& v) { return duration(c.discs.quarantine, v, 0, 3'600'000); }},

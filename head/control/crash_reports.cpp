@@ -141,6 +141,7 @@ void CrashExplainer::look() {
 }
 
 void CrashExplainer::work(const std::stop_token& stop) const {
+  post_mortem::guard_thread();
   // Tried once each: what cannot be explained would not be the next time.
   for (const fs::path& raw : reports(folder_, ".raw")) {
     if (!run_explainer(raw, stop)) return;

@@ -4,6 +4,7 @@
 #pragma once
 
 #include "head/catalogue/disc_spec.hpp"
+#include "head/disc/identity.hpp"
 #include "head/export/handed.hpp"
 #include "head/nbd/connection_options.hpp"
 #include "head/nbd/durability.hpp"
@@ -23,6 +24,7 @@ struct DataSettings {
   nbd::ConnectionOptions connection;  // Of connections that are made from then on.
   // Of discs that are attached from then on, where they do not say.
   nbd::Durability durability = nbd::Durability::writeback;
+  disc::Identity identity = disc::Identity::shape;
   std::chrono::milliseconds quarantine{1'000};
 };
 
@@ -45,6 +47,9 @@ class DataThread {
   // The disc's tail is elsewhere now, or there again: connects anew, before what there is is given
   // up. Nothing where there is no such disc.
   virtual void relocate(const std::string& name) = 0;
+
+  // Another first block than before is right: disc::Disc::accept().
+  virtual void accept(const std::string&) {}
 
   // What is wanted of the disc has changed: its order, its grace time. `done` also where there is
   // no such disc.

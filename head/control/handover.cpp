@@ -145,7 +145,36 @@ HandedSession read_session(Eye& eye) {
   return session;
 }
 
-HandedDisc read_disc(Eye& eye) {
+void write(Pen& pen, const nbd::Legacy& legacy) {
+  pen.number(legacy.first_block_length);
+  pen.number(legacy.first_block_sum);
+  pen.number(static_cast<std::uint32_t>(legacy.doubts.size()));
+  for (const nbd::Legacy::Doubt& doubt : legacy.doubts) {
+    pen.number(doubt.offset);
+    pen.number(doubt.length);
+    pen.number(doubt.until_ns);
+  }
+  pen.block<std::uint64_t>(legacy.log);
+}
+
+nbd::Legacy read_legacy(Eye& eye) {
+  nbd::Legacy legacy;
+  legacy.first_block_length = eye.number<std::uint32_t>();
+  legacy.first_block_sum = eye.number<std::uint64_t>();
+  const auto doubts = eye.number<std::uint32_t>();
+  for (std::uint32_t i = 0; i < doubts && eye.good(); ++i) {
+    nbd::Legacy::Doubt doubt;
+    doubt.offset = eye.number<std::uint64_t>();
+    doubt.length = eye.number<std::uint64_t>();
+    doubt.until_ns = eye.number<std::int64_t>();
+    if (doubt.length > UINT64_MAX - doubt.offset) eye.fail();
+    legacy.doubts.push_back(doubt);
+  }
+  legacy.log = copy(eye.block<std::uint64_t>());
+  return legacy;
+}
+
+HandedDisc read_disc(Eye& eye, std::uint32_t version) {
   HandedDisc disc;
   const auto name = eye.block<std::uint16_t>();
   disc.name.assign(reinterpret_cast<const char*>(name.data()), name.size());
@@ -153,6 +182,7 @@ HandedDisc read_disc(Eye& eye) {
   const auto sessions = eye.number<std::uint32_t>();
   for (std::uint32_t i = 0; i < sessions && eye.good(); ++i)
     disc.sessions.push_back(read_session(eye));
+  if (version >= 2) disc.legacy = read_legacy(eye);
   return disc;
 }
 
@@ -168,6 +198,7 @@ std::vector<std::byte> to_document(std::span<const HandedDisc> discs) {
     pen.number(disc.cookie);
     pen.number(static_cast<std::uint32_t>(disc.sessions.size()));
     for (const HandedSession& session : disc.sessions) write(pen, session);
+    write(pen, disc.legacy);
   }
   return pen.done();
 }
@@ -177,14 +208,15 @@ Document parse_document(std::span<const std::byte> bytes) {
   if (eye.number<std::uint64_t>() != magic)
     return {.problem = "what was handed over is not a headd's; restart headd"};
   const auto version = eye.number<std::uint32_t>();
-  if (eye.good() && version != handover_version)
+  if (eye.good() && (version == 0 || version > handover_version))
     return {.problem = fmt::format(
-                "guests were handed over in version {} of the format, and this headd reads version "
+                "guests were handed over in version {} of the format, and this headd reads up to "
                 "{}; restart headd, and the guests connect again",
                 version, handover_version)};
   const auto count = eye.number<std::uint32_t>();
   Document document;
-  for (std::uint32_t i = 0; i < count && eye.good(); ++i) document.discs.push_back(read_disc(eye));
+  for (std::uint32_t i = 0; i < count && eye.good(); ++i)
+    document.discs.push_back(read_disc(eye, version));
   if (!eye.good() || !eye.at_end())
     return {.problem =
                 "what was handed over of the guests is damaged; restart headd, and the guests "

@@ -2,14 +2,16 @@
 // descriptors go beside it, in any order: each is found by its socket's cookie.
 //
 //   | magic 8 | version 4 | discs 4 | disc ... |                                    big-endian
-//   disc     | name n2 | listener's cookie 8 | sessions 4 | session ... |
+//   disc     | name n2 | listener's cookie 8 | sessions 4 | session ... | legacy |
 //   session  | cookie 8 | size 8 | terms | stage 1 | (handshake) | said n8 | unsent n8 |
 //   terms    | flags 2 | structured_replies 1 | base_allocation 1 |
+//   legacy   | first block's length 4 | its checksum 8 | doubts 4 | doubt ... | log n8 |
+//   doubt    | offset 8 | length 8 | until 8 |
 //   handshake| state 1 | no_zeroes 1 | options 2 | option 4 | length 4 | body n4 | terms |
 //
-// Another version is refused, whatever else it holds: whoever hands over then takes its guests
-// back, or they connect anew. Every length is checked against what there is before anything is made
-// of it.
+// Version 1, which has no legacies, is read as well. Any other is refused, whatever else it holds:
+// whoever hands over then takes its guests back, or they connect anew. Every length is checked
+// against what there is before anything is made of it.
 #pragma once
 
 #include "head/base/result.hpp"
@@ -24,7 +26,7 @@
 
 namespace head::control {
 
-inline constexpr std::uint32_t handover_version = 1;
+inline constexpr std::uint32_t handover_version = 2;
 
 // Without the descriptors.
 std::vector<std::byte> to_document(std::span<const exports::HandedDisc> discs);

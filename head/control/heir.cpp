@@ -7,10 +7,12 @@
 #include <fmt/format.h>
 
 #include <cerrno>
+#include <charconv>
 #include <cstring>
 #include <fcntl.h>
 #include <iterator>
 #include <stdexcept>
+#include <system_error>
 #include <utility>
 
 namespace head::control {
@@ -43,6 +45,10 @@ Heir::Heir(int channel) : channel_(iouring::UniqueFd(iouring::adopt, channel)) {
   if (begin.word != "begin")
     throw std::runtime_error("--take-over is for headd itself, not by hand");
   inherit_locks(std::move(begin.descriptors));
+  const std::string& ready = begin.sentence;
+  std::size_t count = 0;
+  if (std::from_chars(ready.data(), ready.data() + ready.size(), count).ec == std::errc())
+    ready_before_ = count;
 }
 
 UpgradeChannel::Message Heir::hear(std::chrono::seconds within) const {

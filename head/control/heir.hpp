@@ -6,6 +6,7 @@
 #include "head/control/upgrade_channel.hpp"
 
 #include <chrono>
+#include <cstdint>
 #include <span>
 #include <string>
 #include <vector>
@@ -23,6 +24,9 @@ class Heir {
   // here on. Throws std::runtime_error with a sentence, as all of these do.
   explicit Heir(int channel);
 
+  // How many discs were ready with the other headd when it began: tails of others may be away, and
+  // are not waited for.
+  std::size_t ready_before() const noexcept { return ready_before_; }
   // Everything is prepared. Comes back when the guests are ours.
   Estate take_over();
   void serving() const noexcept { channel_.say("serving"); }
@@ -32,6 +36,7 @@ class Heir {
   UpgradeChannel::Message hear(std::chrono::seconds within) const;
 
   UpgradeChannel channel_;
+  std::size_t ready_before_ = SIZE_MAX;  // It did not say.
 };
 
 // The estate in the store: how many guests were put there. 0 where there is no store, or not room

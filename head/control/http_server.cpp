@@ -1,6 +1,7 @@
 #include "head/control/http_server.hpp"
 
 #include "head/base/log.hpp"
+#include "head/base/post_mortem.hpp"
 #include "head/control/http_connection.hpp"
 
 #include <fmt/format.h>
@@ -194,6 +195,7 @@ void HttpServer::serve() {
   // Where processors are short, guests go first. (A thread has a niceness of its own:
   // setpriority(2), "C library/kernel differences".)
   ::pthread_setname_np(::pthread_self(), "api");
+  post_mortem::guard_thread();
   const auto self = static_cast<id_t>(::gettid());
   ::setpriority(PRIO_PROCESS, self, ::getpriority(PRIO_PROCESS, self) + niceness);
   while (UniqueFd client = lobby_.next_client()) {

@@ -1,6 +1,7 @@
 #include "head/control/loop_thread.hpp"
 
 #include "head/base/log.hpp"
+#include "head/base/post_mortem.hpp"
 #include "head/control/served.hpp"
 
 #include <algorithm>
@@ -62,7 +63,7 @@ class LoopThread::Work final : disc::Patience::Owner {
   }
 
   void attach(const catalogue::DiscSpec& spec, std::shared_ptr<stats::DiscStats> stats,
-              iouring::UniqueFd listener, std::vector<exports::HandedSession> sessions = {}) {
+              exports::HandedDisc handed) {
     const nbd::Durability durability = spec.durability.value_or(settings_.durability);
     stats->durability.store(static_cast<std::uint8_t>(durability), std::memory_order_relaxed);
     auto made = std::make_unique<Served>(
@@ -73,11 +74,12 @@ class LoopThread::Work final : disc::Patience::Owner {
                         .connection = settings_.connection,
                         .guard = {.durability = durability,
                                   .quarantine = settings_.quarantine,
-                                  .memory = &replay_memory_}},
+                                  .memory = &replay_memory_},
+                        .identity = settings_.identity},
         spec, std::move(stats), [this, name = spec.name] { forget(name); });
     Served& served = *made;
     served_[spec.name] = std::move(made);
-    if (listener) return served.take_up(std::move(listener), std::move(sessions));
+    if (handed.listener) return served.take_up(std::move(handed));
     if (!options_.inheritance->awaited()) take_up(served);  // It has come meanwhile.
   }
 
@@ -92,7 +94,7 @@ class LoopThread::Work final : disc::Patience::Owner {
     } catch (const std::system_error& error) {
       log::error("disc {}: no further guest can come: {}", served.spec().name, error.what());
     }
-    served.take_up(std::move(handed->listener), std::move(handed->sessions));
+    served.take_up(std::move(*handed));
   }
   void take_up_all() {
     for (const auto& [name, served] : served_)
@@ -130,6 +132,10 @@ class LoopThread::Work final : disc::Patience::Owner {
     if (const auto found = served_.find(name); found != served_.end()) found->second->relocate();
   }
 
+  void accept(const std::string& name) {
+    if (const auto found = served_.find(name); found != served_.end()) found->second->accept();
+  }
+
   void change(const catalogue::DiscSpec& spec) {
     if (const auto found = served_.find(spec.name); found != served_.end())
       found->second->change(spec);
@@ -144,6 +150,7 @@ class LoopThread::Work final : disc::Patience::Owner {
  private:
   void run(std::promise<void>& started) {
     ::pthread_setname_np(::pthread_self(), "data");
+    post_mortem::guard_thread();
     try {
       loop_ = options_.make_loop();
       pool_ = std::make_unique<exports::PayloadPool>(*loop_, options_.payload_memory);
@@ -248,7 +255,7 @@ void LoopThread::attach(const catalogue::DiscSpec& spec, std::shared_ptr<stats::
         [done = std::move(done), problem = std::string(error.what())] { done(problem); });
   }
   work_->post([this, spec, stats = std::move(stats), left, done = std::move(done)] {
-    work_->attach(spec, stats, std::move(left->listener), std::move(left->sessions));
+    work_->attach(spec, stats, std::move(*left));
     done("");
   });
 }
@@ -277,6 +284,10 @@ void LoopThread::change(const catalogue::DiscSpec& spec, std::function<void()> d
     work_->change(spec);
     done();
   });
+}
+
+void LoopThread::accept(const std::string& name) {
+  work_->post([this, name] { work_->accept(name); });
 }
 
 void LoopThread::apply(const DataSettings& settings) {

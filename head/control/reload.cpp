@@ -24,6 +24,8 @@ constexpr std::array settings = {
             [](Config& to, const Config& from) { to.data.discs_max = from.data.discs_max; }},
     Setting{"discs.durability", true,
             [](Config& to, const Config& from) { to.discs.durability = from.discs.durability; }},
+    Setting{"discs.identity", true,
+            [](Config& to, const Config& from) { to.discs.identity = from.discs.identity; }},
     Setting{"discs.quarantine_ms", true,
             [](Config& to, const Config& from) { to.discs.quarantine = from.discs.quarantine; }},
     Setting{"discs.replay_memory_mib", false,
@@ -84,6 +86,7 @@ DataSettings data_settings(const Config& config) {
   settings.connection.suspect_after = config.tcp.suspect_after;
   settings.connection.quick_ack = config.tcp.quick_ack;
   settings.durability = config.discs.durability;
+  settings.identity = config.discs.identity;
   settings.quarantine = config.discs.quarantine;
   return settings;
 }

@@ -37,6 +37,7 @@ Served::Served(const Context& context, const catalogue::DiscSpec& spec,
              .export_name = spec.uri.export_name,
              .read_only = spec.read_only,
              .connections = spec.connections,
+             .identity = spec.identity.value_or(context.identity),
              .standing = standing_of(spec),
              .guard = context.guard},
             context.connection, stats),
@@ -76,7 +77,10 @@ void Served::on_export_closed(exports::Export&) noexcept {
 }
 
 void Served::on_export_quiet(exports::Export&) noexcept {
-  if (disc_.stats()->kept_bytes.load(std::memory_order_relaxed) == 0) return disc_.close();
+  const auto& stats = *disc_.stats();
+  if (stats.kept_bytes.load(std::memory_order_relaxed) == 0 ||
+      stats.connections.load(std::memory_order_relaxed) == 0)
+    return disc_.close();
   io_.arm(flush_late_, io_.now() + flush_within);
   last_flush_.command = nbd::Command::flush;
   last_flush_.arrived = io_.now();
@@ -87,9 +91,9 @@ void Served::on_last_flush(int error) noexcept {
   io_.disarm(flush_late_);
   static log::RateLimit limit;
   if (const auto pass = error == 0 ? std::nullopt : limit.pass(io_.now()))
-    log::warning(
-        "disc {}: handed over with acknowledged writes that its tail has not flushed: {}; they are "
-        "lost if the tail crashes before a guest flushes ({} more like it)",
+    log::info(
+        "disc {}: acknowledged writes that its tail has not flushed ({}) are handed over with it "
+        "({} more like it)",
         spec_.name, std::strerror(error), pass->held);
   disc_.close();
 }
@@ -100,6 +104,7 @@ void Served::on_flush_late() noexcept {
 
 void Served::on_export_handed(exports::Export&, exports::HandedDisc handed) noexcept {
   export_open_ = false;
+  handed.legacy = disc_.legacy();
   handed_(std::move(handed));
   finish();
 }

@@ -3,7 +3,7 @@
 //
 // Where it is handed over, its guests are out of it before that, as soon as the disc has let go of
 // their requests. What was acknowledged and is kept only here (mode replay) is flushed first, or
-// given up after `flush_within`: whoever serves the disc next knows nothing of it.
+// after `flush_within` goes along, as does whatever else the disc knows (nbd::Legacy).
 #pragma once
 
 #include "head/catalogue/disc_spec.hpp"
@@ -28,6 +28,7 @@ class Served final : disc::Disc::Owner, exports::Export::Owner {
     stats::Stalls& stalls;
     const nbd::ConnectionOptions& connection;
     disc::GuardOptions guard;
+    disc::Identity identity;  // Where the disc does not say.
   };
 
   // Begins to connect to the tail; guests come with take_up().
@@ -36,6 +37,7 @@ class Served final : disc::Disc::Owner, exports::Export::Owner {
   ~Served() { io_.disarm(flush_late_); }
 
   void relocate() { disc_.relocate(); }
+  void accept() { disc_.accept(); }
   void change(const catalogue::DiscSpec& spec);
 
   const catalogue::DiscSpec& spec() const noexcept { return spec_; }
@@ -44,8 +46,9 @@ class Served final : disc::Disc::Owner, exports::Export::Owner {
   bool listens() const noexcept { return export_.listens(); }
   bool over() const noexcept { return !disc_open_ && !export_open_; }
 
-  void take_up(iouring::UniqueFd listener, std::vector<exports::HandedSession> sessions) {
-    export_.take_up(std::move(listener), std::move(sessions));
+  void take_up(exports::HandedDisc handed) {
+    disc_.inherit(handed.legacy);
+    export_.take_up(std::move(handed.listener), std::move(handed.sessions));
   }
   // One of these, once.
   void hand_over(std::function<void(exports::HandedDisc)> handed);

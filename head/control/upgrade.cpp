@@ -181,7 +181,8 @@ Result<Upgraded, std::string> Upgrader::upgrade(const std::filesystem::path& wan
     return fail(fmt::format("{} cannot be started: {}", binary.string(), std::strerror(error)));
   theirs = {};
   log::info("headd: {} is to take over, as process {}", binary.string(), child.pid());
-  child.channel.say("begin", {}, options_.locks);
+  const std::size_t ready = agent_.status().by_state[static_cast<std::size_t>(State::ready)];
+  child.channel.say("begin", std::to_string(ready), options_.locks);
   if (auto why = child.await("ready", options_.ready_within)) return fail(std::move(*why));
 
   auto done = pass_on(child);
@@ -216,25 +217,42 @@ Result<Upgraded, std::string> Upgrader::pass_on(Child& child) {
   for (const auto& disc : discs) upgraded.guests += disc.sessions.size();
   upgraded.discs = discs.size();
 
-  child.channel.say("go");  // There is no way back from here.
   handed_over_ = true;
+  child.channel.say("go");  // There is no way back from here for the guests.
   const auto why = child.await("serving", options_.taken_within);
   upgraded.pause = Clock::now() - began;
   if (why) {
-    log::error("headd: {}; its guests connect again when headd is back", *why);
-  } else {
-    notify::main_process(child.pid());
-    log::info(
-        "headd: process {} has taken over {} discs with {} guests, who waited for {:.0f} ms: "
-        "{:.0f} "
-        "until they were let go, {:.0f} until they were passed on",
-        child.pid(), upgraded.discs, upgraded.guests, ms(upgraded.pause), ms(let_go - began),
-        ms(taken - let_go));
-    child.let_go();
+    child.end();
+    take_back_without_guests(std::move(discs));
+    handed_over_ = false;
+    return Failure{fmt::format("{}; {} guests have to connect again", *why, upgraded.guests)};
   }
+  notify::main_process(child.pid());
+  log::info(
+      "headd: process {} has taken over {} discs with {} guests, who waited for {:.0f} ms: {:.0f} "
+      "until they were let go, {:.0f} until they were passed on",
+      child.pid(), upgraded.discs, upgraded.guests, ms(upgraded.pause), ms(let_go - began),
+      ms(taken - let_go));
+  child.let_go();
   ::kill(::getpid(), SIGTERM);
-  if (why) return Failure{*why};
   return upgraded;
+}
+
+// The new one, which is gone, may have answered guests, and have written: what they were told is
+// not known, nor what their discs hold. What was kept here for replay would undo that.
+void Upgrader::take_back_without_guests(std::vector<exports::HandedDisc> discs) {
+  const auto until =
+      std::chrono::nanoseconds((Clock::now() + options_.quarantine).time_since_epoch());
+  for (auto& disc : discs) {
+    disc.sessions.clear();
+    if (!disc.legacy.log.empty())
+      log::error(
+          "disc {}: {} bytes that were acknowledged and not flushed are lost if its tail "
+          "has crashed",
+          disc.name, disc.legacy.log.size());
+    disc.legacy = {.doubts = {{.offset = 0, .length = UINT64_MAX, .until_ns = until.count()}}};
+  }
+  take_back(std::move(discs));
 }
 
 void Upgrader::take_back(std::vector<exports::HandedDisc> discs) {

@@ -4,9 +4,10 @@
 // disc to its tail while this one serves on. Only then are guests halted, for as long as it takes
 // to let go of the tails and to pass the sockets on (upgrade_channel.hpp). Requests that are
 // unanswered then are asked again by the new one; the connections on which they were asked are
-// reset before. If the new one says no, ends, or is silent for too long, it is killed, the guests
-// are taken back, and this headd goes on as before. Meanwhile changes are refused: there is one
-// state directory.
+// reset before. If it ends when it has the guests and does not serve yet, the discs are taken back,
+// and their guests have to connect again. Else, if the new one says no, ends, or is silent for too
+// long, it is killed, the guests are taken back, and this headd goes on as before. Meanwhile
+// changes are refused: there is one state directory.
 #pragma once
 
 #include "head/base/result.hpp"
@@ -44,6 +45,7 @@ class Upgrader {
     std::vector<int> locks;              // Of its directories.
     std::chrono::milliseconds ready_within{15'000};
     std::chrono::milliseconds taken_within{3'000};
+    std::chrono::milliseconds quarantine{1'000};  // Of what a new one that ended may have sent.
   };
 
   // `agent` outlives it.
@@ -65,6 +67,7 @@ class Upgrader {
 
   Result<Upgraded, std::string> pass_on(Child& child);
   void take_back(std::vector<exports::HandedDisc> discs);
+  void take_back_without_guests(std::vector<exports::HandedDisc> discs);
 
   Agent& agent_;
   const std::shared_ptr<Inheritance> inheritance_;

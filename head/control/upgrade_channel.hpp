@@ -1,17 +1,18 @@
 // Between a headd and the one that takes over from it: short messages, each a word and perhaps a
 // sentence, with descriptors. In this order, old to new (>) and new to old (<):
 //
-//   > begin     the locks: from here on both own the directories
+//   > begin     the locks: from here on both own the directories; how many discs are ready
 //   < ready     the configuration is read, the discs are open; nothing of a guest was touched
 //   > guests    the document (handover.hpp) and the API's listeners, then
 //   > more      descriptors, as often as it takes, then
 //   > all
 //   < taken     everything is there and understood
-//   > go        from here on the guests are the new one's, whatever happens
+//   > go        from here on the guests' sockets are the new one's
 //   < serving
 //
 // Instead of ready or taken the new one may say no, with a sentence. Before `go` the old one can
-// always take its guests back, after it never: an answer may have been given already.
+// always take its guests back. Between `go` and `serving` it can take back the discs, and not the
+// guests: an answer may have been given already, or a part of one. They connect again.
 #pragma once
 
 #include "iouring/unique_fd.hpp"

@@ -35,6 +35,11 @@ std::int64_t ns_of(iouring::Instant instant) noexcept {
 Disc::Link::Link(Disc& disc, std::uint64_t seed, const nbd::ConnectionOptions& options)
     : connection(disc.io_, *this, options), disc_(disc), backoff_(seed) {}
 
+Disc::Link::~Link() {
+  disc_.io_.disarm(retry_);
+  disc_.io_.disarm(proof_late_);
+}
+
 void Disc::Link::connect() noexcept {
   tried_at_ = disc_.io_.now();
   connection.open(disc_.options_.tail, disc_.options_.interface, disc_.options_.export_name,
@@ -55,6 +60,7 @@ Disc::Disc(iouring::Io& io, Owner& owner, Patience& patience, DiscOptions option
       stats_(std::move(stats)),
       standing_(options_.standing),
       guard_(io, *this, options_.guard) {
+  if (options_.identity == Identity::first_block) first_block_ = std::make_unique<FirstBlock>();
   add_link();
 }
 
@@ -62,6 +68,7 @@ Disc::~Disc() {
   assert(outstanding_ == 0 && reshapes_.empty());
   io_.disarm(opening_late_);
   io_.disarm(cut_off_long_);
+  io_.disarm(look_due_);
   if (watched_) patience_.forget(*this);
 }
 
@@ -107,31 +114,6 @@ void Disc::say(log::Level level, log::RateLimit& limit, std::string_view what) c
 
 // ---- Connections --------------------------------------------------------------------------------
 
-void Disc::on_open(Link& link) noexcept {
-  const nbd::ExportInfo& told = link.connection.info();
-  if (closing_) return link.connection.leave();
-  if (known_) {
-    if (const char* objection = objection_to(told)) {
-      if (link.predecessor != nullptr) return part_from(link);  // That goes on serving, if it can.
-      stats_->set_problem(objection);
-      static log::RateLimit limit;
-      if (std::exchange(last_objection_, objection) != objection)  // Not at every attempt.
-        say(log::Level::warning, limit, fmt::format("{}; its requests are held", objection));
-      tell_state();
-      return link.connection.leave();
-    }
-    grow(told.size);
-  } else {
-    learn(told);
-  }
-  static log::RateLimit note_limit;
-  if (last_note_ != link.connection.note())
-    say(log::Level::warning, note_limit, link.connection.note());
-  last_note_ = link.connection.note();
-  last_objection_ = nullptr;
-  on_trial(link) ? send_trial() : go_on_with(link);
-}
-
 void Disc::go_on_with(Link& link) noexcept {
   link.opened_at_ = io_.now();
   if (std::exchange(link.lost_, false)) stats_->reconnects.fetch_add(1, std::memory_order_relaxed);
@@ -140,6 +122,7 @@ void Disc::go_on_with(Link& link) noexcept {
   succeed(link);
   guard_.on_open();
   pump();
+  if (first_block_ && !first_block_->known()) look_soon(first_block_->untouched());
 }
 
 void Disc::learn(const nbd::ExportInfo& told) {
@@ -153,6 +136,8 @@ void Disc::learn(const nbd::ExportInfo& told) {
   stats_->size.store(info_.size, std::memory_order_relaxed);
   stats_->flags.store(info_.flags, std::memory_order_relaxed);
   guard_.learn(info_);
+  if (first_block_) first_block_->learn(tail_);
+  restore_log();
   const bool many = options_.connections > 1 && told.has(flag::can_multi_conn) && !guard_.keeps();
   static log::RateLimit limit;
   if (options_.connections > 1 && !many)
@@ -163,22 +148,6 @@ void Disc::learn(const nbd::ExportInfo& told) {
   many_ = many;
   for (unsigned i = 1; many && i < options_.connections; ++i) add_link().connect();
   tell_watcher();
-}
-
-// What speaks against going on with a disc that came back as `told`; null for nothing.
-const char* Disc::objection_to(const nbd::ExportInfo& told) const noexcept {
-  const auto needed = static_cast<std::uint16_t>(tail_.flags & ~flag::can_multi_conn);
-  if (told.size < tail_.size) return "the tail now offers a smaller disc than before";
-  if (told.has(flag::read_only) && !tail_.has(flag::read_only))
-    return "the tail now offers the disc read-only";
-  if ((told.flags & needed) != needed)
-    return "the tail now offers the disc with fewer features than before";
-  if (told.block_minimum > tail_.block_minimum || told.payload_maximum < tail_.payload_maximum)
-    return "the tail now offers the disc with tighter block sizes than before";
-  if (tail_.base_allocation && !told.base_allocation)
-    return "the tail no longer tells which blocks are allocated";
-  if (many_ && !told.has(flag::can_multi_conn)) return "the tail no longer offers CAN_MULTI_CONN";
-  return nullptr;
 }
 
 // Guests that ask for the size from now on are told; the protocol has no way to tell the others,
@@ -207,9 +176,14 @@ void Disc::on_closed(Link& link, const std::string& problem,
   // What is sent again was asked before what waits now.
   nbd::RequestQueue again, unwanted;
   const bool under_way = !link.connection.tail_is_done();
-  while (nbd::Request* request = unanswered.pop())
-    if (!is_trial(*request) && !guard_.lost(*request, under_way))
+  io_.disarm(link.proof_late_);
+  while (nbd::Request* request = unanswered.pop()) {
+    if (first_block_) note_returned(*request, under_way);
+    if (is_look(*request))
+      lose_look(*request);
+    else if (!is_trial(*request) && !guard_.lost(*request, under_way))
       (request->unwanted ? unwanted : again).push(*request);
+  }
   guard_.lost_others(again);
   while (nbd::Request* request = waiting_.pop()) again.push(*request);
   waiting_ = again;
@@ -350,6 +324,7 @@ void Disc::close() noexcept {
   closing_ = true;
   end_opening(ESHUTDOWN);
   tell_state();
+  io_.disarm(look_due_);
   for (const auto& link : links_) {
     io_.disarm(link->retry_);
     if (link->connection.in_flight() == 0)

@@ -11,12 +11,15 @@
 #include "head/base/log.hpp"
 #include "head/disc/backoff.hpp"
 #include "head/disc/block_locks.hpp"
+#include "head/disc/first_block.hpp"
 #include "head/disc/guard.hpp"
+#include "head/disc/identity.hpp"
 #include "head/disc/patience.hpp"
 #include "head/disc/reshape.hpp"
 #include "head/disc/standing.hpp"
 #include "head/disc/suspicion.hpp"
 #include "head/nbd/connection.hpp"
+#include "head/nbd/legacy.hpp"
 #include "head/nbd/volume.hpp"
 #include "head/stats/disc_stats.hpp"
 #include "head/stats/stalls.hpp"
@@ -37,6 +40,8 @@ struct DiscOptions {
   bool read_only = false;
   // More than one only where the tail says CAN_MULTI_CONN, and not in mode replay.
   unsigned connections = 1;
+  Identity identity = Identity::shape;
+  iouring::Duration looks_apart = FirstBlock::looks_apart;
   Standing standing{};
   GuardOptions guard{};
 };
@@ -101,16 +106,35 @@ class Disc final : public nbd::Volume, Reshape::Owner, Guard::Owner {
   // serve until each one's successor is open; then they are reset, and what they had not answered
   // is sent again.
   void relocate() noexcept;
+  // The first block is another one than before, and is right: an operator says so. Nothing where
+  // the disc is not held because of that.
+  void accept() noexcept;
+  // Before guests ask anything: what an earlier headd knew of the disc. What is not in it is not
+  // known.
+  void inherit(const nbd::Legacy& legacy);
+  // Once it is closed.
+  nbd::Legacy legacy() const;
   // For good. What is outstanding is answered with ESHUTDOWN once the kernel has let go of it.
   // Ends in on_disc_closed(), never inside the call.
   void close() noexcept;
 
  private:
+  // A look at the first block.
+  struct Look final : nbd::Request {
+    Look(iouring::Instant now, const FirstBlock& of);
+    void on_done(int) noexcept override {}  // The disc is asked first.
+    void read() noexcept;
+
+    std::uint64_t version;
+    std::vector<std::byte> block;
+    iovec part{};
+  };
+
   // One of the connections, and when it connects again.
   class Link final : public nbd::Connection::Owner {
    public:
     Link(Disc& disc, std::uint64_t seed, const nbd::ConnectionOptions& options);
-    ~Link() { disc_.io_.disarm(retry_); }
+    ~Link();
 
     void connect() noexcept;
     void connect_after(iouring::Duration wait) noexcept;
@@ -120,11 +144,16 @@ class Disc final : public nbd::Volume, Reshape::Owner, Guard::Owner {
     Link* predecessor = nullptr;
     bool superseded = false;  // A successor is to take over; it does not connect again.
 
+    // Until it is answered nothing else is asked here.
+    std::unique_ptr<Look> proof;
+
    private:
     void on_open() noexcept override { disc_.on_open(*this); }
     void on_answer(nbd::Request& request, int error) noexcept override {
+      if (disc_.first_block_) disc_.note_returned(request, false);
       disc_.on_answer(request, error);
     }
+    void on_proof_late() noexcept;
     void on_closed(const std::string& problem, nbd::RequestQueue unanswered) noexcept override {
       disc_.on_closed(*this, problem, unanswered);
     }
@@ -143,6 +172,7 @@ class Disc final : public nbd::Volume, Reshape::Owner, Guard::Owner {
     iouring::Instant tried_at_{};  // Began to connect, last.
     bool lost_ = false;            // It was open, and has not been since.
     iouring::Alarm<&Link::connect> retry_{*this};
+    iouring::Alarm<&Link::on_proof_late> proof_late_{*this};
   };
 
   // A read on a second connection, to find out whether the tail answers there.
@@ -173,6 +203,18 @@ class Disc final : public nbd::Volume, Reshape::Owner, Guard::Owner {
   void learn(const nbd::ExportInfo& info);
   void grow(std::uint64_t size) noexcept;
   const char* objection_to(const nbd::ExportInfo& info) const noexcept;
+  void object(Link& link, const char* objection) noexcept;
+  void settle_in(Link& link) noexcept;
+
+  bool prove(Link& link) noexcept;
+  void on_proof(Link& link, int error) noexcept;
+  bool is_look(const nbd::Request& request) const noexcept;
+  void on_look(nbd::Request& request, int error) noexcept;
+  void lose_look(const nbd::Request& request) noexcept;
+  void look_soon(bool at_once = false) noexcept;
+  void take_stock() noexcept;
+  void note_returned(const nbd::Request& request, bool ghosts) noexcept;
+  void restore_log();
   stats::DiscState state() const noexcept;
   void tell_state() noexcept;
   void complain(const std::string& problem) noexcept;
@@ -269,6 +311,12 @@ class Disc final : public nbd::Volume, Reshape::Owner, Guard::Owner {
   int trials_failed_ = 0;
   iouring::Instant next_doubt_{};
   std::unique_ptr<Trial> trial_;
+
+  // Null: the disc is told by its shape alone.
+  std::unique_ptr<FirstBlock> first_block_;
+  std::unique_ptr<Look> look_;
+  iouring::Alarm<&Disc::take_stock> look_due_{*this};
+  std::vector<std::byte> left_log_;  // An earlier headd's, until the disc is known.
 
   Guard guard_;
   BlockLocks locks_;  // In use where the tail's blocks are larger than a byte.

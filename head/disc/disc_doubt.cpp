@@ -44,7 +44,7 @@ void Disc::mind_silence() noexcept {
     return;
   }
   for (const auto& link : links_) {
-    if (link->superseded || !link->connection.ready()) continue;
+    if (link->superseded || !link->connection.ready() || link->proof != nullptr) continue;
     const nbd::Request* const oldest = link->connection.oldest();
     if (oldest == nullptr) continue;
     const auto most = suspicion::patience(oldest->command, least, slowest_.lately(now), doubts_);

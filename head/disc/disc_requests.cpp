@@ -80,14 +80,18 @@ void Disc::pump() noexcept {
     nbd::Connection* const connection = free_connection();
     if (connection == nullptr) return;
     nbd::Request& next = *waiting_.pop();
-    if (guard_.admit(next)) connection->submit(next);
+    if (!guard_.admit(next)) continue;
+    if (first_block_) first_block_->sent(next);
+    connection->submit(next);
   }
 }
 
 bool Disc::send_own(nbd::Request& request) noexcept {
   nbd::Connection* const connection = course() == Course::send ? free_connection() : nullptr;
-  if (connection != nullptr) connection->submit(request);
-  return connection != nullptr;
+  if (connection == nullptr) return false;
+  if (first_block_) first_block_->sent(request);
+  connection->submit(request);
+  return true;
 }
 
 void Disc::go_on(nbd::RequestQueue requests) noexcept {
@@ -112,7 +116,7 @@ nbd::Connection* Disc::free_connection() noexcept {
   for (std::size_t tried = 0; tried < links_.size(); ++tried) {
     next_link_ = next_link_ + 1 < links_.size() ? next_link_ + 1 : 0;
     Link& link = *links_[next_link_];
-    if (link.connection.room() && !on_trial(link)) return &link.connection;
+    if (link.connection.room() && !on_trial(link) && link.proof == nullptr) return &link.connection;
   }
   return nullptr;
 }
@@ -126,6 +130,7 @@ Reshape* Disc::as_piece(const nbd::Request& request) noexcept {
 
 void Disc::on_answer(nbd::Request& request, int error) noexcept {
   if (is_trial(request)) return end_trial(error);
+  if (is_look(request)) return on_look(request, error);
   last_progress_ = io_.now();
   slowest_.note(last_progress_, request.away);
   if (request.away >= suspicion::least) doubts_ = 0;  // Who was doubted may be slow, and no more.

@@ -13,7 +13,7 @@ using stats::DiscState;
 
 DiscState Disc::state() const noexcept {
   if (closing_) return DiscState::detaching;
-  if (!known_) return DiscState::connecting;
+  if (!known_) return last_objection_ != nullptr ? DiscState::held : DiscState::connecting;
   switch (course()) {
     case Course::refuse:
       return DiscState::failing;
@@ -35,9 +35,10 @@ void Disc::tell_state() noexcept {
 
 // One was opened or has ended.
 void Disc::note_connections() noexcept {
-  const auto usable = static_cast<std::uint32_t>(std::count_if(
-      links_.begin(), links_.end(),
-      [this](const auto& link) { return link->connection.ready() && !on_trial(*link); }));
+  const auto usable = static_cast<std::uint32_t>(
+      std::count_if(links_.begin(), links_.end(), [this](const auto& link) {
+        return link->connection.ready() && !on_trial(*link) && link->proof == nullptr;
+      }));
   stats_->connections.store(usable, std::memory_order_relaxed);
   if (usable != 0) {
     cut_off_since_.reset();

@@ -11,6 +11,7 @@
 
 #include <algorithm>
 #include <cstddef>
+#include <cstdint>
 #include <optional>
 #include <vector>
 
@@ -72,6 +73,14 @@ class Fence {
     if (all_until_ != iouring::Instant{}) next = all_until_;
     for (const Doubt& doubt : doubts_) next = std::min(next.value_or(doubt.until), doubt.until);
     return next;
+  }
+
+  // Tells of each doubt that lasts: a range, and until when.
+  template <class Function>
+  void list(iouring::Instant now, Function function) const {
+    if (all_until_ > now) function(Range{.offset = 0, .length = UINT64_MAX}, all_until_);
+    for (const Doubt& doubt : doubts_)
+      if (doubt.until > now) function(doubt.range, doubt.until);
   }
 
   bool idle() const noexcept {

@@ -32,6 +32,30 @@ void Guard::learn(const nbd::ExportInfo& tail) noexcept {
   log_ = std::make_unique<ReplayLog>(*options_.memory);
 }
 
+void Guard::inherit(const std::vector<nbd::Legacy::Doubt>& doubts) {
+  for (const auto& doubt : doubts)
+    fence_.doubt(nullptr, {.offset = doubt.offset, .length = doubt.length},
+                 iouring::Instant(std::chrono::nanoseconds(doubt.until_ns)));
+  if (!doubts.empty()) arm();
+}
+
+bool Guard::restore(std::span<const std::byte> log) {
+  if (!keeps()) return false;
+  const bool all = log_->restore(log);
+  flush_at_ = io_.now() + kept_longest;
+  arm();
+  return all;
+}
+
+void Guard::leave(nbd::Legacy& into) const {
+  fence_.list(io_.now(), [&](Range range, iouring::Instant until) {
+    into.doubts.push_back({.offset = range.offset,
+                           .length = range.length,
+                           .until_ns = std::chrono::nanoseconds(until.time_since_epoch()).count()});
+  });
+  if (keeps()) into.log = log_->dump();
+}
+
 bool Guard::admit(nbd::Request& request) noexcept {
   if (!keeps() && !through_ && fence_.idle()) return true;
   if (request.command == Command::flush) {

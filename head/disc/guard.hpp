@@ -11,6 +11,7 @@
 #include "head/disc/fence.hpp"
 #include "head/disc/replay_log.hpp"
 #include "head/nbd/durability.hpp"
+#include "head/nbd/legacy.hpp"
 #include "head/nbd/volume.hpp"
 #include "iouring/io.hpp"
 
@@ -18,6 +19,7 @@
 #include <chrono>
 #include <memory>
 #include <optional>
+#include <span>
 #include <vector>
 
 namespace head::disc {
@@ -58,6 +60,12 @@ class Guard {
   // Of what is acknowledged something is kept: there may be one connection only.
   bool keeps() const noexcept { return log_ != nullptr; }
   std::size_t kept_bytes() const noexcept { return keeps() ? log_->bytes() : 0; }
+
+  // What an earlier headd left of the disc: where ghosts may come, at any time; and, once it is
+  // known, what is kept, to be replayed by on_open(). False: it is not kept, or not all of it.
+  void inherit(const std::vector<nbd::Legacy::Doubt>& doubts);
+  bool restore(std::span<const std::byte> log);
+  void leave(nbd::Legacy& into) const;
 
   // Nothing may go but what the guard sends.
   bool replaying() const noexcept { return replay_due_; }

@@ -105,6 +105,45 @@ void ReplayLog::keep(const nbd::Request& request) noexcept {
   end_ += cost_of(data_of(request));
 }
 
+std::vector<std::byte> ReplayLog::dump() const {
+  std::vector<std::byte> all;
+  std::vector<iovec> parts;
+  for (Place place = begin_; place != end_; place = at(place).next) {
+    all.insert(all.end(), byte_at(place), byte_at(place) + header_size);
+    data_at(place, parts);
+    for (const iovec& part : parts) {
+      const auto* from = static_cast<const std::byte*>(part.iov_base);
+      all.insert(all.end(), from, from + part.iov_len);
+    }
+  }
+  return all;
+}
+
+bool ReplayLog::restore(std::span<const std::byte> dumped) {
+  struct Kept final : nbd::Request {
+    void on_done(int) noexcept override {}
+  };
+  while (!dumped.empty()) {
+    Header header{};
+    if (dumped.size() < sizeof header) return false;
+    std::memcpy(&header, dumped.data(), sizeof header);
+    Kept kept;
+    kept.command = static_cast<nbd::Command>(header.command);
+    kept.flags = header.flags;
+    kept.offset = header.offset;
+    kept.length = header.length;
+    dumped = dumped.subspan(sizeof header);
+    const std::size_t data = data_of(kept);
+    if (!changes(kept.command) || data > dumped.size()) return false;
+    if (!fits(data) || !reserve(data)) return false;
+    const iovec part{.iov_base = const_cast<std::byte*>(dumped.data()), .iov_len = data};
+    kept.memory = {&part, 1};
+    keep(kept);
+    dumped = dumped.subspan(data);
+  }
+  return true;
+}
+
 bool ReplayLog::overlaps(Range range) const noexcept {
   for (Place place = begin_; place != end_;) {
     const Change change = at(place);

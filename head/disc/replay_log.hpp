@@ -87,6 +87,11 @@ class ReplayLog {
   Place end() const noexcept { return end_; }
   void release(Place until) noexcept;
 
+  // All that is kept, as bytes for the log of another process of this machine; and those bytes,
+  // appended to this one. False: there is no room for all of it, or it is damaged.
+  std::vector<std::byte> dump() const;
+  bool restore(std::span<const std::byte> dumped);
+
   Change at(Place place) const noexcept;
   // Where the data of the write at `place` is.
   void data_at(Place place, std::vector<iovec>& parts) const;

@@ -10,6 +10,7 @@
 #pragma once
 
 #include "head/export/server_handshake.hpp"
+#include "head/nbd/legacy.hpp"
 #include "iouring/unique_fd.hpp"
 
 #include <cstddef>
@@ -35,6 +36,7 @@ struct HandedDisc {
   iouring::UniqueFd listener{};
   std::uint64_t cookie = 0;
   std::vector<HandedSession> sessions{};
+  nbd::Legacy legacy{};
 };
 
 }  // namespace head::exports

@@ -1,6 +1,7 @@
 #include "head/neigh/keeper_work.hpp"
 
 #include "head/base/log.hpp"
+#include "head/base/post_mortem.hpp"
 
 #include <algorithm>
 #include <cerrno>
@@ -153,6 +154,7 @@ bool Keeper::Work::take_command(Command& command) {
 
 void Keeper::Work::run() noexcept {
   ::pthread_setname_np(::pthread_self(), "keeper");
+  post_mortem::guard_thread();
   for (;;) {
     sleep(clock_now());
     std::uint64_t count;

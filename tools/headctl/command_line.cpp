@@ -33,6 +33,11 @@ void add_attach(CLI::App& app, Commands& commands) {
       .add_option("--durability", options.durability,
                   "Of acknowledged writes, should the tail crash; by default as head.toml has it")
       ->check(CLI::IsMember({"writeback", "writethrough", "replay"}));
+  command
+      .add_option("--identity", options.identity,
+                  "How it is known again: by shape, or also by its first block; by default as "
+                  "head.toml has it")
+      ->check(CLI::IsMember({"shape", "first-block"}));
   command.add_flag("--wait", options.wait, "Until it is ready, or has failed");
 }
 
@@ -63,7 +68,8 @@ void add_import(CLI::App& app, Commands& commands) {
                              "  lines   NAME URI [lladdr=MAC] [dev=INTERFACE] [read_only=true] "
                              "[connections=N] [grade=WORD] "
                              "[grace_s=N]\n"
-                             "          [durability=writeback|writethrough|replay]\n"
+                             "          [durability=writeback|writethrough|replay] "
+                             "[identity=shape|first-block]\n"
                              "  TOML    [[disc]] tables with name, uri and the others\n"
                              "  JSON    {\"discs\": [{\"name\": ..., \"uri\": ...}, ...]}\n"
                              "and of moves\n"
@@ -246,7 +252,10 @@ void declare(CLI::App& app, Commands& commands) {
   add_move(app, commands);
   add_order(app, commands, "hold", "Lets what guests ask wait, and asks their tails nothing", hold);
   add_order(app, commands, "fail", "Answers all that guests ask with EIO", fail);
-  add_order(app, commands, "resume", "Ends that, and goes on", resume);
+  add_order(app, commands, "resume",
+            "Ends that, and goes on; accepts the first block of a disc that is held for "
+            "another one",
+            resume);
   add_discs(app, commands);
   add_latency(app, commands);
   add_stalls(app, commands);

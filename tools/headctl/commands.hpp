@@ -29,7 +29,7 @@ struct Context {
 };
 
 struct AttachOptions {
-  std::string name, uri, lladdr, dev, grade, durability;
+  std::string name, uri, lladdr, dev, grade, durability, identity;
   bool read_only = false;
   bool wait = false;
   int connections = 1;

@@ -104,8 +104,8 @@ std::string joined(const json& list) {
 
 void print_one(const json& disc) {
   Sheet sheet;
-  for (const char* key : {"name", "state", "problem", "last_problem", "grade", "durability", "uri",
-                          "lladdr", "dev", "via", "socket"})
+  for (const char* key : {"name", "state", "problem", "last_problem", "grade", "durability",
+                          "identity", "uri", "lladdr", "dev", "via", "socket"})
     sheet.add(key, disc.value(key, ""));
   if (disc.contains("state_s")) sheet.add("state since", human_age(disc["state_s"]));
   sheet.add("waits for", wait_of(disc));
@@ -139,6 +139,7 @@ Exit attach(const Context& context, const AttachOptions& options) {
   if (!options.grade.empty()) body["grade"] = options.grade;
   if (options.grace_s != 0) body["grace_s"] = options.grace_s;
   if (!options.durability.empty()) body["durability"] = options.durability;
+  if (!options.identity.empty()) body["identity"] = options.identity;
   Client client = context.client();
   json disc = client.put(disc_path(options.name), body);
   if (options.wait) disc = await_disc(client, std::move(disc));

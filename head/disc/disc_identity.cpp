@@ -1,0 +1,243 @@
+// Whether what a connection leads to is the disc that it was: its shape, and where an operator
+// wants that, its first block. Nothing is asked of it before that is known.
+#include "head/disc/disc.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <utility>
+
+namespace head::disc {
+
+namespace flag = nbd::transmission_flag;
+
+namespace {
+
+constexpr const char* smaller = "the tail now offers a smaller disc than before";
+constexpr const char* another_block =
+    "the first block is not the one it was: the tail offers another disc (if it is the right one, "
+    "`headctl resume` accepts it)";
+
+}  // namespace
+
+Disc::Look::Look(iouring::Instant now, const FirstBlock& of)
+    : version(of.version()), block(of.length()) {
+  arrived = now;
+}
+
+void Disc::Look::read() noexcept {
+  part = {.iov_base = block.data(), .iov_len = block.size()};
+  command = nbd::Command::read;
+  length = static_cast<std::uint32_t>(block.size());
+  memory = {&part, 1};
+}
+
+void Disc::on_open(Link& link) noexcept {
+  const nbd::ExportInfo& told = link.connection.info();
+  if (closing_) return link.connection.leave();
+  const bool foretold = first_block_ && first_block_->known();
+  const char* objection = known_                                           ? objection_to(told)
+                          : foretold && told.size < first_block_->length() ? smaller
+                                                                           : nullptr;
+  if (objection != nullptr) return object(link, objection);
+  if (!prove(link)) settle_in(link);
+}
+
+// What speaks against going on with a disc that came back as `told`; null for nothing.
+const char* Disc::objection_to(const nbd::ExportInfo& told) const noexcept {
+  const auto needed = static_cast<std::uint16_t>(tail_.flags & ~flag::can_multi_conn);
+  if (told.size < tail_.size) return smaller;
+  if (told.has(flag::read_only) && !tail_.has(flag::read_only))
+    return "the tail now offers the disc read-only";
+  if ((told.flags & needed) != needed)
+    return "the tail now offers the disc with fewer features than before";
+  if (told.block_minimum > tail_.block_minimum || told.payload_maximum < tail_.payload_maximum)
+    return "the tail now offers the disc with tighter block sizes than before";
+  if (tail_.base_allocation && !told.base_allocation)
+    return "the tail no longer tells which blocks are allocated";
+  if (many_ && !told.has(flag::can_multi_conn)) return "the tail no longer offers CAN_MULTI_CONN";
+  return nullptr;
+}
+
+// Where another connection serves still, that goes on serving, if it can.
+void Disc::object(Link& link, const char* objection) noexcept {
+  const bool served = link.predecessor != nullptr;
+  stats_->set_problem(objection);
+  static log::RateLimit limit;
+  if (std::exchange(last_objection_, objection) != objection)  // Not at every attempt.
+    say(log::Level::warning, limit,
+        fmt::format("{}; {}", objection,
+                    served ? "the connection before it serves on" : "its requests are held"));
+  if (served) return part_from(link);
+  tell_state();
+  link.connection.leave();
+}
+
+// It is the disc.
+void Disc::settle_in(Link& link) noexcept {
+  const nbd::ExportInfo& told = link.connection.info();
+  known_ ? grow(told.size) : learn(told);
+  static log::RateLimit note_limit;
+  if (last_note_ != link.connection.note())
+    say(log::Level::warning, note_limit, link.connection.note());
+  last_note_ = link.connection.note();
+  last_objection_ = nullptr;
+  on_trial(link) ? send_trial() : go_on_with(link);
+}
+
+// ---- The first block ----------------------------------------------------------------------------
+
+// False: there is nothing to compare, and it is taken as the disc; or it is not, and is left.
+bool Disc::prove(Link& link) noexcept {
+  if (!first_block_) return false;
+  // Once it was another one, only a comparison, or an operator, says that it is not.
+  if (!first_block_->known() && last_objection_ == another_block)
+    return object(link, another_block), true;
+  static log::RateLimit limit;
+  if (!first_block_->known() || !first_block_->readable(link.connection.info())) {
+    if (known_)
+      say(log::Level::info, limit,
+          "connected again; its first block was changed lately, and is not compared");
+    return false;
+  }
+  link.proof = std::make_unique<Look>(io_.now(), *first_block_);
+  link.proof->read();
+  link.connection.submit(*link.proof);
+  io_.arm(link.proof_late_, io_.now() + connection_options_.handshake_timeout);
+  return true;
+}
+
+void Disc::Link::on_proof_late() noexcept {
+  connection.fail("no answer to a read of the first block");
+}
+
+void Disc::on_proof(Link& link, int error) noexcept {
+  io_.disarm(link.proof_late_);
+  const std::unique_ptr<Look> proof = std::move(link.proof);
+  if (closing_) return link.connection.leave();
+  const auto found = error == 0 ? std::optional(checksum_of(proof->block)) : std::nullopt;
+  static log::RateLimit limit;
+  switch (first_block_->judge(proof->version, found)) {
+    case FirstBlock::Verdict::another:
+      return object(link, another_block);
+    case FirstBlock::Verdict::not_compared:
+      say(log::Level::warning, limit,
+          found ? "its first block was changed meanwhile, and is not compared"
+                : "its first block cannot be read, and is not compared");
+      break;
+    case FirstBlock::Verdict::same:
+      break;
+  }
+  settle_in(link);
+}
+
+bool Disc::is_look(const nbd::Request& request) const noexcept {
+  if (!first_block_) return false;
+  return &request == look_.get() ||
+         std::any_of(links_.begin(), links_.end(),
+                     [&](const auto& link) { return &request == link->proof.get(); });
+}
+
+void Disc::on_look(nbd::Request& request, int error) noexcept {
+  for (std::size_t i = 0; i < links_.size(); ++i)
+    if (links_[i]->proof.get() == &request) return on_proof(*links_[i], error);
+  nbd::Connection* next = nullptr;
+  if (error == 0 && look_->command == nbd::Command::flush && !closing_) next = free_connection();
+  if (next != nullptr) {
+    look_->read();
+    return next->submit(*look_);
+  }
+  const std::unique_ptr<Look> look = std::move(look_);
+  if (error == 0 && look->command == nbd::Command::read)
+    first_block_->take_stock(look->version, checksum_of(look->block));
+  if (!first_block_->known()) look_soon();
+}
+
+void Disc::lose_look(const nbd::Request& request) noexcept {
+  if (&request == look_.get()) return look_.reset();  // The next connection begins another one.
+  for (const auto& link : links_)
+    if (&request == link->proof.get()) link->proof.reset();
+}
+
+// At once, or when what guests write has had some time to become less.
+void Disc::look_soon(bool at_once) noexcept {
+  if (closing_ || look_ || (look_due_.armed() && !at_once)) return;
+  io_.arm(look_due_, io_.now() + (at_once ? iouring::Duration() : options_.looks_apart));
+}
+
+void Disc::take_stock() noexcept {
+  if (closing_ || look_ || first_block_->known() || first_block_->length() == 0) return;
+  const bool may = known_ && first_block_->may_look(io_.now()) && !guard_.replaying();
+  nbd::Connection* const connection = may && course() == Course::send ? free_connection() : nullptr;
+  if (connection == nullptr) {
+    if (!cut_off_since_) io_.arm(look_due_, io_.now() + options_.looks_apart);
+    return;
+  }
+  look_ = std::make_unique<Look>(io_.now(), *first_block_);
+  // Only what is stable is what a tail that crashed will have.
+  if (tail_.has(flag::send_flush) && !tail_.has(flag::read_only))
+    look_->command = nbd::Command::flush;
+  else
+    look_->read();
+  connection->submit(*look_);
+}
+
+void Disc::note_returned(const nbd::Request& request, bool ghosts) noexcept {
+  first_block_->returned(request,
+                         ghosts ? io_.now() + options_.guard.quarantine : iouring::Instant());
+  if (known_ && !first_block_->known() && !cut_off_since_) look_soon();
+}
+
+void Disc::accept() noexcept {
+  if (!first_block_ || last_objection_ != another_block || closing_) return;
+  first_block_->forget();
+  last_objection_ = nullptr;
+  static log::RateLimit limit;
+  say(log::Level::warning, limit, "what the tail offers is accepted as this disc by an operator");
+  relocate();
+}
+
+// ---- From one headd to the next -----------------------------------------------------------------
+
+void Disc::inherit(const nbd::Legacy& legacy) {
+  guard_.inherit(legacy.doubts);
+  left_log_ = legacy.log;
+  if (known_) restore_log();
+  if (first_block_) {
+    first_block_->inherit(legacy.first_block_length, legacy.first_block_sum);
+    // What was connected to while another headd served was not compared with what that left.
+    for (const auto& link : links_)
+      if (first_block_->known() && link->connection.ready() && link->proof == nullptr) prove(*link);
+    note_connections();
+    if (known_ && !first_block_->known()) look_soon(first_block_->untouched());
+  }
+  if (!known_) return;
+  guard_.on_open();
+  pump();
+}
+
+void Disc::restore_log() {
+  const auto log = std::exchange(left_log_, {});
+  static log::RateLimit limit;
+  if (!log.empty() && !guard_.restore(log))
+    say(log::Level::error, limit,
+        fmt::format("not all of {} bytes that the headd before had acknowledged, and its tail not "
+                    "flushed, can be kept (durability \"replay\", [discs] replay_memory_mib): they "
+                    "are lost if the tail has crashed",
+                    log.size()));
+  stats_->kept_bytes.store(static_cast<std::uint32_t>(guard_.kept_bytes()),
+                           std::memory_order_relaxed);
+}
+
+nbd::Legacy Disc::legacy() const {
+  nbd::Legacy legacy;
+  if (first_block_ && first_block_->known()) {
+    legacy.first_block_length = first_block_->length();
+    legacy.first_block_sum = *first_block_->known();
+  }
+  guard_.leave(legacy);
+  if (!left_log_.empty()) legacy.log = left_log_;
+  return legacy;
+}
+
+}  // namespace head::disc

@@ -1,0 +1,28 @@
+// What a disc knows that must outlive it when another headd serves it next: plain values.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <vector>
+
+namespace head::nbd {
+
+struct Legacy {
+  // A tail may still carry out there what it was sent, until then (CLOCK_MONOTONIC).
+  struct Doubt {
+    std::uint64_t offset = 0;
+    std::uint64_t length = 0;
+    std::int64_t until_ns = 0;
+
+    bool operator==(const Doubt&) const = default;
+  };
+
+  std::uint32_t first_block_length = 0;  // 0: what the first block must be is not known.
+  std::uint64_t first_block_sum = 0;
+  std::vector<Doubt> doubts{};
+  std::vector<std::byte> log{};  // Acknowledged and not flushed: disc::ReplayLog::dump().
+
+  bool operator==(const Legacy&) const = default;
+};
+
+}  // namespace head::nbd
