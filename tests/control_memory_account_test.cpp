@@ -1,15 +1,19 @@
 // What headd may take of the machine's memory: the sums, what is refused, and how that is said.
 #include "head/control/memory_account.hpp"
 #include "head/control/memory_here.hpp"
-#include "tests/control_fakes.hpp"
+#include "head/stats/memory.hpp"
+#include "tests/control_daemon.hpp"
 
 #include <catch2/catch.hpp>
+#include <nlohmann/json.hpp>
 
 #include <set>
+#include <thread>
 
 using namespace head;
 using namespace head::control;
 using Catch::Matchers::Contains;
+using nlohmann::json;
 
 namespace {
 
@@ -154,4 +158,71 @@ TEST_CASE("what the kernel says of memory is read", "[control][memory]") {
   CHECK(mebibytes(1536) == "1.5 KiB");
   CHECK(mebibytes(64 * mib) == "64 MiB");
   CHECK(mebibytes(12) == "12 bytes");
+}
+
+TEST_CASE("the API tells the account, and refuses beyond it with a type of its own",
+          "[control][memory]") {
+  const test::Daemon daemon;
+  Config config = with_threads(1);
+  daemon.agent->set_memory({config, {}});
+  const auto status = json::parse(daemon.ask("GET", "/v1/status").text)["memory"];
+  CHECK(status["ceiling"] == 512 * mib);
+  CHECK(status["resident"] > mib);
+  std::uint64_t sum = 0;
+  for (const json& part : status["parts"])
+    if (part["of"] == "headd") sum += part["bytes"].get<std::uint64_t>();
+  CHECK(status["account"] == sum);
+  CHECK_FALSE(status.contains("problem"));
+  CHECK_THAT(daemon.ask("GET", "/metrics").text,
+             Contains("head_memory_account_bytes{part=\"replay\"} 67108864") &&
+                 Contains("head_memory_ceiling_bytes 536870912"));
+
+  config.memory.ceiling_mib = 64;
+  daemon.agent->set_memory({config, {}});
+  const auto refused = daemon.ask("PUT", "/v1/discs/a", R"({"uri": "nbd://[fd00::1]/"})");
+  CHECK(refused.status == 507);
+  CHECK_THAT(refused.text, Contains("urn:headstart:memory-ceiling") && Contains("raise it to"));
+  CHECK(json::parse(daemon.ask("GET", "/v1/status").text)["memory"].contains("problem"));
+}
+
+TEST_CASE("what clients send and are sent has so much room, and waits for it in vain at last",
+          "[control][memory]") {
+  using namespace std::chrono_literals;
+  ExchangeRoom room(100);
+  auto first = room.take(60, 0ms);
+  REQUIRE(first);
+  CHECK_FALSE(room.take(60, 1ms));
+  auto second = room.take(40, 0ms);
+  CHECK(second);
+  std::jthread later([&] {
+    std::this_thread::sleep_for(5ms);
+    first.reset();
+    second.reset();
+  });
+  CHECK(room.take(1000, 20s));  // More than there is: alone.
+}
+
+TEST_CASE("statistics have so much memory, and counters the last of it", "[stats][memory]") {
+  using namespace stats::memory;
+  const std::size_t before = used();
+  REQUIRE(take(For::octave, for_octaves / 2));
+  CHECK_FALSE(take(For::octave, for_octaves / 2));
+  CHECK(refused() > 0);
+  CHECK(take(For::counters, 1000));
+  give_back(For::counters, 1000);
+  give_back(For::octave, for_octaves / 2);
+  CHECK(used() == before);
+
+  // Without memory nothing is counted, and nothing else happens.
+  std::size_t taken = 0;
+  while (take(For::counters, 100'000)) taken += 100'000;
+  while (take(For::counters, 100)) taken += 100;
+  stats::DiscStats disc;
+  disc.record(stats::Operation::read, 1, 0, {});
+  CHECK(disc.snapshot().by_operation[0].requests == 0);
+  for (; taken >= 100'000; taken -= 100'000) give_back(For::counters, 100'000);
+  for (; taken != 0; taken -= 100) give_back(For::counters, 100);
+  CHECK(used() == before);
+  disc.record(stats::Operation::read, 1, 0, {});
+  CHECK(disc.snapshot().by_operation[0].requests == 1);
 }
