@@ -14,6 +14,7 @@
 #include "head/control/hang_watch.hpp"
 #include "head/control/heir.hpp"
 #include "head/control/loop_thread.hpp"
+#include "head/control/memory_here.hpp"
 #include "head/control/neighbours.hpp"
 #include "head/control/reload.hpp"
 #include "head/control/socket_access.hpp"
@@ -27,6 +28,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <filesystem>
+#include <malloc.h>
 #include <optional>
 #include <string>
 #include <sys/resource.h>
@@ -68,6 +70,8 @@ control::LoopThreadOptions thread_options(const control::Config& config, neigh::
   options.payload_memory = (std::size_t{config.data.memory_mib} << 20) / data_threads(config);
   options.replay_memory =
       (std::size_t{config.discs.replay_memory_mib} << 20) / data_threads(config);
+  const unsigned threads = data_threads(config);
+  options.guests_max = (config.data.guests_max + threads - 1) / threads;
   options.settings = control::data_settings(config);
   options.inheritance = std::move(inheritance);
   return options;
@@ -100,6 +104,14 @@ sigset_t hold_signals() {
   for (const int signal : {SIGINT, SIGTERM, SIGHUP}) sigaddset(&ours, signal);
   pthread_sigmask(SIG_BLOCK, &ours, nullptr);
   return ours;
+}
+
+// What was freed goes back to the system, or is used again by whoever needs some, rather than stay
+// with the thread that had it: the ceiling counts all of it.
+void set_allocator() noexcept {
+  ::mallopt(M_ARENA_MAX, 2);
+  ::mallopt(M_MMAP_THRESHOLD, 128 << 10);
+  ::mallopt(M_TRIM_THRESHOLD, 256 << 10);
 }
 
 // A descriptor per socket that a ring has no place for; most shells and services start with fewer
@@ -218,12 +230,19 @@ void receive(control::Inheritance& inheritance, std::vector<exports::HandedDisc>
   inheritance.arrive(std::move(discs));
 }
 
+// Discs that were attached are served, whatever the configuration says now.
+void warn_of_memory(const control::Agent& agent) {
+  if (const auto objection = agent.memory()->objection())
+    log::warning("headd: {}; no further disc is attached", *objection);
+}
+
 void serve(const Start& start, control::Heir* heir) {
   // Before that one lets go of its guests; a disc whose tail is away does not hold it up for
   // longer.
   constexpr auto open_within = 5s;
   const control::Config& config = start.config;
   const sigset_t ours = hold_signals();
+  set_allocator();
   raise_file_limit();
   const auto run_dir = own_run_dir(config.paths.run_dir);
 
@@ -235,6 +254,7 @@ void serve(const Start& start, control::Heir* heir) {
   auto threads = start_threads(options, data_threads(config));
   control::Agent agent(store, std::move(neighbours), std::move(threads), config.data.discs_max);
   agent.set_tails(config.tails);
+  agent.set_memory({config, control::socket_ceilings()});
   if (heir != nullptr)
     inheritance->await();
   else
@@ -243,6 +263,7 @@ void serve(const Start& start, control::Heir* heir) {
   // What can be wrong with the configuration is found before there is no way back.
   const auto api_access = control::access_of(config.api, "api.socket_group");
   const auto operators = control::group_of(config.operator_group, "api.operator_group");
+  warn_of_memory(agent);
   control::Estate estate;
   if (heir != nullptr) {
     agent.await_ready(heir->ready_before(), std::chrono::steady_clock::now() + open_within);

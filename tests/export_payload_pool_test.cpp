@@ -419,3 +419,32 @@ TEST_CASE("Leases never overlap, and everybody is served in the end", "[export]"
     CHECK(!guest->waiting);
   }
 }
+
+TEST_CASE("guests, what is kept for them, and long options have bounds", "[export][memory]") {
+  sim::SimIo io{1, {}, [] { return nullptr; }};
+  constexpr std::size_t most = PayloadPool::far_readers_max + 2;
+  PayloadPool pool(io, 0, most);
+  PayloadPool::Account account(pool);
+  struct Guest final : PayloadPool::Lessee {
+    using Lessee::Lessee;
+    void on_memory(const PayloadPool::Lease&) noexcept override {}
+  };
+  std::deque<Guest> guests;
+  for (std::size_t i = 0; i < most; ++i) {
+    CHECK_FALSE(account.full());
+    guests.emplace_back(account);
+    CHECK(guests.back().is_far_reader() == (i < PayloadPool::far_readers_max));
+  }
+  CHECK(account.full());
+  guests.pop_front();
+  CHECK_FALSE(account.full());
+  CHECK(guests.emplace_back(account).is_far_reader());
+
+  CHECK(guests[0].take_option(PayloadPool::options_max));
+  CHECK(guests[0].take_option(10));  // In the same memory.
+  CHECK_FALSE(guests[1].take_option(1));
+  guests.pop_front();
+  CHECK(guests[1].take_option(PayloadPool::options_max));
+  guests[1].give_back_option();
+  CHECK(guests[0].take_option(1));
+}

@@ -77,6 +77,19 @@ const Case cases[] = {
     {"collections", Gravity::warning, [](Evidence& e) { e.kernel.table.forced_gc_runs = 1; }},
     {"foreign-entries", Gravity::warning, [](Evidence& e) { e.kernel.foreign = 1; }},
     {"route-max-size", Gravity::warning, [](Evidence& e) { e.kernel.route_max_size = 1223; }},
+    {"memory-account", Gravity::warning,
+     [](Evidence& e) { e.daemon->memory_objection = "2 MiB of 1 MiB"; }},
+    {"memory-machine", Gravity::warning,
+     [](Evidence& e) {
+       e.daemon->memory_there = 1 << 20;
+       e.daemon->memory = e.daemon->kernel_memory = 700 << 10;
+     }},
+    {"memory-machine", Gravity::warning,
+     [](Evidence& e) {
+       e.daemon->memory_there = 1 << 30;
+       e.daemon->tail_sockets = 2 << 20;
+       e.daemon->tcp_limit = 1 << 20;
+     }},
     {"link-down", Gravity::stall, [](Evidence& e) { e.kernel.interfaces[0].running = false; }},
     {"duplicate-address", Gravity::stall,
      [](Evidence& e) { e.kernel.interfaces[0].duplicate_addresses = {"fd00::1/64"}; }},

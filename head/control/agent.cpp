@@ -93,6 +93,7 @@ std::optional<Refusal> Agent::attach(const DiscSpec& said) {
     // The same may be being stored for somebody else, and that may fail.
     begun_.wait(lock, [&] { return !is_pending(spec.name); });
     if (auto refusal = check(spec, fresh)) return refusal;
+    if (auto refusal = objection_to(one)) return refusal;
     if (const auto failed = discs_.find(spec.name); failed != discs_.end())
       spec = with_newest(*failed->second.spec, std::move(spec));
     if (fresh) batch = add(one, 0);
@@ -218,7 +219,7 @@ std::optional<Refusal> Agent::check(const std::vector<DiscSpec>& specs,
         fmt::format("with these {} discs there would be more than the {} that data.discs_max "
                     "allows; raise it, or detach some",
                     added.size(), discs_max_.load())};
-  return std::nullopt;
+  return objection_to(added);
 }
 
 std::uint64_t Agent::add(std::span<const DiscSpec> specs, std::uint64_t import) {

@@ -46,6 +46,7 @@ struct Refusal {
     exists,
     detaching,
     too_many,
+    no_memory,
     not_stored,
     duplicate,
     outdated,
@@ -76,6 +77,9 @@ struct DiscChange {
   std::optional<std::chrono::seconds> grace{};
 };
 
+struct MemoryAccount;
+struct MemoryBudget;
+
 class Agent {
  public:
   // Takes the keeper and the data threads over, and ends them before it dies. `store` outlives it.
@@ -104,6 +108,8 @@ class Agent {
 
   std::optional<DiscStatus> disc(const std::string& name) const;
   std::vector<DiscStatus> discs() const;  // By name.
+  // The same one after the other, which takes less memory.
+  void each_disc(const std::function<void(const DiscStatus&)>& tell) const;
   std::optional<ImportStatus> import_status(std::uint64_t id) const;
   AgentStatus status() const;
   // Nothing when there is no such disc.
@@ -126,6 +132,10 @@ class Agent {
   void take_up();
 
   void set_discs_max(std::size_t most) noexcept { discs_max_ = most; }
+  // What discs may take of the machine's memory, from now on; before, there is no bound.
+  void set_memory(const MemoryBudget& budget);
+  // Nothing before set_memory().
+  std::optional<MemoryAccount> memory() const;
   void set_tails(std::map<std::string, netlink::Mac> tails);
   void apply(const DataSettings& settings);
   // Whether each data thread has come to what it was asked by the last call; asks them again. To be
@@ -153,7 +163,10 @@ class Agent {
   using Discs = std::unordered_map<std::string, Disc>;
 
   struct Gathered {
-    DiscStatus status;
+    std::shared_ptr<const catalogue::DiscSpec> spec;
+    State state = State::pending;
+    std::string problem;
+    std::optional<std::size_t> thread;
     std::shared_ptr<stats::DiscStats> stats;
   };
 
@@ -171,6 +184,9 @@ class Agent {
                                                const DiscChange& change) const;
   Result<std::vector<catalogue::DiscSpec>, Refusal> moved(const std::vector<Move>& moves) const;
   std::optional<Refusal> check(const catalogue::DiscSpec& spec, bool& fresh) const;
+  // Whether there is memory for these as well; agent_memory.cpp.
+  std::optional<Refusal> objection_to(std::span<const catalogue::DiscSpec> added) const;
+  MemoryAccount account_with(std::span<const catalogue::DiscSpec> added) const;
   // `added`: those that are to be.
   std::optional<Refusal> check(const std::vector<catalogue::DiscSpec>& specs,
                                std::vector<catalogue::DiscSpec>& added) const;
@@ -227,6 +243,7 @@ class Agent {
   Discs discs_;
   std::vector<std::size_t> loads_;  // Discs of each data thread.
   std::map<std::string, netlink::Mac> tails_;
+  std::shared_ptr<const MemoryBudget> memory_;  // Null: no bound.
   std::uint64_t last_batch_;
   std::deque<std::shared_ptr<ImportStatus>> imports_;  // Those that grew last, uncounted.
   std::condition_variable begun_;                      // Discs left `pending`.

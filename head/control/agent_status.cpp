@@ -91,25 +91,28 @@ State Agent::state_of(const Disc& disc) noexcept {
 }
 
 Agent::Gathered Agent::gather(const Disc& disc) {
-  return {.status = {.spec = disc.spec,
-                     .state = state_of(disc),
-                     .problem = disc.problem,
-                     .waits_for = {},
-                     .dev = {},
-                     .thread = disc.thread},
+  return {.spec = disc.spec,
+          .state = state_of(disc),
+          .problem = disc.problem,
+          .thread = disc.thread,
           .stats = disc.stats};
 }
 
 DiscStatus Agent::complete(Gathered gathered) {
-  DiscStatus& status = gathered.status;
-  status.stats = gathered.stats->snapshot(false);
+  DiscStatus status{.spec = std::move(gathered.spec),
+                    .state = gathered.state,
+                    .problem = std::move(gathered.problem),
+                    .waits_for = {},
+                    .dev = {},
+                    .thread = gathered.thread,
+                    .stats = gathered.stats->snapshot(false)};
   if (status.state == State::ready) {
     status.problem.clear();
   } else if (status.state != State::failed && !status.stats.last_problem.empty()) {
     status.problem = status.stats.last_problem;
   }
   status.waits_for = waits_for(status);
-  return std::move(status);
+  return status;
 }
 
 std::optional<DiscStatus> Agent::disc(const std::string& name) const {
@@ -126,24 +129,28 @@ std::optional<DiscStatus> Agent::disc(const std::string& name) const {
 }
 
 std::vector<DiscStatus> Agent::discs() const {
+  std::vector<DiscStatus> list;
+  each_disc([&](const DiscStatus& disc) { list.push_back(disc); });
+  return list;
+}
+
+void Agent::each_disc(const std::function<void(const DiscStatus&)>& tell) const {
   std::vector<Gathered> gathered;
   {
     const std::lock_guard lock(lock_);
     gathered.reserve(discs_.size());
     for (const auto& [name, disc] : discs_) gathered.push_back(gather(disc));
   }
-  std::vector<DiscStatus> list;
-  list.reserve(gathered.size());
+  std::sort(gathered.begin(), gathered.end(),
+            [](const Gathered& a, const Gathered& b) { return a.spec->name < b.spec->name; });
   std::unordered_map<int, std::string> interfaces;  // Few, and each name costs system calls.
   for (Gathered& one : gathered) {
-    DiscStatus& status = list.emplace_back(complete(std::move(one)));
+    DiscStatus status = complete(std::move(one));
     const auto [at, first] = interfaces.try_emplace(status.stats.ifindex);
     if (first) at->second = interface_name(at->first);
     status.dev = at->second;
+    tell(status);
   }
-  std::sort(list.begin(), list.end(),
-            [](const DiscStatus& a, const DiscStatus& b) { return a.spec->name < b.spec->name; });
-  return list;
 }
 
 std::optional<ImportStatus> Agent::import_status(std::uint64_t id) const {

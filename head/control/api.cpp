@@ -23,6 +23,10 @@ namespace {
 using nlohmann::json;
 using Clock = std::chrono::steady_clock;
 
+// For the memory that something long takes, while others have it.
+constexpr std::chrono::seconds long_patience{30};
+constexpr std::size_t short_answer = 64 * 1024;
+
 constexpr std::string_view discs_path = "/v1/discs/";
 constexpr std::string_view imports_path = "/v1/imports/";
 constexpr std::string_view latency_path = "/v1/latency/";
@@ -112,6 +116,12 @@ void Api::stop() noexcept {
   agent_.bell().ring();
 }
 
+std::shared_ptr<void> Api::room_for_body(std::size_t bytes) {
+  static const auto none = std::make_shared<char>();
+  // It is there as it came, as it was gathered, and as a handler has it.
+  return bytes <= disc_body_max ? none : bodies_.take(3 * bytes, long_patience);
+}
+
 std::size_t Api::body_max(const std::string& method, const std::string& path) noexcept {
   return method == "POST" && (path == "/v1/import" || path == "/v1/moves") ? import_body_max
                                                                            : disc_body_max;
@@ -160,6 +170,16 @@ HttpResponse Api::get(const HttpRequest& request) {
   const std::string& path = request.path;
   if (path == "/") return page();
   if (path == "/v1/status") return status();
+  if (path == "/v1/latency") return latency(request, "");
+  if (const auto name = rest(path, discs_path)) return one_disc(request, *name);
+  if (const auto name = rest(path, latency_path)) return latency(request, *name);
+  if (const auto id = rest(path, imports_path)) return one_import(request, *id);
+  return at_length([&] { return get_long(request); });
+}
+
+HttpResponse Api::get_long(const HttpRequest& request) {
+  const std::string& path = request.path;
+  if (path == "/v1/discs") return discs();
   if (path == "/v1/neighbours") return neighbours(request);
   if (path == "/v1/neighbours/changes") return changes(request);
   if (path == "/v1/doctor") return doctor();
@@ -167,16 +187,33 @@ HttpResponse Api::get(const HttpRequest& request) {
   if (path == "/v1/config") return config();
   if (path == "/v1/crashes") return crashes();
   if (path == "/v1/stalls") return stalls(request);
-  if (path == "/metrics") return metrics(request);
-  if (path == "/v1/latency") return latency(request, "");
-  if (path == "/v1/discs") {
-    json list = json::array();
-    for (const DiscStatus& disc : agent_.discs()) list.push_back(shown(disc));
-    return answer(200, {{"discs", std::move(list)}});
-  }
-  if (const auto name = rest(path, discs_path)) return one_disc(request, *name);
-  if (const auto name = rest(path, latency_path)) return latency(request, *name);
-  return one_import(request, *rest(path, imports_path));
+  return metrics(request);
+}
+
+template <class Make>
+HttpResponse Api::at_length(Make make) {
+  const auto too_late = [] {
+    return problem(Problem::out_of_memory,
+                   "others have long lists made, or are slow to take them, and there is memory for "
+                   "few at a time; ask again");
+  };
+  const std::unique_lock alone(at_length_, long_patience);
+  if (!alone) return too_late();
+  HttpResponse response = make();
+  if (response.body.size() <= short_answer) return response;
+  response.held = answers_.take(response.body.size(), long_patience);
+  return response.held != nullptr ? std::move(response) : too_late();
+}
+
+// As text, one disc after the other: the values of one take more memory than its text.
+HttpResponse Api::discs() const {
+  HttpResponse response{.status = 200, .body = "{\"discs\":["};
+  agent_.each_disc([&](const DiscStatus& disc) {
+    if (response.body.back() != '[') response.body += ',';
+    response.body += to_text(shown(disc));
+  });
+  response.body += "]}\n";
+  return response;
 }
 
 HttpResponse Api::one_disc(const HttpRequest& request, const std::string& name) {
@@ -228,12 +265,17 @@ HttpResponse Api::import(const HttpRequest& request) {
                                check->substr(0, 20)));
   const ImportRequest how{.part_of = *id, .check_only = check != nullptr && *check == "true"};
   // One after the other: what a parser makes of a list is many times as large as its text.
-  const std::lock_guard lock(importing_);
-  const auto body = parse_body(request.body);
-  if (!body) return body.error();
-  const auto specs = specs_of(*body);
+  return at_length([&] { return import(request.body, how); });
+}
+
+HttpResponse Api::import(const std::string& text, const ImportRequest& how) {
+  auto specs = [&]() -> Result<std::vector<catalogue::DiscSpec>, HttpResponse> {
+    const auto body = parse_body(text, list_values_max);
+    if (!body) return Failure{body.error()};
+    return specs_of(*body);
+  }();
   if (!specs) return specs.error();
-  const auto import = agent_.import(*specs, how);
+  const auto import = agent_.import(std::move(*specs), how);
   if (!import) return answer(import.error());
   if (how.check_only)
     return answer(200, {{"total", import->total}, {"unchanged", import->unchanged}});

@@ -3,7 +3,9 @@
 #pragma once
 
 #include "head/control/agent.hpp"
+#include "head/control/exchange_room.hpp"
 #include "head/control/http.hpp"
+#include "head/control/memory_account.hpp"
 #include "head/control/metrics.hpp"
 #include "head/control/reload.hpp"
 
@@ -19,7 +21,7 @@
 namespace head::control {
 
 inline constexpr std::size_t disc_body_max = 64 * 1024;
-inline constexpr std::size_t import_body_max = 8 * 1024 * 1024;
+inline constexpr std::size_t import_body_max = 4 * 1024 * 1024;
 inline constexpr unsigned api_threads = 16;
 inline constexpr unsigned api_waiters_max = 12;  // Then the rest still get quick answers.
 inline constexpr std::chrono::seconds api_wait_max{60};
@@ -49,15 +51,19 @@ class Api final : public HttpHandler {
   std::optional<HttpResponse> objection(const HttpRequest& request, int client) override;
   HttpResponse on_request(const HttpRequest& request) noexcept override;
   std::size_t body_max(const std::string& method, const std::string& path) noexcept override;
+  std::shared_ptr<void> room_for_body(std::size_t bytes) override;
 
  private:
   HttpResponse route(const HttpRequest& request);
   HttpResponse get(const HttpRequest& request);
+  HttpResponse get_long(const HttpRequest& request);
+  HttpResponse discs() const;
   HttpResponse one_disc(const HttpRequest& request, const std::string& name);
   HttpResponse attach(const HttpRequest& request, const std::string& name);
   HttpResponse detach(const HttpRequest& request, const std::string& name);
   HttpResponse change(const HttpRequest& request, const std::string& name);
   HttpResponse import(const HttpRequest& request);
+  HttpResponse import(const std::string& text, const ImportRequest& how);
   HttpResponse move(const HttpRequest& request);
   HttpResponse reload();
   HttpResponse upgrade(const HttpRequest& request);
@@ -76,6 +82,9 @@ class Api final : public HttpHandler {
 
   nlohmann::json shown(const DiscStatus& disc) const;
   // Until `settled` holds, the time that `request` gives is over, or too many wait already.
+  // In turn with others that take as much memory; the answer keeps its room until it is sent.
+  template <class Make>
+  HttpResponse at_length(Make make);
   template <class Settled>
   void wait(const HttpRequest& request, Settled settled);
 
@@ -83,8 +92,11 @@ class Api final : public HttpHandler {
   const Options options_;
   const std::chrono::steady_clock::time_point began_ = std::chrono::steady_clock::now();
   Groups groups_{metric_groups_max};
-  std::mutex importing_;
-  std::mutex scraping_;  // Held for a whole scrape; guards groups_.
+  // Whoever makes a long list, or something of one, does so alone: it is many times as large as its
+  // text. Guards groups_.
+  std::timed_mutex at_length_;
+  ExchangeRoom bodies_{memory::api_exchange_max};
+  ExchangeRoom answers_{memory::api_exchange_max};  // On their way to who asked.
   std::atomic<bool> stopping_{false};
   std::atomic<unsigned> waiters_{0};
 };

@@ -2,6 +2,7 @@
 
 #include "head/nbd/durability.hpp"
 #include "head/nbd/volume.hpp"
+#include "head/stats/memory.hpp"
 
 #include <nlohmann/json.hpp>
 
@@ -198,8 +199,32 @@ json to_json(const StallStatus& status) {
           {"waiting_total", status.waiting_total}};
 }
 
+json to_json(const MemoryAccount& account, const MemoryHere& here) {
+  json parts = json::array();
+  for (const MemoryPart& part : account.parts)
+    parts.push_back({{"part", part.name},
+                     {"what", part.what},
+                     {"of", part.of == MemoryOf::headd ? "headd" : "kernel"},
+                     {"count", part.count},
+                     {"each", part.each},
+                     {"bytes", part.bytes()}});
+  json object = {{"account", account.total(MemoryOf::headd)},
+                 {"ceiling", account.ceiling},
+                 {"resident", here.resident},
+                 {"kernel_account", account.total(MemoryOf::kernel)},
+                 {"kernel_ceiling", account.kernel_ceiling},
+                 {"statistics_refused", stats::memory::refused()},
+                 {"parts", std::move(parts)}};
+  if (const auto objection = account.objection()) object["problem"] = *objection;
+  return object;
+}
+
+std::string to_text(const json& object) {
+  return object.dump(-1, ' ', false, json::error_handler_t::replace);
+}
+
 std::string to_body(const json& object) {
-  return object.dump(-1, ' ', false, json::error_handler_t::replace) + "\n";
+  return to_text(object) + "\n";
 }
 
 }  // namespace head::control

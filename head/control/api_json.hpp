@@ -3,6 +3,7 @@
 #pragma once
 
 #include "head/control/disc_status.hpp"
+#include "head/control/memory_here.hpp"
 #include "head/neigh/snapshot.hpp"
 
 #include <nlohmann/json_fwd.hpp>
@@ -17,9 +18,15 @@ nlohmann::json to_json(const AgentStatus& status);
 // `histogram`: with the counts of the buckets that are not empty.
 nlohmann::json to_json(const LatencyStatus& latency, bool histogram);
 nlohmann::json to_json(const StallStatus& stalls);
-nlohmann::json to_json(const neigh::Snapshot& snapshot, bool with_entries);
+// Without entries and routes;
+nlohmann::json to_json(const neigh::Snapshot& snapshot);
+// with them, as text: the values of all of them would take many times as much memory.
+std::string to_body(const neigh::Snapshot& snapshot);
+nlohmann::json to_json(const MemoryAccount& account, const MemoryHere& here);
 
-// As text, with a line feed. Never throws for what is in it: bytes that are not UTF-8 are replaced.
+// As text, and with a line feed. Never throw for what is in it: bytes that are not UTF-8 are
+// replaced.
+std::string to_text(const nlohmann::json& object);
 std::string to_body(const nlohmann::json& json);
 
 }  // namespace head::control

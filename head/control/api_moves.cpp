@@ -49,7 +49,7 @@ Result<Move, std::string> move_from(const json& from) {
 }
 
 Result<std::vector<Move>, HttpResponse> moves_of(const std::string& text) {
-  const auto body = parse_body(text);
+  const auto body = parse_body(text, list_values_max);
   if (!body) return Failure{body.error()};
   const auto list = body->is_object() ? body->find("moves") : body->end();
   if (!body->is_object() || list == body->end() || !list->is_array() || body->size() != 1)
@@ -70,7 +70,8 @@ HttpResponse Api::move(const HttpRequest& request) {
   std::vector<Move> moves;
   {
     // One list after the other: what a parser makes of it is many times as large as its text.
-    const std::lock_guard lock(importing_);
+    const std::unique_lock alone(at_length_, api_wait_max);
+    if (!alone) return problem(Problem::out_of_memory, "others have long lists made; ask again");
     auto list = moves_of(request.body);
     if (!list) return list.error();
     moves = std::move(*list);

@@ -128,7 +128,7 @@ json route_mode_of(const neigh::Snapshot& snapshot) {
 
 }  // namespace
 
-json to_json(const neigh::Snapshot& snapshot, bool with_entries) {
+json to_json(const neigh::Snapshot& snapshot) {
   json object = {
       {"enabled", snapshot.enabled},
       {"mode", neigh::to_string(snapshot.mode)},
@@ -157,12 +157,23 @@ json to_json(const neigh::Snapshot& snapshot, bool with_entries) {
                        {"before", settings_of(device.before)}});
     if (!device.problem.empty()) devices.back()["problem"] = device.problem;
   }
-  if (!with_entries) return object;
-  json& entries = object["entries"] = json::array();
-  for (const auto& entry : snapshot.entries) entries.push_back(entry_of(snapshot, entry));
-  json& routes = object["routes"] = json::array();
-  for (const auto& route : snapshot.routes) routes.push_back(route_of(snapshot, route));
   return object;
+}
+
+std::string to_body(const neigh::Snapshot& snapshot) {
+  std::string body = to_text(to_json(snapshot));
+  body.pop_back();  // The brace.
+  const auto add = [&](std::string_view name, const auto& all, auto to_values) {
+    body += name;
+    for (const auto& one : all) {
+      if (body.back() != '[') body += ',';
+      body += to_text(to_values(snapshot, one));
+    }
+    body += ']';
+  };
+  add(",\"entries\":[", snapshot.entries, entry_of);
+  add(",\"routes\":[", snapshot.routes, route_of);
+  return body + "}\n";
 }
 
 }  // namespace head::control

@@ -45,7 +45,8 @@ HttpResponse Api::status() const {
   object["uptime_s"] = std::chrono::duration<double>(Clock::now() - began_).count();
   object["run_dir"] = options_.run_dir.native();
   object["problems"] = options_.problems;
-  object["neighbours"] = to_json(agent_.neighbours(false), false);
+  object["neighbours"] = to_json(agent_.neighbours(false));
+  if (const auto account = agent_.memory()) object["memory"] = to_json(*account, memory_here());
   return answer(200, object);
 }
 
@@ -74,15 +75,15 @@ HttpResponse Api::stalls(const HttpRequest& request) const {
 HttpResponse Api::neighbours(const HttpRequest& request) const {
   const std::string* entries = query(request, "entries");
   const bool with_entries = entries == nullptr || *entries != "false";
-  return answer(200, to_json(agent_.neighbours(with_entries), with_entries));
+  const neigh::Snapshot snapshot = agent_.neighbours(with_entries);
+  if (!with_entries) return answer(200, to_json(snapshot));
+  return {.status = 200, .body = to_body(snapshot)};
 }
 
 HttpResponse Api::metrics(const HttpRequest& request) {
   std::vector<std::string> discs;
   for (const auto& [key, value] : request.query)
     if (key == "disc") discs.push_back(value);
-  // One after the other: sums are over lists of discs that grow no older, and take memory.
-  const std::lock_guard hold(scraping_);
   return {.status = 200,
           .body = metrics_text(scrape(agent_, groups_, options_.version, discs)),
           .content_type = "text/plain; version=0.0.4; charset=utf-8"};

@@ -30,6 +30,8 @@ Problem kind_of(Refusal::Why why) noexcept {
       return Problem::disc_detaching;
     case Refusal::Why::too_many:
       return Problem::too_many_discs;
+    case Refusal::Why::no_memory:
+      return Problem::memory_ceiling;
     case Refusal::Why::not_stored:
       return Problem::not_stored;
     case Refusal::Why::upgrading:
@@ -61,9 +63,14 @@ HttpResponse answer(const Refusal& refusal) {
   return problem(kind_of(refusal.why), refusal.sentence, refusal.index);
 }
 
-Result<json, HttpResponse> parse_body(const std::string& body) {
+Result<json, HttpResponse> parse_body(const std::string& body, std::size_t values_max) {
   if (!is_shallow_json(body, depth_max))
     return Failure{problem(Problem::bad_json, "the body is nested deeper than anything here is")};
+  if (const std::size_t values = json_values(body); values > values_max)
+    return Failure{problem(Problem::too_large,
+                           fmt::format("the body has some {} values and {} are taken at most; send "
+                                       "it in parts",
+                                       values, values_max))};
   json object = json::parse(body, nullptr, false);
   if (object.is_discarded())
     return Failure{problem(Problem::bad_json, "the body is not JSON in UTF-8; see API.md")};

@@ -27,8 +27,10 @@ std::optional<Number> number(std::string_view text) {
 // Null: the query does not say it.
 const std::string* query(const HttpRequest& request, std::string_view name);
 
-// The body as JSON, or the problem that it is none.
-Result<nlohmann::json, HttpResponse> parse_body(const std::string& body);
+// The body as JSON, or the problem that it is none, or has more values than that.
+inline constexpr std::size_t object_values_max = 100, list_values_max = 256 * 1024;
+Result<nlohmann::json, HttpResponse> parse_body(const std::string& body,
+                                                std::size_t values_max = object_values_max);
 
 HttpResponse answer(int status, const nlohmann::json& object);
 HttpResponse answer(const Refusal& refusal);

@@ -1,5 +1,7 @@
 #include "head/control/command_line.hpp"
 
+#include "head/control/memory_here.hpp"
+
 #include <CLI/CLI.hpp>
 #include <fmt/format.h>
 
@@ -98,6 +100,10 @@ Result<Invocation, Ending> parse_command_line(int argc, const char* const* argv)
     return usage("--neigh-strategy is auto, validated, learned or plain");
   if (!apply(flags, invocation.config))
     return usage("--log-level is debug, info, warning or error");
+  const auto account = memory_account(invocation.config, socket_ceilings(), {});
+  if (const auto objection = account.objection())
+    return Failure{Ending{.status = exit_invalid,
+                          .sentence = fmt::format("{}: {}", invocation.file.native(), *objection)}};
   return invocation;
 }
 

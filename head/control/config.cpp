@@ -1,6 +1,7 @@
 #include "head/control/config.hpp"
 
 #include "head/control/config_keys.hpp"
+#include "head/export/payload_pool.hpp"
 
 #include <fmt/format.h>
 #include <toml++/toml.h>
@@ -153,7 +154,9 @@ Result<Config, ConfigError> load_config(const std::filesystem::path& file, bool 
 
 unsigned data_threads(const Config& config) noexcept {
   if (config.data.threads != 0) return config.data.threads;
-  return std::clamp(std::thread::hardware_concurrency() / 2, 1u, 64u);
+  const auto room = static_cast<unsigned>((std::size_t{config.memory.ceiling_mib} << 20) / 4 /
+                                          exports::PayloadPool::smallest);
+  return std::clamp(std::min(std::thread::hardware_concurrency() / 2, room), 1u, 64u);
 }
 
 }  // namespace head::control

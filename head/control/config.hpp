@@ -37,14 +37,22 @@ struct Config {
     unsigned threads = 0;      // 0: one per two processors, at least one.
     unsigned memory_mib = 64;  // For the payloads of requests, all threads; 40 each at least.
     unsigned discs_max = 100'000;
+    unsigned guests_max = 4'096;  // Of all discs together; each thread has its part.
     bool operator==(const Data&) const = default;
   } data;
+
+  // What all of it may come to: see memory_account.hpp.
+  struct Memory {
+    unsigned ceiling_mib = 512;
+    unsigned kernel_ceiling_mib = 4'096;
+    bool operator==(const Memory&) const = default;
+  } memory;
 
   struct Discs {
     nbd::Durability durability = nbd::Durability::replay;  // Of those that do not say.
     disc::Identity identity = disc::Identity::shape;       // The same.
     std::chrono::milliseconds quarantine{1'000};
-    unsigned replay_memory_mib = 256;  // All threads.
+    unsigned replay_memory_mib = 64;  // All threads.
     bool operator==(const Discs&) const = default;
   } discs;
 
@@ -124,7 +132,8 @@ Result<Config, ConfigError> parse_config(std::string_view text);
 // Reads and parses. A missing file is an error only where `required`; otherwise the defaults stand.
 Result<Config, ConfigError> load_config(const std::filesystem::path& file, bool required);
 
-// How many data threads `config` means on this machine.
+// How many data threads `config` means on this machine: where it does not say, as many as have the
+// least memory for payloads in a quarter of the ceiling.
 unsigned data_threads(const Config& config) noexcept;
 
 // What head.toml may hold, in the order of its sections: for documentation and its tests.

@@ -152,6 +152,15 @@ constexpr std::array entries = {
              [](Config& c, const Value& v) { return number(c.data.memory_mib, v, 8, 1048576); }},
     KeyEntry{{"data.discs_max", "a whole number from 1 to 1000000"},
              [](Config& c, const Value& v) { return number(c.data.discs_max, v, 1, 1'000'000); }},
+    KeyEntry{{"data.guests_max", "a whole number from 1 to 1000000"},
+             [](Config& c, const Value& v) { return number(c.data.guests_max, v, 1, 1'000'000); }},
+    KeyEntry{
+        {"memory.ceiling_mib", "a whole number from 64 to 1048576"},
+        [](Config& c, const Value& v) { return number(c.memory.ceiling_mib, v, 64, 1'048'576); }},
+    KeyEntry{{"memory.kernel_ceiling_mib", "a whole number from 64 to 16777216"},
+             [](Config& c, const Value& v) {
+               return number(c.memory.kernel_ceiling_mib, v, 64, 16'777'216);
+             }},
     KeyEntry{{"discs.durability", "\"writeback\", \"writethrough\" or \"replay\""},
              [](Config& c, const Value& v) { return durability(c.discs.durability, v); }},
     KeyEntry{{"discs.identity", "\"shape\" or \"first-block\""},

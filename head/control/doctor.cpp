@@ -1,5 +1,6 @@
 #include "head/control/doctor.hpp"
 
+#include "head/control/memory_here.hpp"
 #include "netlink/format.hpp"
 
 #include <fmt/format.h>
@@ -23,6 +24,20 @@ void look_at_files(neigh::DaemonEvidence& daemon) {
   std::filesystem::directory_iterator open("/proc/self/fd", error);
   for (; !error && open != std::filesystem::directory_iterator(); open.increment(error))
     ++daemon.files;
+}
+
+void look_at_memory(const Agent& agent, neigh::DaemonEvidence& daemon) {
+  const auto account = agent.memory();
+  if (!account) return;
+  const MemoryHere here = memory_here();
+  daemon.memory_objection = account->objection().value_or("");
+  daemon.memory = account->total(MemoryOf::headd);
+  daemon.kernel_memory = account->total(MemoryOf::kernel);
+  daemon.memory_there = here.there_is();
+  daemon.memory_of = here.group_limit == here.there_is() ? "headd's control group" : "this machine";
+  daemon.tcp_limit = here.tcp_limit;
+  for (const MemoryPart& part : account->parts)
+    if (part.name == "tail_sockets") daemon.tail_sockets = part.bytes();
 }
 
 void look_at_bindings(neigh::DaemonEvidence& daemon, const neigh::Snapshot& now) {
@@ -67,6 +82,7 @@ neigh::DaemonEvidence of_itself(const Agent& agent, const neigh::Snapshot& now) 
   daemon.stalls = stalls.count;
   daemon.stall_seconds = static_cast<double>(stalls.time_ns) / 1e9;
   look_at_files(daemon);
+  look_at_memory(agent, daemon);
   return daemon;
 }
 

@@ -3,6 +3,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -24,6 +25,7 @@ struct HttpResponse {
   std::string body;
   std::string content_type = "application/json";
   std::vector<std::pair<std::string, std::string>> headers{};  // Besides those that all have.
+  std::shared_ptr<void> held{};                                // Until it is sent, or given up.
 };
 
 // Each has a `type` that never changes, "urn:headstart:no-such-disc" say, and an HTTP status.
@@ -46,6 +48,7 @@ enum class Problem : std::uint8_t {
   too_large,
   unsupported_encoding,
   too_many_discs,
+  memory_ceiling,
   not_stored,
   out_of_memory,
   unavailable,
@@ -66,6 +69,11 @@ class HttpHandler {
     return std::nullopt;
   }
   virtual HttpResponse on_request(const HttpRequest& request) noexcept = 0;
+  // What is held while a body of so many bytes, which has not come yet, is taken and answered.
+  // Null: there is no room for it now.
+  virtual std::shared_ptr<void> room_for_body(std::size_t /*bytes*/) {
+    return std::make_shared<char>();
+  }
   // The largest body that such a request may have, in bytes.
   virtual std::size_t body_max(const std::string& method, const std::string& path) noexcept = 0;
 

@@ -51,7 +51,8 @@ class Stream final : public httplib::Stream {
 void put(HttpResponse&& from, httplib::Response& into) {
   into.status = from.status;
   for (const auto& [name, value] : from.headers) into.set_header(name, value);
-  into.set_content(from.body, from.content_type);
+  into.set_header("Content-Type", from.content_type);
+  into.body = std::move(from.body);
 }
 
 bool has_body(const std::string& method) {
@@ -98,12 +99,14 @@ class HttpServer::Protocol final : private httplib::Server {
     bool closed = false;
     make_way_ = false;
     current_ = &connection;
+    held_.clear();
     Stream stream(connection);
     const bool served = process(*this, stream, closed, [](httplib::Request& request) {
       // Every body is JSON, whatever it is called: nothing is to be made of forms. Nor of ranges.
       request.headers.erase("Content-Type");
       request.ranges.clear();
     });
+    held_.clear();
     if (!connection.keeps()) connection.drain();
     return served && !closed && !make_way_ && connection.keeps();
   }
@@ -153,6 +156,12 @@ class HttpServer::Protocol final : private httplib::Server {
       return refuse(Problem::too_large,
                     fmt::format("the body has {} bytes and {} takes {} at most; send it in parts",
                                 *length, request.path, most));
+    held_.push_back(handler_.room_for_body(*length));
+    if (held_.back() == nullptr)
+      return refuse(Problem::out_of_memory,
+                    fmt::format("bodies of others take all the memory that there is for them, and "
+                                "this one has {} bytes; nothing was done, try it again",
+                                *length));
     current_->expect_body(*length);
     return false;
   }
@@ -168,7 +177,9 @@ class HttpServer::Protocol final : private httplib::Server {
   void answer(const httplib::Request& from, httplib::Response& into) {
     HttpRequest request = head_of(from);
     request.body = from.body;
-    put(handler_.on_request(request), into);
+    HttpResponse response = handler_.on_request(request);
+    held_.push_back(std::move(response.held));
+    put(std::move(response), into);
     current_->keep();
     if (!lobby_.somebody_waits()) return;
     into.set_header("Connection", "close");
@@ -179,6 +190,7 @@ class HttpServer::Protocol final : private httplib::Server {
   const HttpLobby& lobby_;
   static inline thread_local bool make_way_ = false;
   static inline thread_local HttpConnection* current_ = nullptr;
+  static inline thread_local std::vector<std::shared_ptr<void>> held_;  // Of this request.
 };
 
 HttpServer::HttpServer(UniqueFd listener, HttpHandler& handler, unsigned threads)

@@ -153,7 +153,8 @@ class LoopThread::Work final : disc::Patience::Owner {
     post_mortem::guard_thread();
     try {
       loop_ = options_.make_loop();
-      pool_ = std::make_unique<exports::PayloadPool>(*loop_, options_.payload_memory);
+      pool_ = std::make_unique<exports::PayloadPool>(*loop_, options_.payload_memory,
+                                                     options_.guests_max);
       patience_.emplace(*loop_, static_cast<disc::Patience::Owner&>(*this), stalls_.hold_ups());
     } catch (...) {
       loop_.reset();

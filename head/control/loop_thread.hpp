@@ -8,6 +8,7 @@
 #include "iouring/io.hpp"
 
 #include <cstddef>
+#include <cstdint>
 #include <filesystem>
 #include <functional>
 #include <memory>
@@ -23,6 +24,7 @@ struct LoopThreadOptions {
   iouring::UnixAccess access;
   std::size_t payload_memory = 64 << 20;  // Bytes.
   std::size_t replay_memory = 0;          // Bytes.
+  std::size_t guests_max = SIZE_MAX;
   DataSettings settings;
   std::shared_ptr<Inheritance> inheritance{};  // Null: there is none, ever.
 };

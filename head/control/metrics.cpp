@@ -78,11 +78,28 @@ std::string name_of(std::size_t operation) {
   return std::string(to_string(static_cast<stats::Operation>(operation)));
 }
 
+void add_memory(Families& families, const MemoryAccount& account) {
+  const auto each = [&](const char* name, const char* help, MemoryOf of) {
+    families.gauge(name, help);
+    for (const MemoryPart& part : account.parts)
+      if (part.of == of) families.add(part.bytes(), {{"part", std::string(part.name)}});
+  };
+  each("head_memory_account_bytes", "What headd may take at most, part by part.", MemoryOf::headd);
+  families.gauge("head_memory_ceiling_bytes", "What that may come to (memory.ceiling_mib).");
+  families.add(account.ceiling);
+  each("head_memory_kernel_account_bytes", "What the kernel may take for headd at most.",
+       MemoryOf::kernel);
+  families.gauge("head_memory_kernel_ceiling_bytes",
+                 "What that may come to (memory.kernel_ceiling_mib).");
+  families.add(account.kernel_ceiling);
+}
+
 void add_head(Families& families, const Scrape& scrape) {
   families.gauge("head_build_info", "Which headd this is; always 1.");
   families.add(1, {{"version", scrape.version}});
   families.gauge("head_memory_resident_bytes", "Memory of the process.");
-  families.add(scrape.resident_bytes);
+  families.add(scrape.here.resident);
+  if (scrape.memory) add_memory(families, *scrape.memory);
   families.counter("head_processor_seconds_total", "Processor time of the process.");
   families.add(scrape.processor_seconds);
 

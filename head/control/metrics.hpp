@@ -4,6 +4,7 @@
 #include "head/control/agent.hpp"
 #include "head/control/disc_status.hpp"
 #include "head/control/groups.hpp"
+#include "head/control/memory_here.hpp"
 #include "head/neigh/snapshot.hpp"
 
 #include <cstddef>
@@ -26,8 +27,9 @@ struct Scrape {
   AgentStatus agent;
   std::vector<GroupLatency> groups;
   std::vector<DiscSeries> discs;
-  neigh::Snapshot neighbours;        // With entries.
-  std::uint64_t resident_bytes = 0;  // Of this process.
+  neigh::Snapshot neighbours;  // With entries.
+  std::optional<MemoryAccount> memory{};
+  MemoryHere here{};
   double processor_seconds = 0;
 };
 

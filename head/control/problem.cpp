@@ -14,7 +14,7 @@ struct Kind {
   int status;
 };
 
-constexpr std::array<Kind, 22> kinds = {{
+constexpr std::array<Kind, 23> kinds = {{
     {"urn:headstart:bad-request", "The request cannot be understood", 400},
     {"urn:headstart:bad-json", "The body is not the JSON that was expected", 400},
     {"urn:headstart:bad-disc", "The disc cannot be as described", 422},
@@ -33,6 +33,7 @@ constexpr std::array<Kind, 22> kinds = {{
     {"urn:headstart:too-large", "The request is too large", 413},
     {"urn:headstart:unsupported-encoding", "The body is encoded in a way that is not taken", 415},
     {"urn:headstart:too-many-discs", "The head is full", 507},
+    {"urn:headstart:memory-ceiling", "It would take more memory than is allowed", 507},
     {"urn:headstart:not-stored", "The change could not be made durable", 507},
     {"urn:headstart:out-of-memory", "There is not enough memory", 503},
     {"urn:headstart:unavailable", "The head cannot do this now", 503},

@@ -1,5 +1,7 @@
 #include "head/control/reload.hpp"
 
+#include "head/control/memory_here.hpp"
+
 #include <array>
 #include <utility>
 
@@ -22,6 +24,9 @@ constexpr std::array settings = {
             [](Config& to, const Config& from) { to.data.memory_mib = from.data.memory_mib; }},
     Setting{"data.discs_max", true,
             [](Config& to, const Config& from) { to.data.discs_max = from.data.discs_max; }},
+    Setting{"data.guests_max", false,
+            [](Config& to, const Config& from) { to.data.guests_max = from.data.guests_max; }},
+    Setting{"memory", true, [](Config& to, const Config& from) { to.memory = from.memory; }},
     Setting{"discs.durability", true,
             [](Config& to, const Config& from) { to.discs.durability = from.discs.durability; }},
     Setting{"discs.identity", true,
@@ -101,6 +106,7 @@ Result<Reloaded, std::string> Reloader::reload() {
   Change made = change(running_, *wanted);
   log::set_level(made.config.log_level);
   agent_.set_discs_max(made.config.data.discs_max);
+  agent_.set_memory({made.config, socket_ceilings()});
   agent_.set_tails(made.config.tails);
   agent_.apply(data_settings(made.config));
   running_ = std::move(made.config);  // Last: what failed is changed by the next reload.

@@ -2,9 +2,7 @@
 #include "head/control/metrics.hpp"
 #include "netlink/format.hpp"
 
-#include <fstream>
 #include <sys/resource.h>
-#include <unistd.h>
 #include <unordered_map>
 #include <utility>
 
@@ -14,13 +12,6 @@ namespace {
 
 double seconds(const timeval& time) {
   return static_cast<double>(time.tv_sec) + static_cast<double>(time.tv_usec) / 1e6;
-}
-
-// proc(5), statm: the second number, in pages.
-std::uint64_t resident_bytes() {
-  std::uint64_t size = 0, resident = 0;
-  std::ifstream("/proc/self/statm") >> size >> resident;
-  return resident * static_cast<std::uint64_t>(::sysconf(_SC_PAGESIZE));
 }
 
 // The tail of each disc whose neighbour entry says it.
@@ -42,7 +33,8 @@ Scrape scrape(const Agent& agent, Groups& groups, std::string version,
   scrape.version = std::move(version);
   scrape.agent = agent.status();
   scrape.neighbours = agent.neighbours(true);
-  scrape.resident_bytes = resident_bytes();
+  scrape.memory = agent.memory();
+  scrape.here = memory_here();
   rusage usage{};
   ::getrusage(RUSAGE_SELF, &usage);
   scrape.processor_seconds = seconds(usage.ru_utime) + seconds(usage.ru_stime);

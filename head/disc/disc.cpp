@@ -70,6 +70,9 @@ Disc::~Disc() {
   io_.disarm(cut_off_long_);
   io_.disarm(look_due_);
   if (watched_) patience_.forget(*this);
+  links_.clear();
+  gone_.clear();
+  count_spare_links();
 }
 
 void Disc::open() {
@@ -219,7 +222,15 @@ void Disc::on_closed(Link& link, const std::string& problem,
 
 Disc::Link& Disc::add_link() {
   const std::uint64_t seed = std::hash<std::string>{}(options_.name) + links_.size();
-  return *links_.emplace_back(std::make_unique<Link>(*this, seed, connection_options_));
+  Link& added = *links_.emplace_back(std::make_unique<Link>(*this, seed, connection_options_));
+  count_spare_links();
+  return added;
+}
+
+void Disc::count_spare_links() noexcept {
+  const auto all = static_cast<unsigned>(links_.size() + gone_.size());
+  const unsigned always = std::min(all, options_.connections);
+  patience_.count_spare_links(all - always, std::exchange(spare_links_, all - always));
 }
 
 void Disc::relocate() noexcept {
@@ -239,6 +250,8 @@ void Disc::relocate(Link& link) noexcept {
       // Whoever is asked may not be there.
       return link.connection.fail("the tail is elsewhere now, or there again");
     case nbd::Connection::State::ready: {
+      if (!patience_.has_spare_link())
+        return link.connection.fail("the tail is elsewhere now, or there again");
       Link& successor = add_link();
       successor.predecessor = &link;
       link.superseded = true;
@@ -304,6 +317,7 @@ void Disc::part_from(Link& link) noexcept {
 
 void Disc::bury(iouring::Result) noexcept {
   gone_.clear();
+  count_spare_links();
 }
 
 void Disc::look_at_network() noexcept {

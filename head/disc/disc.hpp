@@ -192,6 +192,7 @@ class Disc final : public nbd::Volume, Reshape::Owner, Guard::Owner {
   void on_closed(Link& link, const std::string& problem, nbd::RequestQueue unanswered) noexcept;
   void on_packets_lost(iouring::Instant at) noexcept;
   Link& add_link();
+  void count_spare_links() noexcept;
   void relocate(Link& link) noexcept;
   void succeed(Link& link) noexcept;
   void part_from(Link& link) noexcept;
@@ -281,6 +282,7 @@ class Disc final : public nbd::Volume, Reshape::Owner, Guard::Owner {
   nbd::ExportInfo tail_;  // As the tail wants to be asked.
   std::vector<std::unique_ptr<Link>> links_;
   std::vector<std::unique_ptr<Link>> gone_;  // Closed for good, in their own callbacks.
+  unsigned spare_links_ = 0;                 // Of those: more than it has always.
   iouring::Op<&Disc::bury> bury_{*this};
   bool many_ = false;  // The tail lets us have more than one connection.
   std::size_t next_link_ = 0;

@@ -48,7 +48,7 @@ void Disc::mind_silence() noexcept {
     const nbd::Request* const oldest = link->connection.oldest();
     if (oldest == nullptr) continue;
     const auto most = suspicion::patience(oldest->command, least, slowest_.lately(now), doubts_);
-    if (now - oldest->sent >= most) return begin_trial(*link);
+    if (now - oldest->sent >= most && patience_.has_spare_link()) return begin_trial(*link);
   }
 }
 

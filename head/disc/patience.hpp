@@ -39,6 +39,12 @@ class Patience {
   // It goes away.
   void forget(Disc& disc) noexcept;
 
+  // Connections beside those that discs have always, of all discs together: to a tail that has
+  // moved, or that may not answer. So many at once may be begun.
+  static constexpr unsigned spare_links_max = 512;
+  bool has_spare_link() const noexcept { return spare_links_ < spare_links_max; }
+  void count_spare_links(unsigned more, unsigned fewer) noexcept { spare_links_ += more - fewer; }
+
  private:
   struct Watched {
     Disc* disc;
@@ -54,6 +60,7 @@ class Patience {
   Owner& owner_;
   stats::HoldUps& hold_ups_;
   std::vector<Watched> watched_;
+  unsigned spare_links_ = 0;
   iouring::Alarm<&Patience::on_tick> tick_{*this};
 };
 

@@ -89,10 +89,16 @@ void Export::on_accept_again() noexcept {
 bool Export::may_take_in() noexcept {
   const std::size_t live = guests();
   const std::size_t lingering = sessions_.size() - live;
-  if (live < guests_max && lingering < lingering_max) return true;
+  const bool full = memory_.full();
+  if (live < guests_max && lingering < lingering_max && !full) return true;
   static log::RateLimit limit;
   if (const auto pass = limit.pass(io_.now())) {
-    if (live == guests_max)
+    if (full)
+      log::warning(
+          "disc {}: a guest was turned away: as many as data.guests_max allows on one data thread "
+          "are there; raise it ({} more like it)",
+          name_, pass->held);
+    else if (live == guests_max)
       log::warning(
           "disc {}: a guest was turned away: {} are connected, the most that a disc serves; "
           "disconnect one ({} more like it)",

@@ -12,8 +12,8 @@ constexpr std::size_t asked_at_a_time = 32;
 
 }  // namespace
 
-PayloadPool::PayloadPool(iouring::Io& io, std::size_t bytes)
-    : io_(io), arena_(std::max(bytes, smallest)) {}
+PayloadPool::PayloadPool(iouring::Io& io, std::size_t bytes, std::size_t lessees_max)
+    : io_(io), arena_(std::max(bytes, smallest)), lessees_max_(lessees_max) {}
 
 PayloadPool::~PayloadPool() {
   assert(whole() && lessees_.empty());
@@ -154,6 +154,8 @@ PayloadPool::Lessee::Lessee(Account& account) : account_(account) {
   PayloadPool& pool = account_.pool_;
   place_ = pool.lessees_.size();
   pool.lessees_.push_back(this);
+  far_ = pool.far_readers_ < far_readers_max;
+  if (far_) ++pool.far_readers_;
   pool.owed_ += pool.guarantee_;
   pool.divide();
 }
@@ -161,12 +163,28 @@ PayloadPool::Lessee::Lessee(Account& account) : account_(account) {
 PayloadPool::Lessee::~Lessee() {
   assert(held_ == 0 && !waits_);
   PayloadPool& pool = account_.pool_;
+  give_back_option();
+  if (far_) --pool.far_readers_;
   pool.lessees_[place_] = pool.lessees_.back();
   pool.lessees_[place_]->place_ = place_;
   pool.lessees_.pop_back();
   pool.owed_ -= pool.guarantee_;
   pool.divide();
   pool.ask_all();
+}
+
+bool PayloadPool::Lessee::take_option(std::size_t bytes) noexcept {
+  std::size_t& all = account_.pool_.options_;
+  // Its memory is kept from one option to the next.
+  const std::size_t more = bytes - std::min(bytes, option_);
+  if (all + more > options_max) return false;
+  all += more;
+  option_ += more;
+  return true;
+}
+
+void PayloadPool::Lessee::give_back_option() noexcept {
+  account_.pool_.options_ -= std::exchange(option_, 0);
 }
 
 bool PayloadPool::Lessee::take(std::uint32_t payload, Lease& lease) noexcept {

@@ -31,6 +31,13 @@ class PayloadPool {
   // be.
   static constexpr std::size_t smallest = payload_max + (8 << 20);
 
+  // What one guest may say beyond what it is served is kept for it: some sessions are read in large
+  // pieces, all others in small ones, so that thousands of guests cannot have much kept.
+  static constexpr std::size_t far_readers_max = 128;
+  static constexpr std::size_t near = 2 << 10;
+  // For long options of the handshake, all sessions together.
+  static constexpr std::size_t options_max = 2 << 20;
+
   using Lease = PayloadArena::Lease;
 
   // The sessions of a disc, as far as memory goes.
@@ -39,6 +46,9 @@ class PayloadPool {
     explicit Account(PayloadPool& pool) noexcept : pool_(pool) {}
     Account(const Account&) = delete;
     Account& operator=(const Account&) = delete;
+
+    // As many sessions as there may be are there.
+    bool full() const noexcept { return pool_.lessees_.size() >= pool_.lessees_max_; }
 
    private:
     friend class PayloadPool;
@@ -62,6 +72,12 @@ class PayloadPool {
     void give_back(const Lease& lease) noexcept;
     bool waits() const noexcept { return waits_; }
 
+    // Whether it may be read in large pieces; for its life.
+    bool is_far_reader() const noexcept { return far_; }
+    // Memory for an option of its handshake, until it has no more to say. False: there is none.
+    bool take_option(std::size_t bytes) noexcept;
+    void give_back_option() noexcept;
+
     virtual void on_memory(const Lease& lease) noexcept = 0;
 
    protected:
@@ -76,10 +92,13 @@ class PayloadPool {
     Lessee* next_ = nullptr;
     std::uint32_t payload_ = 0;
     bool waits_ = false;
+    bool far_ = false;
+    std::size_t option_ = 0;
     bool in_vain_ = false;  // It was preferred for as long as anybody is, and waits still.
   };
 
-  PayloadPool(iouring::Io& io, std::size_t bytes);
+  // More sessions than `lessees_max` are not to be made: ask Account::full().
+  PayloadPool(iouring::Io& io, std::size_t bytes, std::size_t lessees_max = SIZE_MAX);
   PayloadPool(const PayloadPool&) = delete;
   PayloadPool& operator=(const PayloadPool&) = delete;
   ~PayloadPool();
@@ -111,7 +130,10 @@ class PayloadPool {
 
   iouring::Io& io_;
   PayloadArena arena_;
+  const std::size_t lessees_max_;
   std::vector<Lessee*> lessees_;
+  std::size_t far_readers_ = 0;
+  std::size_t options_ = 0;  // Bytes.
   std::size_t guarantee_ = 0;
   std::size_t owed_ = 0;                  // To all lessees.
   const std::byte* exceeding_ = nullptr;  // The cell of the lease that is larger than a share.

@@ -30,7 +30,9 @@ Session::Session(const Service& service, Owner& owner, iouring::Socket socket)
       owner_(owner),
       socket_(socket),
       reader_(service.io, *this),
-      writer_(service.io, *this) {}
+      writer_(service.io, *this) {
+  if (!is_far_reader()) reader_.receive_at_most(PayloadPool::near);
+}
 
 Session::~Session() {
   assert(over() && in_flight_ == 0);
@@ -98,6 +100,7 @@ void Session::apply(ServerHandshake::Step step) noexcept {
 
 void Session::expect(std::size_t size) noexcept {
   if (size <= nbd::Reader::header_max) return reader_.expect_header(size);
+  if (!take_option(size)) return hang_up("too many guests say long options at once");
   Greeting& greeting = *greeting_;
   greeting.body.resize(size);
   greeting.into = {.iov_base = greeting.body.data(), .iov_len = size};
@@ -109,7 +112,10 @@ void Session::on_greeting_sent() noexcept {
   if (state_ == State::leaving) return end();
   if (halting_) return;
   const bool listening = std::exchange(greeting_->listening, true);
-  if (state_ == State::transmission && !greeting_->split) greeting_.reset();
+  if (state_ == State::transmission && !greeting_->split) {
+    greeting_.reset();
+    give_back_option();
+  }
   listening ? reader_.resume() : reader_.start(socket_);
 }
 

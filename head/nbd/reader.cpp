@@ -186,8 +186,9 @@ void Reader::receive() noexcept {
   if (want_ == Want::payload && left_ > copied_max) return receive_payload();
   // After a large payload the next is likely large as well: all but its first bytes shall land
   // where they belong. A header in parts (a structured reply's, say) still comes in one go.
-  const std::size_t at_most =
+  std::size_t at_most =
       large_ && want_ == Want::header ? std::max<std::size_t>(left_, header_alone) : 0;
+  if (most_ != 0) at_most = at_most == 0 ? most_ : std::min(at_most, most_);
   io_.recv_pooled(recv_, socket_, at_most, drained_);
 }
 

@@ -48,6 +48,10 @@ class Reader {
 
   Reader(iouring::Io& io, Owner& owner) noexcept : io_(io), owner_(owner) {}
 
+  // Takes no more than that from the socket at a time, large payloads apart; so much is kept at
+  // most while it is paused. Before start(); otherwise it is as the loop's buffers are.
+  void receive_at_most(std::size_t bytes) noexcept { most_ = bytes; }
+
   // `size` in 1..header_max.
   void expect_header(std::size_t size) noexcept;
   // The next `size` bytes (at least one) go into `memory` from its byte `skip` on. The list and the
@@ -122,6 +126,7 @@ class Reader {
   std::span<const iovec> memory_;  // Where a payload goes; its first element from `skip_` on.
   std::size_t skip_ = 0;
 
+  std::size_t most_ = 0;  // 0: as a buffer is.
   bool stopped_ = false;
   bool paused_ = false;
   bool halted_ = false;

@@ -132,6 +132,32 @@ void look_at_files(const DaemonEvidence& daemon, std::vector<Finding>& found) {
                                std::max<std::uint64_t>(65'536, 4 * daemon.files_max))});
 }
 
+// What the kernel takes counts for the machine, and for a group as well.
+void look_at_memory(const DaemonEvidence& daemon, std::vector<Finding>& found) {
+  const auto mib = [](std::uint64_t bytes) { return bytes >> 20; };
+  if (!daemon.memory_objection.empty())
+    found.push_back({"memory-account", "", Gravity::warning,
+                     "more is attached than the configuration has memory for: no further disc is "
+                     "attached",
+                     daemon.memory_objection,
+                     "editor /etc/head/head.toml   # [memory]\nheadctl reload"});
+  if (daemon.memory_there != 0 && daemon.memory + daemon.kernel_memory > daemon.memory_there)
+    found.push_back(
+        {"memory-machine", "", Gravity::warning,
+         fmt::format("headd may take more memory than {} has, if guests and tails do their worst",
+                     daemon.memory_of),
+         fmt::format("up to {} MiB itself, and {} MiB of the kernel's, of {} MiB",
+                     mib(daemon.memory), mib(daemon.kernel_memory), mib(daemon.memory_there)),
+         "headctl status --json   # \"memory\" has the parts; lower data.guests_max, say"});
+  else if (daemon.tcp_limit != 0 && daemon.tail_sockets > daemon.tcp_limit)
+    found.push_back({"memory-machine", "", Gravity::warning,
+                     "the kernel lets all TCP sockets have less than those to tails may want: when "
+                     "tails do not read, others are slowed as well",
+                     fmt::format("up to {} MiB to and from tails, of {} MiB (net.ipv4.tcp_mem)",
+                                 mib(daemon.tail_sockets), mib(daemon.tcp_limit)),
+                     "sysctl -w net.ipv4.tcp_mem=...   # more, in pages"});
+}
+
 }  // namespace
 
 std::string in_words(const netlink::Capabilities& kernel) {
@@ -159,6 +185,7 @@ std::vector<Finding> diagnose(const Evidence& evidence) {
     look_at_keeper(*evidence.daemon, found);
     look_at_bindings(*evidence.daemon, found);
     look_at_files(*evidence.daemon, found);
+    look_at_memory(*evidence.daemon, found);
   }
   std::stable_sort(found.begin(), found.end(),
                    [](const Finding& a, const Finding& b) { return a.gravity > b.gravity; });

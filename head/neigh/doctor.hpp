@@ -76,6 +76,11 @@ struct DaemonEvidence {
   double stall_seconds = 0;
   std::uint64_t files = 0, files_max = 0;  // Open descriptors.
   std::vector<std::string> twins;          // Pairs of discs that are one export, "a and b".
+  // Bytes: what the account of memory comes to, and what there is for us at most.
+  std::string memory_objection;  // The account is above what the configuration allows.
+  std::uint64_t memory = 0, kernel_memory = 0, memory_there = 0;
+  std::string memory_of;                          // "this machine", or a control group.
+  std::uint64_t tail_sockets = 0, tcp_limit = 0;  // Of all TCP: net.ipv4.tcp_mem.
 };
 
 struct Evidence {

@@ -1,5 +1,7 @@
 #include "head/stats/disc_stats.hpp"
 
+#include "head/stats/memory.hpp"
+
 #include <algorithm>
 #include <new>
 
@@ -44,7 +46,12 @@ OperationSnapshot& OperationSnapshot::operator+=(const OperationSnapshot& other)
 }
 
 DiscStats::~DiscStats() {
-  for (auto& of : by_operation_) delete of.load(std::memory_order_relaxed);
+  for (auto& place : by_operation_) {
+    const PerOperation* const of = place.load(std::memory_order_relaxed);
+    if (of == nullptr) continue;
+    delete of;
+    memory::give_back(memory::For::counters, sizeof(PerOperation));
+  }
 }
 
 void DiscStats::record(Operation operation, std::uint32_t bytes, int error,
@@ -52,8 +59,9 @@ void DiscStats::record(Operation operation, std::uint32_t bytes, int error,
   std::atomic<PerOperation*>& place = by_operation_[static_cast<std::size_t>(operation)];
   PerOperation* of = place.load(std::memory_order_relaxed);
   if (of == nullptr) {
+    if (!memory::take(memory::For::counters, sizeof(PerOperation))) return;
     of = new (std::nothrow) PerOperation;
-    if (of == nullptr) return;
+    if (of == nullptr) return memory::give_back(memory::For::counters, sizeof(PerOperation));
     place.store(of, std::memory_order_release);
   }
   add(of->requests, 1);

@@ -1,10 +1,21 @@
 #include "head/stats/histogram.hpp"
 
+#include "head/stats/memory.hpp"
+
 #include <algorithm>
 #include <cmath>
 #include <new>
 
 namespace head::stats {
+
+Histogram::~Histogram() {
+  for (auto& place : octaves_) {
+    const Octave* const octave = place.load(std::memory_order_relaxed);
+    if (octave == nullptr) continue;
+    delete octave;
+    memory::give_back(memory::For::octave, sizeof(Octave));
+  }
+}
 
 void Histogram::record(Duration latency) noexcept {
   const std::int64_t signed_ns =
@@ -15,8 +26,9 @@ void Histogram::record(Duration latency) noexcept {
   std::atomic<Octave*>& place = octaves_[bucket / buckets::per_octave];
   Octave* octave = place.load(std::memory_order_relaxed);
   if (octave == nullptr) {
+    if (!memory::take(memory::For::octave, sizeof(Octave))) return;
     octave = new (std::nothrow) Octave{};
-    if (octave == nullptr) return;
+    if (octave == nullptr) return memory::give_back(memory::For::octave, sizeof(Octave));
     place.store(octave, std::memory_order_release);
   }
   add((*octave)[bucket % buckets::per_octave], 1);

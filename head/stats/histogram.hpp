@@ -73,9 +73,7 @@ class Histogram {
   Histogram() = default;
   Histogram(const Histogram&) = delete;
   Histogram& operator=(const Histogram&) = delete;
-  ~Histogram() {
-    for (auto& octave : octaves_) delete octave.load(std::memory_order_relaxed);
-  }
+  ~Histogram();
 
   // The one writing thread. Without memory for its bucket a value is lost.
   void record(Duration latency) noexcept;

@@ -12,6 +12,8 @@ tail_up() {
   start_tail nbdkit -f -i ::1 -p PORT --filter=cache file "$work/tail.img" cache=writeback
 }
 tail_up
+# A disc whose part is half full is flushed, and what is not flushed here is 10 MiB.
+printf '[metrics]\nlisten = "off"\n[discs]\nreplay_memory_mib = 128\n' >"$work/head.toml"
 start_headd
 attach disc --durability "$mode"
 [[ $(headctl discs disc --json | python3 -c 'import json, sys

@@ -27,7 +27,8 @@ Exit exit_of(const std::string& type) {
   if (is("no-such-disc") || is("no-such-import") || is("no-such-tail")) return Exit::missing;
   if (is("disc-exists") || is("disc-detaching") || is("outdated")) return Exit::conflict;
   if (is("not-permitted")) return Exit::forbidden;
-  if (is("too-many-discs") || is("not-stored") || is("out-of-memory") || is("unavailable"))
+  if (is("too-many-discs") || is("memory-ceiling") || is("not-stored") || is("out-of-memory") ||
+      is("unavailable"))
     return Exit::refused;
   if (is("not-upgraded")) return Exit::not_upgraded;
   return Exit::unexpected;

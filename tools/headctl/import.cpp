@@ -75,7 +75,7 @@ class Delivery {
 
  private:
   static constexpr std::size_t part_discs_max = 10'000;   // headd writes all its discs for each.
-  static constexpr std::size_t part_bytes_max = 4 << 20;  // headd takes 8 MiB.
+  static constexpr std::size_t part_bytes_max = 3 << 20;  // headd takes 4 MiB.
 
   void check() {
     if (repeated_) throw Refused(Exit::invalid, "its name is in the list before", repeated_);

@@ -27,6 +27,19 @@ std::string limits_text(const json& limits) {
                      limits["gc_thresh3"].dump());
 }
 
+// What a headd that is older does not tell is left out.
+void add_memory(Sheet& sheet, const json& memory) {
+  if (memory.empty()) return;
+  const auto bytes = [&](const char* name) {
+    return human_bytes(memory[name].get<std::uint64_t>());
+  };
+  sheet.add("memory", fmt::format("{} now; up to {}, of {} allowed", bytes("resident"),
+                                  bytes("account"), bytes("ceiling")));
+  sheet.add("kernel's memory", fmt::format("up to {}, of {} allowed", bytes("kernel_account"),
+                                           bytes("kernel_ceiling")));
+  if (memory.contains("problem")) sheet.add("problem", memory["problem"].get<std::string>());
+}
+
 }  // namespace
 
 std::string stall_counts(const json& object) {
@@ -72,6 +85,7 @@ Exit status(const Context& context) {
             fmt::format("{} entries, limits {}, overflows {}, forced collections {}",
                         table["entries"].dump(), limits_text(table["limits"]),
                         table["overflows"].dump(), table["forced_collections"].dump()));
+  add_memory(sheet, answer.value("memory", json::object()));
   for (const json* problems : {&answer["problems"], &neighbours["problems"]})
     for (const json& problem : *problems) sheet.add("problem", problem.get<std::string>());
   show(sheet.text());
