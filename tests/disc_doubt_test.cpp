@@ -73,6 +73,7 @@ TEST_CASE("who answers on a second connection and not on the first has the first
   CHECK(world.tail.connections == 2);
   CHECK(world.disc->stats()->reconnects == 1);
   CHECK(world.disc->stats()->state == DiscState::ready);
+  CHECK(world.disc->stats()->replaced_at_ns > began.time_since_epoch().count());
   world.run_until([&] { return world.io.sockets_open() == 1; });
 }
 

@@ -134,6 +134,11 @@ TEST_CASE("a stall is counted with its disc, and kept", "[stats]") {
   expect(Cause::tail);  // That was before.
   disc.packets_lost_at_ns = at(10ms);
   expect(Cause::network);
+  disc.replaced_at_ns = at(-1ns);
+  expect(Cause::network);
+  disc.replaced_at_ns = at(10ms);  // Another connection took over, and the disc stayed ready.
+  expect(Cause::reconnect);
+  disc.replaced_at_ns = 0;
   disc.enter(DiscState::ready, start + 20ms);
   expect(Cause::reconnect);
   disc.neighbour_missing_at_ns = at(0ms);

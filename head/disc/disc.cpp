@@ -293,6 +293,7 @@ void Disc::succeed(Link& link) noexcept {
   Link* const before = std::exchange(link.predecessor, nullptr);
   if (before == nullptr) return;
   stats_->reconnects.fetch_add(1, std::memory_order_relaxed);
+  stats_->replaced_at_ns.store(ns_of(io_.now()), std::memory_order_relaxed);
   before->connection.fail("the tail is elsewhere now");
 }
 

@@ -145,6 +145,10 @@ class DiscStats {
   // never.
   std::atomic<std::int64_t> silent_at_ns{0};
 
+  // The data thread writes it: the last instant (steady_clock, nanoseconds) at which a connection
+  // took another's place, and what that one had not answered was asked again; 0 for never.
+  std::atomic<std::int64_t> replaced_at_ns{0};
+
   // The data thread writes it: the last instant (steady_clock, nanoseconds) at which packets were
   // found to be lost on a connection whose answers were waited for; 0 for never.
   std::atomic<std::int64_t> packets_lost_at_ns{0};

@@ -36,7 +36,8 @@ void Stalls::count_neighbour(DiscStats& disc, const Answered& request) noexcept 
 }
 
 void Stalls::record(DiscStats& disc, const Answered& request) noexcept {
-  const auto since = disc.state_since_ns.load(std::memory_order_relaxed);
+  const auto since = std::max(disc.state_since_ns.load(std::memory_order_relaxed),
+                              disc.replaced_at_ns.load(std::memory_order_relaxed));
   record(disc, request, since >= ns(request.arrived));
 }
 
