@@ -77,6 +77,40 @@ TEST_CASE("who answers on a second connection and not on the first has the first
   world.run_until([&] { return world.io.sockets_open() == 1; });
 }
 
+TEST_CASE("a trial whose suspect is gone is all that there is", "[disc][sim]") {
+  const bool moved = GENERATE(false, true);
+  Opened world;
+  world.tail.options.silent = true;
+  Asked& read = world.ask(Command::read);
+  world.run_until([&] { return world.tail.connections == 2; });
+  world.pass(20ms);
+  world.io.hang_up(*world.newest[0]);
+  world.pass(20ms);
+  if (moved)
+    world.disc->relocate();
+  else
+    world.io.hang_up(*world.newest[1]);
+  world.pass(20ms);
+  world.tail.options.silent = false;
+  world.run_until([&] { return read.answers == 1; });
+  CHECK(read.error == 0);
+  CHECK(world.disc->stats()->state == DiscState::ready);
+}
+
+// As what the disc asks for itself is, again and again; and what was sent over several connections.
+TEST_CASE("what a request waited for before does not make a tail slow", "[disc][sim]") {
+  Opened world;
+  Asked first(Command::read, 0, 512, world.io.now());
+  first.away = 1h;
+  world.disc->submit(first);
+  world.run_until([&] { return first.answers == 1; });
+  world.tail.options.silent = true;
+  world.ask(Command::read);
+  world.pass(3s);
+  CHECK(world.tail.connections == 2);
+  world.tail.options.silent = false;
+}
+
 TEST_CASE("a tail that answers nowhere is waited for, and seldom tried", "[disc][sim]") {
   Opened world;
   world.tail.options.silent = true;

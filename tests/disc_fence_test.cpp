@@ -170,3 +170,20 @@ TEST_CASE("a log keeps what it was given, in order, until it is released", "[dis
   }
   CHECK(memory.chunks_in_use() == 0);  // A log that is empty has no memory.
 }
+
+TEST_CASE("a log that finds no room elsewhere is not kept in part", "[disc]") {
+  ReplayMemory there(64 * ReplayMemory::chunk_size), here(8 * ReplayMemory::chunk_size);
+  ReplayLog log(there);
+  for (const auto with : {std::byte{1}, std::byte{2}, std::byte{3}}) {
+    const Write write(Command::write, 0, 14'000, with);
+    REQUIRE(log.reserve(write.length));
+    log.keep(write);
+  }
+  ReplayLog next(here);
+  CHECK_FALSE(next.restore(log.dump()));
+  CHECK(next.empty());
+  CHECK(here.chunks_in_use() <= 1);
+  ReplayLog roomy(there);
+  CHECK(roomy.restore(log.dump()));
+  CHECK(roomy.dump() == log.dump());
+}

@@ -123,6 +123,21 @@ TEST_CASE("the grace time is over for guests whom a tail answers no more", "[dis
   CHECK(world.answer_to(read) == 0);
 }
 
+TEST_CASE("what waits for a quarantine is not given up for the tail's silence", "[disc][sim]") {
+  Opened world;
+  world.disc->set({.grace = 2s});
+  nbd::Legacy legacy;
+  const auto until = world.io.now() + 10s;
+  legacy.doubts.push_back(
+      {.offset = 0, .length = 4096, .until_ns = until.time_since_epoch().count()});
+  world.disc->inherit(legacy);
+  Asked& write = world.ask(Command::write, 0, 512);
+  CHECK(world.answer_to(write) == 0);
+  CHECK(world.io.now() >= until);
+  Asked& read = world.ask(Command::read);
+  CHECK(world.answer_to(read) == 0);
+}
+
 TEST_CASE("a grace time that is set while the tail is away counts from the loss", "[disc][sim]") {
   Opened world;
   world.lose_tail();

@@ -11,6 +11,7 @@
 #include <deque>
 #include <functional>
 #include <memory>
+#include <vector>
 
 namespace tests::disc_world {
 
@@ -45,8 +46,11 @@ struct World : disc::Disc::Owner, disc::Patience::Owner {
   World(std::uint64_t seed, sim::Faults faults, sim::TailOptions options, unsigned connections = 1,
         disc::GuardOptions guard = {}, disc::Identity identity = disc::Identity::shape,
         iouring::Duration looks_apart = std::chrono::seconds(5))
-      : tail(64 << 10),
-        io(seed, faults, [this] { return std::make_unique<sim::NbdServer>(tail, io.random()()); }) {
+      : tail(64 << 10), io(seed, faults, [this] {
+          auto server = std::make_unique<sim::NbdServer>(tail, io.random()());
+          newest.push_back(server.get());
+          return server;
+        }) {
     tail.options = options;
     for (std::byte& byte : tail.data) byte = std::byte(io.random()());
     model = tail.data;
@@ -83,6 +87,7 @@ struct World : disc::Disc::Owner, disc::Patience::Owner {
   }
 
   sim::TailState tail;
+  std::vector<const sim::NbdServer*> newest;  // Of each connection; gone once that is.
   sim::SimIo io;
   nbd::ConnectionOptions connection;
   stats::HoldUps hold_ups;

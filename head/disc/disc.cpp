@@ -180,6 +180,7 @@ void Disc::on_closed(Link& link, const std::string& problem,
   nbd::RequestQueue again, unwanted;
   const bool under_way = !link.connection.tail_is_done();
   io_.disarm(link.proof_late_);
+  guard_.fence_others();
   while (nbd::Request* request = unanswered.pop()) {
     if (first_block_) note_returned(*request, under_way);
     if (is_look(*request))
@@ -202,12 +203,10 @@ void Disc::on_closed(Link& link, const std::string& problem,
   }
   if (opening_) opening_->failed_before = true;
   if (!link.superseded && !on_trial(link)) complain(problem);
-  if (on_trial(link)) {
-    lose_trial();
-    part_from(link);
-    return pump();
-  }
-  if (link.superseded) {
+  const bool trial = on_trial(link);
+  if (trial) lose_trial();
+  // A trial whose suspect is gone is all that there is.
+  if (link.superseded || (trial && link.predecessor != nullptr)) {
     part_from(link);
     return pump();
   }

@@ -100,12 +100,13 @@ void Disc::lose_trial() noexcept {
 void Disc::cancel_trial() noexcept {
   if (!trial_) return;
   Link& link = *trial_->link;
-  if (link.predecessor != nullptr) link.predecessor->superseded = false;
+  const bool alone = link.predecessor == nullptr;  // It connects again, as any other.
+  if (!alone) link.predecessor->superseded = false;
   link.predecessor = nullptr;
-  link.superseded = true;
+  link.superseded = !alone;
   if (link.connection.state() == nbd::Connection::State::closed) {
     trial_.reset();
-    return part_from(link);
+    return alone ? void() : part_from(link);
   }
   link.connection.fail("the tail is elsewhere now, or there again");
 }

@@ -221,9 +221,9 @@ void Disc::restore_log() {
   static log::RateLimit limit;
   if (!log.empty() && !guard_.restore(log))
     say(log::Level::error, limit,
-        fmt::format("not all of {} bytes that the headd before had acknowledged, and its tail not "
-                    "flushed, can be kept (durability \"replay\", [discs] replay_memory_mib): they "
-                    "are lost if the tail has crashed",
+        fmt::format("{} bytes that the headd before had acknowledged, and its tail not flushed, "
+                    "cannot be kept (durability \"replay\", [discs] replay_memory_mib): they are "
+                    "lost if the tail has crashed",
                     log.size()));
   stats_->kept_bytes.store(static_cast<std::uint32_t>(guard_.kept_bytes()),
                            std::memory_order_relaxed);

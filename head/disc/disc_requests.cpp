@@ -132,8 +132,10 @@ void Disc::on_answer(nbd::Request& request, int error) noexcept {
   if (is_trial(request)) return end_trial(error);
   if (is_look(request)) return on_look(request, error);
   last_progress_ = io_.now();
-  slowest_.note(last_progress_, request.away);
-  if (request.away >= suspicion::least) doubts_ = 0;  // Who was doubted may be slow, and no more.
+  const auto took = last_progress_ - request.sent;  // This time; it may have been asked before.
+  slowest_.note(last_progress_, took);
+  // Who was doubted may be slow, and no more.
+  if (took >= connection_options_.suspect_after) doubts_ = 0;
   const bool now = guard_.settle(request, error);
   if (guard_.keeps())
     stats_->kept_bytes.store(static_cast<std::uint32_t>(guard_.kept_bytes()),

@@ -70,7 +70,14 @@ void Disc::on_cut_off_long() noexcept {
 }
 
 void Disc::mind_grace() noexcept {
-  if (!gave_up_ && grace_is_over(standing_, io_.now() - last_progress_)) give_up();
+  const nbd::Request* owed =
+      nullptr;  // What waits in here, for a quarantine say, is not the tail's.
+  for (const auto& link : links_) {
+    const nbd::Request* const oldest = link->connection.oldest();
+    if (oldest != nullptr && (owed == nullptr || oldest->sent < owed->sent)) owed = oldest;
+  }
+  if (gave_up_ || owed == nullptr) return;
+  if (grace_is_over(standing_, io_.now() - std::max(last_progress_, owed->sent))) give_up();
 }
 
 void Disc::give_up() noexcept {

@@ -224,14 +224,18 @@ bool Guard::lost(nbd::Request& request, bool under_way) noexcept {
   return false;
 }
 
+void Guard::fence_others() noexcept {
+  for (nbd::RequestQueue* const queue : {&covered_, &put_off_})
+    for (std::uint32_t i = queue->size(); i != 0; --i) {
+      nbd::Request& request = *queue->pop();
+      fence_.begin(&request, range_of(request), true);
+      queue->push(request);
+    }
+}
+
 void Guard::lost_others(nbd::RequestQueue& again) noexcept {
   nbd::RequestQueue others = std::exchange(covered_, {});
   while (nbd::Request* request = put_off_.pop()) others.push(*request);
-  for (std::uint32_t i = others.size(); i != 0; --i) {
-    nbd::Request& request = *others.pop();
-    fence_.begin(&request, range_of(request), true);
-    others.push(request);
-  }
   prepend(others, again);
   if (!fence_.idle()) arm();
   if (replay_due_) replay_more();

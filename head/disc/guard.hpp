@@ -81,10 +81,13 @@ class Guard {
 
   // The disc, which is known, has a connection again.
   void on_open() noexcept;
-  // A connection was lost. Each unanswered request of it; true: it was the guard's own.
+  // A connection was lost. First, what must be asked again although it was answered, since it was
+  // put off: it comes before what is unanswered, which may have been asked after it.
+  void fence_others() noexcept;
+  // Each unanswered request of it; true: it was the guard's own.
   // `under_way`: the tail may be about to carry it out.
   bool lost(nbd::Request& request, bool under_way) noexcept;
-  // Behind them: what must be asked again although it was answered, since it was put off.
+  // Behind them; what fence_others() is about is put before what is to be asked again.
   void lost_others(nbd::RequestQueue& again) noexcept;
 
   // It is not on a connection, nor here, and is not sent any more.

@@ -119,7 +119,7 @@ std::vector<std::byte> ReplayLog::dump() const {
   return all;
 }
 
-bool ReplayLog::restore(std::span<const std::byte> dumped) {
+bool ReplayLog::append(std::span<const std::byte> dumped) {
   struct Kept final : nbd::Request {
     void on_done(int) noexcept override {}
   };
@@ -142,6 +142,12 @@ bool ReplayLog::restore(std::span<const std::byte> dumped) {
     dumped = dumped.subspan(data);
   }
   return true;
+}
+
+bool ReplayLog::restore(std::span<const std::byte> dumped) {
+  if (append(dumped)) return true;
+  release(end_);
+  return false;
 }
 
 bool ReplayLog::overlaps(Range range) const noexcept {

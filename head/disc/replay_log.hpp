@@ -88,7 +88,8 @@ class ReplayLog {
   void release(Place until) noexcept;
 
   // All that is kept, as bytes for the log of another process of this machine; and those bytes,
-  // appended to this one. False: there is no room for all of it, or it is damaged.
+  // appended to this one. False: there is no room for all of it, or it is damaged; then nothing is
+  // kept any more, as a part of it, written again, would undo what came after that part.
   std::vector<std::byte> dump() const;
   bool restore(std::span<const std::byte> dumped);
 
@@ -99,6 +100,7 @@ class ReplayLog {
  private:
   struct Header;
   static std::size_t cost_of(std::size_t data) noexcept;
+  bool append(std::span<const std::byte> dumped);
   std::byte* byte_at(Place place) const noexcept;
   void give_back_unneeded() noexcept;
 
