@@ -1,6 +1,7 @@
 // What a disc promises of acknowledged writes, on a tail that loses what is not flushed, is late
 // with what it was sent, and carries it out after its connection was reset.
 #include "tests/disc_world.hpp"
+#include "tests/seeds.hpp"
 
 #include <cstring>
 #include <list>
@@ -281,6 +282,38 @@ TEST_CASE("a ghost of a replayed change is never seen", "[disc][durability][sim]
   }
   SECTION("several connections") {
     trial.connections = 3;
+    tell(seed, trial);
+  }
+}
+
+TEST_CASE("no promise is broken in worlds that nobody thought of", "[disc][durability][sim]") {
+  for (unsigned seed = 0; seed < tests::seeds(800); ++seed) {
+    std::mt19937_64 random(seed);
+    const auto one_of = [&random](auto... all) {
+      const std::array values{all...};
+      return values[random() % values.size()];
+    };
+    Trial trial{.durability =
+                    one_of(Durability::writeback, Durability::replay, Durability::writethrough)};
+    trial.faults = {.partial = one_of(0.2, 0.8), .reset = one_of(0.0, 0.002, 0.005)};
+    trial.faults.refuse = one_of(0.0, 0.0, 0.5);
+    trial.tail.flags = one_of(sim::all_flags, sim::all_flags, no_fua);
+    trial.tail.block_minimum = one_of(0u, 1u, 512u, 4096u);
+    trial.tail.structured = random() % 4 != 0;
+    if (!trial.tail.structured)
+      trial.tail.flags &= static_cast<std::uint16_t>(~nbd::transmission_flag::send_df);
+    trial.tail.late_flush = one_of(0.0, 0.3, 0.7);
+    trial.tail.late_most = std::chrono::milliseconds(one_of(5, 50));
+    trial.connections = one_of(1u, 1u, 4u);
+    trial.crash = one_of(0.0, 0.005, 0.02);
+    trial.relocate = one_of(0.0, 0.02, 0.05);
+    // A reset is taken at its word (DURABILITY.md): a tail that sent one is not late with anything.
+    if (trial.faults.reset == 0) trial.tail.late = one_of(0.0, 0.1, 0.3);
+    trial.memory =
+        one_of(std::size_t{1}, std::size_t{8}, std::size_t{256}) * disc::ReplayMemory::chunk_size;
+    CAPTURE(seed, static_cast<int>(trial.durability), trial.tail.late, trial.tail.late_flush);
+    CAPTURE(trial.crash, trial.relocate, trial.connections, trial.faults.reset, trial.memory);
+    CAPTURE(trial.tail.block_minimum, trial.tail.structured, trial.tail.flags == no_fua);
     tell(seed, trial);
   }
 }

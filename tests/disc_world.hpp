@@ -41,12 +41,18 @@ struct Asked final : nbd::Request {
   int error = -1;
 };
 
+using MakeTail = std::function<std::unique_ptr<sim::Peer>(sim::TailState&, std::uint64_t seed)>;
+inline std::unique_ptr<sim::Peer> well_behaved(sim::TailState& state, std::uint64_t seed) {
+  return std::make_unique<sim::NbdServer>(state, seed);
+}
+
 struct World : disc::Disc::Owner, disc::Patience::Owner {
   World(std::uint64_t seed, sim::Faults faults, sim::TailOptions options, unsigned connections = 1,
         disc::GuardOptions guard = {}, disc::Identity identity = disc::Identity::shape,
-        iouring::Duration looks_apart = std::chrono::seconds(5))
-      : tail(64 << 10),
-        io(seed, faults, [this] { return std::make_unique<sim::NbdServer>(tail, io.random()()); }) {
+        iouring::Duration looks_apart = std::chrono::seconds(5), MakeTail make_tail = well_behaved)
+      : tail(64 << 10), io(seed, faults, [this, make_tail = std::move(make_tail)] {
+          return make_tail(tail, io.random()());
+        }) {
     tail.options = options;
     for (std::byte& byte : tail.data) byte = std::byte(io.random()());
     model = tail.data;

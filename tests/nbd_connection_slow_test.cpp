@@ -1,5 +1,5 @@
-// The production connection against tails that take their time. What the numbers are is said in
-// nbd_connection_test.cpp.
+// The production connection against tails that take their time. The numbers are explained in
+// HAZARDS.md.
 #include "tests/nbd_connection_talk.hpp"
 
 #include <catch2/catch.hpp>
