@@ -1,9 +1,11 @@
 // The production disc, its connections included, in the simulated world.
 #include "tests/disc_world.hpp"
 #include "tests/log_lines.hpp"
+#include "tests/seeds.hpp"
 
 using namespace head;
 using nbd::Command;
+using tests::seeds;
 using tests::disc_world::Asked;
 using tests::disc_world::World;
 
@@ -202,7 +204,7 @@ TEST_CASE("a disc counts the connections that were made again, not the attempts"
 
 TEST_CASE("T17 a flush is answered when the tail did it, whichever connection dies",
           "[disc][sim]") {
-  const auto seed = GENERATE(range(0u, 100u));
+  const auto seed = GENERATE(range(0u, seeds(300)));
   CAPTURE(seed);
   World world(seed, {}, {}, 2);
   world.run_until([&] { return world.disc->stats()->connections == 2; });
