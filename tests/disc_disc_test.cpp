@@ -1,82 +1,13 @@
 // The production disc, its connections included, in the simulated world.
 #include "tests/disc_world.hpp"
 #include "tests/log_lines.hpp"
+#include "tests/seeds.hpp"
 
 using namespace head;
 using nbd::Command;
+using tests::seeds;
 using tests::disc_world::Asked;
-using tests::disc_world::check_one_world;
 using tests::disc_world::World;
-
-TEST_CASE("a disc reads and writes what it should, whatever the alignment", "[disc][sim]") {
-  const auto seed = GENERATE(range(0u, 40u));
-  CAPTURE(seed);
-  SECTION("the tail says nothing of blocks") {
-    check_one_world(seed, {}, {});
-  }
-  SECTION("the tail takes any byte") {
-    check_one_world(seed, {}, {.block_minimum = 1});
-  }
-  SECTION("blocks of 4 KiB, short payloads") {
-    check_one_world(seed, {}, {.block_minimum = 4096, .payload_maximum = 8192});
-  }
-  SECTION("simple replies") {
-    check_one_world(seed, {}, {.structured = false});
-  }
-  SECTION("four connections") {
-    check_one_world(seed, {}, {.block_minimum = 512}, 4);
-  }
-}
-
-TEST_CASE("a disc loses nothing when connections break", "[disc][sim]") {
-  const auto seed = GENERATE(range(0u, 60u));
-  CAPTURE(seed);
-  SECTION("resets") {
-    check_one_world(seed, {.reset = 0.004}, {});
-  }
-  SECTION("resets and refusals, blocks of 4 KiB") {
-    check_one_world(seed, {.reset = 0.004, .refuse = 0.5}, {.block_minimum = 4096});
-  }
-  SECTION("T12 the tail shuts down now and then, requests under way") {
-    check_one_world(seed, {}, {.shutdown = 0.01});
-  }
-  SECTION("several connections") {
-    check_one_world(seed, {.reset = 0.004}, {.block_minimum = 1}, 4);
-  }
-}
-
-TEST_CASE("a disc bears with tails that refuse long requests", "[disc][sim]") {
-  const auto seed = GENERATE(range(0u, 20u));
-  CAPTURE(seed);
-  SECTION("any over 4 KiB") {
-    check_one_world(seed, {}, {.read_max = 4096});
-  }
-  SECTION("any over 5,000 bytes, in blocks of 512, and connections break") {
-    check_one_world(seed, {.reset = 0.004}, {.block_minimum = 512, .read_max = 5'000});
-  }
-  SECTION("and those that carry no payload, where they are longer than one") {
-    check_one_world(seed, {.reset = 0.004},
-                    {.block_minimum = 512, .payload_maximum = 4096, .effect_max = 4096});
-  }
-}
-
-TEST_CASE("a disc reads from tails that answer in too many pieces", "[disc][sim]") {
-  const auto seed = GENERATE(range(0u, 5u));
-  CAPTURE(seed);
-  constexpr std::uint16_t no_df = sim::all_flags & ~nbd::transmission_flag::send_df;
-  SECTION("unless forbidden to") {
-    check_one_world(seed, {}, {.stretch = 8});
-  }
-  SECTION("unless forbidden to, and then refuse what is long") {
-    check_one_world(seed, {}, {.unfragmented_max = 4096, .stretch = 8});
-  }
-  SECTION("and cannot be forbidden to") {
-    check_one_world(seed, {}, {.flags = no_df, .stretch = 8});
-  }
-  SECTION("and cannot be forbidden to, and connections break") {
-    check_one_world(seed, {.reset = 0.004}, {.flags = no_df, .stretch = 8}, 2);
-  }
-}
 
 namespace {
 
@@ -273,7 +204,7 @@ TEST_CASE("a disc counts the connections that were made again, not the attempts"
 
 TEST_CASE("T17 a flush is answered when the tail did it, whichever connection dies",
           "[disc][sim]") {
-  const auto seed = GENERATE(range(0u, 100u));
+  const auto seed = GENERATE(range(0u, seeds(300)));
   CAPTURE(seed);
   World world(seed, {}, {}, 2);
   world.run_until([&] { return world.disc->stats()->connections == 2; });

@@ -1,11 +1,13 @@
 // A tail that holds its connection and does not answer on it.
 #include "tests/disc_world.hpp"
+#include "tests/seeds.hpp"
 
 using namespace head;
 using namespace std::chrono_literals;
 using disc::suspicion::patience;
 using nbd::Command;
 using stats::DiscState;
+using tests::seeds;
 using tests::disc_world::Asked;
 using tests::disc_world::World;
 
@@ -142,7 +144,7 @@ TEST_CASE("nobody is tried where nothing was asked, or where that is switched of
 }
 
 TEST_CASE("a trial ends well whatever else happens to the disc", "[disc][sim]") {
-  const auto seed = GENERATE(range(0u, 80u));
+  const auto seed = GENERATE(range(0u, seeds(300)));
   CAPTURE(seed);
   Opened world(seed, {.reset = seed % 3 == 0 ? 0.01 : 0.0, .refuse = 0.2}, seed % 2 == 0 ? 1 : 3);
   auto& io = world.io;

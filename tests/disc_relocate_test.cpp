@@ -4,25 +4,7 @@
 using namespace head;
 using nbd::Command;
 using tests::disc_world::Asked;
-using tests::disc_world::check_one_world;
 using tests::disc_world::World;
-
-TEST_CASE("a disc that moves again and again loses nothing", "[disc][sim]") {
-  const auto seed = GENERATE(range(0u, 60u));
-  CAPTURE(seed);
-  SECTION("one connection") {
-    check_one_world(seed, {}, {}, 1, 0.05);
-  }
-  SECTION("that breaks as well, and is refused") {
-    check_one_world(seed, {.reset = 0.004, .refuse = 0.5}, {.block_minimum = 512}, 1, 0.05);
-  }
-  SECTION("a tail that shuts down now and then") {
-    check_one_world(seed, {}, {.shutdown = 0.01}, 1, 0.02);
-  }
-  SECTION("several connections") {
-    check_one_world(seed, {.reset = 0.004}, {.block_minimum = 1}, 4, 0.05);
-  }
-}
 
 TEST_CASE("a connection serves until its successor is open", "[disc][sim]") {
   World world(1, {.partial = 0, .stall = 0}, {});

@@ -1,6 +1,7 @@
 // How a disc stands: what an operator orders, and what becomes of guests whose tail is away too
 // long.
 #include "tests/disc_world.hpp"
+#include "tests/seeds.hpp"
 
 #include <cerrno>
 
@@ -11,6 +12,7 @@ using disc::Order;
 using disc::Standing;
 using nbd::Command;
 using stats::DiscState;
+using tests::seeds;
 using tests::disc_world::Asked;
 using tests::disc_world::World;
 
@@ -216,7 +218,7 @@ TEST_CASE("a disc that grew is larger, and its guests' exports are told", "[disc
 }
 
 TEST_CASE("whatever is ordered, each request is answered exactly once", "[disc][sim]") {
-  const auto seed = GENERATE(range(0u, 60u));
+  const auto seed = GENERATE(range(0u, seeds(300)));
   CAPTURE(seed);
   Opened world(seed, {.reset = 0.003, .refuse = 0.3}, seed % 2 == 0 ? 1 : 3);
   auto& io = world.io;

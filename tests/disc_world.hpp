@@ -42,12 +42,17 @@ struct Asked final : nbd::Request {
   int error = -1;
 };
 
+using MakeTail = std::function<std::unique_ptr<sim::Peer>(sim::TailState&, std::uint64_t seed)>;
+inline std::unique_ptr<sim::Peer> well_behaved(sim::TailState& state, std::uint64_t seed) {
+  return std::make_unique<sim::NbdServer>(state, seed);
+}
+
 struct World : disc::Disc::Owner, disc::Patience::Owner {
   World(std::uint64_t seed, sim::Faults faults, sim::TailOptions options, unsigned connections = 1,
         disc::GuardOptions guard = {}, disc::Identity identity = disc::Identity::shape,
-        iouring::Duration looks_apart = std::chrono::seconds(5))
-      : tail(64 << 10), io(seed, faults, [this] {
-          auto server = std::make_unique<sim::NbdServer>(tail, io.random()());
+        iouring::Duration looks_apart = std::chrono::seconds(5), MakeTail make_tail = well_behaved)
+      : tail(64 << 10), io(seed, faults, [this, make_tail = std::move(make_tail)] {
+          auto server = make_tail(tail, io.random()());
           newest.push_back(server.get());
           return server;
         }) {
@@ -87,7 +92,7 @@ struct World : disc::Disc::Owner, disc::Patience::Owner {
   }
 
   sim::TailState tail;
-  std::vector<const sim::NbdServer*> newest;  // Of each connection; gone once that is.
+  std::vector<const sim::Peer*> newest;  // Of each connection; gone once that is.
   sim::SimIo io;
   nbd::ConnectionOptions connection;
   stats::HoldUps hold_ups;

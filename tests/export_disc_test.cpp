@@ -1,6 +1,7 @@
 // The production export in front of the production disc, in the simulated world.
 #include "head/disc/disc.hpp"
 #include "head/export/export.hpp"
+#include "tests/seeds.hpp"
 #include "tests/sim/caller.hpp"
 #include "tests/sim/nbd_server.hpp"
 
@@ -11,6 +12,7 @@ using namespace head::exports;
 using namespace std::chrono_literals;
 using nbd::Command;
 using sim::Caller;
+using tests::seeds;
 
 namespace {
 
@@ -108,7 +110,7 @@ class World final : Export::Owner, disc::Disc::Owner, disc::Patience::Owner {
 }  // namespace
 
 TEST_CASE("An export and its disc agree on what is in flight", "[export][disc][sim]") {
-  const auto seed = GENERATE(range(0u, 40u));
+  const auto seed = GENERATE(range(0u, seeds(100)));
   CAPTURE(seed);
   World world(seed, {.block_minimum = seed % 2 == 0 ? 0u : 4096u});
   std::vector<Caller*> guests;

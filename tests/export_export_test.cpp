@@ -4,6 +4,7 @@
 #include "head/disc/disc.hpp"
 #include "tests/log_lines.hpp"
 #include "tests/memory_volume.hpp"
+#include "tests/seeds.hpp"
 #include "tests/sim/caller.hpp"
 #include "tests/sim/nbd_server.hpp"
 
@@ -14,6 +15,7 @@ using namespace head::exports;
 using namespace std::chrono_literals;
 using nbd::Command;
 using sim::Caller;
+using tests::seeds;
 
 namespace {
 
@@ -149,7 +151,7 @@ TEST_CASE("A guest that gave up before it was let in delays nobody", "[export][s
 }
 
 TEST_CASE("An export with guests closes when the volume has answered", "[export][sim]") {
-  const auto seed = GENERATE(range(0u, 60u));
+  const auto seed = GENERATE(range(0u, seeds(200)));
   CAPTURE(seed);
   World world(seed);
   std::vector<Caller*> guests;

@@ -3,6 +3,7 @@
 #include "head/control/handover.hpp"
 #include "head/export/export.hpp"
 #include "tests/memory_volume.hpp"
+#include "tests/seeds.hpp"
 #include "tests/sim/sim_io.hpp"
 
 #include <catch2/catch.hpp>
@@ -13,6 +14,7 @@ using namespace head;
 using namespace head::exports;
 using namespace std::chrono_literals;
 using nbd::Command;
+using tests::seeds;
 
 namespace {
 
@@ -219,7 +221,7 @@ class World final : Export::Owner {
 }  // namespace
 
 TEST_CASE("Guests that are handed over at any moment notice nothing", "[export][sim][handover]") {
-  const auto seed = GENERATE(range(0u, 60u));
+  const auto seed = GENERATE(range(0u, seeds(200)));
   CAPTURE(seed);
   World world(seed);
   world.volume.known = seed % 4 != 0;
@@ -242,7 +244,7 @@ TEST_CASE("Guests that are handed over at any moment notice nothing", "[export][
 
 TEST_CASE("What a guest asked that had waited for its disc is handed over as well",
           "[export][sim][handover]") {
-  const auto seed = GENERATE(range(0u, 30u));
+  const auto seed = GENERATE(range(0u, seeds(100)));
   CAPTURE(seed);
   World world(seed);
   world.volume.known = false;

@@ -2,6 +2,7 @@
 // behaves, every request is answered exactly once and rightly, or the session ends cleanly.
 #include "head/export/session.hpp"
 #include "tests/memory_volume.hpp"
+#include "tests/seeds.hpp"
 #include "tests/sim/sim_io.hpp"
 
 #include <catch2/catch.hpp>
@@ -13,6 +14,7 @@ using namespace head;
 using namespace head::exports;
 using nbd::Command;
 using sim::Bytes;
+using tests::seeds;
 
 namespace {
 
@@ -387,7 +389,7 @@ void check_clean(const World& world) {
 }  // namespace
 
 TEST_CASE("Every request is answered once, with the right data", "[export][sim]") {
-  const auto seed = GENERATE(range(0u, 80u));
+  const auto seed = GENERATE(range(0u, seeds(600)));
   CAPTURE(seed);
   Manners manners;
   manners.structured = seed % 3 != 0;
@@ -412,7 +414,7 @@ TEST_CASE("A session takes so many requests at a time and no more", "[export][si
 }
 
 TEST_CASE("A connection that breaks anywhere leaves nothing behind", "[export][sim]") {
-  const auto seed = GENERATE(range(0u, 200u));
+  const auto seed = GENERATE(range(0u, seeds(1000)));
   CAPTURE(seed);
   Manners manners;
   manners.structured = seed % 2 == 0;
@@ -422,7 +424,7 @@ TEST_CASE("A connection that breaks anywhere leaves nothing behind", "[export][s
 }
 
 TEST_CASE("A guest that hangs up or talks nonsense ends only its session", "[export][sim]") {
-  const auto seed = GENERATE(range(0u, 200u));
+  const auto seed = GENERATE(range(0u, seeds(1000)));
   CAPTURE(seed);
   Manners manners;
   manners.structured = seed % 2 == 0;
@@ -461,7 +463,7 @@ TEST_CASE("What a guest waits for memory counts as its request's time", "[export
 }
 
 TEST_CASE("A session that is told to end waits for what the volume has", "[export][sim]") {
-  const auto seed = GENERATE(range(0u, 30u));
+  const auto seed = GENERATE(range(0u, seeds(100)));
   CAPTURE(seed);
   World world(seed, {}, {});
   world.session->start();

@@ -259,8 +259,32 @@ def unnamed_sources(tree):
             wanted = f"{last}/{wanted}"
 
 
+def hazards(tree):
+    """The table of hazards and the tests that bear their numbers name each other."""
+    table = tree.get("tests/HAZARDS.md", "")
+    named = {(number, "tests/" + file) for number, files in
+             re.findall(r"^\| ([HT]\d+) \|.*\|([^|\n]*)\|$", table, re.M)
+             for file in re.findall(r"`([^`]+)`", files)}
+    bear = set()
+    for path, text in tree.items():
+        if not path.startswith("tests/"):
+            continue
+        begins = r'"' if path.endswith("_test.cpp") else r"\A#!.*\n# "
+        if path.endswith(("_test.cpp", ".sh")):
+            for numbers in re.findall(begins + r"((?:[HT]\d+[: ]+)+)", text):
+                bear |= {(number, path) for number in re.findall(r"[HT]\d+", numbers)}
+    for letter, last in (("H", 13), ("T", 17)):
+        for number in range(1, last + 1):
+            if not any(one == f"{letter}{number}" for one, _ in named):
+                yield f"tests/HAZARDS.md has no test for {letter}{number}: write one."
+    for number, path in sorted(named - bear):
+        yield f"tests/HAZARDS.md says that {path} tests {number}: begin that test's name with it."
+    for number, path in sorted(bear - named):
+        yield f"{path} has a test of {number}: name it in tests/HAZARDS.md."
+
+
 RULES = (arrows, kernel_libraries, heavy_headers, command_lines, header_names, headers, sizes,
-         columns, function_lengths, std_function, leftovers, unnamed_sources)
+         columns, function_lengths, std_function, leftovers, unnamed_sources, hazards)
 
 
 def read_tree():
@@ -388,6 +412,16 @@ class LintRules(unittest.TestCase):
             lists = os.path.dirname(path) + "/CMakeLists.txt"
             self.check(unnamed_sources, {path: "", lists: "add(b)"},
                        {path: "", lists: f"add(\n  {name}\n)"})
+
+    def test_hazards(self):
+        numbers = [f"H{n}" for n in range(1, 14)] + [f"T{n}" for n in range(1, 18)]
+        table = "".join(f"| {n} | lies | `a_test.cpp` |\n" for n in numbers)
+        test = "".join(f'TEST_CASE("{n}: it lies") {{}}\n' for n in numbers)
+        good = {"tests/HAZARDS.md": table, "tests/a_test.cpp": test}
+        self.check(hazards, {**good, "tests/a_test.cpp": test.replace("T9:", "")}, good)
+        self.check(hazards, {**good, "tests/HAZARDS.md": table.replace("| T9 |", "| - |")}, good)
+        self.check(hazards, {**good, "tests/e2e/b.sh": "#!/bin/sh\n# T9: it lies.\n"},
+                   {**good, "tests/e2e/b.sh": "#!/bin/sh\n# It lies, as T9 does.\n"})
 
 
 if __name__ == "__main__":

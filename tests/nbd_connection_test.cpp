@@ -1,22 +1,8 @@
 // The production connection against tails that lie. Each case is one thing that a tail may say and
 // what becomes of the request: answered, or given back unanswered because the connection is over.
-//
-// What a strict client must survive has a number, and each number a test that names it. Handshake:
-//   H1 magic numbers  H2 flags  H3 replies to another option  H4 lengths  H5 endless replies
-//   H6 no description  H7 its length  H8 block sizes  H9 sizes  H11 errors  H12 TLS wanted
-//                                                           nbd_handshake_{hello,options,go}_test
-//   H10 another disc than before                            there, and disc_disc_test
-//   H13 silence, drips                                      there, and nbd_connection_slow_test
-// Transmission:
-//   T1 magic  T2 cookies  T4 simple replies to READ  T5 chunks' bounds  T6 chunks' lengths
-//   T7 errors  T8 errors without data  T9 block status  T12 shutting down
-//                                                                     here, and nbd_wire_test
-//   T3 T14 early replies  T11 a tail that does not read  T13 replies at the deadline
-//                                                                     nbd_connection_slow_test
-//   T12 under load  T17 a connection lost during FLUSH                disc_disc_test
-//   T10 cut at every byte  T15 a host vanishes, and has moved         e2e/cut.sh, e2e/vanish.sh
-//   T16 neighbours that do not answer, or were wrong                  neigh_keeper_resolve_test
+// The numbers are explained in HAZARDS.md.
 #include "tests/nbd_connection_talk.hpp"
+#include "tests/seeds.hpp"
 
 #include <catch2/catch.hpp>
 
@@ -45,7 +31,7 @@ Bytes error_body(std::uint32_t error, std::string_view message) {
 
 void check_broken(const Bytes& said, Asked& request, const std::string& why,
                   bool structured = true) {
-  const auto seed = GENERATE(range(1u, 6u));
+  const auto seed = GENERATE(range(0u, seeds(20)));
   Talk talk(said, structured, seed);
   talk.ask({&request});
   CAPTURE(seed, talk.problem);
@@ -57,7 +43,7 @@ void check_broken(const Bytes& said, Asked& request, const std::string& why,
 }  // namespace
 
 TEST_CASE("replies that follow the protocol are answers", "[nbd][sim]") {
-  const auto seed = GENERATE(range(1u, 30u));
+  const auto seed = GENERATE(range(0u, seeds(300)));
   CAPTURE(seed);
   Bytes said;
   Asked read(Command::read, 4096, 8);
@@ -138,12 +124,12 @@ TEST_CASE("an error is an answer, and the connection goes on", "[nbd][sim]") {
     said.insert(said.end(), body.begin(), body.end());
     expected = ENOSPC;
   }
-  SECTION("of an unknown type") {
+  SECTION("T7 of an unknown type") {
     const Bytes body = error_body(EIO, "new");
     said << sim::chunk(static_cast<Chunk>(1u << 15 | 77), 9, true);
     said.insert(said.end(), body.begin(), body.end());
   }
-  SECTION("with a number that the protocol does not have") {
+  SECTION("T7 with a number that the protocol does not have") {
     const Bytes body = error_body(9999, "");
     said << sim::chunk(Chunk::error, 6, true);
     said.insert(said.end(), body.begin(), body.end());
@@ -228,6 +214,15 @@ TEST_CASE("a tail that breaks the protocol loses the connection, not the request
     data(said, 4100, "data", true);
     check_broken(said, read, "in pieces");
   }
+  SECTION("T5 a hole over data") {
+    data(said, 4096, "data", false);
+    hole(said, 4099, 5, true);
+    check_broken(said, read, "overlaps");
+  }
+  SECTION("T5 a hole that wraps") {
+    hole(said, ~std::uint64_t{0} - 2, 8, true);
+    check_broken(said, read, "outside");
+  }
   SECTION("T6 a chunk of 4 GiB") {
     said << sim::chunk(Chunk::offset_data, 0xffffffff, true) << be64(std::uint64_t{4096});
     check_broken(said, read, "outside");
@@ -243,6 +238,11 @@ TEST_CASE("a tail that breaks the protocol loses the connection, not the request
   SECTION("T7 a message longer than its chunk") {
     said << sim::chunk(Chunk::error, 6, true) << be32(5u) << be16(std::uint16_t{40});
     check_broken(said, read, "");
+  }
+  SECTION("T7 an error at an offset outside the request") {
+    said << sim::chunk(Chunk::error_offset, 14, true) << be32(5u) << be16(std::uint16_t{0})
+         << be64(std::uint64_t{4095});
+    check_broken(said, read, "outside");
   }
   SECTION("T7 an unknown chunk that is no error") {
     said << sim::chunk(static_cast<Chunk>(99), 0, true);
@@ -268,6 +268,15 @@ TEST_CASE("a tail that breaks the protocol loses the connection, not the request
     said << sim::chunk(Chunk::block_status, 20, true) << be32(7u) << be32(4096u) << be32(0u)
          << be32(4096u) << be32(0u);
     check_broken(said, status, "beyond");
+  }
+  SECTION("T9 nothing but the end") {
+    said << sim::chunk(Chunk::none, 0, true);
+    check_broken(said, status, "without extents");
+  }
+  SECTION("T9 the same context twice") {
+    for (const bool done : {false, true})
+      said << sim::chunk(Chunk::block_status, 12, done) << be32(7u) << be32(512u) << be32(0u);
+    check_broken(said, status, "two block statuses");
   }
   SECTION("T9 2^20 and one extents") {
     said << sim::chunk(Chunk::block_status, 4 + 8 * ((1u << 20) + 1), true) << be32(7u);
@@ -344,6 +353,37 @@ TEST_CASE("T2 a second answer to an answered request ends the connection", "[nbd
   REQUIRE(talk.answers.size() + talk.back.size() == 2);
   CHECK(talk.back.back() == &flush);
   CHECK(talk.problem.find("no request of ours") != std::string::npos);
+}
+
+TEST_CASE("T5 a reply whose end is missing is no answer, however much it brought", "[nbd][sim]") {
+  Bytes said;
+  data(said, 4096, "datadata", false);
+  Asked read(Command::read, 4096, 8);
+  Talk talk(said);
+  talk.ask({&read});
+  CHECK(talk.connection.ready());
+  CHECK(talk.answers.empty());
+  CHECK(talk.back.empty());
+  talk.connection.fail("nothing more came");
+  talk.go_on();
+  CHECK(talk.answers.empty());
+  CHECK(talk.back == std::vector<nbd::Request*>{&read});
+}
+
+TEST_CASE("T5 a chunk after the end of its reply ends the connection", "[nbd][sim]") {
+  const auto seed = GENERATE(range(1u, 30u));
+  CAPTURE(seed);
+  Bytes said;
+  data(said, 4096, "datadata", true);
+  data(said, 4096, "evil", true);
+  Asked read(Command::read, 4096, 8);
+  Asked flush(Command::flush, 0, 0);
+  Talk talk(said, true, seed);
+  talk.ask({&read, &flush});
+  REQUIRE(talk.answers.size() + talk.back.size() == 2);  // As with a second answer.
+  CHECK(talk.back.back() == &flush);
+  CHECK(talk.problem.find("no request of ours") != std::string::npos);
+  CHECK(std::string(reinterpret_cast<const char*>(read.bytes.data()), 8) == "datadata");
 }
 
 TEST_CASE("block status comes as extents of the request", "[nbd][sim]") {

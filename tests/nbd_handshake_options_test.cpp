@@ -99,6 +99,35 @@ TEST_CASE("H11: a server that shuts down is left softly, whatever was asked", "[
   }
 }
 
+TEST_CASE("H11: any error, in answer to any option, ends or goes on, but is no surprise", "[nbd]") {
+  const auto after = [](const Script& before, Option option, std::uint32_t error) {
+    ClientHandshake client("disk");
+    const auto outcome =
+        play(client, Script(before).reply(option, static_cast<OptionReplyType>(error)).all);
+    CAPTURE(static_cast<int>(option), error);
+    REQUIRE(outcome.what != What::done);  // Nothing was described yet.
+    if (outcome.what != What::failed) return;
+    CHECK(client.failure() != HandshakeFailure::none);
+    CHECK(client.problem().back() == '.');
+    CHECK(last_option(outcome) == static_cast<std::uint32_t>(Option::abort));
+  };
+  const Script granted = hello().reply(Option::structured_reply, OptionReplyType::ack);
+  for (std::uint32_t number = 1; number <= 12; ++number) {
+    const std::uint32_t error = 1u << 31 | number;
+    after(hello(), Option::structured_reply, error);
+    after(granted, Option::set_meta_context, error);
+    after(until_go(), Option::go, error);
+  }
+}
+
+TEST_CASE("H12: TLS that nobody asked for is not agreed to, nor what follows it", "[nbd]") {
+  // We never ask for it, so an agreement is a lie, with or without another greeting behind it.
+  for (const Script& behind : {Script(), good()})
+    for (const Script& before : {hello(), until_go()})
+      CHECK(refused(Script(before).reply(Option::starttls, OptionReplyType::ack).append(behind)) ==
+            HandshakeFailure::bad_reply);
+}
+
 TEST_CASE("H12: a server that wants TLS first is refused, never trusted", "[nbd]") {
   CHECK(refused(hello().reply(Option::structured_reply, OptionReplyType::err_tls_reqd)) ==
         HandshakeFailure::tls_required);

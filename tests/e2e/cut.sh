@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# T10: the tail ends the connection after every single byte of its handshake, of a header and of
+# H1 T10: the tail ends the connection after every single byte of its handshake, of a header and of
 # its payload (as qemu-iotests 083 does): the guest waits and sees correct data, never an error.
 # Usage: cut.sh fin|rst simple|structured|export_name|oldstyle
 # shellcheck source=tests/e2e/lib.sh

@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
-# The main job: many discs, each at its own address, on a kernel whose neighbour table is too small
-# for them. Without the keeper requests stall; with it none does for the lack of a neighbour, the
-# kernel's table never overflows, and its limits are put back. Usage: many_discs.sh DISCS SECONDS
+# T16: the main job, many discs, each at its own address, on a kernel whose neighbour table is too
+# small for them. Without the keeper requests stall; with it none does for the lack of a neighbour,
+# the kernel's table never overflows, and its limits are put back.
+# Usage: many_discs.sh DISCS SECONDS
 # shellcheck source=tests/e2e/lib.sh
 source "$(dirname "$0")/lib.sh"
 need nbdkit ip nft python3

@@ -141,8 +141,8 @@ std::optional<iouring::Result> SimIo::perform_recv(const Pending& op, Socket& so
   if (socket.shut) return iouring::Result{.res = 0};
   if (socket.broken) return iouring::Result{.res = -ECONNRESET};
   if (socket.to_us.empty()) {
-    if (socket.hung_up) return iouring::Result{.res = 0};
-    return std::nullopt;
+    if (!socket.hung_up) return std::nullopt;
+    return iouring::Result{.res = socket.peer->resets() ? -ECONNRESET : 0};
   }
   if (op.kind == Kind::recv_pooled) {
     const std::size_t size = some_of(std::min(op.at_most, socket.to_us.size()));

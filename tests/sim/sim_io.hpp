@@ -35,6 +35,8 @@ class Peer {
   virtual bool on_bytes(Bytes& from_us, Bytes& to_us) = 0;
   // How many bytes of ours it takes before it reads again.
   virtual std::size_t room() const { return SIZE_MAX; }
+  // Its hanging up is a reset.
+  virtual bool resets() const { return false; }
 };
 
 class SimIo final : public iouring::Io {
