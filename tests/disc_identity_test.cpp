@@ -15,7 +15,11 @@ namespace {
 constexpr sim::Faults calm{.partial = 0, .stall = 0};
 constexpr iouring::Instant now{1h};
 
-struct Opened : World {
+struct Memory {  // Of the log; it outlives the disc.
+  disc::ReplayMemory memory{1 << 20};
+};
+
+struct Opened : Memory, World {
   explicit Opened(nbd::Durability durability = nbd::Durability::writeback,
                   sim::TailOptions options = {})
       : World(1, calm, options, 1, {.durability = durability, .memory = &memory},
@@ -50,7 +54,6 @@ struct Opened : World {
   }
   DiscState state() const { return disc->stats()->state; }
 
-  disc::ReplayMemory memory{1 << 20};
   std::deque<Asked> asked;
 };
 

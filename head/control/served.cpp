@@ -78,23 +78,29 @@ void Served::on_export_closed(exports::Export&) noexcept {
 
 void Served::on_export_quiet(exports::Export&) noexcept {
   const auto& stats = *disc_.stats();
-  if (stats.kept_bytes.load(std::memory_order_relaxed) == 0 ||
-      stats.connections.load(std::memory_order_relaxed) == 0)
+  if (stats.kept_bytes.load(std::memory_order_relaxed) == 0) return disc_.close();
+  if (stats.connections.load(std::memory_order_relaxed) == 0) {
+    tell_unflushed(ENOTCONN);
     return disc_.close();
+  }
   io_.arm(flush_late_, io_.now() + flush_within);
   last_flush_.command = nbd::Command::flush;
   last_flush_.arrived = io_.now();
   disc_.submit(last_flush_);
 }
 
+// For each disc, as each may lose something; they are as many at most as there are discs.
+void Served::tell_unflushed(int error) const noexcept {
+  log::warning(
+      "disc {}: handed over with acknowledged writes that its tail has not flushed: {}; they go "
+      "along, and are lost only if the tail crashes and the next headd does not come to replay "
+      "them",
+      spec_.name, std::strerror(error));
+}
+
 void Served::on_last_flush(int error) noexcept {
   io_.disarm(flush_late_);
-  static log::RateLimit limit;
-  if (const auto pass = error == 0 ? std::nullopt : limit.pass(io_.now()))
-    log::info(
-        "disc {}: acknowledged writes that its tail has not flushed ({}) are handed over with it "
-        "({} more like it)",
-        spec_.name, std::strerror(error), pass->held);
+  if (error != 0) tell_unflushed(error);
   disc_.close();
 }
 

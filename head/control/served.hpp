@@ -67,6 +67,7 @@ class Served final : disc::Disc::Owner, exports::Export::Owner {
   void on_export_quiet(exports::Export&) noexcept override;
   void on_export_handed(exports::Export&, exports::HandedDisc handed) noexcept override;
   void on_last_flush(int error) noexcept;
+  void tell_unflushed(int error) const noexcept;
   void on_flush_late() noexcept;
   void finish() noexcept;
 

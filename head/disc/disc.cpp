@@ -121,6 +121,7 @@ void Disc::go_on_with(Link& link) noexcept {
   link.opened_at_ = io_.now();
   if (std::exchange(link.lost_, false)) stats_->reconnects.fetch_add(1, std::memory_order_relaxed);
   last_problem_.clear();
+  guard_.must_replay();  // Whoever is told of the connection may ask at once.
   note_connections();
   succeed(link);
   guard_.on_open();

@@ -42,6 +42,7 @@ void Guard::inherit(const std::vector<nbd::Legacy::Doubt>& doubts) {
 bool Guard::restore(std::span<const std::byte> log) {
   if (!keeps()) return false;
   const bool all = log_->restore(log);
+  must_replay();
   flush_at_ = io_.now() + kept_longest;
   arm();
   return all;
@@ -185,6 +186,9 @@ bool Guard::settle_own(nbd::Request& request, int error) noexcept {
 
 // An error is the tail's answer to all that waited for this, as it is to a guest's own FLUSH.
 void Guard::on_flushed(int error) noexcept {
+  // It announced FLUSH and does not know it, as nbdkit after an oldstyle handshake: what is kept
+  // could be kept only for ever.
+  if (keeps() && (error == EINVAL || error == ENOTSUP)) error = 0;
   if (error == 0 && keeps()) log_->release(flush_covers_);
   nbd::RequestQueue done = std::exchange(covered_, {});
   if (error != 0) {
@@ -241,9 +245,12 @@ void Guard::lost_others(nbd::RequestQueue& again) noexcept {
   if (replay_due_) replay_more();
 }
 
+void Guard::must_replay() noexcept {
+  if (keeps() && !log_->empty()) replay_due_ = replay_from_start_ = true;
+}
+
 void Guard::on_open() noexcept {
-  if (!keeps() || log_->empty()) return;
-  replay_due_ = replay_from_start_ = true;
+  must_replay();
   replay_more();
 }
 

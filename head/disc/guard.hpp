@@ -79,6 +79,8 @@ class Guard {
   // The tail has answered. May it be told? If not, it was the guard's own, or comes later.
   bool settle(nbd::Request& request, int error) noexcept;
 
+  // Before anything else is asked of the tail, what is kept is written again.
+  void must_replay() noexcept;
   // The disc, which is known, has a connection again.
   void on_open() noexcept;
   // A connection was lost. First, what must be asked again although it was answered, since it was
