@@ -258,7 +258,8 @@ void Ring::look_now(Completion& completion, int installed) noexcept {
 
 void Ring::close(Socket socket, bool reset) noexcept {
   static constexpr linger at_once{.l_onoff = 1, .l_linger = 0};
-  if (reset) set_option(socket, SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once);
+  static constexpr linger orderly{};
+  set_option(socket, SOL_SOCKET, SO_LINGER, reset ? &at_once : &orderly, sizeof(linger));
   // Whatever is queued for this place must not meet the next socket that gets it.
   io_uring_submit(&ring_);
   if (!socket.direct) {

@@ -80,6 +80,9 @@ UniqueFd tcp_socket(const TcpOptions& options, const std::string& interface) noe
   // Of linux/tcp.h since 6.15; kernels before wait for up to two minutes, whatever is said here.
   constexpr int tcp_rto_max_ms = 44;
   set(fd, IPPROTO_TCP, tcp_rto_max_ms, static_cast<int>(options.retransmission_max.count()));
+  // Of a process that is killed the kernel resets it, and sends no more of what was queued.
+  constexpr linger killed{.l_onoff = 1, .l_linger = 0};
+  setsockopt(fd, SOL_SOCKET, SO_LINGER, &killed, sizeof killed);
   tell_departures(fd);
   return made;
 }

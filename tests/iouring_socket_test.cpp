@@ -3,9 +3,11 @@
 
 #include <catch2/catch.hpp>
 
+#include <cerrno>
 #include <cstring>
 #include <exception>
 #include <fstream>
+#include <netinet/in.h>
 #include <string>
 #include <sys/resource.h>
 #include <sys/socket.h>
@@ -103,4 +105,23 @@ TEST_CASE("a send buffer is as wide as it was made", "[iouring]") {
 TEST_CASE("a listener's path has a bound", "[iouring]") {
   CHECK_THROWS_WITH(unix_listener("/tmp/" + std::string(200, 'a'), {}, 4),
                     Contains("107 bytes") && Contains("--run-dir"));
+}
+
+TEST_CASE("of a process that is killed a tail sees a reset", "[iouring]") {
+  sockaddr_storage any{};
+  auto& loopback = reinterpret_cast<sockaddr_in6&>(any);
+  loopback.sin6_family = AF_INET6;
+  loopback.sin6_addr = in6addr_loopback;
+  const UniqueFd listener = tcp_listener(any, 4);
+  socklen_t size = sizeof any;
+  REQUIRE(::getsockname(listener.fd(), reinterpret_cast<sockaddr*>(&any), &size) == 0);
+  UniqueFd head = tcp_socket({}, "");
+  const auto connected = ::connect(head.fd(), reinterpret_cast<const sockaddr*>(&any), size);
+  REQUIRE((connected == 0 || errno == EINPROGRESS));
+  const UniqueFd tail(adopt, ::accept4(listener.fd(), nullptr, nullptr, SOCK_CLOEXEC));
+  REQUIRE(tail);
+  head = {};  // As the kernel does then.
+  char byte = 0;
+  CHECK(::recv(tail.fd(), &byte, 1, 0) == -1);
+  CHECK(errno == ECONNRESET);
 }
