@@ -216,7 +216,8 @@ bool Guard::lost(nbd::Request& request, bool under_way) noexcept {
       if (&own == &request) {
         own.busy = false;
         --replays_busy_;
-        if (under_way) replay_not_before_ = until;
+        if (under_way && options_.quarantine.count() != 0)
+          fence_.doubt(nullptr, range_of(own), until);
         return true;
       }
   const Going going = take(request);
@@ -259,12 +260,10 @@ void Guard::replay_more() noexcept {
   if (!replay_due_) return;
   if (replay_from_start_) {
     if (replays_busy_ != 0) return;  // On a connection that has not let go of them yet.
-    if (io_.now() < replay_not_before_) return arm();
-    if (replays_ == nullptr) replays_ = std::make_unique<Replays>();
-    replayed_ = log_->begin();
+    replays_ = std::make_unique<Replays>(*log_);
     replay_from_start_ = false;
   }
-  while (replayed_ != log_->end())
+  while (replays_->next)
     if (!replay_next()) return;
   if (replays_busy_ != 0) return;
   replays_.reset();
@@ -274,28 +273,24 @@ void Guard::replay_more() noexcept {
 
 // False: not now.
 bool Guard::replay_next() noexcept {
-  const ReplayLog::Change change = log_->at(replayed_);
-  Own* free = nullptr;
-  for (Own& own : replays_->requests) {
-    if (!own.busy)
-      free = &own;
-    else if (range_of(own).overlaps(change.range))
-      return false;
-  }
-  if (free == nullptr) return false;
-  auto& data = replays_->data[static_cast<std::size_t>(free - replays_->requests.data())];
-  log_->data_at(replayed_, data);
+  auto& own = replays_->requests;
+  const auto free = std::find_if(own.begin(), own.end(), [](const Own& one) { return !one.busy; });
+  if (free == own.end()) return false;
+  const ReplaySweep::Part& part = *replays_->next;
+  const ReplayLog::Change change = log_->at(part.of);
+  auto& data = replays_->data[static_cast<std::size_t>(free - own.begin())];
+  log_->data_at(part.of, part.range, data);
   free->command = change.command;
   // Not "fast or not at all", and not stable each: a FLUSH comes.
   free->flags = change.flags & nbd::command_flag::no_hole;
-  free->offset = change.range.offset;
-  free->length = static_cast<std::uint32_t>(change.range.length);
+  free->offset = part.range.offset;
+  free->length = static_cast<std::uint32_t>(part.range.length);
   free->memory = data;
   free->arrived = io_.now();
   free->busy = true;
   ++replays_busy_;
   if (owner_.send_own(*free)) {
-    replayed_ = change.next;
+    replays_->next = replays_->sweep.next();
     return true;
   }
   free->busy = false;
@@ -331,7 +326,6 @@ nbd::Request* Guard::pop() noexcept {
 void Guard::on_alarm() noexcept {
   const auto now = io_.now();
   fence_.expire(now);
-  if (replay_due_) replay_more();
   if (keeps() && !log_->empty() && flush_at_ <= now) {
     flush_at_ = now + kept_longest;
     flush_soon();
@@ -344,7 +338,6 @@ void Guard::arm() noexcept {
   std::optional<iouring::Instant> next;
   const auto at = [&](iouring::Instant when) { next = std::min(next.value_or(when), when); };
   if (const auto doubt = fence_.expire(io_.now())) at(*doubt);
-  if (replay_due_ && replay_not_before_ > io_.now()) at(replay_not_before_);
   if (keeps() && !log_->empty()) at(flush_at_);
   if (next) io_.arm(alarm_, *next);
 }

@@ -10,6 +10,7 @@
 
 #include "head/disc/fence.hpp"
 #include "head/disc/replay_log.hpp"
+#include "head/disc/replay_sweep.hpp"
 #include "head/nbd/durability.hpp"
 #include "head/nbd/legacy.hpp"
 #include "head/nbd/volume.hpp"
@@ -106,6 +107,10 @@ class Guard {
   };
   // Of the log, under way at once.
   struct Replays {
+    explicit Replays(const ReplayLog& log) : sweep(log), next(sweep.next()) {}
+
+    ReplaySweep sweep;
+    std::optional<ReplaySweep::Part> next;
     std::array<Own, 16> requests;
     std::array<std::vector<iovec>, 16> data;
   };
@@ -153,9 +158,7 @@ class Guard {
   iouring::Instant flush_at_{};  // While something is kept.
   bool replay_due_ = false;
   bool replay_from_start_ = false;
-  ReplayLog::Place replayed_ = 0;
   std::size_t replays_busy_ = 0;
-  iouring::Instant replay_not_before_{};  // Ghosts of an earlier replay.
   std::unique_ptr<Replays> replays_;
 
   iouring::Alarm<&Guard::on_alarm> alarm_{*this};

@@ -19,11 +19,15 @@ namespace {
 
 constexpr std::size_t chunk_size = ReplayMemory::chunk_size;
 constexpr std::size_t header_size = 16;
+// Whatever is kept takes a multiple of it, so that many small changes do not make much work, nor
+// much memory beside the log when it is replayed.
+constexpr std::size_t slot_size = 64;
 
-constexpr std::uint64_t aligned(std::uint64_t place) noexcept {
-  return (place + header_size - 1) / header_size * header_size;
+constexpr std::uint64_t aligned(std::uint64_t size) noexcept {
+  return (size + slot_size - 1) / slot_size * slot_size;
 }
-static_assert(chunk_size % header_size == 0);  // So a header lies in one chunk.
+static_assert(chunk_size / slot_size * sizeof(ReplayLog::Place) == ReplayMemory::sweep_size);
+static_assert(chunk_size % slot_size == 0);  // So a header lies in one chunk.
 
 }  // namespace
 
@@ -53,7 +57,7 @@ ReplayLog::~ReplayLog() {
 
 // What it may take, however it comes to lie.
 std::size_t ReplayLog::cost_of(std::size_t data) noexcept {
-  return header_size + aligned(data);
+  return aligned(header_size + data);
 }
 
 bool ReplayLog::fits(std::size_t data) const noexcept {
@@ -197,12 +201,12 @@ ReplayLog::Change ReplayLog::at(Place place) const noexcept {
           .next = place + cost_of(data)};
 }
 
-void ReplayLog::data_at(Place place, std::vector<iovec>& parts) const {
+void ReplayLog::data_at(Place place, Range part, std::vector<iovec>& parts) const {
   parts.clear();
   const Change change = at(place);
   if (change.command != nbd::Command::write) return;
-  std::uint64_t left = change.range.length;
-  for (Place from = place + header_size; left != 0;) {
+  std::uint64_t left = part.length;
+  for (Place from = place + header_size + part.offset - change.range.offset; left != 0;) {
     const std::uint64_t size = std::min(left, chunk_size - from % chunk_size);
     parts.push_back({.iov_base = byte_at(from), .iov_len = size});
     from += size;

@@ -21,16 +21,18 @@
 
 namespace head::disc {
 
-// Chunks for the logs of all discs of one thread. Never more than it was made for; what is not in
-// use is mostly the system's.
+// Chunks for the logs of all discs of one thread. Never more than it was made for, with what it
+// takes to replay them; what is not in use is mostly the system's.
 class ReplayMemory {
  public:
   static constexpr std::size_t chunk_size = 16 << 10;
+  static constexpr std::size_t sweep_size = chunk_size / 8;  // ReplaySweep's, of a chunk, at most.
   struct Chunk {
     alignas(8) std::array<std::byte, chunk_size> bytes;
   };
 
-  explicit ReplayMemory(std::size_t bytes) noexcept : chunks_max_(bytes / chunk_size) {}
+  explicit ReplayMemory(std::size_t bytes) noexcept
+      : chunks_max_(bytes / (chunk_size + sweep_size)) {}
 
   // Null when there is none left.
   std::unique_ptr<Chunk> take() noexcept;
@@ -94,8 +96,11 @@ class ReplayLog {
   bool restore(std::span<const std::byte> dumped);
 
   Change at(Place place) const noexcept;
-  // Where the data of the write at `place` is.
-  void data_at(Place place, std::vector<iovec>& parts) const;
+  // Where the data of the write at `place` is, or of that part of what it is about.
+  void data_at(Place place, std::vector<iovec>& parts) const {
+    data_at(place, at(place).range, parts);
+  }
+  void data_at(Place place, Range part, std::vector<iovec>& parts) const;
 
  private:
   struct Header;

@@ -223,16 +223,7 @@ void Faults::upgrade_headd() {
   for (Guest* guest : guests_) guest->doubt_head(true);
   try {
     const std::string answer = stage_.upgrade_headd();
-    const std::string log = stage_.headd_log_news();
-    std::string unflushed;
-    for (std::size_t i = 0; i < guests_.size(); ++i) {
-      // The one loss that an upgrade may bring, of which it must warn: the tail was away.
-      const std::string warning = "disc " + stage_.discs()[i].name + ": handed over with ack";
-      if (log.find(warning) == std::string::npos) continue;
-      guests_[i]->head_crashes();
-      unflushed += fmt::format(", disc {} unflushed", i);
-    }
-    tell("headd is upgraded: " + answer + unflushed);
+    tell("headd is upgraded: " + answer);
   } catch (const std::runtime_error& error) {
     // That is allowed: the old one goes on.
     tell(fmt::format("headd is not upgraded: {}", error.what()));

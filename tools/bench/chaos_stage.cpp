@@ -173,12 +173,6 @@ std::string Stage::headd_log(std::size_t bytes_max) const {
   return text;
 }
 
-std::string Stage::headd_log_news() {
-  std::string text = headd_log(std::string::npos);
-  text.erase(0, std::exchange(log_read_, text.size()));
-  return text;
-}
-
 std::string Stage::in(const std::string& netns, Arguments command) {
   command.insert(command.begin(), {"timeout", "20", "ip", "netns", "exec", netns});
   return output_of(command, scratch_.path());

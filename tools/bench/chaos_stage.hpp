@@ -51,7 +51,6 @@ class Stage {
   std::string upgrade_headd();  // What headctl says of it.
   std::string headctl(Arguments arguments);
   std::string headd_log(std::size_t bytes_max) const;  // The end of it.
-  std::string headd_log_news();                        // Since it was asked for last.
   bool headd_runs();
 
   void in_head(Arguments command) { in(head_, std::move(command)); }
@@ -70,7 +69,6 @@ class Stage {
   std::vector<std::string> tails_;
   std::vector<Disc> discs_;
   unsigned seed_;
-  std::size_t log_read_ = 0;
   std::vector<Process> servers_;
   Process headd_;    // As it was started;
   pid_t heir_ = -1;  // as it is since it was upgraded.
