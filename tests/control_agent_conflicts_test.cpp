@@ -96,3 +96,16 @@ TEST_CASE("a conflict with a generation is settled by the catalogue alone", "[co
     CHECK(head.agent->move({{.disc = "a", .lladdr = third}}));
   }
 }
+
+// Another headd reads and writes the catalogue then.
+TEST_CASE("no conflict is settled while changes are refused, and none is lost", "[control]") {
+  Head head;
+  REQUIRE_FALSE(head.agent->attach(at(there)));
+  REQUIRE(head.becomes("a", State::ready));
+  head.agent->freeze(true);
+  head.neighbours->contradict({.disc = "a", .lladdr = elsewhere, .answered = true});
+  std::this_thread::sleep_for(50ms);
+  CHECK(stored(head).lladdr == there);
+  head.agent->freeze(false);
+  CHECK(head.eventually([&] { return stored(head).lladdr == elsewhere; }));
+}

@@ -58,7 +58,16 @@ void Agent::settle_conflicts(const std::stop_token& stop) {
       if (!conflicts_came_.wait(lock, stop, [this] { return !conflicts_.empty(); })) return;
       conflicts.swap(conflicts_);
     }
-    settle(conflicts);
+    {
+      const std::shared_lock change(changes_lock_);
+      if (frozen_) {
+        // The catalogue is another headd's as well: later, unless something newer is said.
+        const std::lock_guard lock(conflicts_lock_);
+        conflicts_.merge(conflicts);
+      } else {
+        settle(conflicts);
+      }
+    }
     std::unique_lock lock(conflicts_lock_);
     conflicts_came_.wait_for(lock, stop, settle_every, [] { return false; });
   }
