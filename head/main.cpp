@@ -31,6 +31,7 @@
 #include <malloc.h>
 #include <optional>
 #include <string>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <vector>
 
@@ -127,7 +128,8 @@ void raise_file_limit() noexcept {
 void keep_guests(control::Agent& agent) {
   if (notify::store_room() == 0) return;
   agent.freeze(true);
-  const std::size_t guests = control::put_in_store(agent.hand_over());
+  constexpr auto let_go_within = 2s;  // Those of a thread that hangs connect again.
+  const std::size_t guests = control::put_in_store(agent.hand_over_what_comes(let_go_within));
   if (guests != 0) log::info("headd: {} guests wait for the next headd", guests);
 }
 
@@ -236,6 +238,21 @@ void warn_of_memory(const control::Agent& agent) {
     log::warning("headd: {}; no further disc is attached", *objection);
 }
 
+// What an upgrade that is under way comes to decides whose everything is.
+void end(control::Agent& agent, control::Upgrader& upgrader, std::optional<control::ApiServer>& api,
+         int signal) {
+  upgrader.cancel();
+  if (upgrader.handed_over()) {
+    api->leave_path();
+    api.reset();  // Whoever asked for it has the answer.
+    log::info("headd: ending; everything is another headd's now");
+    std::_Exit(0);  // Nothing is tidied up: it is in use.
+  }
+  notify::stopping();
+  log::info("headd: ending, as signal {} asks", signal);
+  keep_guests(agent);
+}
+
 void serve(const Start& start, control::Heir* heir) {
   // Before that one lets go of its guests; a disc whose tail is away does not hold it up for
   // longer.
@@ -255,10 +272,12 @@ void serve(const Start& start, control::Heir* heir) {
   control::Agent agent(store, std::move(neighbours), std::move(threads), config.data.discs_max);
   agent.set_tails(config.tails);
   agent.set_memory({config, control::socket_ceilings()});
-  if (heir != nullptr)
+  if (heir != nullptr) {
     inheritance->await();
-  else
+    agent.freeze(true);  // The state directory is the other's to write until we serve.
+  } else {
     receive(*inheritance, control::take_from_store(), store.discs());
+  }
   agent.restore();
   // What can be wrong with the configuration is found before there is no way back.
   const auto api_access = control::access_of(config.api, "api.socket_group");
@@ -290,21 +309,18 @@ void serve(const Start& start, control::Heir* heir) {
       api_access, config.metrics.listen, std::move(estate.listeners));
   upgrader.set_listeners(api->listeners());
   if (api->tcp()) log::info("metrics and the status page: http://{}/", to_string(*api->tcp()));
-  heir != nullptr ? heir->serving() : notify::ready();
+  if (heir != nullptr) {
+    heir->serving();
+    agent.freeze(false);
+  } else {
+    notify::ready();
+  }
   log::info("headd {}: serving {}, {} discs of the state directory {}", HEAD_VERSION,
             api->path().string(), store.discs().size(), config.paths.state_dir.string());
 
   control::CrashExplainer explainer(crashes);
   const int signal = run(agent, reloader, explainer, ours);
-  if (upgrader.handed_over()) {
-    api->leave_path();
-    api.reset();  // Whoever asked for it has the answer.
-    log::info("headd: ending; everything is another headd's now");
-    std::_Exit(0);  // Nothing is tidied up: it is in use.
-  }
-  notify::stopping();
-  log::info("headd: ending, as signal {} asks", signal);
-  keep_guests(agent);
+  end(agent, upgrader, api, signal);
 }
 
 }  // namespace
@@ -324,7 +340,10 @@ int main(int argc, char** argv) {
   std::optional<control::Heir> heir;
   try {
     log::set_level(asked->config.log_level);
-    if (asked->take_over >= 0) heir.emplace(asked->take_over);
+    if (asked->take_over >= 0) {
+      ::prctl(PR_SET_NAME, "headd");  // It was run as /proc/self/fd/N, and would be called N.
+      heir.emplace(asked->take_over);
+    }
     std::error_code ignored;
     serve({.config = asked->config,
            .file = asked->file,

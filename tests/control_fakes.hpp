@@ -196,8 +196,22 @@ class FakeThread final : public control::DataThread {
     done();
   }
 
-  void hand_over(std::function<void(std::vector<exports::HandedDisc>)> done) override { done({}); }
-  void take_back() override {}
+  void hand_over(std::function<void(std::vector<exports::HandedDisc>)> done) override {
+    ++handed_over;
+    const auto answer = [this, done] {
+      std::vector<exports::HandedDisc> discs;
+      for (const std::string& name : lets_go_of) discs.push_back({.name = name});
+      done(std::move(discs));
+    };
+    if (!lets_go_late) return answer();
+    const std::lock_guard lock(lock_);
+    held_.push_back(answer);
+  }
+  void take_back() override { ++taken_back; }
+  std::vector<std::string> lets_go_of;
+  std::atomic<bool> lets_go_late{false};  // At release().
+  std::atomic<int> asks_until_bad{-1};    // Then they throw; never, where it is negative.
+  std::atomic<int> handed_over{0}, taken_back{0};
   void take_up(std::function<void()> done) override { done(); }
   void relocate(const std::string& name) override {
     const std::lock_guard lock(lock_);
@@ -228,6 +242,8 @@ class FakeThread final : public control::DataThread {
     return settings_;
   }
   void ask(std::function<void()> done) override {
+    if (asks_until_bad == 0) throw std::bad_alloc();
+    if (asks_until_bad > 0) --asks_until_bad;
     {
       const std::lock_guard lock(lock_);
       if (hold_) return held_.push_back(done);

@@ -1,6 +1,5 @@
 // The document between two headds: nothing is lost in it, and nothing that is damaged is believed.
 #include "head/control/handover.hpp"
-#include "head/control/upgrade.hpp"
 #include "head/control/upgrade_channel.hpp"
 #include "tests/folder.hpp"
 
@@ -160,22 +159,4 @@ TEST_CASE("A channel carries words, sentences and descriptors, and knows silence
   theirs.reset();
   CHECK(!ours.say("more"));
   CHECK(!ours.hear(soon()));
-}
-
-TEST_CASE("Only a program that nobody else can write is started", "[control][handover]") {
-  const test::Folder folder;
-  const auto path = folder.path / "headd";
-  CHECK(objection_to_binary("headd"));
-  CHECK(objection_to_binary(path));
-  std::ofstream(path) << "#!/bin/sh\n";
-  CHECK(objection_to_binary(path));  // It cannot be run.
-  namespace fs = std::filesystem;
-  fs::permissions(path, fs::perms::owner_all);
-  CHECK(!objection_to_binary(path));
-  fs::permissions(path, fs::perms::owner_all | fs::perms::others_write);
-  CHECK(objection_to_binary(path));
-  fs::permissions(path, fs::perms::owner_all);
-  fs::permissions(folder.path, fs::perms::owner_all | fs::perms::group_write);
-  CHECK(objection_to_binary(path));
-  fs::permissions(folder.path, fs::perms::owner_all);
 }

@@ -11,8 +11,11 @@
 #include <filesystem>
 #include <future>
 #include <memory>
+#include <string>
 #include <system_error>
 #include <thread>
+#include <utility>
+#include <vector>
 
 using namespace head;
 using namespace std::chrono_literals;
@@ -124,4 +127,56 @@ TEST_CASE("everybody who detaches a disc is told when it is gone", "[control]") 
   std::promise<void> nobody;
   thread->detach("a", [&] { nobody.set_value(); });
   CHECK(nobody.get_future().wait_for(10s) == std::future_status::ready);
+}
+
+namespace {
+
+std::vector<exports::HandedDisc> hand_over(control::LoopThread& thread) {
+  std::promise<std::vector<exports::HandedDisc>> handed;
+  thread.hand_over([&](auto discs) { handed.set_value(std::move(discs)); });
+  return handed.get_future().get();
+}
+
+}  // namespace
+
+// It came back, though nobody has such a disc.
+TEST_CASE("a disc that is detached between a handover and its end is not taken back",
+          "[control][handover]") {
+  const test::Folder folder;
+  const auto thread = make_thread(folder.path);
+  if (!thread) return;
+  for (const char* name : {"a", "b"}) {
+    std::promise<void> attached;
+    thread->attach({.name = name, .uri = *nbd::parse_uri("nbd://[::1]:1/")},
+                   std::make_shared<stats::DiscStats>(nullptr),
+                   [&](const std::string&) { attached.set_value(); });
+    attached.get_future().get();
+  }
+  CHECK(hand_over(*thread).size() == 2);
+  std::promise<void> gone;
+  thread->detach("a", [&] { gone.set_value(); });
+  gone.get_future().get();
+  thread->take_back();
+  const auto discs = hand_over(*thread);
+  REQUIRE(discs.size() == 1);
+  CHECK(discs[0].name == "b");
+}
+
+TEST_CASE("a handover that begins before the last one has ended comes after it",
+          "[control][handover]") {
+  const test::Folder folder;
+  const auto thread = make_thread(folder.path);
+  if (!thread) return;
+  std::promise<void> attached;
+  thread->attach({.name = "a", .uri = *nbd::parse_uri("nbd://[::1]:1/")},
+                 std::make_shared<stats::DiscStats>(nullptr),
+                 [&](const std::string&) { attached.set_value(); });
+  attached.get_future().get();
+  std::promise<std::size_t> first;
+  thread->hand_over([&](auto discs) {
+    thread->take_back();
+    first.set_value(discs.size());
+  });
+  CHECK(hand_over(*thread).size() == 1);
+  CHECK(first.get_future().get() == 1);
 }

@@ -242,7 +242,7 @@ std::uint64_t Agent::add(std::span<const DiscSpec> specs, std::uint64_t import) 
   return batch;
 }
 
-void Agent::take_back(std::span<const DiscSpec> specs, std::uint64_t batch, std::string_view why) {
+void Agent::give_up(std::span<const DiscSpec> specs, std::uint64_t batch, std::string_view why) {
   for (const DiscSpec& spec : specs) {
     const auto at = discs_.find(spec.name);
     if (at == discs_.end() || at->second.batch != batch) continue;
@@ -275,7 +275,7 @@ std::optional<Refusal> Agent::store(std::span<const DiscSpec> specs, std::uint64
   } catch (const std::exception& error) {
     {
       const std::lock_guard lock(lock_);
-      take_back(specs, batch, error.what());
+      give_up(specs, batch, error.what());
     }
     begun_.notify_all();
     bell_.ring();

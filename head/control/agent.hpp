@@ -126,9 +126,19 @@ class Agent {
   void freeze(bool yes);
   // Until so many discs are ready, or every one is, or is not going to be soon; at most until then.
   void await_ready(std::size_t discs, std::chrono::steady_clock::time_point until);
-  // What all data threads have (DataThread::hand_over and so on); these wait for all of them.
-  std::vector<exports::HandedDisc> hand_over();
+  // What all data threads have (DataThread::hand_over), where all of them come to it in time. Else
+  // nothing: what some have let go of was given to `give_back` and is taken back, and so is, on any
+  // thread, what one lets go of later.
+  using GiveBack = std::function<void(std::vector<exports::HandedDisc>)>;
+  std::optional<std::vector<exports::HandedDisc>> hand_over(std::chrono::milliseconds within,
+                                                            GiveBack give_back);
+  // What came in time, for whoever ends then: nothing is taken back.
+  std::vector<exports::HandedDisc> hand_over_what_comes(std::chrono::milliseconds within);
+  // Whether every data thread comes to what it is asked within so long.
+  bool data_threads_answer_within(std::chrono::milliseconds limit);
+  // What hand_over() brought is theirs again (DataThread::take_back).
   void take_back();
+  // Waits for all of them.
   void take_up();
 
   void set_discs_max(std::size_t most) noexcept { discs_max_ = most; }
@@ -194,8 +204,8 @@ class Agent {
   // their import when that is 0.
   std::uint64_t add(std::span<const catalogue::DiscSpec> specs, std::uint64_t import);
   // Their batch could not be stored. What the store had before is there still: that has failed.
-  void take_back(std::span<const catalogue::DiscSpec> specs, std::uint64_t batch,
-                 std::string_view why);
+  void give_up(std::span<const catalogue::DiscSpec> specs, std::uint64_t batch,
+               std::string_view why);
   std::shared_ptr<ImportStatus> find_import(std::uint64_t id) const;  // Null: not known.
   void keep(const std::shared_ptr<ImportStatus>& import);             // It is the newest one now.
   void leave(const std::string& name, Disc& disc);

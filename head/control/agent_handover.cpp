@@ -1,9 +1,14 @@
 // The discs as they go from one headd to the next.
+#include "head/base/log.hpp"
 #include "head/control/agent.hpp"
 
 #include <algorithm>
+#include <condition_variable>
+#include <functional>
 #include <future>
 #include <iterator>
+#include <memory>
+#include <mutex>
 #include <utility>
 
 namespace head::control {
@@ -27,20 +32,102 @@ void Agent::await_ready(std::size_t ready, std::chrono::steady_clock::time_point
   }
 }
 
-std::vector<exports::HandedDisc> Agent::hand_over() {
-  using Handed = std::vector<exports::HandedDisc>;
-  std::vector<std::shared_ptr<std::promise<Handed>>> answers;
-  for (const auto& thread : threads_) {
-    answers.push_back(std::make_shared<std::promise<Handed>>());
-    thread->hand_over(
-        [answer = answers.back()](Handed handed) { answer->set_value(std::move(handed)); });
+namespace {
+
+// What data threads let go of, until the last of them has, or nobody waits any more. A thread that
+// comes to it only then lets go of nothing.
+class Handing {
+ public:
+  using Discs = std::vector<exports::HandedDisc>;
+
+  explicit Handing(std::size_t threads) : came_from_(threads) {}
+
+  bool over() {
+    const std::lock_guard lock(lock_);
+    return over_;
   }
-  Handed all;
-  for (const auto& answer : answers) {
-    Handed some = answer->get_future().get();
-    std::move(some.begin(), some.end(), std::back_inserter(all));
+  // False where nobody waits any more: they are the caller's then.
+  bool take(std::size_t thread, Discs& discs) {
+    const std::lock_guard lock(lock_);
+    if (over_) return false;
+    std::move(discs.begin(), discs.end(), std::back_inserter(discs_));
+    came_from_[thread] = true;
+    came_.notify_all();
+    return true;
   }
-  return all;
+  // Whether it came from all. It is over then.
+  bool wait(std::chrono::milliseconds within) {
+    std::unique_lock lock(lock_);
+    const bool all = came_.wait_for(lock, within, [this] {
+      return std::all_of(came_from_.begin(), came_from_.end(), [](bool yes) { return yes; });
+    });
+    over_ = true;
+    return all;
+  }
+
+  // When it is over.
+  Discs discs() { return std::move(discs_); }
+  bool came_from(std::size_t thread) const { return came_from_[thread]; }
+
+ private:
+  std::mutex lock_;
+  std::condition_variable came_;
+  bool over_ = false;
+  Discs discs_;
+  std::vector<bool> came_from_;
+};
+
+// `late` has what a thread that had begun in time lets go of when it is over. Throws nothing: what
+// could not be asked for does not come.
+void ask_all(const std::vector<std::unique_ptr<DataThread>>& threads,
+             const std::shared_ptr<Handing>& handing,
+             const std::function<void(DataThread&, Handing::Discs)>& late) noexcept {
+  try {
+    for (std::size_t i = 0; i < threads.size(); ++i) {
+      DataThread* const thread = threads[i].get();  // It is there whenever it runs this.
+      thread->ask([handing, thread, i, late] {
+        if (handing->over()) return;
+        thread->hand_over([handing, thread, i, late](Handing::Discs discs) {
+          if (!handing->take(i, discs)) late(*thread, std::move(discs));
+        });
+      });
+    }
+  } catch (const std::exception& error) {
+    log::error("headd: a data thread cannot be asked for its guests: {}", error.what());
+  }
+}
+
+}  // namespace
+
+std::optional<std::vector<exports::HandedDisc>> Agent::hand_over(std::chrono::milliseconds within,
+                                                                 GiveBack give_back) {
+  const auto handing = std::make_shared<Handing>(threads_.size());
+  ask_all(threads_, handing, [give_back](DataThread& thread, Handing::Discs discs) {
+    give_back(std::move(discs));
+    thread.take_back();
+  });
+  if (handing->wait(within)) return handing->discs();
+  give_back(handing->discs());
+  for (std::size_t i = 0; i < threads_.size(); ++i)
+    if (handing->came_from(i)) threads_[i]->take_back();
+  return std::nullopt;
+}
+
+std::vector<exports::HandedDisc> Agent::hand_over_what_comes(std::chrono::milliseconds within) {
+  const auto handing = std::make_shared<Handing>(threads_.size());
+  ask_all(threads_, handing, [](DataThread&, Handing::Discs) {});
+  handing->wait(within);
+  return handing->discs();
+}
+
+bool Agent::data_threads_answer_within(std::chrono::milliseconds limit) {
+  const auto handing = std::make_shared<Handing>(threads_.size());
+  for (std::size_t i = 0; i < threads_.size(); ++i)
+    threads_[i]->ask([handing, i] {
+      Handing::Discs none;
+      handing->take(i, none);
+    });
+  return handing->wait(limit);
 }
 
 void Agent::take_back() {

@@ -7,7 +7,6 @@
 #include "head/control/crash_reports.hpp"
 #include "head/control/doctor.hpp"
 #include "head/control/secrets.hpp"
-#include "head/control/upgrade.hpp"
 #include "netlink/format.hpp"
 
 #include <fmt/format.h>
@@ -92,21 +91,6 @@ HttpResponse Api::config() const {
   text.resize(static_cast<std::size_t>(std::max<std::streamsize>(file.gcount(), 0)));
   return {.status = 200,
           .body = to_body({{"path", options_.config.native()}, {"text", without_secrets(text)}})};
-}
-
-HttpResponse Api::upgrade(const HttpRequest& request) {
-  const auto body =
-      request.body.empty() ? json::object() : json::parse(request.body, nullptr, false);
-  const auto binary = body.is_object() ? body.find("binary") : body.end();
-  const bool named = body.is_object() && binary != body.end();
-  if (!body.is_object() || body.size() > (named ? 1 : 0) || (named && !binary->is_string()))
-    return problem(Problem::bad_json, "an upgrade is {} or {\"binary\": \"/absolute/path\"}");
-  const auto done = options_.upgrader->upgrade(named ? binary->get<std::string>() : std::string());
-  if (!done) return problem(Problem::not_upgraded, done.error());
-  return answer(200, {{"pid", done->pid},
-                      {"discs", done->discs},
-                      {"guests", done->guests},
-                      {"pause_seconds", std::chrono::duration<double>(done->pause).count()}});
 }
 
 }  // namespace head::control

@@ -102,6 +102,10 @@ class LoopThread::Work final : disc::Patience::Owner {
   }
 
   void hand_over(std::function<void(std::vector<exports::HandedDisc>)> done) {
+    if (on_handed_) {  // One is under way that nobody waits for any more: after it.
+      next_hand_over_ = std::move(done);
+      return;
+    }
     let_go_.clear();
     handed_.clear();
     on_handed_ = std::move(done);
@@ -118,8 +122,8 @@ class LoopThread::Work final : disc::Patience::Owner {
       Served& parting = *served;
       parting_.push_back(std::move(served));
       parting.hand_over([this](exports::HandedDisc handed) {
-        handed_.push_back(std::move(handed));
-        if (--to_hand_ == 0) std::exchange(on_handed_, nullptr)(std::move(handed_));
+        if (is_let_go(handed.name)) handed_.push_back(std::move(handed));
+        if (--to_hand_ == 0) on_all_handed();
       });
     }
   }
@@ -139,15 +143,32 @@ class LoopThread::Work final : disc::Patience::Owner {
   void change(const catalogue::DiscSpec& spec) {
     if (const auto found = served_.find(spec.name); found != served_.end())
       found->second->change(spec);
+    for (LetGo& disc : let_go_)
+      if (disc.spec.name == spec.name) disc.spec = spec;
   }
 
   void detach(const std::string& name, std::function<void()> done) {
     const auto found = served_.find(name);
-    if (found == served_.end()) return done();
-    found->second->close(std::move(done));
+    if (found != served_.end()) return found->second->close(std::move(done));
+    // It may have been let go of, and would come back.
+    std::erase_if(let_go_, [&](const LetGo& disc) { return disc.spec.name == name; });
+    options_.inheritance->drop(name);
+    done();
   }
 
  private:
+  bool is_let_go(const std::string& name) const {
+    return std::any_of(let_go_.begin(), let_go_.end(),
+                       [&](const LetGo& disc) { return disc.spec.name == name; });
+  }
+
+  void on_all_handed() {
+    std::exchange(on_handed_, nullptr)(std::move(handed_));
+    // What that one let go of may be taken back first.
+    if (next_hand_over_)
+      post([this, next = std::exchange(next_hand_over_, nullptr)] { hand_over(next); });
+  }
+
   void run(std::promise<void>& started) {
     ::pthread_setname_np(::pthread_self(), "data");
     post_mortem::guard_thread();
@@ -227,7 +248,7 @@ class LoopThread::Work final : disc::Patience::Owner {
   std::vector<LetGo> let_go_;
   std::vector<std::unique_ptr<Served>> parting_;
   std::vector<exports::HandedDisc> handed_;
-  std::function<void(std::vector<exports::HandedDisc>)> on_handed_;
+  std::function<void(std::vector<exports::HandedDisc>)> on_handed_, next_hand_over_;
   std::size_t to_hand_ = 0;
   bool stopping_ = false;
 

@@ -6,8 +6,8 @@
 // unanswered then are asked again by the new one; the connections on which they were asked are
 // reset before. If it ends when it has the guests and does not serve yet, the discs are taken back,
 // and their guests have to connect again. Else, if the new one says no, ends, or is silent for too
-// long, it is killed, the guests are taken back, and this headd goes on as before. Meanwhile
-// changes are refused: there is one state directory.
+// long, or whatever else goes wrong, it is killed, the guests are taken back, and this headd goes
+// on as before. Meanwhile changes are refused: both own the one state directory, and one writes.
 #pragma once
 
 #include "head/base/result.hpp"
@@ -26,16 +26,14 @@
 
 namespace head::control {
 
+class NextHeadd;
+
 struct Upgraded {
   pid_t pid = 0;
   std::size_t discs = 0;
   std::size_t guests = 0;
   std::chrono::steady_clock::duration pause{};  // Of the guests.
 };
-
-// Why `binary` is not started, in a sentence: whoever may ask the API must not be able to run what
-// he has written himself with this daemon's rights.
-std::optional<std::string> objection_to_binary(const std::filesystem::path& binary);
 
 class Upgrader {
  public:
@@ -44,6 +42,8 @@ class Upgrader {
     std::vector<std::string> arguments;  // As it was started, without its name.
     std::vector<int> locks;              // Of its directories.
     std::chrono::milliseconds ready_within{15'000};
+    std::chrono::milliseconds answered_within{1'000};  // By data threads, before guests are halted.
+    std::chrono::milliseconds let_go_within{2'000};
     std::chrono::milliseconds taken_within{3'000};
     std::chrono::milliseconds quarantine{1'000};  // Of what a new one that ended may have sent.
   };
@@ -59,22 +59,30 @@ class Upgrader {
   // process has no guests any more, and SIGTERM is on its way.
   Result<Upgraded, std::string> upgrade(const std::filesystem::path& binary);
 
-  // To be asked when SIGTERM has come: everything is another's now, nothing is to be tidied up.
+  // This process is to end. What is under way is given up where it still can be, and is over one
+  // way or the other when this returns, within bounds; nothing begins any more.
+  void cancel() noexcept;
+
+  // To be asked then: everything is another's now, nothing is to be tidied up.
   bool handed_over() const noexcept { return handed_over_; }
 
  private:
-  class Child;
+  class Attempt;
 
-  Result<Upgraded, std::string> pass_on(Child& child);
-  void take_back(std::vector<exports::HandedDisc> discs);
-  void take_back_without_guests(std::vector<exports::HandedDisc> discs);
+  void set_next(const NextHeadd* next) noexcept;
+  // False: this process is to end.
+  bool begin_to_hand_over() noexcept;
+  bool ending() const noexcept;
 
   Agent& agent_;
   const std::shared_ptr<Inheritance> inheritance_;
   const Options options_;
   std::vector<int> listeners_;
   std::mutex one_at_a_time_;
-  std::atomic<bool> handed_over_{false};
+  mutable std::mutex next_lock_;  // Of `next_` and `ending_`, and of what follows from them.
+  const NextHeadd* next_ = nullptr;
+  bool ending_ = false;
+  std::atomic<bool> handed_over_{false};  // The guests are the new one's, or may be.
 };
 
 }  // namespace head::control

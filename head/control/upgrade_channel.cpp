@@ -60,6 +60,10 @@ bool UpgradeChannel::say(std::string_view word, std::string_view sentence,
   return sent >= 0;
 }
 
+void UpgradeChannel::end() const noexcept {
+  ::shutdown(socket_.fd(), SHUT_RDWR);
+}
+
 std::optional<UpgradeChannel::Message> UpgradeChannel::hear(
     std::chrono::steady_clock::time_point until) const {
   const auto left = std::chrono::duration_cast<std::chrono::milliseconds>(

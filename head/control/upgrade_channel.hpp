@@ -45,6 +45,8 @@ class UpgradeChannel {
            std::span<const int> descriptors = {}) const noexcept;
   // Nothing when it says nothing until then, or is gone.
   std::optional<Message> hear(std::chrono::steady_clock::time_point until) const;
+  // Both ends hear from then on that the other is gone.
+  void end() const noexcept;
 
  private:
   iouring::UniqueFd socket_;

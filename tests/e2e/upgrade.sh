@@ -55,7 +55,8 @@ refuse /bin/false
 refuse "$work/nothing"
 cat >"$work/wrong-end" <<'END'
 #!/usr/bin/env python3
-import array, os, socket, sys, time
+import socket, sys, time
+hangs = False
 channel = socket.socket(fileno=3)
 def hear():
     return channel.recvmsg(4096, 8192)[0].split(b" ")[0]
@@ -63,11 +64,11 @@ assert hear() == b"begin"
 channel.send(b"ready ")
 while hear() != b"all":
     pass
-if os.path.basename(sys.argv[0]) == "silent-at-the-end":
+if hangs:
     time.sleep(60)
 sys.exit(5)
 END
-cp "$work/wrong-end" "$work/silent-at-the-end"
+sed "s/^hangs = False/hangs = True/" "$work/wrong-end" >"$work/silent-at-the-end"
 printf '#!/bin/sh\nexec sleep 60\n' >"$work/silent"
 printf '#!/bin/sh\nchmod o+w "$0"\n' >"$work/shared"
 chmod 755 "$work/wrong-end" "$work/silent-at-the-end" "$work/silent"
