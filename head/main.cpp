@@ -232,7 +232,8 @@ void receive(control::Inheritance& inheritance, std::vector<exports::HandedDisc>
   inheritance.arrive(std::move(discs));
 }
 
-// Discs that were attached are served, whatever the configuration says now.
+// Discs that were attached are served, and guests of the headd before this one, whatever the
+// configuration says now.
 void warn_of_memory(const control::Agent& agent) {
   if (const auto objection = agent.memory()->objection())
     log::warning("headd: {}; no further disc is attached", *objection);
@@ -282,7 +283,6 @@ void serve(const Start& start, control::Heir* heir) {
   // What can be wrong with the configuration is found before there is no way back.
   const auto api_access = control::access_of(config.api, "api.socket_group");
   const auto operators = control::group_of(config.operator_group, "api.operator_group");
-  warn_of_memory(agent);
   control::Estate estate;
   if (heir != nullptr) {
     agent.await_ready(heir->ready_before(), std::chrono::steady_clock::now() + open_within);
@@ -290,6 +290,7 @@ void serve(const Start& start, control::Heir* heir) {
     receive(*inheritance, std::move(estate.discs), store.discs());
     agent.take_up();
   }
+  warn_of_memory(agent);
   control::Reloader reloader(agent, config, start.read);
   control::Upgrader upgrader(agent, inheritance,
                              {.binary = start.binary,

@@ -136,6 +136,26 @@ TEST_CASE("an agent refuses what there is no memory for, and what runs goes on",
   CHECK_FALSE(head.agent->attach(test::a_disc("more")));
 }
 
+// Those of an earlier headd are not turned away.
+TEST_CASE("guests beyond data.guests_max are counted", "[control][memory][agent]") {
+  test::Head head(1, 100);
+  Config config = with_threads(1);
+  config.data.guests_max = 10;
+  config.memory.ceiling_mib = static_cast<unsigned>(
+      (memory_account(config, {}, {.discs = 1, .connections = 1}).total(MemoryOf::headd) + mib) /
+      mib);
+  head.agent->set_memory({config, {}});
+  REQUIRE_FALSE(head.agent->attach(test::a_disc("a")));
+  REQUIRE(head.eventually([&] { return head.threads[0]->size() == 1; }));
+  auto& guests = head.threads[0]->stats("a")->guests;
+  guests = 9;
+  CHECK(bytes_of(*head.agent->memory(), "guest_sockets") == 10 * (512 + 4) * 1024);
+  CHECK_FALSE(head.agent->memory()->objection());
+  guests = 1000;
+  CHECK(bytes_of(*head.agent->memory(), "guest_sockets") == 1000 * (512 + 4) * 1024);
+  CHECK(head.agent->memory()->objection());
+}
+
 TEST_CASE("the group whose memory is limited is found", "[control][memory]") {
   CHECK(memory_group("").path.empty());
   CHECK(memory_group("0::/system.slice/headd.service\n").path == "/system.slice/headd.service");

@@ -141,7 +141,7 @@ class World final : Export::Owner {
   explicit World(std::uint64_t seed)
       : io(seed, {.partial = 0.5, .stall = 0.2}, [] { return nullptr; }) {
     Export::Owner& self = *this;
-    served.emplace(io, "disk", volume, stats, stalls, pool, iouring::UniqueFd(), self);
+    served.emplace(io, "disk", volume, stats, stalls, *pool, iouring::UniqueFd(), self);
   }
 
   Guest& guest(std::uint64_t seed) {
@@ -157,7 +157,7 @@ class World final : Export::Owner {
     }
   }
   // To another export, as another process would have it: through the document.
-  void pass_on() {
+  void pass_on(std::size_t guests_max = SIZE_MAX) {
     handed.reset();
     served->hand_over();
     for (int i = 0; !handed; ++i) {
@@ -170,9 +170,10 @@ class World final : Export::Owner {
     }
     served.reset();
     closing = false;
-    CHECK(pool.whole());
+    CHECK(pool->whole());
     CHECK(stats.in_flight == 0);
     CHECK(io.sockets_open() == 0);
+    pool.emplace(io, 0, guests_max);
 
     std::vector<HandedDisc> discs;
     discs.push_back(std::move(*handed));
@@ -183,7 +184,7 @@ class World final : Export::Owner {
     for (std::size_t i = 0; i < taken[0].sessions.size(); ++i)
       taken[0].sessions[i].socket = std::move(discs[0].sessions[i].socket);
     Export::Owner& self = *this;
-    served.emplace(io, "disk", volume, stats, stalls, pool, self);
+    served.emplace(io, "disk", volume, stats, stalls, *pool, self);
     CHECK(!served->listens());
     served->take_up(std::move(taken[0].listener), std::move(taken[0].sessions));
     CHECK(served->listens());
@@ -196,7 +197,7 @@ class World final : Export::Owner {
     }
     CHECK(closed == 1);
     served.reset();
-    CHECK(pool.whole());
+    CHECK(pool->whole());
     CHECK(io.sockets_open() == 0);
     CHECK(volume.complaints == std::vector<std::string>{});
   }
@@ -206,7 +207,7 @@ class World final : Export::Owner {
   stats::DiscStats stats;
   stats::StallLog log;
   stats::Stalls stalls{20ms, log};
-  PayloadPool pool{io, 0};
+  std::optional<PayloadPool> pool{std::in_place, io, 0};
   std::optional<Export> served;
   std::optional<HandedDisc> handed;
   bool closing = false;
@@ -276,5 +277,22 @@ TEST_CASE("A guest of before is held where the disc is smaller than it was told"
   world.volume.become_known();
   while (guest.answers < before + 20) world.some_steps(50);
   CHECK(guest.complaints == std::vector<std::string>{});
+  world.close();
+}
+
+// As when data.guests_max is less for the next headd than it was.
+TEST_CASE("Guests of before are kept beyond what is allowed, and counted",
+          "[export][sim][handover]") {
+  World world(1);
+  Guest& one = world.guest(1);
+  while (one.answers == 0) world.some_steps(50);
+  world.pass_on(0);
+  CHECK(world.stats.guests == 1);
+  const auto before = one.answers;
+  while (one.answers < before + 20) world.some_steps(50);
+  world.guest(2);
+  world.some_steps(500);
+  CHECK(world.stats.guests == 1);
+  CHECK(one.complaints == std::vector<std::string>{});
   world.close();
 }

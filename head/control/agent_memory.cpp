@@ -20,8 +20,11 @@ std::optional<MemoryAccount> Agent::memory() const {
 }
 
 MemoryAccount Agent::account_with(std::span<const catalogue::DiscSpec> added) const {
-  MemoryCounts counts{.discs = discs_.size(), .connections = 0};
-  for (const auto& [name, disc] : discs_) counts.connections += disc.spec->connections;
+  MemoryCounts counts{.discs = discs_.size()};
+  for (const auto& [name, disc] : discs_) {
+    counts.connections += disc.spec->connections;
+    counts.guests += disc.stats->guests.load(std::memory_order_relaxed);
+  }
   for (const catalogue::DiscSpec& spec : added) {
     if (discs_.count(spec.name) != 0) continue;  // It had failed, and was counted.
     ++counts.discs;

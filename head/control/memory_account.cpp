@@ -117,7 +117,7 @@ std::optional<std::string> MemoryAccount::objection() const {
 MemoryAccount memory_account(const Config& config, const SocketCeilings& sockets,
                              const MemoryCounts& counts) {
   const std::uint64_t threads = data_threads(config);
-  const std::uint64_t guests = config.data.guests_max;
+  const std::uint64_t guests = std::max<std::uint64_t>(config.data.guests_max, counts.guests);
   const std::uint64_t far = std::min<std::uint64_t>(guests, threads * PayloadPool::far_readers_max);
   using enum MemoryOf;
   MemoryAccount account{.parts = {},

@@ -45,6 +45,9 @@ struct SocketCeilings {
 struct MemoryCounts {
   std::uint64_t discs = 0;
   std::uint64_t connections = 0;  // To tails, all discs together.
+  // That are there: counted where they are more than data.guests_max, as those of an earlier headd
+  // may be, which are not turned away.
+  std::uint64_t guests = 0;
 };
 
 struct MemoryAccount {

@@ -58,7 +58,8 @@ class Export final : nbd::Volume::Watcher, Session::Owner {
   Export& operator=(const Export&) = delete;
   ~Export();  // Closed.
 
-  // The listener, and the guests that another export of the disc had. Once, where there was none.
+  // The listener, and the guests that another export of the disc had, as many as they are. Once,
+  // where there was none.
   void take_up(iouring::UniqueFd listener, std::vector<HandedSession> sessions);
   bool listens() const noexcept { return static_cast<bool>(listener_); }
 
@@ -79,6 +80,7 @@ class Export final : nbd::Volume::Watcher, Session::Owner {
   void on_accept_again() noexcept;
   void on_tidy(iouring::Result) noexcept;
   void pause(int error) noexcept;
+  void tell_inherited_beyond() const noexcept;
   bool may_take_in() noexcept;
   void take_in(iouring::UniqueFd guest, std::unique_ptr<HandedSession> handed);
   void listen(iouring::UniqueFd listener);

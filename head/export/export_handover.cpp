@@ -1,4 +1,5 @@
 // How a disc's guests are handed to another export of it, and taken from one.
+#include "head/base/log.hpp"
 #include "head/export/export.hpp"
 
 #include <algorithm>
@@ -18,9 +19,21 @@ void Export::take_up(iouring::UniqueFd listener, std::vector<HandedSession> sess
   assert(!listener_ && !closing_);
   for (HandedSession& session : sessions) {
     iouring::UniqueFd guest = std::move(session.socket);
-    if (guest) take_in(std::move(guest), std::make_unique<HandedSession>(std::move(session)));
+    if (!guest) continue;
+    if (memory_.full()) tell_inherited_beyond();
+    take_in(std::move(guest), std::make_unique<HandedSession>(std::move(session)));
   }
   if (listener) listen(std::move(listener));
+}
+
+// They run, and are not turned away because data.guests_max is less than it was.
+void Export::tell_inherited_beyond() const noexcept {
+  static log::RateLimit limit;
+  if (const auto pass = limit.pass(io_.now()))
+    log::warning(
+        "disc {}: goes on with a guest beyond data.guests_max; no other comes in until enough have "
+        "gone: raise it ({} more like it)",
+        name_, pass->held);
 }
 
 void Export::hand_over() noexcept {

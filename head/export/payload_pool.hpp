@@ -97,7 +97,8 @@ class PayloadPool {
     bool in_vain_ = false;  // It was preferred for as long as anybody is, and waits still.
   };
 
-  // More sessions than `lessees_max` are not to be made: ask Account::full().
+  // More sessions than `lessees_max` are not to be made, but of guests that are there already: ask
+  // Account::full(). They share what there is.
   PayloadPool(iouring::Io& io, std::size_t bytes, std::size_t lessees_max = SIZE_MAX);
   PayloadPool(const PayloadPool&) = delete;
   PayloadPool& operator=(const PayloadPool&) = delete;
