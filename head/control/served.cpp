@@ -59,7 +59,35 @@ void Served::close(std::function<void()> done) {
   asked_.push_back(std::move(done));
   if (asked_.size() != 1) return;
   export_.close();
-  disc_.close();
+  may_be_unflushed() ? flush_and_close(last_flush_within) : disc_.close();
+}
+
+// What was acknowledged, where a FLUSH would change that. Of mode writeback nobody keeps count.
+bool Served::may_be_unflushed() const noexcept {
+  const nbd::ExportInfo* const info = disc_.info();
+  if (info == nullptr || spec_.read_only || !info->has(nbd::transmission_flag::send_flush))
+    return false;
+  const auto& stats = *disc_.stats();
+  switch (static_cast<nbd::Durability>(stats.durability.load(std::memory_order_relaxed))) {
+    case nbd::Durability::writeback:
+      return true;
+    case nbd::Durability::writethrough:
+      return false;
+    case nbd::Durability::replay:
+      break;
+  }
+  return stats.kept_bytes.load(std::memory_order_relaxed) != 0;
+}
+
+void Served::flush_and_close(std::chrono::milliseconds within) noexcept {
+  if (disc_.stats()->connections.load(std::memory_order_relaxed) == 0) {
+    tell_unflushed(ENOTCONN);
+    return disc_.close();
+  }
+  io_.arm(flush_late_, io_.now() + within);
+  last_flush_.command = nbd::Command::flush;
+  last_flush_.arrived = io_.now();
+  disc_.submit(last_flush_);
 }
 
 void Served::on_disc_closed(disc::Disc&) noexcept {
@@ -77,20 +105,18 @@ void Served::on_export_closed(exports::Export&) noexcept {
 }
 
 void Served::on_export_quiet(exports::Export&) noexcept {
-  const auto& stats = *disc_.stats();
-  if (stats.kept_bytes.load(std::memory_order_relaxed) == 0) return disc_.close();
-  if (stats.connections.load(std::memory_order_relaxed) == 0) {
-    tell_unflushed(ENOTCONN);
-    return disc_.close();
-  }
-  io_.arm(flush_late_, io_.now() + flush_within);
-  last_flush_.command = nbd::Command::flush;
-  last_flush_.arrived = io_.now();
-  disc_.submit(last_flush_);
+  if (disc_.stats()->kept_bytes.load(std::memory_order_relaxed) == 0) return disc_.close();
+  flush_and_close(flush_within);
 }
 
 // For each disc, as each may lose something; they are as many at most as there are discs.
 void Served::tell_unflushed(int error) const noexcept {
+  if (error == ESHUTDOWN) error = ETIMEDOUT;  // on_flush_late() has ended it.
+  if (!handed_)
+    return log::warning(
+        "disc {}: detached without a last FLUSH: {}; what its tail had acknowledged since the one "
+        "before is lost if the tail crashes before it has written it by itself",
+        spec_.name, std::strerror(error));
   log::warning(
       "disc {}: handed over with acknowledged writes that its tail has not flushed: {}; they go "
       "along, and are lost only if the tail crashes and the next headd does not come to replay "

@@ -1,5 +1,7 @@
 // A disc and how its guests reach it, together on one data thread. When it was closed and both have
-// drained, `gone` is called, which destroys this, and then everybody who asked for the end.
+// drained, `gone` is called, which destroys this, and then everybody who asked for the end. What
+// was acknowledged until then is flushed first, where the tail can and does within
+// `last_flush_within`.
 //
 // Where it is handed over, its guests are out of it before that, as soon as the disc has let go of
 // their requests. What was acknowledged and is kept only here (mode replay) is flushed first, or
@@ -20,6 +22,7 @@ namespace head::control {
 class Served final : disc::Disc::Owner, exports::Export::Owner {
  public:
   static constexpr std::chrono::milliseconds flush_within{250};
+  static constexpr std::chrono::milliseconds last_flush_within{1'000};  // Nobody waits meanwhile.
 
   struct Context {
     iouring::Io& io;
@@ -66,6 +69,8 @@ class Served final : disc::Disc::Owner, exports::Export::Owner {
   void on_export_closed(exports::Export&) noexcept override;
   void on_export_quiet(exports::Export&) noexcept override;
   void on_export_handed(exports::Export&, exports::HandedDisc handed) noexcept override;
+  void flush_and_close(std::chrono::milliseconds within) noexcept;
+  bool may_be_unflushed() const noexcept;
   void on_last_flush(int error) noexcept;
   void tell_unflushed(int error) const noexcept;
   void on_flush_late() noexcept;
