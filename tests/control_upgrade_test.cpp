@@ -177,6 +177,12 @@ TEST_CASE("an upgrade that fails leaves a head that goes on", "[control][upgrade
     CHECK(says(done.error(), "status 6"));
     CHECK(head.threads[0]->handed_over == 1);
   }
+  // It may be gone before it is told anything.
+  SECTION("as the next one has ended before that") {
+    const auto done = head.upgrade_to("exec 3>&-\nsleep 0.02\nexit 5");
+    REQUIRE_FALSE(done);
+    CHECK(says(done.error(), "status 5"));
+  }
   // It was waited for, though it knew of nothing that it could answer.
   SECTION("as the next one cannot be told of the guests") {
     head.upgrader.set_listeners({-1});

@@ -108,9 +108,12 @@ std::optional<std::string> NextHeadd::start(const TrustedProgram& program,
 }
 
 std::optional<std::string> NextHeadd::tell(std::string_view word, std::string_view sentence,
-                                           std::span<const int> descriptors) const {
+                                           std::span<const int> descriptors) {
   if (channel_.say(word, sentence, descriptors)) return std::nullopt;
-  return fmt::format("the new headd cannot be told \"{}\": {}", word, std::strerror(errno));
+  const int error = errno;
+  const auto ended = error == EPIPE ? how_it_ended_soon() : std::nullopt;
+  if (ended) return *ended;
+  return fmt::format("the new headd cannot be told \"{}\": {}", word, std::strerror(error));
 }
 
 std::optional<std::string> NextHeadd::await(std::string_view word,
@@ -119,7 +122,12 @@ std::optional<std::string> NextHeadd::await(std::string_view word,
   if (heard && heard->word == word) return std::nullopt;
   if (heard && heard->word == "no") return "the new headd said no: " + heard->sentence;
   if (heard) return fmt::format("the new headd said \"{}\", not \"{}\"", heard->word, word);
-  // It is gone, or is about to be, or says nothing.
+  if (auto ended = how_it_ended_soon()) return ended;
+  return fmt::format("the new headd did not say \"{}\" in time, and was ended", word);
+}
+
+// It is gone, or is about to be, or says nothing.
+std::optional<std::string> NextHeadd::how_it_ended_soon() {
   for (int i = 0; i < 20 && pid_ != 0; ++i) {
     int status = 0;
     if (::waitpid(pid_, &status, WNOHANG) == pid_) {
@@ -128,7 +136,7 @@ std::optional<std::string> NextHeadd::await(std::string_view word,
     }
     std::this_thread::sleep_for(5ms);
   }
-  return fmt::format("the new headd did not say \"{}\" in time, and was ended", word);
+  return std::nullopt;
 }
 
 void NextHeadd::end() noexcept {

@@ -28,7 +28,7 @@ class NextHeadd {
   std::optional<std::string> start(const TrustedProgram& program,
                                    std::vector<std::string> arguments);
   std::optional<std::string> tell(std::string_view word, std::string_view sentence = {},
-                                  std::span<const int> descriptors = {}) const;
+                                  std::span<const int> descriptors = {});
   std::optional<std::string> await(std::string_view word, std::chrono::milliseconds within);
 
   // Nothing is heard of it any more, nor by it: whoever waits for it is through. Any thread.
@@ -40,6 +40,7 @@ class NextHeadd {
  private:
   explicit NextHeadd(std::pair<UpgradeChannel, iouring::UniqueFd> ends)
       : channel_(std::move(ends.first)), theirs_(std::move(ends.second)) {}
+  std::optional<std::string> how_it_ended_soon();
 
   const UpgradeChannel channel_;
   iouring::UniqueFd theirs_;  // Until it is started.
