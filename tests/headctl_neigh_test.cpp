@@ -139,7 +139,7 @@ TEST_CASE("a route's change is told, its renewal is not", "[headctl][neigh][rout
 }
 
 TEST_CASE("the kernel's entries are added to headd's, not repeated", "[headctl][neigh]") {
-  const json ours = {entry("fd00::a", "eth0", "STALE", "ours", 1, {"web1"})};
+  const json ours = json::array({entry("fd00::a", "eth0", "STALE", "ours", 1, {"web1"})});
   const json kernel = {entry("fd00::a", "eth0", "REACHABLE", "ours", 1),
                        entry("fd00::a", "eth1", "STALE", "kernel", 1)};
   const json all = merged(ours, kernel);
@@ -266,9 +266,9 @@ TEST_CASE("the kernel's table is written as its values are printed", "[headctl][
     one.updated_ms = upto(2000);
     table.push_back(one);
   }
-  const auto key = [](const Neighbour& one) { return one.key; };
-  std::ranges::sort(table, {}, key);
-  table.erase(std::ranges::unique(table, {}, key).begin(), table.end());
+  std::ranges::sort(table, {}, &Neighbour::key);
+  const auto same = [](const Neighbour& a, const Neighbour& b) { return a.key == b.key; };
+  table.erase(std::unique(table.begin(), table.end(), same), table.end());
   const netlink::TableState state{.limits = {1, 2, 3}, .entries = 5};
 
   json values = kernel_answer(state);

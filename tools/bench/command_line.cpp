@@ -126,7 +126,8 @@ void add_neigh(CLI::App& app, Commands& commands) {
   CLI::Option* const simulate =
       command.add_flag("--simulate", options.simulate,
                        "A model of the solicitations at one switch; touches nothing");
-  const auto add = [&](const char* name, unsigned& value, const char* what, unsigned most) {
+  const auto add = [&command = command, simulate](const char* name, unsigned& value,
+                                                  const char* what, unsigned most) {
     command.add_option(name, value, what)
         ->needs(simulate)
         ->capture_default_str()
