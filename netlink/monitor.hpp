@@ -49,8 +49,8 @@ struct Changes {
   std::vector<HostRouteChange> host_routes;  // Those of them that were ours.
   std::vector<AddressChange> addresses;      // Of this host.
   // Notifications were dropped, and nothing else is told this time. More may be, silently, until
-  // everything has been read (the kernel calls the socket congested until then): read until
-  // `drained`, then dump, and compare.
+  // everything has been read (the kernel calls the socket congested until then): dump and compare
+  // at once, read until `drained`, which tells of nothing either, then dump and compare again.
   bool lost = false;
   bool drained = false;  // There was nothing more to read.
 
@@ -81,6 +81,7 @@ class Monitor {
 
   Socket socket_;
   std::vector<std::byte> in_;
+  bool discarding_ = false;  // Some was lost, and not everything has been read since.
 };
 
 }  // namespace netlink

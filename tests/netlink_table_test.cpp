@@ -230,10 +230,15 @@ TEST_CASE("an overflowing monitor says so", "[netlink][kernel]") {
     const int bytes = 4096;
     ::setsockopt(monitor.fd(), SOL_SOCKET, SO_RCVBUF, &bytes, sizeof bytes);
     table.set(entries(ifindex, 2000));
-    const Changes changes = monitor.read();
+    Changes changes = monitor.read();
     CHECK(changes.lost);
     CHECK(changes.neighbours.size() < 2000);
-    CHECK(changes.drained);
+    CHECK_FALSE(changes.drained);  // The table can be read before the rest is.
+    for (int reads = 0; !changes.drained; ++reads) {
+      REQUIRE(reads < 1'000);
+      changes = monitor.read();
+      CHECK(changes.empty());
+    }
     CHECK(!monitor.read().lost);
   });
 }

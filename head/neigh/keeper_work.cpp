@@ -257,6 +257,7 @@ void Keeper::Work::on_changes(Instant now) {
   if (changes.lost) {
     ++notifications_lost_;
     resync_ = true;
+    reconcile_at_ = now;  // What was said before is not waited for: that takes up to 0.1 s.
   }
   if (resync_ && changes.drained) {
     resync_ = false;
