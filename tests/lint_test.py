@@ -36,7 +36,8 @@ ARROWS = {
     "head/main.cpp": ("head/", "netlink/", "iouring/"),
     "tools/headctl/": ("netlink/", "head/neigh/sizing.hpp", "head/neigh/examine.hpp",
                        "tools/command_line.hpp"),
-    "tools/": ("head/", "netlink/", "iouring/"),
+    "tools/": ("head/", "netlink/", "iouring/", "tests/check/"),
+    "tests/check/": (),
     "tests/": ("head/", "netlink/", "iouring/", "tools/"),
 }
 NO_STD_FUNCTION = ("iouring/", "head/nbd/", "head/disc/", "head/export/")

@@ -1,0 +1,122 @@
+// What the sectors of one disc may hold, given everything that its guests asked and were answered,
+// in the order in which that happened. All guests of a disc share one, wherever they are served.
+//
+// The rules:
+//  1. A read returns a change that was current at some time between its asking and its answer. A
+//     change is current from when it is asked until a change that was asked after its end is
+//     acknowledged. Of changes that were under way together, any may be the last.
+//  2. A read that returned a change ends all others that had ended before the read was asked.
+//  3. A change that failed, was abandoned, or is a TRIM may be there or not until a later change of
+//     the sector is acknowledged; rule 2 does not end it.
+//  4. A crash of the tail makes everything current again that its stable storage may hold: all that
+//     was current at any time since the last FLUSH that covered the sector. In mode writethrough
+//     each acknowledgement covers; in mode replay a crash changes nothing, except for what was
+//     acknowledged before a loss of the log and is not covered since.
+//  5. A FLUSH covers what was acknowledged before it was asked; a change with FUA covers itself.
+//  6. A FLUSH that a guest was told has failed may have lost what it was to cover (not in mode
+//     replay, where it is kept).
+//  7. A sector holds parts of several changes only if one of them has failed, or, with
+//     Tearing::in_flight, was under way or abandoned.
+#pragma once
+
+#include "tests/check/pattern.hpp"
+#include "tests/check/violation.hpp"
+
+#include <cstdint>
+#include <span>
+#include <vector>
+
+namespace check {
+
+// A disc's durability mode: what an acknowledged write outlives.
+enum class Promise : std::uint8_t { writeback, writethrough, replay };
+// How writes and reads of one sector may meet.
+enum class Tearing : std::uint8_t { failed, in_flight };
+enum class Kind : std::uint8_t { write, zero, trim };
+
+class Values {
+ public:
+  // Moments in the order of calls; a read or a FLUSH is known by the moment at which it was asked.
+  using Moment = std::uint64_t;
+
+  Values(std::uint32_t disc, std::uint64_t sectors, Promise promise,
+         Tearing tearing = Tearing::failed);
+
+  // Guests. A write's sectors are to be filled with what ask_change() returns.
+  Change ask_change(Kind kind, std::uint64_t first, std::uint64_t count, bool fua);
+  void answer_change(Change change, bool success);
+  // Its guest is gone, and nobody asks it again.
+  void abandon(Change change) { answer_change(change, false); }
+
+  Moment ask_flush() { return ++now_; }
+  void answer_flush(Moment asked, bool success);
+
+  Moment ask_read();
+  // Of whole sectors. The read is over then.
+  Violation answer_read(Moment asked, std::uint64_t first, std::span<const std::byte> bytes);
+  // It failed, or its guest is gone.
+  void drop_read(Moment asked);
+
+  // The world. A crash that takes time is told when it begins and when it is over.
+  void tail_crashed();
+  // What was kept for mode replay is lost: headd was killed, say.
+  void log_lost() { log_lost_at_ = ++now_; }
+
+  // The changes that a sector may hold now; for messages and tests.
+  std::vector<Change> current(std::uint64_t sector) const;
+  std::uint64_t sectors() const { return sectors_.size(); }
+
+ private:
+  static constexpr Moment never = UINT64_MAX;
+
+  enum class Fate : std::uint8_t { pending, done, loose };
+  struct Record {
+    Change change = 0;
+    Kind kind = Kind::write;
+    Fate fate = Fate::pending;
+    bool failed = false;  // It was answered with an error.
+    bool stable = true;   // The tail's stable storage may hold it.
+    Moment asked = 0;
+    Moment ended = never;
+    Moment gone = never;  // Since when it cannot be what the sector holds.
+
+    bool reads_as(Change seen) const { return kind == Kind::write ? change == seen : seen == 0; }
+    bool was_current_since(Moment moment) const { return gone > moment; }
+  };
+  struct Sector {
+    std::vector<Record> records;
+    bool listed = false;
+  };
+  struct Extent {
+    Kind kind = Kind::write;
+    bool fua = false;
+    bool over = false;
+    std::uint64_t first = 0, count = 0;
+  };
+
+  void cover(Sector& sector, Moment since);
+  void revive(Sector& sector, bool loose);
+  void tidy(Sector& sector);
+  void list(std::uint64_t sector);
+  Moment oldest_read() const;
+  Violation check_sector(Moment asked, std::uint64_t number,
+                         std::span<const std::byte, sector_bytes> bytes);
+  bool may_be_torn(Moment asked, std::uint64_t number,
+                   std::span<const std::byte, sector_bytes> bytes) const;
+  Violation explain(Moment asked, std::uint64_t number,
+                    std::span<const std::byte, sector_bytes> bytes) const;
+  void learn(Sector& sector, Moment asked, Change seen);
+
+  const std::uint32_t disc_;
+  const Promise promise_;
+  const Tearing tearing_;
+  Moment now_ = 0;
+  Moment crashed_at_ = 0;
+  Moment log_lost_at_ = 0;
+  std::vector<Sector> sectors_;
+  std::vector<std::uint64_t> listed_;  // Sectors with more than one record.
+  std::vector<Extent> changes_;        // By Change - 1.
+  std::vector<Moment> reads_;          // That are under way.
+};
+
+}  // namespace check
