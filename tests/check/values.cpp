@@ -39,9 +39,14 @@ void Values::answer_change(Change change, bool success) {
     own->failed = !success;
     own->fate = certain ? Fate::done : Fate::loose;
     if (!certain) continue;
-    for (Record& other : sector.records)
-      if (other.ended < own->asked && other.gone == never) other.gone = now_;
-    if (extent.fua || promise_ == Promise::writethrough) cover(sector, now_);
+    // It may have been done in pieces, and some of them before the crash.
+    if (promise_ == Promise::writeback && !extent.fua && crashed_at_ > own->asked) continue;
+    const bool stable = extent.fua || promise_ == Promise::writethrough;
+    for (Record& other : sector.records) {
+      if (other.ended >= own->asked) continue;
+      other.gone = std::min(other.gone, now_);
+      other.stable &= !stable;
+    }
     tidy(sector);
   }
 }
@@ -84,14 +89,25 @@ void Values::answer_flush(Moment asked, bool success) {
 
 void Values::tail_crashed() {
   crashed_at_ = ++now_;
+  if (promise_ == Promise::replay) return revive_exposed(log_lost_at_);
+  for (const std::uint64_t number : listed_) revive(sectors_[number], false);
+}
+
+// Whether it had been written again since a crash nobody knows.
+void Values::log_lost() {
+  log_lost_at_ = ++now_;
+  if (promise_ == Promise::replay) revive_exposed(crashed_at_);
+}
+
+// Where something that may be there now was acknowledged by then and is not covered since.
+void Values::revive_exposed(Moment acknowledged_before) {
   for (const std::uint64_t number : listed_) {
     Sector& sector = sectors_[number];
-    // Mode replay: is anything that may be there now known to stable storage and to nobody else?
     const bool exposed =
-        std::any_of(sector.records.begin(), sector.records.end(), [this](const Record& record) {
-          return record.gone == never && record.ended < log_lost_at_;
+        std::any_of(sector.records.begin(), sector.records.end(), [&](const Record& record) {
+          return record.gone == never && record.ended < acknowledged_before;
         });
-    if (promise_ != Promise::replay || exposed) revive(sector, false);
+    if (exposed) revive(sector, false);
   }
 }
 

@@ -11,7 +11,9 @@
 //  4. A crash of the tail makes everything current again that its stable storage may hold: all that
 //     was current at any time since the last FLUSH that covered the sector. In mode writethrough
 //     each acknowledgement covers; in mode replay a crash changes nothing, except for what was
-//     acknowledged before a loss of the log and is not covered since.
+//     acknowledged before a loss of the log, were it after the crash, and is not covered since.
+//     In mode writeback, what was under way during a crash may be lost by it although it was
+//     acknowledged later: a part of it may have been done before.
 //  5. A FLUSH covers what was acknowledged before it was asked; a change with FUA covers itself.
 //  6. A FLUSH that a guest was told has failed may have lost what it was to cover (not in mode
 //     replay, where it is kept).
@@ -60,7 +62,7 @@ class Values {
   // The world. A crash that takes time is told when it begins and when it is over.
   void tail_crashed();
   // What was kept for mode replay is lost: headd was killed, say.
-  void log_lost() { log_lost_at_ = ++now_; }
+  void log_lost();
 
   // The changes that a sector may hold now; for messages and tests.
   std::vector<Change> current(std::uint64_t sector) const;
@@ -96,6 +98,7 @@ class Values {
 
   void cover(Sector& sector, Moment since);
   void revive(Sector& sector, bool loose);
+  void revive_exposed(Moment acknowledged_before);
   void tidy(Sector& sector);
   void list(std::uint64_t sector);
   Moment oldest_read() const;
