@@ -99,13 +99,15 @@ void Values::log_lost() {
   if (promise_ == Promise::replay) revive_exposed(crashed_at_);
 }
 
-// Where something that may be there now was acknowledged by then and is not covered since.
-void Values::revive_exposed(Moment acknowledged_before) {
+// Where something that may be there now was asked by then and is not covered since: its answer may
+// have been on its way when the log, or the tail's cache, was lost.
+void Values::revive_exposed(Moment asked_before) {
   for (const std::uint64_t number : listed_) {
     Sector& sector = sectors_[number];
     const bool exposed =
         std::any_of(sector.records.begin(), sector.records.end(), [&](const Record& record) {
-          return record.gone == never && record.ended < acknowledged_before;
+          return record.gone == never && record.fate != Fate::pending &&
+                 record.asked < asked_before;
         });
     if (exposed) revive(sector, false);
   }

@@ -11,7 +11,7 @@
 //  4. A crash of the tail makes everything current again that its stable storage may hold: all that
 //     was current at any time since the last FLUSH that covered the sector. In mode writethrough
 //     each acknowledgement covers; in mode replay a crash changes nothing, except for what was
-//     acknowledged before a loss of the log, were it after the crash, and is not covered since.
+//     asked before a loss of the log, were it after the crash, and is not covered since.
 //     In mode writeback, what was under way during a crash may be lost by it although it was
 //     acknowledged later: a part of it may have been done before.
 //  5. A FLUSH covers what was acknowledged before it was asked; a change with FUA covers itself.
@@ -98,7 +98,7 @@ class Values {
 
   void cover(Sector& sector, Moment since);
   void revive(Sector& sector, bool loose);
-  void revive_exposed(Moment acknowledged_before);
+  void revive_exposed(Moment asked_before);
   void tidy(Sector& sector);
   void list(std::uint64_t sector);
   Moment oldest_read() const;
