@@ -13,6 +13,8 @@ import sys
 import unittest
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+sys.path.insert(0, os.path.join(ROOT, "tools"))
+from mutant_files import Problem, mutated, parse  # noqa: E402 (it is found by the line above)
 
 SEAMS = ("iouring/io.hpp", "iouring/completion.hpp", "iouring/timer.hpp", "iouring/unique_fd.hpp")
 DATA = ("head/nbd/", "head/limit/", "head/stats/", "head/base/") + SEAMS
@@ -284,8 +286,26 @@ def hazards(tree):
         yield f"{path} has a test of {number}: name it in tests/HAZARDS.md."
 
 
+def mutants(tree):
+    """Planted bugs apply to the tree as it is, each to the room that its name begins with."""
+    for path, text in tree.items():
+        name = os.path.basename(path)
+        if not path.startswith("tests/mutants/") or not name.endswith(".mutant"):
+            continue
+        try:
+            changed = mutated(parse(name, text), tree.get)
+        except Problem as problem:
+            yield f"{problem}: adapt the mutant, see tools/mutants --help."
+            continue
+        room = name.partition("-")[0]
+        for other in changed:
+            if not other.startswith(f"head/{room}/"):
+                yield f"{path} changes {other}: begin the mutant's name with the room of that file."
+
+
 RULES = (arrows, kernel_libraries, heavy_headers, command_lines, header_names, headers, sizes,
-         columns, function_lengths, std_function, leftovers, unnamed_sources, hazards)
+         columns, function_lengths, std_function, leftovers, unnamed_sources, hazards,
+         mutants)
 
 
 def read_tree():
@@ -423,6 +443,17 @@ class LintRules(unittest.TestCase):
         self.check(hazards, {**good, "tests/HAZARDS.md": table.replace("| T9 |", "| - |")}, good)
         self.check(hazards, {**good, "tests/e2e/b.sh": "#!/bin/sh\n# T9: it lies.\n"},
                    {**good, "tests/e2e/b.sh": "#!/bin/sh\n# It lies, as T9 does.\n"})
+
+    def test_mutants(self):
+        path, source = "tests/mutants/disc-lost.mutant", "head/disc/a.cpp"
+        text = f"breaks: A guest waits for ever.\nfile: {source}\n---\n  answer();\n+++\n"
+        good = {path: text, source: "void f() {\n  answer();\n}\n"}
+        self.check(mutants, {**good, source: "void f() {\n  answer(0);\n}\n"}, good)
+        self.check(mutants, {**good, source: "  answer();\n  answer();\n"}, good)
+        self.check(mutants, {**good, path: text.replace("breaks: A", "breaks: a")}, good)
+        self.check(mutants, {**good, path: text.replace("+++", "++")}, good)
+        self.check(mutants, {path: text}, good)
+        self.check(mutants, {"tests/mutants/nbd-lost.mutant": text, source: good[source]}, good)
 
 
 if __name__ == "__main__":

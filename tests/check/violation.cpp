@@ -24,6 +24,8 @@ std::string_view to_string(Rule rule) {
       return "swallowed";
     case Rule::invented:
       return "invented";
+    case Rule::illegal:
+      return "illegal";
     case Rule::wasted:
       return "wasted";
   }

@@ -21,6 +21,8 @@ enum class Rule {
   // Errors.
   swallowed,  // An error that a tail told once has reached nobody.
   invented,   // An error that no tail told, and no order asked for.
+  // Requests.
+  illegal,  // A tail was sent something that no client may send.
   // Resources.
   wasted,  // A connection was given up although nothing was wrong with it.
 };

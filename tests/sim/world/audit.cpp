@@ -1,0 +1,139 @@
+#include "tests/sim/world/audit.hpp"
+
+#include <algorithm>
+#include <utility>
+
+namespace world {
+
+using head::nbd::Command;
+
+std::string to_string(const Ask& ask) {
+  const char* name = "?";
+  switch (ask.command) {
+    case Command::read:
+      name = "READ";
+      break;
+    case Command::write:
+      name = ask.fua ? "WRITE with FUA" : "WRITE";
+      break;
+    case Command::flush:
+      return "FLUSH";
+    case Command::trim:
+      name = "TRIM";
+      break;
+    case Command::write_zeroes:
+      name = ask.fua ? "WRITE_ZEROES with FUA" : "WRITE_ZEROES";
+      break;
+    case Command::block_status:
+      name = "BLOCK_STATUS";
+      break;
+    case Command::cache:
+      name = "CACHE";
+      break;
+    default:
+      break;
+  }
+  return std::string(name) + " of sectors " + std::to_string(ask.first) + "-" +
+         std::to_string(ask.first + ask.count - 1);
+}
+
+bool Audit::is_change(Command command) {
+  return command == Command::write || command == Command::write_zeroes || command == Command::trim;
+}
+
+// Does its success say that something is stable?
+bool Audit::is_sync(const Ask& ask) const {
+  if (ask.command == Command::flush) return true;
+  return is_change(ask.command) && (ask.fua || promise_ == check::Promise::writethrough);
+}
+
+Audit::Request& Audit::ask(unsigned guest, const Ask& ask) {
+  if (spare_.empty()) spare_.emplace_back();
+  open_.splice(open_.end(), spare_, spare_.begin());
+  Request& request = open_.back();
+  request = {.ask = ask, .guest = guest};
+  request.progress = progress_.ask(now(), to_string(ask) + " by guest " + std::to_string(guest));
+  request.asked = errors_.ask();
+  if (is_sync(ask)) request.sync = errors_.ask_sync();
+  switch (ask.command) {
+    case Command::read:
+      request.read = values_.ask_read();
+      break;
+    case Command::flush:
+      request.flush = values_.ask_flush();
+      break;
+    case Command::write:
+      request.change = values_.ask_change(check::Kind::write, ask.first, ask.count, ask.fua);
+      break;
+    case Command::write_zeroes:
+      request.change = values_.ask_change(check::Kind::zero, ask.first, ask.count, ask.fua);
+      break;
+    case Command::trim:
+      request.change = values_.ask_change(check::Kind::trim, ask.first, ask.count, ask.fua);
+      break;
+    default:
+      break;
+  }
+  if (poison_ == ask.command) {
+    progress_.excuse(request.progress);
+    errors_.excuse(request.progress);
+  }
+  return request;
+}
+
+void Audit::answer(Request& request, int error, std::span<const std::byte> data) {
+  note(progress_.answer(request.progress, now()));
+  if (error != 0) {
+    const bool excused = is_sync(request.ask) && clock_.now() < sync_errors_until_;
+    if (!excused)
+      note(errors_.fail(request.progress, request.asked,
+                        to_string(request.ask) + " by guest " + std::to_string(request.guest)));
+  }
+  if (is_sync(request.ask)) note(errors_.answer_sync(request.guest, request.sync, error == 0));
+  if (request.change != 0) values_.answer_change(request.change, error == 0);
+  if (request.flush != 0) values_.answer_flush(request.flush, error == 0);
+  if (request.read != 0 && error == 0)
+    note(values_.answer_read(request.read, request.ask.first, data));
+  else if (request.read != 0)
+    values_.drop_read(request.read);
+  const auto place = std::find_if(open_.begin(), open_.end(),
+                                  [&](const Request& one) { return &one == &request; });
+  spare_.splice(spare_.begin(), open_, place);
+}
+
+void Audit::abandon(Request& request) {
+  progress_.excuse(request.progress);
+  if (request.change != 0) values_.abandon(request.change);
+  if (request.read != 0) values_.drop_read(request.read);
+  const auto place = std::find_if(open_.begin(), open_.end(),
+                                  [&](const Request& one) { return &one == &request; });
+  spare_.splice(spare_.begin(), open_, place);
+}
+
+void Audit::on_trouble(bool begins) {
+  begins ? progress_.trouble_begins(now()) : progress_.trouble_ends(now());
+}
+
+void Audit::on_refusal(Command command, std::uint64_t offset, std::uint32_t length, int) {
+  constexpr auto sector = check::sector_bytes;
+  if (command == Command::flush) sync_errors_until_ = clock_.now() + sync_errors_for;
+  for (const Request& request : open_) {
+    const std::uint64_t from = request.ask.first * sector, to = from + request.ask.count * sector;
+    const bool meets = offset < to && from < offset + length;
+    if (meets && command != Command::flush) errors_.excuse(request.progress);
+  }
+}
+
+void Audit::on_data_lost() {
+  if (promise_ != check::Promise::replay) errors_.tail_lost_data();
+}
+
+void Audit::on_complaint(const char* what) {
+  note({.rule = check::Rule::illegal, .sentence = std::string("the tail was sent ") + what});
+}
+
+void Audit::note(check::Violation violation) {
+  if (violation && !violation_) violation_ = std::move(violation);
+}
+
+}  // namespace world

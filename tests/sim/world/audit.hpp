@@ -1,0 +1,92 @@
+// The checkers of one world, told of everything that its guests and its tail see. Keeps the first
+// violation: what follows from it is of no interest.
+#pragma once
+
+#include "tests/check/errors.hpp"
+#include "tests/check/progress.hpp"
+#include "tests/check/values.hpp"
+#include "tests/sim/world/clock.hpp"
+#include "tests/sim/world/observer.hpp"
+
+#include <cstdint>
+#include <list>
+#include <span>
+#include <string>
+
+namespace world {
+
+// What a guest asks, in sectors.
+struct Ask {
+  head::nbd::Command command = head::nbd::Command::read;
+  std::uint64_t first = 0, count = 0;
+  bool fua = false;
+};
+std::string to_string(const Ask& ask);
+
+class Audit final : public Observer {
+ public:
+  // A request as the checkers know it, from its asking to its answer.
+  struct Request {
+    Ask ask;
+    unsigned guest = 0;
+    check::Change change = 0;  // Of a write, a zeroing, a trim.
+    check::Values::Moment read = 0, flush = 0;
+    check::Progress::Request progress = 0;
+    check::Errors::Moment asked = 0, sync = 0;
+  };
+
+  Audit(const Clock& clock, check::Promise promise, std::uint64_t sectors, Duration limit)
+      : clock_(clock), promise_(promise), values_(0, sectors, promise), progress_(limit) {}
+
+  // ---- Guests ----
+  void join(unsigned guest) { errors_.join(guest); }
+  void leave(unsigned guest) { errors_.leave(guest); }
+  Request& ask(unsigned guest, const Ask& ask);
+  // `data`: of a read that succeeded. The request is over.
+  void answer(Request& request, int error, std::span<const std::byte> data);
+  void abandon(Request& request);
+  std::size_t open_requests() const noexcept { return open_.size(); }
+
+  // ---- The world ----
+  void on_trouble(bool begins) override;
+  void on_refusal(head::nbd::Command command, std::uint64_t offset, std::uint32_t length,
+                  int error) override;
+  void on_data_lost() override;
+  void on_complaint(const char* what) override;
+  void tail_crashed() { values_.tail_crashed(); }
+  void log_lost() { values_.log_lost(); }
+  // headd was told to fail requests, or may.
+  void allow_errors(bool yes) { errors_.allow(yes); }
+  // Requests of this kind kill whoever serves them: they need not be answered, and may fail.
+  void poisoned(head::nbd::Command command) { poison_ = command; }
+  // A FLUSH that covers all that was acknowledged when it was asked.
+  check::Values::Moment ask_flush() { return values_.ask_flush(); }
+  void answer_flush(check::Values::Moment asked, bool success) {
+    values_.answer_flush(asked, success);
+  }
+
+  void note(check::Violation violation);
+  void look() { note(progress_.look(now())); }
+  const check::Violation& violation() const noexcept { return violation_; }
+  check::Values& values() noexcept { return values_; }
+
+ private:
+  static constexpr std::chrono::seconds sync_errors_for{10};
+
+  check::Progress::Time now() const { return clock_.now().time_since_epoch(); }
+  static bool is_change(head::nbd::Command command);
+  bool is_sync(const Ask& ask) const;
+
+  const Clock& clock_;
+  const check::Promise promise_;
+  check::Values values_;
+  check::Progress progress_;
+  check::Errors errors_;
+  check::Violation violation_;
+  std::list<Request> open_;
+  std::list<Request> spare_;
+  Instant sync_errors_until_{};  // A FLUSH has been refused lately.
+  std::optional<head::nbd::Command> poison_;
+};
+
+}  // namespace world

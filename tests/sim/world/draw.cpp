@@ -1,0 +1,205 @@
+#include "tests/sim/world/draw.hpp"
+
+#include "head/nbd/volume.hpp"
+#include "tests/sim/script_tail.hpp"
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+
+namespace world {
+namespace {
+
+using namespace std::chrono_literals;
+using head::nbd::Command;
+using head::nbd::Durability;
+namespace flag = head::nbd::transmission_flag;
+
+constexpr Durability modes[] = {Durability::writeback, Durability::writethrough, Durability::replay,
+                                Durability::replay};
+
+// What guests ask: mostly of a few sectors, so that changes meet, and in bursts.
+struct Load {
+  unsigned guests = 1;
+  std::uint64_t hot = 24;  // Sectors that most of it is about.
+  std::uint64_t sectors = 512;
+  unsigned per_second = 200;
+  unsigned burst_most = 12;
+  std::uint64_t large_most = 96;  // Sectors.
+  unsigned reads = 40, writes = 38, zeroes = 5, trims = 4, flushes = 8, statuses = 3, caches = 2;
+  double fua = 0.1;
+};
+
+Ask draw_ask(Dice& dice, const Load& load, std::uint16_t flags) {
+  const unsigned all = load.reads + load.writes + load.zeroes + load.trims + load.flushes +
+                       load.statuses + load.caches;
+  std::uint64_t at = dice.pick(all);
+  Command command = Command::read;
+  for (const auto& [kind, weight] : {std::pair{Command::read, load.reads},
+                                     {Command::write, load.writes},
+                                     {Command::write_zeroes, load.zeroes},
+                                     {Command::trim, load.trims},
+                                     {Command::flush, load.flushes},
+                                     {Command::block_status, load.statuses},
+                                     {Command::cache, load.caches}}) {
+    command = kind;
+    if (at < weight) break;
+    at -= weight;
+  }
+  if (command == Command::trim && (flags & flag::send_trim) == 0) command = Command::write;
+  if (command == Command::write_zeroes && (flags & flag::send_write_zeroes) == 0)
+    command = Command::write;
+  if (command == Command::cache && (flags & flag::send_cache) == 0) command = Command::read;
+  if (command == Command::flush && (flags & flag::send_flush) == 0) command = Command::read;
+  if (command == Command::flush) return {.command = command};
+  const bool large = dice.chance(0.03);
+  const std::uint64_t count = 1 + dice.pick(large ? load.large_most : 6);
+  const std::uint64_t within = dice.chance(0.9) ? std::max(load.hot, count) : load.sectors;
+  const bool changes = command == Command::write || command == Command::write_zeroes;
+  return {.command = command,
+          .first = dice.pick(std::min(within, load.sectors) - count + 1),
+          .count = count,
+          .fua = changes && (flags & flag::send_fua) != 0 && dice.chance(load.fua)};
+}
+
+void draw_load(Scenario& scenario, Dice& dice, const Load& load, Duration from, Duration to) {
+  const std::uint16_t flags = scenario.tail.flags;
+  const auto nanos = static_cast<double>((to - from).count());
+  const auto requests = static_cast<unsigned>(nanos / 1e9 * load.per_second);
+  for (unsigned asked = 0; asked < requests;) {
+    const auto burst = static_cast<unsigned>(dice.between(1, load.burst_most));
+    Duration at = dice.between(from, to);
+    const auto who = static_cast<unsigned>(dice.pick(load.guests));
+    for (unsigned i = 0; i < burst; ++i, ++asked) {
+      at += dice.between(Duration{}, Duration{80us});
+      scenario.actions.push_back({.at = at, .who = who, .ask = draw_ask(dice, load, flags)});
+    }
+  }
+}
+
+void sort(Scenario& scenario) {
+  std::stable_sort(scenario.actions.begin(), scenario.actions.end(),
+                   [](const Action& one, const Action& other) { return one.at < other.at; });
+}
+
+Scenario begin(std::uint64_t seed) {
+  Scenario scenario;
+  scenario.seed = seed;
+  scenario.tail.flags = sim::all_flags;
+  return scenario;
+}
+
+Load load_of(const Scenario& scenario) {
+  Load load;
+  load.guests = static_cast<unsigned>(scenario.guests.size());
+  load.sectors = scenario.tail.size / Store::sector;
+  return load;
+}
+
+// Any tail that keeps to the protocol, and any mode.
+void draw_parts(Scenario& scenario, Dice& dice) {
+  TailManners& tail = scenario.tail;
+  for (const std::uint16_t without : {flag::send_df, flag::send_fua, flag::can_multi_conn,
+                                      flag::send_trim, flag::send_write_zeroes})
+    if (dice.chance(0.15)) tail.flags &= static_cast<std::uint16_t>(~without);
+  tail.block_minimum = dice.one_of({0u, 1u, 512u, 4096u});
+  if (tail.block_minimum != 0) tail.payload_maximum = dice.one_of({8192u, 65536u, 32u << 20});
+  tail.structured = dice.chance(0.8);
+  if (!tail.structured) tail.flags &= static_cast<std::uint16_t>(~flag::send_df);
+  tail.workers = dice.one_of({1u, 4u, 16u});
+  tail.shuffle = dice.one_of({0.0, 0.3, 1.0});
+  tail.cached = dice.one_of({0.0, 0.0, 0.3});
+  if (dice.chance(0.3)) tail.takes_most = 3ms;
+  scenario.head.durability = dice.one_of(modes);
+  scenario.head.connections = dice.one_of({1u, 1u, 1u, 3u});
+  if (dice.chance(0.2)) scenario.head.identity = head::disc::Identity::first_block;
+  if (dice.chance(0.2)) scenario.head.replay_memory = 256 << 10;
+  const unsigned guests = dice.one_of({1u, 1u, 2u, 3u});
+  scenario.guests.clear();
+  for (unsigned i = 0; i < guests; ++i)
+    scenario.guests.push_back(
+        {.manners = {.structured = dice.chance(0.5), .asks_again = dice.chance(0.8)}});
+}
+
+// One misfortune that headd must hide from its guests.
+Action draw_fault(Dice& dice, Duration length) {
+  Action action{.at = dice.between(Duration{}, length)};
+  action.act = dice.one_of(
+      {Act::tail_ends,        Act::tail_ends,     Act::power_fails,     Act::power_fails,
+       Act::tail_stops,       Act::tail_cuts,     Act::tail_cuts,       Act::tail_is_slow,
+       Act::tail_lies,        Act::link_fails,    Act::head_is_killed,  Act::head_is_upgraded,
+       Act::head_is_upgraded, Act::upgrade_fails, Act::head_is_stopped, Act::head_holds,
+       Act::head_relocates,   Act::tail_vanishes, Act::tail_refuses,    Act::guest_stops});
+  action.lasts = dice.one_of({Duration{3ms}, Duration{40ms}, Duration{400ms}, Duration{1500ms}});
+  action.yes = dice.chance(0.5);
+  switch (action.act) {
+    case Act::tail_cuts:
+      if (dice.chance(0.5)) action.bytes = 1 + dice.pick(3000);
+      break;
+    case Act::tail_is_slow:
+      // Shorter than what is waited for after a connection is given up.
+      action.lasts = dice.between(Duration{1ms}, Duration{700ms});
+      action.times = static_cast<unsigned>(dice.between(1, 4));
+      break;
+    case Act::tail_lies:
+      action.times = 1;
+      break;
+    case Act::tail_refuses:
+      action.command = dice.one_of({Command::read, Command::block_status});
+      action.error = dice.one_of({EIO, EINVAL, ENOMEM});
+      action.times = 1;
+      break;
+    default:
+      break;
+  }
+  return action;
+}
+
+// Nobody knows what a headd that was killed had under way: its ghosts have a profile of their own.
+void spare_ghosts_of_the_killed(Scenario& scenario) {
+  const auto is = [](Act act) { return [act](const Action& action) { return action.act == act; }; };
+  if (std::none_of(scenario.actions.begin(), scenario.actions.end(), is(Act::head_is_killed)))
+    return;
+  scenario.tail.outlives = false;
+  scenario.tail.takes_most = std::min(scenario.tail.takes_most, Duration{120us});
+  std::erase_if(scenario.actions, is(Act::tail_is_slow));
+  std::erase_if(scenario.actions, is(Act::tail_stops));
+  for (Action& action : scenario.actions)
+    if (action.act == Act::head_is_killed) action.lasts = std::max(action.lasts, Duration{40ms});
+}
+
+Scenario weather(std::uint64_t seed) {
+  Dice dice(seed);
+  Scenario scenario = begin(seed);
+  draw_parts(scenario, dice);
+  scenario.length = dice.between(Duration{1s}, Duration{3s});
+  Load load = load_of(scenario);
+  load.hot = dice.one_of({4u, 16u, 40u});
+  load.per_second = dice.one_of({100u, 200u, 400u});
+  load.burst_most = dice.one_of({4u, 12u, 40u});
+  draw_load(scenario, dice, load, 1ms, scenario.length);
+  const std::uint64_t faults = dice.pick(5);
+  for (std::uint64_t i = 0; i < faults; ++i)
+    scenario.actions.push_back(draw_fault(dice, scenario.length));
+  spare_ghosts_of_the_killed(scenario);
+  sort(scenario);
+  return scenario;
+}
+
+constexpr Profile all[] = {
+    {"weather", "everything that headd must hide from its guests, combined by chance", &weather},
+};
+
+}  // namespace
+
+std::span<const Profile> profiles() {
+  return all;
+}
+
+const Profile* find_profile(std::string_view name) {
+  const auto found = std::find_if(std::begin(all), std::end(all),
+                                  [&](const Profile& profile) { return profile.name == name; });
+  return found == std::end(all) ? nullptr : found;
+}
+
+}  // namespace world

@@ -1,0 +1,125 @@
+#include "tests/sim/world/head.hpp"
+
+#include "head/control/handover.hpp"
+
+#include <algorithm>
+#include <cstdlib>
+#include <utility>
+
+namespace world {
+
+using namespace head;
+
+// What all discs of a data thread share, in the order in which it is made.
+struct Head::Memory {
+  Memory(iouring::Io& io, disc::Patience::Owner& owner, std::size_t replay_memory)
+      : stalls(std::chrono::milliseconds(20), log),
+        pool(io, 0),
+        replay(replay_memory),
+        patience(io, owner, stalls.hold_ups()) {}
+
+  stats::StallLog log;
+  stats::Stalls stalls;
+  exports::PayloadPool pool;
+  disc::ReplayMemory replay;
+  disc::Patience patience;
+};
+
+Head::Head(Clock& clock, Dice& dice, HeadIo::Connector& connector, Descriptors& descriptors,
+           const HeadManners& manners)
+    : io_(clock, dice, connector, descriptors), manners_(manners) {
+  spec_.name = "d";
+  spec_.uri.address = {0xfd, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1};
+  spec_.uri.export_name = "d";
+  spec_.connections = manners.connections;
+  spec_.identity = manners.identity;
+  spec_.grace = manners.grace;
+  connection_.suspect_after = manners.suspect_after;
+  memory_ = std::make_unique<Memory>(io_, static_cast<disc::Patience::Owner&>(*this),
+                                     manners.replay_memory);
+}
+
+Head::~Head() = default;
+
+void Head::attach(exports::HandedDisc handed) {
+  stats_ = std::make_shared<stats::DiscStats>();
+  stats_->durability.store(static_cast<std::uint8_t>(manners_.durability));
+  served_ = std::make_unique<control::Served>(
+      control::Served::Context{.io = io_,
+                               .patience = memory_->patience,
+                               .pool = memory_->pool,
+                               .stalls = memory_->stalls,
+                               .connection = connection_,
+                               .guard = {.durability = manners_.durability,
+                                         .quarantine = manners_.quarantine,
+                                         .memory = &memory_->replay},
+                               .identity = manners_.identity},
+      spec_, stats_, [this] {
+        // One that is over: it parts, or is the one that serves.
+        const auto over = std::find_if(parting_.begin(), parting_.end(),
+                                       [](const auto& served) { return served->over(); });
+        if (over != parting_.end())
+          parting_.erase(over);
+        else
+          served_.reset();
+      });
+  served_->take_up(std::move(handed));
+}
+
+void Head::hand_over(std::function<void(exports::HandedDisc)> done) {
+  parting_.push_back(std::move(served_));
+  parting_.back()->hand_over(std::move(done));
+}
+
+void Head::detach(std::function<void()> done) {
+  served_->close(std::move(done));
+}
+
+void Head::relocate() {
+  if (served_ != nullptr && !served_->closing()) served_->relocate();
+}
+
+void Head::set_order(disc::Order order) {
+  spec_.order = order;
+  if (served_ != nullptr) served_->change(spec_);
+}
+
+void Head::set_grace(std::chrono::seconds grace) {
+  spec_.grace = grace;
+  if (served_ != nullptr) served_->change(spec_);
+}
+
+bool Head::ready() const noexcept {
+  return stats_ != nullptr && stats_->connections.load() != 0;
+}
+
+std::uint64_t Head::kept_bytes() const noexcept {
+  return stats_ == nullptr ? 0 : stats_->kept_bytes.load();
+}
+
+void Head::kill() {
+  io_.kill();
+  if (served_ != nullptr && !served_->closing()) served_->close([] {});
+  // It drains in a time of its own: the last FLUSH is waited for, a second at most.
+  for (int i = 0; i < 1'000'000 && (served_ != nullptr || !parting_.empty()); ++i)
+    if (!io_.drain_step()) break;
+  if (served_ != nullptr || !parting_.empty() || io_.sockets_open() != 0) std::abort();
+  memory_.reset();
+  stats_.reset();
+}
+
+exports::HandedDisc through_document(exports::HandedDisc handed) {
+  auto listener = std::move(handed.listener);
+  std::vector<iouring::UniqueFd> sockets;
+  for (auto& session : handed.sessions) sockets.push_back(std::move(session.socket));
+  const std::vector<std::byte> bytes = control::to_document({&handed, 1});
+  control::Document document = control::parse_document(bytes);
+  if (!document.problem.empty() || document.discs.size() != 1) std::abort();
+  exports::HandedDisc told = std::move(document.discs[0]);
+  told.listener = std::move(listener);
+  for (std::size_t i = 0; i < sockets.size(); ++i) told.sessions[i].socket = std::move(sockets[i]);
+  std::erase_if(told.sessions, [](const auto& session) { return !session.socket; });
+  return told;
+}
+
+}  // namespace world

@@ -1,0 +1,74 @@
+// One headd process with one disc, made of the production parts that a data thread has: the disc
+// and its export (control::Served), memory for payloads and for the replay log, patience. Only the
+// kernel below and the control plane above are the world's.
+#pragma once
+
+#include "head/control/served.hpp"
+#include "head/export/payload_pool.hpp"
+#include "head/stats/stalls.hpp"
+#include "tests/sim/world/head_io.hpp"
+
+#include <functional>
+#include <memory>
+#include <optional>
+
+namespace world {
+
+struct HeadManners {
+  head::nbd::Durability durability = head::nbd::Durability::replay;
+  head::disc::Identity identity = head::disc::Identity::shape;
+  unsigned connections = 1;
+  std::chrono::seconds grace{};
+  std::chrono::milliseconds suspect_after{2'000};
+  std::chrono::milliseconds quarantine{1'000};
+  std::size_t replay_memory = 1 << 20;
+};
+
+class Head final : head::disc::Patience::Owner {
+ public:
+  Head(Clock& clock, Dice& dice, HeadIo::Connector& connector, Descriptors& descriptors,
+       const HeadManners& manners);
+  Head(const Head&) = delete;
+  Head& operator=(const Head&) = delete;
+  ~Head();
+
+  // Begins to serve the disc; with what an earlier process has left of it, its listener at least.
+  void attach(head::exports::HandedDisc handed);
+  // Lets go of its guests; what they were goes to `done`, without the process's help from then on.
+  void hand_over(std::function<void(head::exports::HandedDisc)> done);
+  // What was handed over comes back.
+  void take_back(head::exports::HandedDisc handed) { attach(std::move(handed)); }
+  void detach(std::function<void()> done);
+
+  void relocate();
+  void set_order(head::disc::Order order);
+  void set_grace(std::chrono::seconds grace);
+
+  void stop(bool yes) { io_.stop(yes); }
+  // SIGKILL. All of it is gone but this object, which may have events to come.
+  void kill();
+
+  HeadIo& io() noexcept { return io_; }
+  bool serves() const noexcept { return served_ != nullptr; }
+  bool ready() const noexcept;
+  std::uint64_t kept_bytes() const noexcept;
+
+ private:
+  struct Memory;
+
+  void on_waiting(head::disc::Disc&) noexcept override {}
+
+  HeadIo io_;
+  const HeadManners manners_;
+  head::catalogue::DiscSpec spec_;
+  head::nbd::ConnectionOptions connection_;
+  std::unique_ptr<Memory> memory_;
+  std::shared_ptr<head::stats::DiscStats> stats_;
+  std::unique_ptr<head::control::Served> served_;
+  std::vector<std::unique_ptr<head::control::Served>> parting_;
+};
+
+// Through the document in which one headd tells the next, and back.
+head::exports::HandedDisc through_document(head::exports::HandedDisc handed);
+
+}  // namespace world

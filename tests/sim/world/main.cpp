@@ -1,0 +1,137 @@
+// head-world: looks for histories of the simulated world that break a rule.
+#include "head/base/log.hpp"
+#include "tests/sim/world/search.hpp"
+
+#include <fmt/format.h>
+
+#include <charconv>
+#include <cstdio>
+#include <ctime>
+#include <optional>
+#include <string>
+#include <string_view>
+
+namespace {
+
+constexpr const char* usage =
+    R"(Usage: head-world search [--profile NAME] [--histories N] [--from SEED] [--shrink]
+       head-world show [--profile NAME] --from SEED [--shrink] [--log]
+       head-world profiles
+
+Runs headd's data path in a simulated world, and holds it to what a disc promises.
+
+  search    runs histories, one a seed, until one breaks a rule
+  show      runs one, and tells all of it
+  profiles  tells which kinds of worlds there are
+
+  --profile NAME   which kind of world (default: weather)
+  --histories N    how many at most (default: 1000)
+  --from SEED      the first seed (default: 0)
+  --shrink         make a history that breaks a rule as small as possible, and tell it
+  --log            with show: what headd logs as well
+
+The last line says what came of it: `found: ...`, exit status 1, or `clean: ...`, exit status 0. A
+wrong command line: exit status 2.
+)";
+
+struct Options {
+  std::string command;
+  std::string profile = "weather";
+  std::uint64_t histories = 1000, from = 0;
+  bool shrink = false, log = false;
+};
+
+std::optional<std::uint64_t> number(std::string_view text) {
+  std::uint64_t value = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+  if (error != std::errc{} || end != text.data() + text.size()) return std::nullopt;
+  return value;
+}
+
+// Nothing where the command line is wrong; that has been said then.
+std::optional<Options> parse(int count, char** arguments) {
+  Options options;
+  for (int i = 1; i < count; ++i) {
+    const std::string_view word = arguments[i];
+    const std::string_view value = i + 1 < count ? arguments[i + 1] : "";
+    if (i == 1) {
+      options.command = word;
+    } else if (word == "--shrink") {
+      options.shrink = true;
+    } else if (word == "--log") {
+      options.log = true;
+    } else if (word == "--profile" && world::find_profile(value) != nullptr) {
+      options.profile = value;
+      ++i;
+    } else if ((word == "--histories" || word == "--from") && number(value)) {
+      (word == "--from" ? options.from : options.histories) = *number(value);
+      ++i;
+    } else {
+      fmt::print(stderr, "head-world: cannot make sense of {} {}; see head-world --help\n", word,
+                 value);
+      return std::nullopt;
+    }
+  }
+  return options;
+}
+
+double cpu_seconds() {
+  return static_cast<double>(std::clock()) / CLOCKS_PER_SEC;
+}
+
+int tell(const world::Find& find) {
+  fmt::print("found: seed {} history {} cpu {:.2f} rule {}: {}\n", find.scenario.seed,
+             find.histories, cpu_seconds(), check::to_string(find.violation.rule),
+             find.violation.sentence);
+  return 1;
+}
+
+int search(const Options& options) {
+  world::Sum sum;
+  const auto find =
+      world::search(*world::find_profile(options.profile), options.from, options.histories, sum);
+  if (find && options.shrink) {
+    world::Find small = world::shrink(*find);
+    fmt::print("{}", to_string(small.scenario));
+    small.histories = find->histories;
+    return tell(small);
+  }
+  const double simulated = std::chrono::duration<double>(sum.simulated).count();
+  fmt::print("{} requests and {} events in {:.0f} simulated seconds, {:.0f} of them a CPU second\n",
+             sum.requests, sum.events, simulated, simulated / cpu_seconds());
+  if (find) return tell(*find);
+  fmt::print("clean: {} histories, {:.1f} s\n", sum.histories, cpu_seconds());
+  return 0;
+}
+
+int show(const Options& options) {
+  const world::Profile& profile = *world::find_profile(options.profile);
+  world::Scenario scenario = profile.draw(options.from);
+  scenario.profile = profile.name;
+  world::Outcome outcome = world::run(scenario);
+  world::Find find{.scenario = scenario, .violation = outcome.violation, .histories = 1};
+  if (outcome.violation && options.shrink) find = world::shrink(find);
+  fmt::print("{}", to_string(find.scenario));
+  fmt::print("{} events, {:.3f} simulated seconds\n", outcome.events,
+             std::chrono::duration<double>(outcome.simulated).count());
+  if (find.violation) return tell(find);
+  fmt::print("clean: 1 histories, {:.1f} s\n", cpu_seconds());
+  return 0;
+}
+
+}  // namespace
+
+int main(int count, char** arguments) {
+  const auto options = parse(count, arguments);
+  if (!options) return 2;
+  head::log::set_level(options->log ? head::log::Level::debug : head::log::Level::error);
+  if (options->command == "search") return search(*options);
+  if (options->command == "show") return show(*options);
+  if (options->command == "profiles") {
+    for (const world::Profile& profile : world::profiles())
+      fmt::print("{:<16} {}\n", profile.name, profile.sentence);
+    return 0;
+  }
+  fmt::print("{}", usage);
+  return options->command == "--help" || options->command == "-h" ? 0 : 2;
+}

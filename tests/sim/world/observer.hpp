@@ -1,0 +1,28 @@
+// What a tail tells the world of what it does, so that the checkers know what is in the way of
+// requests and which errors are true.
+#pragma once
+
+#include "head/nbd/request.hpp"
+
+#include <cstdint>
+
+namespace world {
+
+class Observer {
+ public:
+  // Requests wait because of the tail: a worker takes long, the process is stopped or away.
+  virtual void on_trouble(bool begins) = 0;
+  // It refuses a request of this range, with an errno.
+  virtual void on_refusal(head::nbd::Command command, std::uint64_t offset, std::uint32_t length,
+                          int error) = 0;
+  // It has failed to make stable what it had acknowledged, says so once, and forgets that it had
+  // to.
+  virtual void on_data_lost() = 0;
+  // A client broke the protocol.
+  virtual void on_complaint(const char* what) = 0;
+
+ protected:
+  ~Observer() = default;
+};
+
+}  // namespace world

@@ -1,0 +1,101 @@
+#include "tests/sim/world/scenario.hpp"
+
+#include <fmt/format.h>
+
+#include <iterator>
+
+namespace world {
+namespace {
+
+double ms(Duration time) {
+  return std::chrono::duration<double, std::milli>(time).count();
+}
+
+std::string what(const Action& action) {
+  const double lasts = ms(action.lasts);
+  switch (action.act) {
+    case Act::ask:
+      return fmt::format("guest {} asks {}", action.who, to_string(action.ask));
+    case Act::guest_ends:
+      return fmt::format("guest {} ends", action.who);
+    case Act::guest_stops:
+      return fmt::format("guest {} takes no answers for {} ms", action.who, lasts);
+    case Act::guest_begins:
+      return fmt::format("guest {} begins", action.who);
+    case Act::tail_ends:
+      return fmt::format("the tail ends{}, and starts again after {} ms",
+                         action.yes ? " and loses what is not flushed" : "", lasts);
+    case Act::tail_vanishes:
+      return fmt::format("the tail's host vanishes for {} ms", lasts);
+    case Act::tail_stops:
+      return fmt::format("the tail is stopped for {} ms", lasts);
+    case Act::tail_hangs:
+      return "the tail's connections hang";
+    case Act::tail_cuts:
+      return action.bytes == SIZE_MAX
+                 ? fmt::format("the tail {} its connections", action.yes ? "resets" : "closes")
+                 : fmt::format("the tail resets its connections after {} bytes", action.bytes);
+    case Act::tail_refuses:
+      return fmt::format("the tail refuses the next {} requests of command {} with errno {}",
+                         action.times, static_cast<int>(action.command), action.error);
+    case Act::tail_is_slow:
+      return fmt::format("the tail takes {} ms for the next {} requests", lasts, action.times);
+    case Act::tail_lies:
+      return fmt::format("the tail's next {} replies are of nobody's request", action.times);
+    case Act::power_fails:
+      return "the tail loses what is not flushed";
+    case Act::link_fails:
+      return fmt::format("the link of head {} is down for {} ms", action.who, lasts);
+    case Act::head_is_killed:
+      return fmt::format("head {} is killed, and starts again after {} ms", action.who, lasts);
+    case Act::head_is_upgraded:
+      return fmt::format("head {} is upgraded, the next goes on after {} ms", action.who, lasts);
+    case Act::upgrade_fails:
+      return fmt::format("head {} is upgraded in vain, and goes on after {} ms", action.who, lasts);
+    case Act::head_is_stopped:
+      return fmt::format("head {} is stopped for {} ms", action.who, lasts);
+    case Act::head_holds:
+      return fmt::format("head {} holds its requests for {} ms", action.who, lasts);
+    case Act::head_fails:
+      return fmt::format("head {} fails its requests for {} ms", action.who, lasts);
+    case Act::head_has_grace:
+      return fmt::format("head {} has a grace time of {} ms", action.who, lasts);
+    case Act::head_relocates:
+      return fmt::format("head {} is told that its tail is elsewhere", action.who);
+  }
+  return "?";
+}
+
+}  // namespace
+
+std::string to_string(const Action& action) {
+  if (action.boundary != 0) return fmt::format("event {:>8}  {}", action.boundary, what(action));
+  return fmt::format("{:>11.3f} ms  {}", ms(action.at), what(action));
+}
+
+std::string to_string(const Scenario& scenario) {
+  const TailManners& tail = scenario.tail;
+  const HeadManners& head = scenario.head;
+  std::string text = fmt::format("profile {}, seed {}\n", scenario.profile, scenario.seed);
+  fmt::format_to(
+      std::back_inserter(text),
+      "tail: {} bytes, flags {:#x}, blocks of {}, {} workers, slow {} ({}-{} ms){}{}{}{}\n",
+      tail.size, tail.flags, tail.block_minimum, tail.workers, tail.slow, ms(tail.slow_least),
+      ms(tail.slow_most), tail.is_volatile ? ", a volatile cache" : "",
+      tail.keeps_private ? ", writes private to connections" : "",
+      tail.one_client ? ", one client at a time" : "",
+      tail.outlives ? ", requests outlive connections" : "");
+  fmt::format_to(std::back_inserter(text),
+                 "head: {}, {} connections, grace {} s, quarantine {} ms, suspicion {} ms\n",
+                 head::nbd::to_string(head.durability), head.connections, head.grace.count(),
+                 head.quarantine.count(), head.suspect_after.count());
+  for (std::size_t i = 0; i < scenario.guests.size(); ++i)
+    fmt::format_to(std::back_inserter(text), "guest {}: at head {}{}{}\n", i,
+                   scenario.guests[i].home,
+                   scenario.guests[i].manners.structured ? ", structured replies" : "",
+                   scenario.guests[i].manners.asks_again ? ", asks again" : "");
+  for (const Action& action : scenario.actions) text += to_string(action) + "\n";
+  return text;
+}
+
+}  // namespace world

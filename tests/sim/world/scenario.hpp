@@ -1,0 +1,84 @@
+// One history as a plain value: a world, what its guests ask, and what befalls it. A scenario runs
+// the same way every time, can be told as text, and can be made smaller.
+#pragma once
+
+#include "tests/sim/world/audit.hpp"
+#include "tests/sim/world/guest.hpp"
+#include "tests/sim/world/head.hpp"
+#include "tests/sim/world/tail.hpp"
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+namespace world {
+
+enum class Act : std::uint8_t {
+  ask,               // A guest asks something.
+  guest_ends,        // A guest's process ends.
+  guest_stops,       // A guest takes no answers for a while.
+  guest_begins,      // A guest that waited to begin connects, to its own home.
+  tail_ends,         // The process ends, and is started again after a while.
+  tail_vanishes,     // Its host loses power without a word, and is there again after a while.
+  tail_stops,        // SIGSTOP, and SIGCONT after a while.
+  tail_hangs,        // Connections that there are now answer nothing any more.
+  tail_cuts,         // Connections are reset or closed, at once or within the bytes to come.
+  tail_refuses,      // The next requests of a kind fail.
+  tail_is_slow,      // The next requests take long.
+  tail_lies,         // The next replies are of nobody's request.
+  power_fails,       // The tail ends, starts again at once, and has lost what was not flushed.
+  link_fails,        // Between a head and the tail; it is there again after a while.
+  head_is_killed,    // SIGKILL, and started again after a while.
+  head_is_upgraded,  // Another process goes on after a while.
+  upgrade_fails,     // The other process ends before it serves; the old one goes on.
+  head_is_stopped,   // SIGSTOP, and SIGCONT after a while.
+  head_holds,        // headctl hold, and resume after a while.
+  head_fails,        // headctl fail, and resume after a while.
+  head_has_grace,    // The grace time is so long from now on.
+  head_relocates,    // The tail is said to be elsewhere, or there again.
+};
+
+struct Action {
+  Duration at{};
+  Act act = Act::ask;
+  unsigned who = 0;  // A guest, or a head.
+  Ask ask{};
+  Duration lasts{};
+  head::nbd::Command command{};
+  int error = 0;
+  unsigned times = 0;
+  std::size_t bytes = SIZE_MAX;
+  bool yes = false;            // Loses power; is a reset.
+  std::uint64_t boundary = 0;  // Not 0: before the event of this number, instead of `at`.
+};
+std::string to_string(const Action& action);
+
+struct GuestPlan {
+  GuestManners manners{};
+  unsigned home = 0;
+  bool begins = true;  // At once; else at guest_begins.
+};
+
+struct Scenario {
+  std::uint64_t seed = 0;
+  std::string profile;
+  TailManners tail{};
+  HeadManners head{};
+  Link::Manners link{};
+  unsigned heads = 1;
+  std::vector<GuestPlan> guests{GuestPlan{}};
+  std::vector<Action> actions;
+  Duration length = std::chrono::seconds(3);
+  // So long may a request wait while nothing is in its way.
+  Duration limit = std::chrono::seconds(10);
+  bool errors_allowed = false;
+  // Handshakes are answered at once, whatever the tail does.
+  bool greets_at_once = false;
+  // So many connections are enough: nothing is wrong with them. 0: not checked.
+  std::uint64_t connections_enough = 0;
+  // A crash of the tail after everything is flushed, and everything is read once more.
+  bool crash_at_end = true;
+};
+std::string to_string(const Scenario& scenario);
+
+}  // namespace world

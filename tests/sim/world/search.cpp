@@ -1,0 +1,132 @@
+#include "tests/sim/world/search.hpp"
+
+#include "tests/sim/script_tail.hpp"
+#include "tests/sim/world/world.hpp"
+
+#include <algorithm>
+#include <utility>
+
+namespace world {
+
+Outcome run(const Scenario& scenario) {
+  World world(scenario);
+  Outcome outcome;
+  outcome.violation = world.run();
+  outcome.events = world.events();
+  outcome.requests = world.requests();
+  outcome.simulated = world.simulated();
+  return outcome;
+}
+
+namespace {
+
+// Runs it as one more history; what it broke, if it did.
+std::optional<Find> attempt(const Scenario& scenario, Sum& sum) {
+  const Outcome outcome = run(scenario);
+  ++sum.histories;
+  sum.events += outcome.events;
+  sum.requests += outcome.requests;
+  sum.simulated += outcome.simulated;
+  if (!outcome.violation) return std::nullopt;
+  return Find{.scenario = scenario, .violation = outcome.violation, .histories = sum.histories};
+}
+
+}  // namespace
+
+std::optional<Find> search(const Profile& profile, std::uint64_t from, std::uint64_t histories,
+                           Sum& sum) {
+  for (std::uint64_t seed = from; seed < from + histories; ++seed) {
+    Scenario scenario = profile.draw(seed);
+    scenario.profile = profile.name;
+    if (auto find = attempt(scenario, sum)) return find;
+  }
+  return std::nullopt;
+}
+
+std::optional<Find> enumerate(const Scenario& scenario, const Action& action, std::uint64_t first,
+                              std::uint64_t step, Sum& sum) {
+  const std::uint64_t events = run(scenario).events;
+  for (std::uint64_t boundary = std::max<std::uint64_t>(first, 1); boundary < events;
+       boundary += step) {
+    Scenario with = scenario;
+    with.actions.push_back(action);
+    with.actions.back().boundary = boundary;
+    if (auto find = attempt(with, sum)) return find;
+  }
+  return std::nullopt;
+}
+
+namespace {
+
+class Shrinker {
+ public:
+  explicit Shrinker(Find find) : best_(std::move(find)) {}
+
+  Find shrink() {
+    for (std::size_t before = 0; before != best_.scenario.actions.size() && budget_ != 0;) {
+      before = best_.scenario.actions.size();
+      drop_actions();
+    }
+    simplify();
+    drop_actions();
+    return best_;
+  }
+
+ private:
+  // Keeps it where it breaks the same rule.
+  bool keep(const Scenario& scenario) {
+    if (budget_ == 0) return false;
+    --budget_;
+    const Outcome outcome = run(scenario);
+    if (outcome.violation.rule != best_.violation.rule) return false;
+    best_.scenario = scenario;
+    best_.violation = outcome.violation;
+    return true;
+  }
+
+  void drop_actions() {
+    for (std::size_t size = best_.scenario.actions.size() / 2; size != 0; size /= 2)
+      for (std::size_t from = 0; from < best_.scenario.actions.size();) {
+        Scenario fewer = best_.scenario;
+        const auto begin = fewer.actions.begin() + static_cast<std::ptrdiff_t>(from);
+        const std::size_t drops = std::min(size, fewer.actions.size() - from);
+        fewer.actions.erase(begin, begin + static_cast<std::ptrdiff_t>(drops));
+        if (!keep(fewer)) from += size;
+      }
+  }
+
+  void simplify() {
+    const auto with = [this](auto change) {
+      Scenario plainer = best_.scenario;
+      change(plainer);
+      keep(plainer);
+    };
+    with([](Scenario& s) { s.guests.resize(1); });
+    with([](Scenario& s) { s.head.connections = 1; });
+    with([](Scenario& s) { s.head.identity = head::disc::Identity::shape; });
+    with([](Scenario& s) { s.tail.block_minimum = 0, s.tail.payload_maximum = 32u << 20; });
+    with([](Scenario& s) { s.tail.flags = sim::all_flags; });
+    with([](Scenario& s) { s.tail.structured = true; });
+    with([](Scenario& s) { s.tail.shuffle = 0; });
+    with([](Scenario& s) { s.tail.cached = 0; });
+    with([](Scenario& s) { s.tail.workers = 1; });
+    with([](Scenario& s) { s.link.pieces = 0; });
+    for (std::size_t i = 0; i < best_.scenario.actions.size(); ++i) {
+      with([i](Scenario& s) { s.actions[i].ask.fua = false; });
+      with([i](Scenario& s) {
+        s.actions[i].ask.count = std::min<std::uint64_t>(s.actions[i].ask.count, 1);
+      });
+    }
+  }
+
+  Find best_;
+  unsigned budget_ = 4'000;  // Histories.
+};
+
+}  // namespace
+
+Find shrink(const Find& find) {
+  return Shrinker(find).shrink();
+}
+
+}  // namespace world

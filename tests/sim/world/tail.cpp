@@ -1,0 +1,272 @@
+#include "tests/sim/world/tail.hpp"
+
+#include "tests/sim/script_tail.hpp"
+#include "tests/sim/world/tail_session.hpp"
+
+#include <algorithm>
+#include <cerrno>
+#include <utility>
+
+namespace world {
+
+using head::nbd::Command;
+namespace command_flag = head::nbd::command_flag;
+
+Tail::Tail(Clock& clock, Dice& dice, Observer& observer, const TailManners& manners)
+    : clock_(clock),
+      dice_(dice),
+      observer_(observer),
+      manners_(manners),
+      store_(manners.size, manners.is_volatile) {
+  if (manners_.flags == 0) manners_.flags = sim::all_flags;
+}
+
+Tail::~Tail() = default;
+
+// ---- Connections --------------------------------------------------------------------------------
+
+Tail::Answer Tail::knocked() const noexcept {
+  if (gone_) return Answer::silent;
+  return up_ ? Answer::accepts : Answer::refuses;
+}
+
+Peer& Tail::accept(Stream& stream, Link& link) {
+  ++connections_;
+  sessions_.push_back(std::make_unique<Session>(*this, stream, link));
+  Session& session = *sessions_.back();
+  if (manners_.one_client)
+    greet_next();
+  else if (!stopped_)
+    session.greet();
+  return session;
+}
+
+// With one client: the first that waits, where nobody is served.
+void Tail::greet_next() {
+  if (stopped_ || !up_) return;
+  for (const auto& session : sessions_)
+    if (session->greeted && !session->over()) return;
+  for (const auto& session : sessions_) {
+    if (session->greeted || session->over()) continue;
+    session->greet();
+    return session->resume();
+  }
+}
+
+// ---- Misfortunes --------------------------------------------------------------------------------
+
+void Tail::end(bool lose_power) {
+  if (!up_) return;
+  up_ = false;
+  ++life_;
+  const bool reset = dice_.chance(0.5);
+  for (const auto& session : sessions_) session->hang_up(reset);
+  for (std::size_t i = 0; i < jobs_.size(); ++i) {
+    if (jobs_[i].slow) observer_.on_trouble(false);
+    jobs_[i] = {};
+  }
+  jobs_.clear();
+  free_.clear();
+  todo_.clear();
+  late_.clear();
+  busy_ = 0;
+  slow_next_ = 0;
+  if (lose_power) store_.lose_power(dice_);
+  if (std::exchange(stopped_, false)) observer_.on_trouble(false);
+  observer_.on_trouble(true);
+}
+
+void Tail::vanish() {
+  if (!up_) return;
+  for (const auto& session : sessions_)
+    if (!session->over()) session->lose();
+  gone_ = true;
+  end(true);
+}
+
+void Tail::start() {
+  if (up_) return;
+  up_ = true;
+  if (std::exchange(gone_, false))
+    for (const auto& session : sessions_) session->on_host_back();
+  observer_.on_trouble(false);
+}
+
+void Tail::stop(bool yes) {
+  if (!up_ || stopped_ == yes) return;
+  stopped_ = yes;
+  observer_.on_trouble(yes);
+  if (yes) return;
+  for (std::size_t i = 0; i < sessions_.size(); ++i) {
+    Session& session = *sessions_[i];
+    if (!session.greeted && !manners_.one_client && !session.over()) session.greet();
+    session.resume();
+  }
+  if (manners_.one_client) greet_next();
+  for (const std::size_t number : std::exchange(late_, {})) finish(number, life_);
+  begin_jobs();
+}
+
+void Tail::hang_connections() {
+  for (const auto& session : sessions_)
+    if (!session->over()) session->hangs = true;
+}
+
+void Tail::cut_connections(bool reset, std::optional<std::size_t> after_bytes) {
+  for (std::size_t i = 0; i < sessions_.size(); ++i) {
+    if (sessions_[i]->over()) continue;
+    if (after_bytes)
+      sessions_[i]->cut_after(*after_bytes);
+    else
+      sessions_[i]->hang_up(reset);
+  }
+}
+
+void Tail::refuse(Command command, int error, unsigned times) {
+  refusals_.push_back({command, error, times});
+}
+
+void Tail::be_slow(unsigned requests, Duration takes) {
+  slow_next_ = requests;
+  slow_takes_ = takes;
+}
+
+void Tail::resize(std::size_t bytes) {
+  store_.resize(bytes);
+}
+
+// ---- Requests -----------------------------------------------------------------------------------
+
+void Tail::enqueue(Job job) {
+  std::size_t number = jobs_.size();
+  if (free_.empty()) {
+    jobs_.push_back(std::move(job));
+  } else {
+    number = free_.back();
+    free_.pop_back();
+    jobs_[number] = std::move(job);
+  }
+  todo_.push_back(number);
+  begin_jobs();
+}
+
+void Tail::recycle(std::size_t number) {
+  jobs_[number] = {};
+  free_.push_back(number);
+}
+
+// What came over a connection that it closes is not done any more.
+void Tail::drop_jobs(const Session& session) {
+  if (manners_.closes_early) return;
+  for (Job& job : jobs_)
+    if (job.session == &session) job.dropped = true;
+}
+
+void Tail::begin_jobs() {
+  while (!stopped_ && busy_ < manners_.workers && !todo_.empty()) {
+    const std::size_t place = dice_.chance(manners_.shuffle) ? dice_.pick(todo_.size()) : 0;
+    const std::size_t number = todo_[place];
+    todo_.erase(todo_.begin() + static_cast<std::ptrdiff_t>(place));
+    Job& job = jobs_[number];
+    if (job.dropped || (job.session->over() && !manners_.outlives)) {
+      recycle(number);
+      continue;
+    }
+    ++busy_;
+    const Duration takes = time_for(job);
+    if (dice_.chance(manners_.cached)) carry_out(job);
+    clock_.after(takes, [this, number, life = life_] { finish(number, life); });
+  }
+}
+
+Duration Tail::time_for(Job& job) {
+  Duration takes = dice_.between(manners_.takes_least, manners_.takes_most);
+  if (slow_next_ != 0) {
+    --slow_next_;
+    takes = slow_takes_;
+    job.slow = true;
+  } else if (dice_.chance(manners_.slow)) {
+    takes = dice_.between(manners_.slow_least, manners_.slow_most);
+    job.slow = true;
+  }
+  if (job.slow) observer_.on_trouble(true);
+  return takes;
+}
+
+void Tail::finish(std::size_t number, std::uint64_t life) {
+  if (life != life_) return;
+  if (stopped_) return late_.push_back(number);
+  Job& job = jobs_[number];
+  if (!job.applied && !job.dropped) carry_out(job);
+  if (job.slow) observer_.on_trouble(false);
+  job.session->reply(job);
+  recycle(number);
+  --busy_;
+  begin_jobs();
+}
+
+void Tail::carry_out(Job& job) {
+  job.applied = true;
+  if (refused(job)) return;
+  const auto& header = job.header;
+  switch (static_cast<Command>(header.type)) {
+    case Command::read: {
+      const auto data = store_.read(header.offset, header.length);
+      job.read.assign(data.begin(), data.end());
+      for (const auto& [number, sector] : job.session->own) {
+        const std::uint64_t from = number * Store::sector;
+        if (from < header.offset || from >= header.offset + header.length) continue;
+        std::copy(sector.begin(), sector.end(),
+                  job.read.begin() + static_cast<std::ptrdiff_t>(from - header.offset));
+      }
+      return;
+    }
+    case Command::write:
+    case Command::write_zeroes:
+    case Command::trim:
+      return carry_out_change(job);
+    case Command::flush:
+      return store_.flush();
+    default:
+      return;
+  }
+}
+
+void Tail::carry_out_change(Job& job) {
+  const auto& header = job.header;
+  const bool stable = (header.flags & command_flag::fua) != 0;
+  const bool writes = static_cast<Command>(header.type) == Command::write;
+  if (manners_.keeps_private) {
+    for (std::uint64_t at = 0; at < header.length; at += Store::sector) {
+      Bytes& sector = job.session->own[(header.offset + at) / Store::sector];
+      sector.assign(Store::sector, std::byte{0});
+      if (writes)
+        std::copy_n(job.payload.begin() + static_cast<std::ptrdiff_t>(at), Store::sector,
+                    sector.begin());
+    }
+    return;
+  }
+  if (writes)
+    store_.write(header.offset, job.payload, stable);
+  else
+    store_.zero(header.offset, header.length, stable);
+}
+
+bool Tail::refused(Job& job) {
+  const auto command = static_cast<Command>(job.header.type);
+  const auto found = std::find_if(refusals_.begin(), refusals_.end(), [&](const Refusal& refusal) {
+    return refusal.command == command && refusal.times != 0;
+  });
+  if (found == refusals_.end()) return false;
+  --found->times;
+  job.error = found->error;
+  observer_.on_refusal(command, job.header.offset, job.header.length, job.error);
+  if (command == Command::flush) {
+    store_.forget();
+    observer_.on_data_lost();
+    clock_.after(evicts_after, [this] { store_.evict(); });
+  }
+  return true;
+}
+
+}  // namespace world

@@ -1,0 +1,136 @@
+// A tail: an NBD server with workers whose requests may outlive their connection and finish in any
+// order, after any time. It is told its manners once, and its misfortunes as they come.
+//
+//   stream ─► session: handshake, requests ─► todo ─► worker ─► store, reply
+#pragma once
+
+#include "head/nbd/wire.hpp"
+#include "tests/sim/world/network.hpp"
+#include "tests/sim/world/observer.hpp"
+#include "tests/sim/world/store.hpp"
+
+#include <cstdint>
+#include <deque>
+#include <memory>
+#include <optional>
+#include <set>
+#include <vector>
+
+namespace world {
+
+struct TailManners {
+  std::size_t size = 256 << 10;
+  std::uint16_t flags = 0;          // transmission_flag; 0: of a tail that can do everything.
+  std::uint32_t block_minimum = 0;  // 0: it says nothing of block sizes.
+  std::uint32_t payload_maximum = 32u << 20;
+  bool structured = true;
+  bool base_allocation = true;
+  unsigned workers = 8;
+  Duration takes_least = std::chrono::microseconds(10);
+  Duration takes_most = std::chrono::microseconds(120);
+  double shuffle = 0.3;  // Begins a request out of turn.
+  // A worker takes so long now and then.
+  double slow = 0.0;
+  Duration slow_least{}, slow_most{};
+  bool is_volatile = true;     // Has a cache that is lost with the power.
+  bool keeps_private = false;  // Writes belong to the connection that they came on.
+  bool one_client = false;     // A second client is greeted when the first has gone.
+  // What a session has sent is carried out although it is gone; else only what has been begun.
+  bool outlives = true;
+  // Closes a connection although its workers go on with what came over it.
+  bool closes_early = false;
+  double cached = 0.0;  // Carries a request out at once and answers it later.
+  std::optional<head::nbd::Command> poison{};  // Hangs up on such a request.
+  bool overlong_extents = false;               // BLOCK_STATUS tells of more than was asked.
+  unsigned requests_per_connection = 0;        // It hangs up after so many; 0: it does not.
+};
+
+class Tail {
+ public:
+  // What a failed FLUSH has forgotten is seen by readers for so long.
+  static constexpr std::chrono::milliseconds evicts_after{2'000};
+
+  Tail(Clock& clock, Dice& dice, Observer& observer, const TailManners& manners);
+  ~Tail();
+
+  // ---- Connections ----
+  enum class Answer : std::uint8_t { accepts, refuses, silent };
+  Answer knocked() const noexcept;
+  Peer& accept(Stream& stream, Link& link);
+  std::uint64_t connections() const noexcept { return connections_; }
+
+  // ---- Misfortunes ----
+  // The process ends: its connections are reset, or closed in order; what is under way is not done.
+  void end(bool lose_power);
+  // Its host is gone without a word, with its power.
+  void vanish();
+  void start();
+  // The process is stopped (SIGSTOP), or goes on.
+  void stop(bool yes);
+  // The connections that there are now answer nothing any more; new ones do.
+  void hang_connections();
+  // All connections are reset, or closed; what they had sent is carried out or not, as outlives.
+  void cut_connections(bool reset, std::optional<std::size_t> after_bytes);
+  // The next so many requests of this kind are refused; a FLUSH forgets what it was to make stable.
+  void refuse(head::nbd::Command command, int error, unsigned times);
+  // The next requests take so long.
+  void be_slow(unsigned requests, Duration takes);
+  // The next so many replies carry the cookie of another request, or come twice.
+  void lie(unsigned replies) { lies_ = replies; }
+  void resize(std::size_t bytes);
+  void change_flags(std::uint16_t flags) { manners_.flags = flags; }
+
+  bool up() const noexcept { return up_; }
+  Store& store() noexcept { return store_; }
+  const TailManners& manners() const noexcept { return manners_; }
+
+ private:
+  class Session;
+  struct Job {
+    Session* session = nullptr;
+    head::nbd::RequestHeader header;
+    Bytes payload;
+    bool applied = false;
+    bool dropped = false;
+    bool slow = false;
+    int error = 0;
+    Bytes read;
+  };
+  struct Refusal {
+    head::nbd::Command command;
+    int error;
+    unsigned times;
+  };
+
+  void enqueue(Job job);
+  void begin_jobs();
+  Duration time_for(Job& job);
+  void finish(std::size_t number, std::uint64_t life);
+  void carry_out(Job& job);
+  void carry_out_change(Job& job);
+  bool refused(Job& job);
+  void greet_next();
+  void recycle(std::size_t number);
+  void drop_jobs(const Session& session);
+
+  Clock& clock_;
+  Dice& dice_;
+  Observer& observer_;
+  TailManners manners_;
+  Store store_;
+  bool up_ = true, stopped_ = false, gone_ = false;
+  std::uint64_t life_ = 0;  // Counts processes.
+  std::uint64_t connections_ = 0;
+  std::vector<std::unique_ptr<Session>> sessions_;
+  std::deque<Job> jobs_;  // By number; those in use are in todo_, or with a worker.
+  std::vector<std::size_t> free_;
+  std::deque<std::size_t> todo_;
+  std::vector<std::size_t> late_;  // Finished while it was stopped.
+  unsigned busy_ = 0;
+  std::vector<Refusal> refusals_;
+  unsigned slow_next_ = 0;
+  Duration slow_takes_{};
+  unsigned lies_ = 0;
+};
+
+}  // namespace world

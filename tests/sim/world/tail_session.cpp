@@ -1,0 +1,234 @@
+#include "tests/sim/world/tail_session.hpp"
+
+#include "tests/sim/script_tail.hpp"
+
+#include <algorithm>
+#include <cerrno>
+#include <string_view>
+
+namespace world {
+
+using head::be16;
+using head::be32;
+using head::be64;
+using head::nbd::Command;
+using sim::operator<<;
+namespace wire = head::nbd::wire;
+namespace flag = head::nbd::transmission_flag;
+
+void Tail::Session::greet() {
+  greeted = true;
+  wire::NewstyleHello hello;
+  hello.flags = std::uint16_t{3};
+  stream_.say(wire::bytes_of(hello));
+  phase_ = Phase::flags;
+}
+
+void Tail::Session::on_bytes(Stream&) {
+  if (over_ || tail_.stopped_ || !greeted) return;
+  if (phase_ != Phase::transmission) negotiate();
+  if (phase_ == Phase::transmission) collect();
+}
+
+void Tail::Session::on_over(Stream&, bool) {
+  if (tail_.stopped_) return;  // It hears of that when it goes on.
+  if (!tail_.manners_.outlives) stream_.take_incoming(stream_.incoming().size());
+  over_ = true;
+  if (tail_.manners_.one_client) tail_.greet_next();
+}
+
+void Tail::Session::resume() {
+  on_bytes(stream_);
+  if (stream_.head_gone() && !over_) on_over(stream_, true);
+}
+
+void Tail::Session::negotiate() {
+  if (phase_ == Phase::flags && stream_.incoming().size() >= 4) {
+    stream_.take_incoming(4);
+    phase_ = Phase::options;
+  }
+  while (phase_ == Phase::options) {
+    const auto there = stream_.incoming();
+    if (there.size() < sizeof(wire::OptionRequest)) return;
+    const auto head = wire::load<wire::OptionRequest>(there);
+    const std::size_t whole = sizeof head + head.length;
+    if (there.size() < whole) return;
+    stream_.take_incoming(whole);
+    option(static_cast<wire::Option>(std::uint32_t{head.option}));
+  }
+}
+
+void Tail::Session::option(wire::Option number) {
+  using Reply = wire::OptionReplyType;
+  Bytes out;
+  switch (number) {
+    case wire::Option::structured_reply:
+      structured_ = tail_.manners_.structured;
+      sim::option_reply(out, number, structured_ ? Reply::ack : Reply::err_unsup);
+      break;
+    case wire::Option::set_meta_context:
+      if (tail_.manners_.base_allocation) {
+        Bytes context;
+        context << be32(7u) << std::string_view("base:allocation");
+        sim::option_reply(out, number, Reply::meta_context, context);
+      }
+      sim::option_reply(out, number, Reply::ack);
+      break;
+    case wire::Option::go:
+      agree_to_go(out);
+      phase_ = Phase::transmission;
+      break;
+    case wire::Option::abort:
+      sim::option_reply(out, number, Reply::ack);
+      stream_.say(out);
+      return hang_up(false);
+    default:
+      sim::option_reply(out, number, Reply::err_unsup);
+  }
+  stream_.say(out);
+}
+
+void Tail::Session::agree_to_go(Bytes& out) {
+  const TailManners& manners = tail_.manners_;
+  Bytes info;
+  wire::InfoExport what;
+  what.size = tail_.store_.size();
+  what.flags = manners.flags;
+  info << what;
+  sim::option_reply(out, wire::Option::go, wire::OptionReplyType::info, info);
+  if (manners.block_minimum != 0) {
+    wire::InfoBlockSize sizes;
+    sizes.minimum = manners.block_minimum;
+    sizes.preferred = std::max(4096u, manners.block_minimum);
+    sizes.payload_maximum = manners.payload_maximum;
+    Bytes block_info;
+    block_info << sizes;
+    sim::option_reply(out, wire::Option::go, wire::OptionReplyType::info, block_info);
+  }
+  sim::option_reply(out, wire::Option::go, wire::OptionReplyType::ack);
+}
+
+void Tail::Session::collect() {
+  while (!over_) {
+    const auto there = stream_.incoming();
+    if (there.size() < sizeof(wire::Request)) return;
+    const auto header = head::nbd::decode_request(there.first<sizeof(wire::Request)>());
+    if (!header) {
+      tail_.observer_.on_complaint("a request with a wrong magic number");
+      return hang_up(true);
+    }
+    const auto command = static_cast<Command>(header->type);
+    const std::size_t payload = command == Command::write ? header->length : 0;
+    if (there.size() < sizeof(wire::Request) + payload) return;
+    if (command == Command::disconnect || tail_.manners_.poison == command)
+      return hang_up(command != Command::disconnect);
+    Job job{.session = this, .header = *header, .payload = {}, .read = {}};
+    const auto data = there.subspan(sizeof(wire::Request), payload);
+    job.payload.assign(data.begin(), data.end());
+    stream_.take_incoming(sizeof(wire::Request) + payload);
+    if (!check(*header)) return hang_up(true);
+    cookies_.insert(header->cookie);
+    if (!hangs) tail_.enqueue(std::move(job));
+    if (++requests_ == tail_.manners_.requests_per_connection) return hang_up(true);
+  }
+}
+
+bool Tail::Session::check(const head::nbd::RequestHeader& header) {
+  const auto complain = [this](const char* what) {
+    tail_.observer_.on_complaint(what);
+    return false;
+  };
+  const auto command = static_cast<Command>(header.type);
+  const TailManners& manners = tail_.manners_;
+  if (cookies_.count(header.cookie) != 0) return complain("a cookie that is in use");
+  if (command == Command::flush)
+    return (header.offset == 0 && header.length == 0) || complain("a FLUSH of a range");
+  if (header.length == 0) return complain("a request of no bytes");
+  if (header.offset > tail_.store_.size() || header.length > tail_.store_.size() - header.offset)
+    return complain("a request beyond the end");
+  const std::uint64_t block = manners.block_minimum != 0 ? manners.block_minimum : 512;
+  if (header.offset % block != 0 || header.length % block != 0)
+    return complain("a request that is not aligned");
+  const bool carries = command == Command::read || command == Command::write;
+  if (carries && header.length > manners.payload_maximum) return complain("a payload too large");
+  const auto needs = [&](std::uint16_t what) { return (manners.flags & what) != 0; };
+  if (command == Command::trim && !needs(flag::send_trim)) return complain("an unknown TRIM");
+  if (command == Command::write_zeroes && !needs(flag::send_write_zeroes))
+    return complain("an unknown WRITE_ZEROES");
+  if ((header.flags & head::nbd::command_flag::fua) != 0 && !needs(flag::send_fua))
+    return complain("an unknown FUA");
+  return true;
+}
+
+void Tail::Session::hang_up(bool reset) {
+  if (over_) return;
+  over_ = true;
+  stream_.hang_up(reset);
+  tail_.drop_jobs(*this);
+  if (tail_.manners_.one_client) tail_.greet_next();
+}
+
+void Tail::Session::reply(Job& job) {
+  cookies_.erase(job.header.cookie);
+  if (over_ || hangs) return;
+  Bytes out;
+  const auto command = static_cast<Command>(job.header.type);
+  if (tail_.lies_ != 0) {
+    --tail_.lies_;
+    job.header.cookie ^= std::uint64_t{1} << 60;  // Nobody's.
+  }
+  if (structured_ && (command == Command::read || command == Command::block_status)) {
+    reply_structured(job, out);
+  } else {
+    wire::SimpleReply simple;
+    simple.error = head::nbd::wire_from_errno(job.error);
+    simple.cookie = job.header.cookie;
+    out << simple;
+    if (job.error == 0) out.insert(out.end(), job.read.begin(), job.read.end());
+  }
+  stream_.say(out);
+  if (!stream_.peer_open()) hang_up(true);  // It was to break just there.
+}
+
+void Tail::Session::reply_structured(Job& job, Bytes& out) const {
+  if (job.error != 0) {
+    out << sim::chunk(wire::Chunk::error, 6 + 4, true, job.header.cookie)
+        << be32(head::nbd::wire_from_errno(job.error)) << be16(std::uint16_t{4})
+        << std::string_view("oops");
+    return;
+  }
+  if (static_cast<Command>(job.header.type) == Command::block_status) {
+    wire::BlockDescriptor extent;
+    extent.length = job.header.length + (tail_.manners_.overlong_extents ? 65536u : 0u);
+    out << sim::chunk(wire::Chunk::block_status, 4 + 8, true, job.header.cookie) << be32(7u)
+        << extent;
+    return;
+  }
+  const bool whole = (job.header.flags & head::nbd::command_flag::df) != 0;
+  const std::size_t size = job.read.size();
+  std::size_t cut = size;
+  if (!whole && size > 1 && tail_.dice_.chance(0.3)) cut = 1 + tail_.dice_.pick(size - 1);
+  if (cut == size) return put_data(job, 0, size, true, out);
+  const bool swapped = tail_.dice_.chance(0.5);
+  put_data(job, swapped ? cut : 0, swapped ? size - cut : cut, false, out);
+  put_data(job, swapped ? 0 : cut, swapped ? cut : size - cut, true, out);
+}
+
+void Tail::Session::put_data(const Job& job, std::size_t from, std::size_t size, bool last,
+                             Bytes& out) const {
+  const auto data = std::span(job.read).subspan(from, size);
+  const be64 offset = job.header.offset + from;
+  const bool whole = (job.header.flags & head::nbd::command_flag::df) != 0;
+  if (!whole && data[0] == std::byte{0} &&
+      std::all_of(data.begin(), data.end(), [](std::byte byte) { return byte == std::byte{0}; })) {
+    out << sim::chunk(wire::Chunk::offset_hole, 12, last, job.header.cookie) << offset
+        << be32(static_cast<std::uint32_t>(size));
+    return;
+  }
+  out << sim::chunk(wire::Chunk::offset_data, static_cast<std::uint32_t>(8 + size), last,
+                    job.header.cookie)
+      << offset;
+  out.insert(out.end(), data.begin(), data.end());
+}
+
+}  // namespace world

@@ -1,0 +1,53 @@
+// One connection of a tail: the server's side of the handshake, requests in, replies out.
+#pragma once
+
+#include "tests/sim/world/tail.hpp"
+
+#include <map>
+
+namespace world {
+
+class Tail::Session final : public Peer {
+ public:
+  Session(Tail& tail, Stream& stream, Link& over) : link(over), tail_(tail), stream_(stream) {}
+
+  void on_bytes(Stream& stream) override;
+  void on_over(Stream& stream, bool reset) override;
+
+  void greet();
+  // What came while the tail was stopped.
+  void resume();
+  void reply(Job& job);
+  void hang_up(bool reset);
+  void lose() { over_ = true, stream_.lose_peer(); }
+  void on_host_back() { stream_.on_peer_back(); }
+  void cut_after(std::size_t bytes) { stream_.cut_after(bytes); }
+  bool over() const noexcept { return over_; }
+  bool ready() const noexcept { return phase_ == Phase::transmission; }
+
+  Link& link;
+  bool greeted = false;
+  bool hangs = false;
+  std::map<std::uint64_t, Bytes> own;  // Sectors, where the tail keeps writes private.
+
+ private:
+  enum class Phase : std::uint8_t { fresh, flags, options, transmission };
+
+  void negotiate();
+  void option(head::nbd::wire::Option number);
+  void agree_to_go(Bytes& out);
+  void collect();
+  bool check(const head::nbd::RequestHeader& header);
+  void reply_structured(Job& job, Bytes& out) const;
+  void put_data(const Job& job, std::size_t from, std::size_t size, bool last, Bytes& out) const;
+
+  Tail& tail_;
+  Stream& stream_;
+  Phase phase_ = Phase::fresh;
+  bool structured_ = false;
+  bool over_ = false;
+  unsigned requests_ = 0;
+  std::set<std::uint64_t> cookies_;
+};
+
+}  // namespace world

@@ -1,0 +1,386 @@
+#include "tests/sim/world/world.hpp"
+
+#include <algorithm>
+#include <cerrno>
+#include <utility>
+
+namespace world {
+
+using head::nbd::Command;
+
+namespace {
+
+check::Promise promise_of(head::nbd::Durability durability) {
+  switch (durability) {
+    case head::nbd::Durability::writeback:
+      return check::Promise::writeback;
+    case head::nbd::Durability::writethrough:
+      return check::Promise::writethrough;
+    case head::nbd::Durability::replay:
+      break;
+  }
+  return check::Promise::replay;
+}
+
+constexpr std::chrono::milliseconds looks_apart{250};
+constexpr std::chrono::seconds handshake_limit{2};
+
+}  // namespace
+
+World::World(const Scenario& scenario)
+    : scenario_(scenario),
+      dice_(scenario.seed * 0x9e3779b97f4a7c15 + 1),
+      begun_(clock_.now()),
+      audit_(clock_, promise_of(scenario.head.durability), scenario.tail.size / Store::sector,
+             scenario.limit),
+      tail_(clock_, dice_, audit_, scenario.tail),
+      unix_(clock_, dice_,
+            {.latency = std::chrono::microseconds(3), .jitter = std::chrono::microseconds(4)}) {
+  for (unsigned i = 0; i < scenario_.heads; ++i) {
+    slots_.emplace_back();
+    slots_[i].link = std::make_unique<Link>(clock_, dice_, scenario_.link);
+    start_head(slots_[i]);
+  }
+  for (unsigned i = 0; i < scenario_.guests.size(); ++i) {
+    const GuestPlan& plan = scenario_.guests[i];
+    Guest::Owner& owner = *this;
+    guests_.push_back(std::make_unique<Guest>(clock_, audit_, owner, i, plan.manners));
+    guests_[i]->home = plan.home;
+    if (plan.begins) guests_[i]->connect();
+  }
+  if (scenario_.errors_allowed) audit_.allow_errors(true);
+  if (scenario_.tail.poison) audit_.poisoned(*scenario_.tail.poison);
+  schedule();
+  look_again();
+}
+
+World::~World() {
+  over_ = true;
+  for (const auto& head : heads_)
+    if (!head->io().killed()) head->kill();
+}
+
+// ---- Connections --------------------------------------------------------------------------------
+
+void World::connect(HeadIo& from, int socket, const sockaddr_in6&) {
+  for (Slot& slot : slots_)
+    if (slot.head != nullptr && &slot.head->io() == &from)
+      return attempt_connect(&from, &slot, socket);
+  // A process that hands over connects no more.
+}
+
+// The kernel says hello again after a second where nobody has answered.
+void World::attempt_connect(HeadIo* from, Slot* slot, int socket) {
+  clock_.after(std::chrono::microseconds(60), [this, from, slot, socket] {
+    if (from->killed()) return;
+    const Tail::Answer answer = slot->link->up() ? tail_.knocked() : Tail::Answer::silent;
+    if (answer == Tail::Answer::silent) {
+      clock_.after(std::chrono::seconds(1),
+                   [this, from, slot, socket] { attempt_connect(from, slot, socket); });
+      return;
+    }
+    if (answer == Tail::Answer::refuses) return from->connected(socket, nullptr, ECONNREFUSED);
+    // Stream and peer know each other.
+    streams_.push_back(std::make_unique<Stream>(clock_, *slot->link));
+    Stream& stream = *streams_.back();
+    stream.meet(tail_.accept(stream, *slot->link));
+    from->connected(socket, &stream, 0);
+  });
+}
+
+Stream* World::knock(Guest& guest) {
+  Slot& slot = slots_[guest.home];
+  // Connecting to a Unix socket succeeds while somebody holds it, accepting or not.
+  if (slot.listener.holders == 0) return nullptr;
+  streams_.push_back(std::make_unique<Stream>(clock_, unix_));
+  Stream& stream = *streams_.back();
+  stream.meet(guest);
+  slot.listener.queue.push_back(&stream);
+  if (slot.listener.owner != nullptr) slot.listener.owner->on_knock(slot.listener);
+  return &stream;
+}
+
+// ---- What happens -------------------------------------------------------------------------------
+
+void World::schedule() {
+  for (const Action& action : scenario_.actions) {
+    if (action.boundary != 0) {
+      at_boundaries_.push_back(&action);
+      continue;
+    }
+    clock_.at(begun_ + action.at, [this, &action] { act(action); });
+  }
+  std::stable_sort(
+      at_boundaries_.begin(), at_boundaries_.end(),
+      [](const Action* one, const Action* other) { return one->boundary > other->boundary; });
+}
+
+void World::act(const Action& action) {
+  switch (action.act) {
+    case Act::ask:
+    case Act::guest_ends:
+    case Act::guest_stops:
+    case Act::guest_begins:
+      return act_on_guest(action);
+    case Act::tail_ends:
+    case Act::tail_vanishes:
+    case Act::tail_stops:
+    case Act::tail_hangs:
+    case Act::tail_cuts:
+    case Act::tail_refuses:
+    case Act::tail_is_slow:
+    case Act::tail_lies:
+    case Act::power_fails:
+      return act_on_tail(action);
+    default:
+      return act_on_head(action);
+  }
+}
+
+void World::act_on_guest(const Action& action) {
+  if (action.who >= guests_.size()) return;
+  Guest& guest = *guests_[action.who];
+  switch (action.act) {
+    case Act::ask:
+      ++requests_;
+      return guest.ask(action.ask);
+    case Act::guest_ends:
+      guest.end();
+      // Its head keeps what it had written for as long as it likes, and promises it to nobody.
+      if (scenario_.heads > 1) audit_.log_lost();
+      return;
+    case Act::guest_begins:
+      return guest.connect();
+    default:
+      break;
+  }
+  guest.read(false);
+  audit_.on_trouble(true);
+  clock_.after(action.lasts, [this, &guest] {
+    guest.read(true);
+    audit_.on_trouble(false);
+  });
+}
+
+void World::act_on_tail(const Action& action) {
+  switch (action.act) {
+    case Act::tail_ends:
+      return end_tail(action.yes, action.lasts);
+    case Act::power_fails:
+      return end_tail(true, {});
+    case Act::tail_vanishes:
+      if (!tail_.up()) return;
+      tail_.vanish();
+      audit_.tail_crashed();
+      clock_.after(action.lasts, [this] { tail_.start(); });
+      return;
+    case Act::tail_stops:
+      tail_.stop(true);
+      clock_.after(action.lasts, [this] { tail_.stop(false); });
+      return;
+    case Act::tail_hangs:
+      return tail_.hang_connections();
+    case Act::tail_cuts:
+      return tail_.cut_connections(
+          action.yes, action.bytes == SIZE_MAX ? std::nullopt : std::optional(action.bytes));
+    case Act::tail_refuses:
+      return tail_.refuse(action.command, action.error, action.times);
+    case Act::tail_is_slow:
+      return tail_.be_slow(action.times, action.lasts);
+    case Act::tail_lies:
+      return tail_.lie(action.times);
+    default:
+      return;
+  }
+}
+
+void World::end_tail(bool lose_power, Duration lasts) {
+  if (!tail_.up()) return;
+  tail_.end(lose_power);
+  if (lose_power) audit_.tail_crashed();
+  clock_.after(lasts, [this] { tail_.start(); });
+}
+
+void World::fail_link(Slot& slot, Duration lasts) {
+  if (!slot.link->up()) return;
+  slot.link->set_up(false);
+  audit_.on_trouble(true);
+  clock_.after(lasts, [this, &slot] {
+    slot.link->set_up(true);
+    audit_.on_trouble(false);
+  });
+}
+
+void World::act_on_head(const Action& action) {
+  if (action.who >= slots_.size()) return;
+  Slot& slot = slots_[action.who];
+  if (action.act == Act::link_fails) return fail_link(slot, action.lasts);
+  if (slot.head == nullptr) return;
+  switch (action.act) {
+    case Act::head_is_killed:
+      return kill_head(slot, action.lasts);
+    case Act::head_is_upgraded:
+      return upgrade_head(slot, true, action.lasts);
+    case Act::upgrade_fails:
+      return upgrade_head(slot, false, action.lasts);
+    case Act::head_is_stopped:
+      slot.head->stop(true);
+      audit_.on_trouble(true);
+      clock_.after(action.lasts, [this, head = slot.head] {
+        head->stop(false);
+        audit_.on_trouble(false);
+      });
+      return;
+    case Act::head_holds:
+      return order(action.who, head::disc::Order::hold, action.lasts);
+    case Act::head_fails:
+      return order(action.who, head::disc::Order::fail, action.lasts);
+    case Act::head_has_grace:
+      return slot.head->set_grace(std::chrono::duration_cast<std::chrono::seconds>(action.lasts));
+    case Act::head_relocates:
+      return slot.head->relocate();
+    default:
+      return;
+  }
+}
+
+void World::order(unsigned number, head::disc::Order order, Duration lasts) {
+  const bool fails = order == head::disc::Order::fail;
+  Head* const head = slots_[number].head;
+  head->set_order(order);
+  fails ? audit_.allow_errors(true) : audit_.on_trouble(true);
+  clock_.after(lasts, [this, number, fails] {
+    if (slots_[number].head != nullptr) slots_[number].head->set_order(head::disc::Order::serve);
+    fails ? audit_.allow_errors(scenario_.errors_allowed) : audit_.on_trouble(false);
+  });
+}
+
+// ---- Processes ----------------------------------------------------------------------------------
+
+Head& World::new_head(Slot& slot) {
+  HeadIo::Connector& connector = *this;
+  heads_.push_back(std::make_unique<Head>(clock_, dice_, connector, descriptors_, scenario_.head));
+  slot.head = heads_.back().get();
+  ++slot.turn;
+  return *slot.head;
+}
+
+void World::start_head(Slot& slot) {
+  head::exports::HandedDisc nothing;
+  nothing.name = "d";
+  nothing.listener = descriptors_.open(slot.listener);
+  new_head(slot).attach(std::move(nothing));
+}
+
+void World::kill_head(Slot& slot, Duration start_after) {
+  Head* const head = std::exchange(slot.head, nullptr);
+  ++slot.turn;
+  slot.upgrading = false;
+  audit_.log_lost();
+  audit_.on_trouble(true);
+  head->kill();
+  slot.handed.reset();
+  descriptors_.reap();
+  for (Stream* const guest : std::exchange(slot.listener.queue, {})) guest->close(true);
+  clock_.after(start_after, [this, &slot] {
+    audit_.on_trouble(false);
+    start_head(slot);
+  });
+}
+
+void World::upgrade_head(Slot& slot, bool succeeds, Duration gap) {
+  if (std::exchange(slot.upgrading, true)) return;
+  slot.head->hand_over(
+      [this, &slot, turn = slot.turn, succeeds, gap](head::exports::HandedDisc handed) {
+        on_handed(slot, turn, succeeds, gap, std::move(handed));
+      });
+}
+
+void World::on_handed(Slot& slot, unsigned turn, bool succeeds, Duration gap,
+                      head::exports::HandedDisc handed) {
+  if (over_ || slot.turn != turn || slot.head == nullptr || slot.head->io().killed()) return;
+  slot.handed = std::make_unique<head::exports::HandedDisc>(through_document(std::move(handed)));
+  clock_.after(gap, [this, &slot, turn, succeeds] {
+    if (slot.turn != turn || slot.head == nullptr) return;
+    slot.upgrading = false;
+    head::exports::HandedDisc came = std::move(*std::exchange(slot.handed, nullptr));
+    if (succeeds)
+      new_head(slot).attach(std::move(came));
+    else
+      slot.head->take_back(std::move(came));
+  });
+}
+
+// ---- A history ----------------------------------------------------------------------------------
+
+check::Violation World::run() {
+  const bool whole = run_until(begun_ + scenario_.length) && settle() && (read_all(), settle());
+  if (whole && scenario_.crash_at_end) {
+    end_tail(true, std::chrono::milliseconds(5));
+    run_until(clock_.now() + std::chrono::milliseconds(20));
+    read_all();
+    settle();
+  }
+  over_ = true;
+  if (scenario_.connections_enough != 0 && !audit_.violation()) {
+    std::uint64_t attempts = 0;
+    for (const auto& head : heads_) attempts += head->io().attempts();
+    if (attempts > scenario_.connections_enough)
+      audit_.note({.rule = check::Rule::wasted,
+                   .sentence = std::to_string(attempts) + " connections were made where " +
+                               std::to_string(scenario_.connections_enough) +
+                               " are enough: nothing was wrong with them"});
+  }
+  return audit_.violation();
+}
+
+// False: there is a violation.
+bool World::run_until(Instant when) {
+  while (!audit_.violation() && clock_.now() < when) {
+    while (!at_boundaries_.empty() && at_boundaries_.back()->boundary <= clock_.happened()) {
+      const Action& action = *at_boundaries_.back();
+      at_boundaries_.pop_back();
+      act(action);
+    }
+    if (!clock_.step()) break;
+  }
+  return !audit_.violation();
+}
+
+// Until everything is answered, or somebody is stuck.
+bool World::settle() {
+  const Instant until = clock_.now() + std::chrono::minutes(10);
+  while (audit_.open_requests() != 0 && clock_.now() < until)
+    if (!run_until(clock_.now() + std::chrono::milliseconds(5))) return false;
+  return run_until(clock_.now() + std::chrono::milliseconds(1));
+}
+
+// By a guest that is there to the end; FLUSH first, and nothing else is under way.
+void World::read_all() {
+  const auto reader = std::find_if(guests_.rbegin(), guests_.rend(),
+                                   [](const auto& guest) { return guest->ready(); });
+  if (reader == guests_.rend()) return;
+  (*reader)->ask({.command = Command::flush});
+  if (!settle()) return;
+  constexpr std::uint64_t at_once = 64;
+  const std::uint64_t sectors = audit_.values().sectors();
+  for (std::uint64_t first = 0; first < sectors; first += at_once)
+    (*reader)->ask(
+        {.command = Command::read, .first = first, .count = std::min(at_once, sectors - first)});
+}
+
+void World::look() {
+  audit_.look();
+  if (!scenario_.greets_at_once) return;
+  for (const auto& guest : guests_)
+    if (guest->greeted_late(handshake_limit))
+      audit_.note({.rule = check::Rule::stuck,
+                   .sentence = "a guest waits for its handshake although the disc was known"});
+}
+
+void World::look_again() {
+  look();
+  clock_.after(looks_apart, [this] { look_again(); });
+}
+
+}  // namespace world
