@@ -2,22 +2,26 @@
 
 namespace check {
 
-void Errors::tail_lost_data() {
+void Errors::tail_lost_data(Moment since) {
   ++now_;
-  for (auto& [guest, owed] : guests_)
-    if (owed == 0 || owed < repaired_) owed = now_;
+  for (auto& [guest, debt] : guests_)
+    if (debt.told <= since && (debt.loss == 0 || debt.loss < repaired_)) debt.loss = now_;
+}
+
+bool Errors::owes(Guest guest) const {
+  const auto found = guests_.find(guest);
+  return found != guests_.end() && found->second.loss != 0 && found->second.loss >= repaired_;
 }
 
 Violation Errors::answer_sync(Guest guest, Moment asked, bool success) {
   ++now_;
   const auto found = guests_.find(guest);
   if (found == guests_.end()) return {};
-  Moment& owed = found->second;
   if (!success) {
-    owed = 0;
+    found->second = {.loss = 0, .told = now_};
     return {};
   }
-  if (owed == 0 || owed > asked || owed < repaired_) return {};
+  if (!owes(guest) || found->second.loss > asked) return {};
   return {.rule = Rule::swallowed,
           .sentence = "guest " + std::to_string(guest) +
                       " was told that all is stable, and never that the tail has lost data"};

@@ -23,14 +23,18 @@ class Errors {
   void join(Guest guest) { guests_[guest]; }
   void leave(Guest guest) { guests_.erase(guest); }
 
-  // A tail has failed to make stable what was acknowledged before, and says it this once.
-  void tail_lost_data();
+  // A tail has failed to make stable what was acknowledged before, and says it this once. Where
+  // it is known only later, `since` is a moment before it: who has been told since then knows.
+  void tail_lost_data() { tail_lost_data(++now_); }
+  void tail_lost_data(Moment since);
   // That data is on the tail again: nobody need be told.
   void repaired() { ++now_, repaired_ = now_; }
 
-  // A FLUSH, or a change with FUA.
+  // A FLUSH, or a change with FUA. One that fails is to be given to fail() as well, unless its
+  // guest is to be told of a loss.
   Moment ask_sync() { return ++now_; }
   Violation answer_sync(Guest guest, Moment asked, bool success);
+  bool owes(Guest guest) const;
 
   // This request may fail: a tail has refused it.
   void excuse(Request request) { excused_.insert(request); }
@@ -40,9 +44,14 @@ class Errors {
   Violation fail(Request request, Moment asked, const std::string& what);
 
  private:
+  struct Debt {
+    Moment loss = 0;  // The oldest that it is to be told; 0: none.
+    Moment told = 0;  // When it was told last.
+  };
+
   Moment now_ = 0;
   Moment repaired_ = 0;
-  std::map<Guest, Moment> guests_;  // Each with the oldest loss that it is to be told; 0: none.
+  std::map<Guest, Debt> guests_;
   std::set<Request> excused_;
   bool allowed_ = false;
   Moment allowed_until_ = 0;

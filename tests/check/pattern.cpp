@@ -31,13 +31,15 @@ std::uint64_t key_of(const Origin& origin) {
 Origin origin_of_word(std::uint64_t word, std::size_t place, const Origin& asked) {
   if (word == 0) return {.change = 0, .disc = asked.disc, .sector = asked.sector};
   const std::uint64_t key = word ^ mask[place];
-  return {.change = static_cast<Change>(key >> 32),
+  const auto change = static_cast<Change>(key >> 32);
+  return {.change = change != 0 ? change : no_change,
           .disc = static_cast<std::uint32_t>(key >> 24 & 0xff),
           .sector = key & (sectors_max - 1)};
 }
 
 std::string name(const Origin& origin, const Origin& asked) {
-  if (origin.change == 0 && origin == Origin{0, asked.disc, asked.sector}) return "zeroes";
+  if (origin.change == 0) return "zeroes";
+  if (origin.change == no_change) return "nothing that was written";
   std::string text = "change " + std::to_string(origin.change);
   if (origin.disc != asked.disc) text += " of disc " + std::to_string(origin.disc);
   if (origin.sector != asked.sector) text += " of sector " + std::to_string(origin.sector);

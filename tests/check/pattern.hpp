@@ -18,14 +18,16 @@ namespace check {
 
 inline constexpr std::size_t sector_bytes = 512;
 inline constexpr std::uint64_t sectors_max = std::uint64_t{1} << 24;
+inline constexpr std::uint32_t discs_max = 256;
 
 // A change of a disc: a write, a zeroing or a trim, counted from 1. 0 is what was there before any
-// of them: zeroes.
+// of them: zeroes. The last number is no change's: words that look like data of change 0 say it.
 using Change = std::uint32_t;
+inline constexpr Change no_change = UINT32_MAX;
 
 struct Origin {
   Change change = 0;
-  std::uint32_t disc = 0;  // Below 256.
+  std::uint32_t disc = 0;  // Below discs_max.
   std::uint64_t sector = 0;
 
   bool operator==(const Origin&) const = default;

@@ -6,8 +6,9 @@
 
 #include <chrono>
 #include <cstdint>
+#include <deque>
+#include <set>
 #include <string>
-#include <vector>
 
 namespace check {
 
@@ -19,7 +20,8 @@ class Progress {
 
   explicit Progress(Time limit) : limit_(limit) {}
 
-  // `what` says for people what is asked: "READ of sectors 3-7 by guest 1".
+  // `what` says for people what is asked: "READ of sectors 3-7 by guest 1". What is answered takes
+  // no memory any more.
   Request ask(Time now, std::string what);
   Violation answer(Request request, Time now);
   // Its guest is gone, or something keeps it for good (a request that kills whoever serves it):
@@ -44,11 +46,14 @@ class Progress {
   };
 
   Violation late(const Ask& ask, Time now) const;
+  void forget();
 
   const Time limit_;
-  std::vector<Ask> asks_;  // By Request.
-  std::size_t first_ = 0;  // All before this one are answered.
-  unsigned troubles_ = 0;  // That go on.
+  std::deque<Ask> asks_;        // From this request on:
+  Request first_ = 0;           // those before it are answered,
+  std::set<Request> released_;  // or were excused and may still be.
+  unsigned troubles_ = 0;       // That go on.
+  Time trouble_since_{};
   Time well_since_{};
 };
 

@@ -8,6 +8,8 @@ namespace check {
 
 Values::Values(std::uint32_t disc, std::uint64_t sectors, Promise promise, Tearing tearing)
     : disc_(disc), promise_(promise), tearing_(tearing), sectors_(sectors) {
+  if (disc >= discs_max || sectors > sectors_max)
+    throw std::logic_error("a disc that the patterns of its sectors cannot name");
   const Record nothing{.kind = Kind::zero, .fate = Fate::done, .ended = 0};
   for (Sector& sector : sectors_) sector.records.push_back(nothing);
 }
@@ -16,7 +18,7 @@ Change Values::ask_change(Kind kind, std::uint64_t first, std::uint64_t count, b
   if (first > sectors_.size() || count > sectors_.size() - first)
     throw std::logic_error("a change beyond the disc");
   ++now_;
-  changes_.push_back({.kind = kind, .fua = fua, .first = first, .count = count});
+  changes_.push_back({.kind = kind, .fua = fua, .asked = now_, .first = first, .count = count});
   const auto change = static_cast<Change>(changes_.size());
   for (std::uint64_t i = first; i < first + count; ++i) {
     sectors_[i].records.push_back({.change = change, .kind = kind, .asked = now_});
@@ -25,57 +27,57 @@ Change Values::ask_change(Kind kind, std::uint64_t first, std::uint64_t count, b
   return change;
 }
 
-void Values::answer_change(Change change, bool success) {
+void Values::end_change(Change change, End end) {
   ++now_;
   Extent& extent = changes_.at(change - 1);
   if (extent.over) throw std::logic_error("a change that is over");
   extent.over = true;
-  const bool certain = success && extent.kind != Kind::trim;
+  const bool certain = end == End::acknowledged && extent.kind != Kind::trim;
+  const bool covers = extent.fua || promise_ == Promise::writethrough;
   for (std::uint64_t i = extent.first; i < extent.first + extent.count; ++i) {
     Sector& sector = sectors_[i];
     const auto own = std::find_if(sector.records.begin(), sector.records.end(),
                                   [&](const Record& record) { return record.change == change; });
     own->ended = now_;
-    own->failed = !success;
+    own->failed = end == End::failed;
     own->fate = certain ? Fate::done : Fate::loose;
-    if (!certain) continue;
-    // It may have been done in pieces, and some of them before the crash.
-    if (promise_ == Promise::writeback && !extent.fua && crashed_at_ > own->asked) continue;
-    const bool stable = extent.fua || promise_ == Promise::writethrough;
-    for (Record& other : sector.records) {
-      if (other.ended >= own->asked) continue;
-      other.gone = std::min(other.gone, now_);
-      other.stable &= !stable;
-    }
+    own->lingers |= !certain;
+    if (certain) supersede(sector, extent.asked, covers);
     tidy(sector);
   }
 }
 
-// Whatever was gone by then is on stable storage no more.
-void Values::cover(Sector& sector, Moment since) {
-  for (Record& record : sector.records)
-    if (record.gone <= since) record.stable = false;
+// What was asked then and is acknowledged now. Rule 4: perhaps by one that has crashed since then;
+// or rule 6.
+bool Values::may_be_lost(const Sector& sector, Moment asked) const {
+  const bool kept = promise_ == Promise::replay && asked > log_lost_at_ &&
+                    std::none_of(sector.records.begin(), sector.records.end(), is_trim);
+  return !kept && (crashed_at_ > asked || forgetting_ > 0);
 }
 
-// All that stable storage may hold may be there again. Loose: from now on, until it is overwritten.
-void Values::revive(Sector& sector, bool loose) {
-  for (Record& record : sector.records) {
-    if (!record.stable || record.gone == never) continue;
-    record.gone = never;
-    if (!loose) continue;
-    record.fate = Fate::loose;
-    record.ended = now_;
+// A change that was asked then is acknowledged: rules 1, 3 and 5.
+void Values::supersede(Sector& sector, Moment asked, bool covers) {
+  const bool lost = !covers && may_be_lost(sector, asked);
+  for (Record& other : sector.records) {
+    if (other.ended >= asked) continue;
+    other.lingers = other.unkept = false;
+    if (!lost && other.gone == never) other.gone = now_;
+    if (covers) other.stable = false;
   }
 }
 
 void Values::answer_flush(Moment asked, bool success) {
   ++now_;
+  if (!success) {
+    forgot_at_ = now_;
+    return lose(log_lost_at_, true);
+  }
+  if (asked > forgot_at_) forgot_at_ = 0;
+  if (forgetting_ > 0) return;  // It may be answered after one that has failed.
   for (std::size_t i = 0; i < listed_.size();) {
     Sector& sector = sectors_[listed_[i]];
-    if (success)
-      cover(sector, asked);
-    else if (promise_ != Promise::replay)
-      revive(sector, true);
+    for (Record& record : sector.records)
+      if (record.gone <= asked) record.stable = false;
     tidy(sector);
     if (sector.records.size() > 1) {
       ++i;
@@ -89,27 +91,44 @@ void Values::answer_flush(Moment asked, bool success) {
 
 void Values::tail_crashed() {
   crashed_at_ = ++now_;
-  if (promise_ == Promise::replay) return revive_exposed(log_lost_at_);
-  for (const std::uint64_t number : listed_) revive(sectors_[number], false);
+  lose(log_lost_at_, false);
 }
 
-// Whether it had been written again since a crash nobody knows.
+// Whether it had been written again since a crash, or since a FLUSH failed, nobody knows.
 void Values::log_lost() {
   log_lost_at_ = ++now_;
-  if (promise_ == Promise::replay) revive_exposed(crashed_at_);
+  const Moment forgot = forgetting_ > 0 ? now_ : forgot_at_;
+  if (promise_ == Promise::replay) lose(std::max(crashed_at_, forgot), forgot != 0);
 }
 
-// Where something that may be there now was asked by then and is not covered since: its answer may
-// have been on its way when the log, or the tail's cache, was lost.
-void Values::revive_exposed(Moment asked_before) {
+void Values::may_forget(bool yes) {
+  ++now_;
+  if (!yes && forgetting_ == 0) throw std::logic_error("an end without a beginning");
+  forgetting_ += yes ? 1u : -1u;
+  forgot_at_ = now_;
+  lose(log_lost_at_, true);
+}
+
+// What the tail has not made stable is lost: all that its stable storage may hold may be there. In
+// mode replay only where something that may be there now is kept nowhere else: it was asked before
+// that moment, or is a TRIM, before which nothing need be kept and which need not do anything.
+void Values::lose(Moment asked_before, bool linger) {
   for (const std::uint64_t number : listed_) {
     Sector& sector = sectors_[number];
-    const bool exposed =
-        std::any_of(sector.records.begin(), sector.records.end(), [&](const Record& record) {
-          return record.gone == never && record.fate != Fate::pending &&
-                 record.asked < asked_before;
-        });
-    if (exposed) revive(sector, false);
+    const auto is_exposed = [&](const Record& record) {
+      return is_trim(record) || (record.gone == never && record.asked < asked_before);
+    };
+    const bool all = promise_ != Promise::replay ||
+                     std::any_of(sector.records.begin(), sector.records.end(), is_exposed);
+    for (Record& record : sector.records) {
+      // A cache that forgot what is not kept shows it for a while.
+      const bool shown = linger && record.gone == never;
+      if (!record.stable || !(all || record.unkept || shown)) continue;
+      record.gone = never;
+      record.unkept = false;
+      record.lingers |= linger;
+      if (linger && record.fate != Fate::pending) record.ended = now_;
+    }
   }
 }
 
@@ -156,31 +175,37 @@ Violation Values::check_sector(Moment asked, std::uint64_t number,
 
 // Rule 2.
 void Values::learn(Sector& sector, Moment asked, Change seen) {
-  if (crashed_at_ > asked) return;
-  const bool there = std::any_of(
-      sector.records.begin(), sector.records.end(),
-      [&](const Record& record) { return record.reads_as(seen) && record.gone == never; });
+  if (crashed_at_ > asked || forgetting_ > 0) return;
+  bool there = false, told = true;
+  for (const Record& record : sector.records) {
+    if (!record.reads_as(seen) || record.gone != never) continue;
+    there = true;
+    told &= record.fate == Fate::done;
+  }
   if (!there) return;
-  for (Record& record : sector.records)
-    if (record.fate == Fate::done && record.gone == never && record.ended < asked &&
-        !record.reads_as(seen))
-      record.gone = now_;
+  for (Record& record : sector.records) {
+    if (record.fate == Fate::pending || record.lingers || record.gone != never ||
+        record.ended >= asked || record.reads_as(seen))
+      continue;
+    record.gone = now_;
+    record.unkept = !told;
+  }
 }
 
 bool Values::may_be_torn(Moment asked, std::uint64_t number,
                          std::span<const std::byte, sector_bytes> bytes) const {
-  const Sector& sector = sectors_[number];
   bool excused = false;
   for (const Run& run : runs_of(bytes, {.change = 0, .disc = disc_, .sector = number})) {
-    const auto found =
-        std::find_if(sector.records.begin(), sector.records.end(), [&](const Record& record) {
-          return record.reads_as(run.origin.change) && record.was_current_since(asked);
-        });
-    if (found == sector.records.end() || run.origin.disc != disc_ || run.origin.sector != number)
-      return false;
-    excused |= found->failed;
-    excused |=
-        tearing_ == Tearing::in_flight && (found->fate != Fate::done || found->ended > asked);
+    if (run.origin.disc != disc_ || run.origin.sector != number) return false;
+    bool possible = false;
+    for (const Record& record : sectors_[number].records) {
+      if (!record.reads_as(run.origin.change) || !record.was_current_since(asked)) continue;
+      possible = true;
+      excused |= record.failed;
+      excused |=
+          tearing_ == Tearing::in_flight && (record.fate != Fate::done || record.ended > asked);
+    }
+    if (!possible) return false;
   }
   return excused;
 }
@@ -188,7 +213,6 @@ bool Values::may_be_torn(Moment asked, std::uint64_t number,
 Violation Values::explain(Moment asked, std::uint64_t number,
                           std::span<const std::byte, sector_bytes> bytes) const {
   const Origin here{.change = 0, .disc = disc_, .sector = number};
-  const auto origin = origin_of(bytes, here);
   std::string may;
   for (const Record& record : sectors_[number].records) {
     if (!record.was_current_since(asked)) continue;
@@ -198,24 +222,26 @@ Violation Values::explain(Moment asked, std::uint64_t number,
                                       : "zeroes of change " + std::to_string(record.change);
   }
   Rule rule = Rule::torn;
-  if (origin) {
-    const bool known = origin->change <= changes_.size();
-    rule = !known ? Rule::damaged : Rule::stale;
-    if (known && (origin->disc != disc_ || origin->sector != number)) rule = Rule::misplaced;
-    if (known && rule == Rule::stale && origin->change != 0) {
-      const Extent& extent = changes_[origin->change - 1];
-      const bool asked_here = number >= extent.first && number < extent.first + extent.count;
-      if (!asked_here || extent.kind != Kind::write) rule = Rule::unasked;
-    }
+  if (const auto origin = origin_of(bytes, here)) {
+    rule = rule_of(number, *origin);
   } else {
     for (const Run& run : runs_of(bytes, here))
-      if (run.origin.change > changes_.size() || run.origin.disc != disc_ ||
-          run.origin.sector != number)
-        rule = Rule::damaged;
+      if (rule_of(number, run.origin) != Rule::stale) rule = Rule::damaged;
   }
   return {.rule = rule,
           .sentence = "sector " + std::to_string(number) + " of disc " + std::to_string(disc_) +
                       " was read as " + describe(bytes, here) + " where only " + may + " can be"};
+}
+
+// Of what cannot be there: why.
+Rule Values::rule_of(std::uint64_t number, const Origin& origin) const {
+  if (origin.change == no_change) return Rule::damaged;
+  if (origin.disc != disc_ || origin.sector != number) return Rule::misplaced;
+  if (origin.change == 0) return Rule::stale;
+  if (origin.change > changes_.size()) return Rule::unasked;
+  const Extent& extent = changes_[origin.change - 1];
+  const bool here = number >= extent.first && number - extent.first < extent.count;
+  return here && extent.kind == Kind::write ? Rule::stale : Rule::unasked;
 }
 
 std::vector<Change> Values::current(std::uint64_t sector) const {

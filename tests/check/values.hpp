@@ -9,16 +9,20 @@
 //  3. A change that failed, was abandoned, or is a TRIM may be there or not until a later change of
 //     the sector is acknowledged; rule 2 does not end it.
 //  4. A crash of the tail makes everything current again that its stable storage may hold: all that
-//     was current at any time since the last FLUSH that covered the sector. In mode writethrough
-//     each acknowledgement covers; in mode replay a crash changes nothing, except for what was
-//     asked before a loss of the log, were it after the crash, and is not covered since.
-//     In mode writeback, what was under way during a crash may be lost by it although it was
-//     acknowledged later: a part of it may have been done before.
+//     was current at any time since the last FLUSH that covered the sector. What is acknowledged
+//     after a crash, but was asked before it, may be lost as well. In mode writethrough each
+//     acknowledgement covers. In mode replay a crash changes nothing, except for what was asked
+//     before a loss of the log, were it after the crash, and is not covered since; for what a TRIM
+//     was to discard; and for what was ended (rule 2) by a change that nobody was told of.
 //  5. A FLUSH covers what was acknowledged before it was asked; a change with FUA covers itself.
-//  6. A FLUSH that a guest was told has failed may have lost what it was to cover (not in mode
-//     replay, where it is kept).
+//  6. A FLUSH that a guest was told has failed may have lost what it was to cover (in mode replay
+//     only what rule 4 excepts: the rest is kept, and written again). No read ends what it may have
+//     brought back: the tail's cache may show for a while what its storage does not hold.
 //  7. A sector holds parts of several changes only if one of them has failed, or, with
 //     Tearing::in_flight, was under way or abandoned.
+//
+// More is allowed where what happened cannot be told from outside: values_test.cpp lists the cases,
+// values_property_test.cpp counts how often they matter.
 #pragma once
 
 #include "tests/check/pattern.hpp"
@@ -46,9 +50,11 @@ class Values {
 
   // Guests. A write's sectors are to be filled with what ask_change() returns.
   Change ask_change(Kind kind, std::uint64_t first, std::uint64_t count, bool fua);
-  void answer_change(Change change, bool success);
+  void answer_change(Change change, bool success) {
+    end_change(change, success ? End::acknowledged : End::failed);
+  }
   // Its guest is gone, and nobody asks it again.
-  void abandon(Change change) { answer_change(change, false); }
+  void abandon(Change change) { end_change(change, End::abandoned); }
 
   Moment ask_flush() { return ++now_; }
   void answer_flush(Moment asked, bool success);
@@ -61,8 +67,12 @@ class Values {
 
   // The world. A crash that takes time is told when it begins and when it is over.
   void tail_crashed();
-  // What was kept for mode replay is lost: headd was killed, say.
+  // What was kept for mode replay is lost: headd was killed, for example.
   void log_lost();
+  // Between `true` and `false` the tail may fail a FLUSH at any moment and forget what is dirty:
+  // from when that is decided until a guest was told. They nest. Where a failed FLUSH is answered
+  // the moment that it fails, answer_flush() alone is enough.
+  void may_forget(bool yes);
 
   // The changes that a sector may hold now; for messages and tests.
   std::vector<Change> current(std::uint64_t sector) const;
@@ -71,16 +81,19 @@ class Values {
  private:
   static constexpr Moment never = UINT64_MAX;
 
+  enum class End : std::uint8_t { acknowledged, failed, abandoned };
   enum class Fate : std::uint8_t { pending, done, loose };
   struct Record {
     Change change = 0;
     Kind kind = Kind::write;
     Fate fate = Fate::pending;
-    bool failed = false;  // It was answered with an error.
-    bool stable = true;   // The tail's stable storage may hold it.
+    bool failed = false;   // It was answered with an error.
+    bool stable = true;    // The tail's stable storage may hold it.
+    bool lingers = false;  // No read ends it.
+    bool unkept = false;   // It was ended by a read of a change that nobody was told of.
     Moment asked = 0;
     Moment ended = never;
-    Moment gone = never;  // Since when it cannot be what the sector holds.
+    Moment gone = never;  // Since when it cannot be what the sector holds. Never: it is stable.
 
     bool reads_as(Change seen) const { return kind == Kind::write ? change == seen : seen == 0; }
     bool was_current_since(Moment moment) const { return gone > moment; }
@@ -93,12 +106,17 @@ class Values {
     Kind kind = Kind::write;
     bool fua = false;
     bool over = false;
+    Moment asked = 0;
     std::uint64_t first = 0, count = 0;
   };
 
-  void cover(Sector& sector, Moment since);
-  void revive(Sector& sector, bool loose);
-  void revive_exposed(Moment asked_before);
+  void end_change(Change change, End end);
+  bool may_be_lost(const Sector& sector, Moment asked) const;
+  void supersede(Sector& sector, Moment asked, bool covers);
+  void lose(Moment asked_before, bool linger);
+  static bool is_trim(const Record& record) {
+    return record.kind == Kind::trim && record.gone == never;
+  }
   void tidy(Sector& sector);
   void list(std::uint64_t sector);
   Moment oldest_read() const;
@@ -108,6 +126,7 @@ class Values {
                    std::span<const std::byte, sector_bytes> bytes) const;
   Violation explain(Moment asked, std::uint64_t number,
                     std::span<const std::byte, sector_bytes> bytes) const;
+  Rule rule_of(std::uint64_t number, const Origin& origin) const;
   void learn(Sector& sector, Moment asked, Change seen);
 
   const std::uint32_t disc_;
@@ -116,6 +135,8 @@ class Values {
   Moment now_ = 0;
   Moment crashed_at_ = 0;
   Moment log_lost_at_ = 0;
+  unsigned forgetting_ = 0;
+  Moment forgot_at_ = 0;  // By a FLUSH that failed; 0: none, or all that is kept is written again.
   std::vector<Sector> sectors_;
   std::vector<std::uint64_t> listed_;  // Sectors with more than one record.
   std::vector<Extent> changes_;        // By Change - 1.
