@@ -14,8 +14,8 @@
 namespace {
 
 constexpr const char* usage =
-    R"(Usage: head-world search [--profile NAME] [--histories N] [--from SEED] [--shrink]
-       head-world show [--profile NAME] --from SEED [--shrink] [--log]
+    R"(Usage: head-world search [--profile NAME] [--histories N] [--from SEED] [--shrink] [--all]
+       head-world show [--profile NAME] --from SEED [--shrink] [--log] [--trace]
        head-world profiles
 
 Runs headd's data path in a simulated world, and holds it to what a disc promises.
@@ -27,8 +27,10 @@ Runs headd's data path in a simulated world, and holds it to what a disc promise
   --profile NAME   which kind of world (default: weather)
   --histories N    how many at most (default: 1000)
   --from SEED      the first seed (default: 0)
+  --all            with search: go on behind a history that breaks a rule, and tell each
   --shrink         make a history that breaks a rule as small as possible, and tell it
   --log            with show: what headd logs as well
+  --trace          with show: every request and what the tail does, as it happens
 
 The last line says what came of it: `found: ...`, exit status 1, or `clean: ...`, exit status 0. A
 wrong command line: exit status 2.
@@ -38,7 +40,7 @@ struct Options {
   std::string command;
   std::string profile = "weather";
   std::uint64_t histories = 1000, from = 0;
-  bool shrink = false, log = false;
+  bool shrink = false, log = false, trace = false, all = false;
 };
 
 std::optional<std::uint64_t> number(std::string_view text) {
@@ -58,6 +60,10 @@ std::optional<Options> parse(int count, char** arguments) {
       options.command = word;
     } else if (word == "--shrink") {
       options.shrink = true;
+    } else if (word == "--all") {
+      options.all = true;
+    } else if (word == "--trace") {
+      options.trace = true;
     } else if (word == "--log") {
       options.log = true;
     } else if (word == "--profile" && world::find_profile(value) != nullptr) {
@@ -86,7 +92,24 @@ int tell(const world::Find& find) {
   return 1;
 }
 
+// All seeds, whatever they break.
+int search_all(const Options& options) {
+  world::Sum sum;
+  std::uint64_t found = 0;
+  const std::uint64_t end = options.from + options.histories;
+  for (std::uint64_t seed = options.from; seed < end; ++seed) {
+    const auto find = world::search(*world::find_profile(options.profile), seed, 1, sum);
+    if (!find) continue;
+    ++found;
+    tell(*find);
+  }
+  fmt::print("{} of {} histories break a rule, {:.1f} s\n", found, options.histories,
+             cpu_seconds());
+  return found == 0 ? 0 : 1;
+}
+
 int search(const Options& options) {
+  if (options.all) return search_all(options);
   world::Sum sum;
   const auto find =
       world::search(*world::find_profile(options.profile), options.from, options.histories, sum);
@@ -112,6 +135,7 @@ int show(const Options& options) {
   world::Find find{.scenario = scenario, .violation = outcome.violation, .histories = 1};
   if (outcome.violation && options.shrink) find = world::shrink(find);
   fmt::print("{}", to_string(find.scenario));
+  if (options.trace) outcome = world::run(find.scenario, true);
   fmt::print("{} events, {:.3f} simulated seconds\n", outcome.events,
              std::chrono::duration<double>(outcome.simulated).count());
   if (find.violation) return tell(find);

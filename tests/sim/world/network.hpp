@@ -162,6 +162,7 @@ class Stream {
   bool fin_to_head_ = false;  // The peer has ended, and that has arrived.
   bool head_gone_ = false;    // The peer knows that the head's end is over.
   bool reset_by_head_ = false;
+  Instant closed_at_{};
   bool end_late_to_peer_ = false, end_late_to_head_ = false;
   bool reset_by_peer_ = false;
   std::size_t cut_after_ = SIZE_MAX;

@@ -12,6 +12,11 @@ namespace {
 constexpr Profile all[] = {
     {"weather", "everything that headd must hide from its guests, combined by chance",
      &draw_weather},
+    {"detached", "the disc is detached, the tail crashes, and it is attached again",
+     &draw_detached},
+    {"another-disc",
+     "the tail is another disc for a while, and the disc is told by its first block",
+     &draw_another_disc},
     {"suspected", "a worker hangs for longer than headd waits before it tries another connection",
      &draw_suspected},
     {"silent", "a worker hangs, and the link is down until headd's kernel gives the connection up",
@@ -42,6 +47,8 @@ constexpr Profile all[] = {
      &draw_two_heads_crash},
     {"away-at-start", "headd is killed and started again while its tail is away",
      &draw_away_at_start},
+    {"changed-at-upgrade", "the tail is something else while headd is upgraded",
+     &draw_changed_at_upgrade},
     {"short-lived", "connections die sooner than a replay takes", &draw_short_lived},
 };
 

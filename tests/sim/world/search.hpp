@@ -15,7 +15,7 @@ struct Outcome {
   std::uint64_t requests = 0;
   Duration simulated{};
 };
-Outcome run(const Scenario& scenario);
+Outcome run(const Scenario& scenario, bool trace = false);
 
 struct Find {
   Scenario scenario;

@@ -45,6 +45,10 @@ struct TailManners {
   unsigned requests_per_connection = 0;        // It hangs up after so many; 0: it does not.
 };
 
+// What a tail may be when it comes back.
+enum class Change : std::uint8_t { none, smaller, larger, read_only, another_disc };
+const char* to_string(Change change);
+
 class Tail {
  public:
   // What a failed FLUSH has forgotten is seen by readers for so long.
@@ -76,10 +80,10 @@ class Tail {
   void refuse(head::nbd::Command command, int error, unsigned times);
   // The next requests take so long.
   void be_slow(unsigned requests, Duration takes);
-  // The next so many replies carry the cookie of another request, or come twice.
-  void lie(unsigned replies) { lies_ = replies; }
-  void resize(std::size_t bytes);
-  void change_flags(std::uint16_t flags) { manners_.flags = flags; }
+  // The next so many replies carry nobody's cookie, or come twice.
+  void lie(unsigned replies, bool twice) { lies_ = replies, lies_twice_ = twice; }
+  // To clients that come from now on. What it holds stays what it is.
+  void become(Change change);
 
   bool up() const noexcept { return up_; }
   Store& store() noexcept { return store_; }
@@ -109,6 +113,7 @@ class Tail {
   void finish(std::size_t number, std::uint64_t life);
   void carry_out(Job& job);
   void carry_out_change(Job& job);
+  std::uint64_t told_size() const noexcept;
   bool refused(Job& job);
   void greet_next();
   void recycle(std::size_t number);
@@ -132,6 +137,8 @@ class Tail {
   unsigned slow_next_ = 0;
   Duration slow_takes_{};
   unsigned lies_ = 0;
+  bool lies_twice_ = false;
+  Change change_ = Change::none;
 };
 
 }  // namespace world

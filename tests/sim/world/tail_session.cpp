@@ -93,8 +93,9 @@ void Tail::Session::agree_to_go(Bytes& out) {
   const TailManners& manners = tail_.manners_;
   Bytes info;
   wire::InfoExport what;
-  what.size = tail_.store_.size();
+  what.size = tail_.told_size();
   what.flags = manners.flags;
+  if (tail_.change_ == Change::read_only) what.flags = manners.flags | flag::read_only;
   info << what;
   sim::option_reply(out, wire::Option::go, wire::OptionReplyType::info, info);
   if (manners.block_minimum != 0) {
@@ -173,10 +174,14 @@ void Tail::Session::reply(Job& job) {
   cookies_.erase(job.header.cookie);
   if (over_ || hangs) return;
   Bytes out;
+  bool twice = false;
   const auto command = static_cast<Command>(job.header.type);
   if (tail_.lies_ != 0) {
     --tail_.lies_;
-    job.header.cookie ^= std::uint64_t{1} << 60;  // Nobody's.
+    if (tail_.lies_twice_)
+      twice = true;
+    else
+      job.header.cookie ^= std::uint64_t{1} << 60;  // Nobody's.
   }
   if (structured_ && (command == Command::read || command == Command::block_status)) {
     reply_structured(job, out);
@@ -188,6 +193,7 @@ void Tail::Session::reply(Job& job) {
     if (job.error == 0) out.insert(out.end(), job.read.begin(), job.read.end());
   }
   stream_.say(out);
+  if (twice) stream_.say(out);
   if (!stream_.peer_open()) hang_up(true);  // It was to break just there.
 }
 
