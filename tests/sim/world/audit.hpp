@@ -35,8 +35,9 @@ class Audit final : public Observer {
     check::Errors::Moment asked = 0, sync = 0;
   };
 
-  Audit(const Clock& clock, check::Promise promise, std::uint64_t sectors, Duration limit)
-      : clock_(clock), promise_(promise), values_(0, sectors, promise), progress_(limit) {}
+  Audit(const Clock& clock, check::Promise promise, std::uint64_t sectors, Duration limit,
+        check::Tearing tearing)
+      : clock_(clock), promise_(promise), values_(0, sectors, promise, tearing), progress_(limit) {}
 
   // ---- Guests ----
   void join(unsigned guest) { errors_.join(guest); }

@@ -100,6 +100,7 @@ void draw_parts(Scenario& scenario, Dice& dice) {
   if (!tail.structured) tail.flags &= static_cast<std::uint16_t>(~flag::send_df);
   tail.workers = dice.one_of({1u, 4u, 16u});
   tail.shuffle = dice.one_of({0.0, 0.3, 1.0});
+  tail.scattered = tail.structured && dice.chance(0.03);
   tail.cached = dice.one_of({0.0, 0.0, 0.3});
   if (dice.chance(0.3)) tail.takes_most = 3ms;
   scenario.head.durability = dice.one_of(modes);
@@ -133,8 +134,8 @@ Action draw_fault(Dice& dice, const Scenario& scenario, Duration about) {
       break;
     case Act::tail_is_slow:
       // Shorter than what is waited for after a connection is given up.
-      action.lasts = dice.between(Duration{1ms}, Duration{700ms});
       action.times = static_cast<unsigned>(dice.between(1, 4));
+      action.lasts = dice.between(Duration{1ms}, Duration{700ms} / action.times);
       break;
     case Act::tail_lies:
       action.times = 1;
@@ -175,11 +176,13 @@ void spare_known_faults(Scenario& scenario) {
     drop(scenario, Act::head_is_upgraded);
     drop(scenario, Act::upgrade_fails);
   }
-  // Nobody keeps changes apart that guests ask at once, whether those guests live or not.
-  if (scenario.head.durability != Durability::replay) drop(scenario, Act::guest_ends);
+  // What a guest had asked that is gone may be done after what another has asked since.
+  drop(scenario, Act::guest_ends);
   // A process that waits to take over compares the first block with what another has written since.
-  if (has(scenario, Act::head_is_upgraded) || has(scenario, Act::upgrade_fails))
-    scenario.head.identity = head::disc::Identity::shape;
+  const auto faults = std::count_if(scenario.actions.begin(), scenario.actions.end(),
+                                    [](const Action& action) { return action.act != Act::ask; });
+  const bool upgraded = has(scenario, Act::head_is_upgraded) || has(scenario, Act::upgrade_fails);
+  if (upgraded && faults > 1) scenario.head.identity = head::disc::Identity::shape;
   // A disc that was handed over in vain replays what it had kept.
   if (scenario.head.durability == Durability::replay) drop(scenario, Act::upgrade_fails);
   // Nobody knows what a headd that was killed had under way.
@@ -194,6 +197,86 @@ void spare_known_faults(Scenario& scenario) {
 }
 
 }  // namespace
+
+// Connections hang once, and something else happens until that is noticed. Only reads and writes:
+// of what else waits, headd thinks that it may take long.
+Scenario draw_hung(std::uint64_t seed) {
+  Dice dice(seed);
+  Scenario scenario = begin_scenario(seed);
+  draw_parts(scenario, dice);
+  scenario.head.connections = 1;
+  scenario.tail.flags |= flag::send_fua;
+  scenario.length = 5s;
+  Load load = load_of(scenario);
+  load.per_second = 60;
+  load.zeroes = load.trims = load.flushes = load.statuses = load.caches = 0;
+  load.fua = 0;
+  draw_load(scenario, dice, load, 1ms, scenario.length);
+  const Duration at = dice.between(Duration{300ms}, Duration{900ms});
+  scenario.actions.push_back({.at = at, .act = Act::tail_hangs});
+  for (unsigned i = 0; i < 8; ++i)
+    scenario.actions.push_back({.at = at + 2ms + i * 5ms, .ask = {.first = 8 * i, .count = 1}});
+  const std::uint64_t faults = dice.pick(3);
+  for (std::uint64_t i = 0; i < faults; ++i)
+    scenario.actions.push_back(
+        draw_fault(dice, scenario, at + dice.between(Duration{1900ms}, Duration{2600ms})));
+  drop(scenario, Act::tail_is_slow);
+  spare_known_faults(scenario);
+  sort_actions(scenario);
+  return scenario;
+}
+
+// A short history in which nothing happens, so that something can be placed before each event.
+Scenario draw_calm(std::uint64_t seed) {
+  Dice dice(seed);
+  Scenario scenario = begin_scenario(seed);
+  draw_parts(scenario, dice);
+  scenario.head.identity = head::disc::Identity::shape;
+  scenario.guests.resize(std::min<std::size_t>(scenario.guests.size(), 2));
+  scenario.tail.size = 64 << 10;
+  scenario.tail.takes_most = 120us;
+  scenario.length = 20ms;
+  Load load = load_of(scenario);
+  load.hot = 8;
+  load.per_second = 2000;
+  load.burst_most = 6;
+  load.large_most = 40;
+  draw_load(scenario, dice, load, 1ms, 15ms);
+  sort_actions(scenario);
+  return scenario;
+}
+
+// A tail refuses changes and reads, and says so; what it refuses, its guest is told.
+Scenario draw_refused(std::uint64_t seed) {
+  Dice dice(seed);
+  Scenario scenario = begin_scenario(seed);
+  draw_parts(scenario, dice);
+  scenario.guests.resize(1);
+  // A FLUSH of a look at the first block fails unheard.
+  scenario.head.identity = head::disc::Identity::shape;
+  scenario.length = 2s;
+  Load load = load_of(scenario);
+  load.hot = 16;
+  load.per_second = 100;
+  draw_load(scenario, dice, load, 1ms, scenario.length);
+  const bool writeback = scenario.head.durability == Durability::writeback;
+  for (std::uint64_t i = dice.between(1, 4); i != 0; --i) {
+    Action refusal{.at = dice.between(Duration{}, scenario.length), .act = Act::tail_refuses};
+    refusal.command = dice.one_of({Command::write, Command::write, Command::write_zeroes,
+                                   Command::trim, Command::read, Command::flush});
+    // Of FLUSHes of its own headd forgets that they failed, or what they were to cover.
+    if (!writeback && refusal.command == Command::flush) refusal.command = Command::write;
+    refusal.error = dice.one_of({EPERM, EIO, ENOSPC, EINVAL, ENOMEM});
+    refusal.times = static_cast<unsigned>(dice.between(1, 3));
+    scenario.actions.push_back(refusal);
+  }
+  if (dice.chance(0.5))
+    scenario.actions.push_back({.at = dice.between(Duration{}, scenario.length),
+                                .act = dice.one_of({Act::tail_cuts, Act::tail_ends}),
+                                .lasts = 40ms});
+  sort_actions(scenario);
+  return scenario;
+}
 
 Scenario draw_weather(std::uint64_t seed) {
   Dice dice(seed);

@@ -401,6 +401,56 @@ Scenario draw_changed_at_upgrade(std::uint64_t seed) {
   return finish(scenario, dice, load_of(scenario));
 }
 
+Scenario draw_held_by_upgrade(std::uint64_t seed) {
+  Dice dice(seed);
+  Scenario scenario = begin_scenario(seed);
+  scenario.head.durability = dice.one_of(modes);
+  scenario.head.identity = head::disc::Identity::first_block;
+  scenario.length = 3s;
+  const Duration at = dice.between(Duration{500ms}, Duration{1s});
+  scenario.actions.push_back({.at = at, .act = Act::head_is_upgraded, .lasts = 400ms});
+  scenario.actions.push_back(
+      {.at = at + dice.between(Duration{50ms}, Duration{300ms}), .act = Act::tail_ends});
+  return finish(scenario, dice, load_of(scenario));
+}
+
+Scenario draw_guest_ends(std::uint64_t seed) {
+  Dice dice(seed);
+  Scenario scenario = with_slow_workers(seed, dice, 50ms, 400ms);
+  scenario.guests.resize(2);
+  scenario.guests[1].manners.asks_again = false;
+  scenario.actions.push_back({.at = slow_from(scenario) + dice.between(Duration{}, Duration{100ms}),
+                              .act = Act::guest_ends,
+                              .who = 1});
+  Load load = rewriting(scenario);
+  load.per_second = 200;
+  return finish(scenario, dice, load);
+}
+
+Scenario draw_upgraded_in_vain(std::uint64_t seed) {
+  Dice dice(seed);
+  Scenario scenario = begin_scenario(seed);
+  scenario.length = 2s;
+  const Duration at = dice.between(Duration{300ms}, Duration{1s});
+  scenario.actions.push_back({.at = at, .act = Act::upgrade_fails, .lasts = 3ms});
+  if (dice.chance(0.5))
+    scenario.actions.push_back({.at = at - dice.between(Duration{}, Duration{10ms}),
+                                .act = Act::head_is_stopped,
+                                .lasts = 400ms});
+  if (dice.chance(0.5))
+    scenario.actions.push_back({.at = at - dice.between(Duration{}, Duration{10ms}),
+                                .act = Act::tail_lies,
+                                .times = 1,
+                                .yes = true});
+  scenario.actions.push_back({.at = at + dice.between(Duration{}, Duration{20ms}),
+                              .act = dice.one_of({Act::power_fails, Act::tail_vanishes}),
+                              .lasts = 3ms});
+  Load load = rewriting(scenario);
+  load.flushes = 1;
+  load.per_second = 200;
+  return finish(scenario, dice, load);
+}
+
 Scenario draw_short_lived(std::uint64_t seed) {
   Dice dice(seed);
   Scenario scenario = begin_scenario(seed);

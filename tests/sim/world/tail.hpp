@@ -39,7 +39,8 @@ struct TailManners {
   bool outlives = true;
   // Closes a connection although its workers go on with what came over it.
   bool closes_early = false;
-  double cached = 0.0;  // Carries a request out at once and answers it later.
+  bool scattered = false;  // Replies to READ come in many chunks, between those of others.
+  double cached = 0.0;     // Carries a request out at once and answers it later.
   std::optional<head::nbd::Command> poison{};  // Hangs up on such a request.
   bool overlong_extents = false;               // BLOCK_STATUS tells of more than was asked.
   unsigned requests_per_connection = 0;        // It hangs up after so many; 0: it does not.
