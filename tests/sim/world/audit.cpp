@@ -93,7 +93,8 @@ void Audit::answer(Request& request, int error, std::span<const std::byte> data)
       note(errors_.fail(request.progress, request.asked,
                         to_string(request.ask) + " by guest " + std::to_string(request.guest)));
   }
-  if (is_sync(request.ask)) note(errors_.answer_sync(request.guest, request.sync, error == 0));
+  if (is_sync(request.ask) && (error != 0 || !may_be_told_yet(request)))
+    note(errors_.answer_sync(request.guest, request.sync, error == 0));
   if (request.change != 0) values_.answer_change(request.change, error == 0);
   if (request.flush != 0) values_.answer_flush(request.flush, error == 0);
   if (request.read != 0 && error == 0)
@@ -103,6 +104,15 @@ void Audit::answer(Request& request, int error, std::span<const std::byte> data)
   const auto place = std::find_if(open_.begin(), open_.end(),
                                   [&](const Request& one) { return &one == &request; });
   spare_.splice(spare_.begin(), open_, place);
+}
+
+// Another one of the same guest was under way when the tail refused a FLUSH: that is the one to
+// fail.
+bool Audit::may_be_told_yet(const Request& request) const {
+  return std::any_of(open_.begin(), open_.end(), [&](const Request& other) {
+    return &other != &request && other.guest == request.guest && is_sync(other.ask) &&
+           other.sync <= flush_refused_at_;
+  });
 }
 
 void Audit::abandon(Request& request) {
@@ -121,7 +131,10 @@ void Audit::on_trouble(bool begins) {
 
 void Audit::on_refusal(Command command, std::uint64_t offset, std::uint32_t length, int) {
   constexpr auto sector = check::sector_bytes;
-  if (command == Command::flush) sync_errors_until_ = clock_.now() + sync_errors_for;
+  if (command == Command::flush) {
+    sync_errors_until_ = clock_.now() + sync_errors_for;
+    flush_refused_at_ = errors_.ask();
+  }
   for (const Request& request : open_) {
     const std::uint64_t from = request.ask.first * sector, to = from + request.ask.count * sector;
     const bool meets = offset < to && from < offset + length;

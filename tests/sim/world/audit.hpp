@@ -82,6 +82,7 @@ class Audit final : public Observer {
   static std::string describe(const Request& request);
   static bool is_change(head::nbd::Command command);
   bool is_sync(const Ask& ask) const;
+  bool may_be_told_yet(const Request& request) const;
 
   const Clock& clock_;
   const Instant begun_ = clock_.now();
@@ -93,6 +94,7 @@ class Audit final : public Observer {
   std::list<Request> open_;
   std::list<Request> spare_;
   bool traces_ = false;
+  check::Errors::Moment flush_refused_at_ = 0;
   Instant sync_errors_until_{};  // A FLUSH has been refused lately.
   std::optional<head::nbd::Command> poison_;
 };

@@ -205,7 +205,9 @@ Scenario draw_hung(std::uint64_t seed) {
   Scenario scenario = begin_scenario(seed);
   draw_parts(scenario, dice);
   scenario.head.connections = 1;
+  scenario.head.identity = head::disc::Identity::shape;
   scenario.tail.flags |= flag::send_fua;
+  scenario.head.replay_memory = 16 << 20;  // No FLUSH of the disc's own.
   scenario.length = 5s;
   Load load = load_of(scenario);
   load.per_second = 60;
@@ -258,6 +260,7 @@ Scenario draw_refused(std::uint64_t seed) {
   Load load = load_of(scenario);
   load.hot = 16;
   load.per_second = 100;
+  load.burst_most = 1;  // Which of two FLUSHes fails that are under way at once, nobody can tell.
   draw_load(scenario, dice, load, 1ms, scenario.length);
   const bool writeback = scenario.head.durability == Durability::writeback;
   for (std::uint64_t i = dice.between(1, 4); i != 0; --i) {

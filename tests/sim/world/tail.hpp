@@ -87,6 +87,7 @@ class Tail {
   void become(Change change);
 
   bool up() const noexcept { return up_; }
+  bool answers() const noexcept { return up_ && !stopped_; }
   Store& store() noexcept { return store_; }
   const TailManners& manners() const noexcept { return manners_; }
 

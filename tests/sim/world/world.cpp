@@ -376,9 +376,11 @@ void World::detach(Slot& slot, Duration attach_after) {
   if (slot.upgrading || std::exchange(slot.detached, true)) return;
   audit_.on_trouble(true);
   const auto flush = audit_.ask_flush();
-  slot.head->detach([this, &slot, turn = slot.turn, flush, attach_after] {
+  // Where there is no connection, nothing is flushed, and the log says so.
+  const bool can = slot.head->ready() && slot.link->up() && tail_.answers();
+  slot.head->detach([this, &slot, turn = slot.turn, flush, can, attach_after] {
     if (over_ || slot.turn != turn || slot.head == nullptr || slot.head->io().killed()) return;
-    audit_.answer_flush(flush, tail_.up());
+    if (can && tail_.answers()) audit_.answer_flush(flush, true);
     audit_.log_lost();
     for (Stream* const guest : std::exchange(slot.listener.queue, {})) guest->close(true);
     clock_.after(attach_after, [this, &slot, turn] {
