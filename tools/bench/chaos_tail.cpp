@@ -4,9 +4,16 @@
 // out what was put off, then takes from each session, oldest first, what has arrived. It is told
 //   corrupt, truncate, twice                      to do so to its next reply
 //   late, refuse, shutdown, silent, dribble MS    to do so for so many milliseconds
+//   slow MS       to give changes that arrive meanwhile to workers that take seconds, outlive their
+//                 session, and are overtaken by what arrives later
+//   einval MS     to answer FLUSH with EINVAL meanwhile
+//   eio           to answer the next FLUSH with EIO, and forget what was not flushed
+//   well          to do none of it any more; only what its slow workers have goes on
+// Of a FLUSH that failed with EIO it writes "f" to STORE.failed, and "t" when that answer has
+// arrived at the head.
 #include "iouring/unique_fd.hpp"
+#include "tests/check/pattern.hpp"
 #include "tools/bench/benchmarks.hpp"
-#include "tools/bench/chaos_model.hpp"
 #include "tools/bench/chaos_store.hpp"
 #include "tools/bench/nbd_bytes.hpp"
 
@@ -16,6 +23,8 @@
 #include <chrono>
 #include <cstring>
 #include <deque>
+#include <fcntl.h>
+#include <linux/sockios.h>
 #include <list>
 #include <map>
 #include <netinet/in.h>
@@ -24,9 +33,11 @@
 #include <random>
 #include <sstream>
 #include <stdexcept>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <system_error>
+#include <unistd.h>
 
 namespace bench {
 namespace {
@@ -37,8 +48,10 @@ using chaos::Store;
 using Clock = std::chrono::steady_clock;
 using iouring::UniqueFd;
 
-constexpr std::uint32_t shutting_down = 108;                     // NBD_ESHUTDOWN
-constexpr std::uint16_t offered = 1 | 1 << 2 | 1 << 3 | 1 << 8;  // FLUSH, FUA, CAN_MULTI_CONN
+constexpr std::uint32_t shutting_down = 108;  // NBD_ESHUTDOWN
+// FLUSH, FUA, TRIM, WRITE_ZEROES, CAN_MULTI_CONN
+constexpr std::uint16_t offered = 1 | 1 << 2 | 1 << 3 | 1 << 5 | 1 << 6 | 1 << 8;
+constexpr std::size_t workers_max = 8;  // That are slow at a time.
 constexpr std::size_t payload_max = 1 << 20;
 
 UniqueFd made(int fd, const char* what) {
@@ -57,7 +70,14 @@ struct Session {
   bool last_words = false;  // and what is to be sent is sent first.
 };
 
+std::uint16_t command_named(const std::string& name) {
+  if (name == "trim") return cmd_trim;
+  return name == "write-zeroes" ? cmd_zero : cmd_disconnect;
+}
+
 struct Request {
+  bool is_change() const { return type == cmd_write || type == cmd_trim || type == cmd_zero; }
+
   std::uint16_t flags = 0, type = 0;
   std::uint64_t cookie = 0, offset = 0;
   std::uint32_t length = 0;
@@ -75,6 +95,9 @@ class Tail {
     ::unlink(name.sun_path);
     if (::bind(control_.fd(), reinterpret_cast<const sockaddr*>(&name), sizeof name) != 0)
       throw std::system_error(errno, std::generic_category(), "binding the control socket");
+    const auto failed = options.store.string() + ".failed";
+    failed_ = made(::open(failed.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600),
+                   "the list of what failed");
     listen();
   }
 
@@ -87,6 +110,7 @@ class Tail {
       obey();
       if (stopped) until_["late"] = {};
       carry_out(stopped);
+      tell_failures();
       if (!listener_ && !doing("refuse")) listen();
       accept();
       for (Session& session : sessions_) serve(session);
@@ -108,25 +132,31 @@ class Tail {
   std::size_t parse(Session& session, std::span<const std::byte> bytes);
   std::size_t on_option(Session& session, std::span<const std::byte> bytes);
   std::size_t on_request(Session& session, std::span<const std::byte> bytes);
+  void put_off(const Session& session, Request request, bool slow);
   void carry_out(bool all);
   std::uint32_t perform(const Request& request);
+  std::uint32_t flush();
+  void tell_failures();
   void answer(Session& session, const Request& request, std::uint32_t error);
   void send(Session& session) const;
-  // Given up by the tail: what it had put off is not done any more.
+  // Given up by the tail: what it had put off is not done any more, unless by a slow worker.
   void give_up(Session& session);
 
   const ChaosTailOptions options_;
   Store store_;
   std::mt19937_64 random_;
-  UniqueFd control_, listener_;
+  UniqueFd control_, listener_, failed_;
   std::list<Session> sessions_;
   unsigned sessions_made_ = 0;
   struct Late {
     Clock::time_point due;
+    bool slow;
     unsigned session;
     Request request;
   };
   std::deque<Late> late_;
+  bool flush_fails_ = false;
+  std::vector<unsigned> told_;  // Sessions to which the answer of a failed FLUSH is on its way.
   std::map<std::string, Clock::time_point> until_;
   std::string next_;  // What is done to the next reply.
 };
@@ -172,7 +202,9 @@ void Tail::obey() {
     unsigned ms = 0;
     words >> what;
     if (!(words >> ms)) {
-      next_ = what;
+      if (what == "well") until_.clear();
+      flush_fails_ = what == "eio";
+      next_ = what == "eio" || what == "well" ? "" : what;
       continue;
     }
     until_[what] = Clock::now() + std::chrono::milliseconds(ms);
@@ -267,11 +299,14 @@ std::size_t Tail::on_request(Session& session, std::span<const std::byte> bytes)
                   .length = get<std::uint32_t>(bytes, 24),
                   .payload = {}};
   const bool write = request.type == cmd_write;
+  const bool located = request.is_change() || request.type == cmd_read;
   const bool data = write || request.type == cmd_read;
-  const bool wrong = data && (request.length > payload_max || request.offset > store_.size() ||
-                              request.length > store_.size() - request.offset ||
-                              (request.offset | request.length) % chaos::sector_bytes != 0);
-  if (get<std::uint32_t>(bytes, 0) != request_magic || request.type == cmd_disconnect || wrong) {
+  const bool wrong =
+      located && ((data && request.length > payload_max) || request.offset > store_.size() ||
+                  request.length > store_.size() - request.offset ||
+                  (request.offset | request.length) % check::sector_bytes != 0);
+  if (get<std::uint32_t>(bytes, 0) != request_magic || request.type == cmd_disconnect || wrong ||
+      request.type == command_named(options_.hangs_up_on)) {
     give_up(session);
     return 0;
   }
@@ -281,20 +316,29 @@ std::size_t Tail::on_request(Session& session, std::span<const std::byte> bytes)
                          bytes.begin() + static_cast<std::ptrdiff_t>(size));
   if (doing("shutdown")) {
     answer(session, request, shutting_down);
-  } else if (write && doing("late")) {
-    const auto wait = std::chrono::milliseconds(20 + random_() % (chaos::late_ms_max - 20));
-    late_.push_back({Clock::now() + wait, session.id, std::move(request)});
+  } else if (request.is_change() && doing("slow") && random_() % 8 == 0 &&
+             late_.size() < workers_max) {
+    put_off(session, std::move(request), true);
+  } else if (request.is_change() && doing("late")) {
+    put_off(session, std::move(request), false);
   } else {
     answer(session, request, perform(request));
   }
   return size;
 }
 
+void Tail::put_off(const Session& session, Request request, bool slow) {
+  const unsigned least = slow ? 500 : 20;
+  const unsigned most = slow ? chaos::slow_ms_max : chaos::late_ms_max;
+  const auto wait = std::chrono::milliseconds(least + random_() % (most - least));
+  late_.push_back({Clock::now() + wait, slow, session.id, std::move(request)});
+}
+
 // What was put off is carried out though its session is gone: a ghost.
 void Tail::carry_out(bool all) {
   const auto now = Clock::now();
   for (std::size_t i = 0; i < late_.size();) {
-    if (!all && late_[i].due > now) {
+    if ((!all || late_[i].slow) && late_[i].due > now) {
       ++i;
       continue;
     }
@@ -307,23 +351,47 @@ void Tail::carry_out(bool all) {
 }
 
 std::uint32_t Tail::perform(const Request& request) {
-  switch (request.type) {
-    case cmd_read:
-      return 0;
-    case cmd_flush:
-      store_.flush();
-      return 0;
-    case cmd_write:
-      store_.write(request.offset, request.payload);
-      if ((request.flags & flag_fua) != 0) store_.flush(request.offset, request.length);
-      if (random_() % 8 == 0) store_.evict(random_());
-      return 0;
-    default:
-      return EINVAL;
+  if (request.type == cmd_read) return 0;
+  if (request.type == cmd_flush) return flush();
+  if (!request.is_change()) return EINVAL;
+  if (request.type == cmd_write)
+    store_.write(request.offset, request.payload);
+  else if (request.type == cmd_zero || random_() % 4 != 0)  // A TRIM may do nothing.
+    store_.write(request.offset, Bytes(request.length));
+  if ((request.flags & flag_fua) != 0) store_.flush(request.offset, request.length);
+  if (random_() % 8 == 0) store_.evict(random_());
+  return 0;
+}
+
+std::uint32_t Tail::flush() {
+  if (doing("einval")) return EINVAL;
+  if (!std::exchange(flush_fails_, false)) {
+    store_.flush();
+    return 0;
   }
+  store_.forget(random_());
+  return EIO;
+}
+
+// That its kernel has got an answer is taken for that the head has.
+void Tail::tell_failures() {
+  std::erase_if(told_, [this](unsigned id) {
+    const auto session = std::find_if(sessions_.begin(), sessions_.end(),
+                                      [id](const Session& one) { return one.id == id; });
+    if (session == sessions_.end()) return true;
+    int queued = 0;
+    if (!session->out.empty() || ::ioctl(session->fd.fd(), SIOCOUTQ, &queued) != 0 || queued > 0)
+      return false;
+    if (::write(failed_.fd(), "t", 1) != 1) throw std::runtime_error("a note cannot be written");
+    return true;
+  });
 }
 
 void Tail::answer(Session& session, const Request& request, std::uint32_t error) {
+  if (request.type == cmd_flush && error == EIO) {
+    if (::write(failed_.fd(), "f", 1) != 1) throw std::runtime_error("a note cannot be written");
+    told_.push_back(session.id);
+  }
   if (session.ended) return;
   const std::string how = std::exchange(next_, "");
   const bool wrong_magic = how == "corrupt" && random_() % 2 == 0;
@@ -359,7 +427,7 @@ void Tail::send(Session& session) const {
 
 void Tail::give_up(Session& session) {
   session.ended = true;
-  std::erase_if(late_, [&](const Late& late) { return late.session == session.id; });
+  std::erase_if(late_, [&](const Late& late) { return late.session == session.id && !late.slow; });
 }
 
 }  // namespace
