@@ -18,6 +18,8 @@ std::string_view to_string(Rule rule) {
       return "torn";
     case Rule::repeated:
       return "repeated";
+    case Rule::dropped:
+      return "dropped";
     case Rule::stuck:
       return "stuck";
     case Rule::swallowed:

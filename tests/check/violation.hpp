@@ -16,6 +16,7 @@ enum class Rule {
   torn,       // Parts of several changes, where none of them failed.
   // Answers.
   repeated,  // A request was answered twice, or was not asked.
+  dropped,   // A guest's connection ended although nothing had happened to either end.
   // Progress.
   stuck,  // A request was not answered in time although nothing was in its way.
   // Errors.

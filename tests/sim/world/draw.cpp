@@ -18,18 +18,6 @@ namespace flag = head::nbd::transmission_flag;
 constexpr Durability modes[] = {Durability::writeback, Durability::writethrough, Durability::replay,
                                 Durability::replay};
 
-// What guests ask: mostly of a few sectors, so that changes meet, and in bursts.
-struct Load {
-  unsigned guests = 1;
-  std::uint64_t hot = 24;  // Sectors that most of it is about.
-  std::uint64_t sectors = 512;
-  unsigned per_second = 200;
-  unsigned burst_most = 12;
-  std::uint64_t large_most = 96;  // Sectors.
-  unsigned reads = 40, writes = 38, zeroes = 5, trims = 4, flushes = 8, statuses = 3, caches = 2;
-  double fua = 0.1;
-};
-
 Ask draw_ask(Dice& dice, const Load& load, std::uint16_t flags) {
   const unsigned all = load.reads + load.writes + load.zeroes + load.trims + load.flushes +
                        load.statuses + load.caches;
@@ -62,6 +50,8 @@ Ask draw_ask(Dice& dice, const Load& load, std::uint16_t flags) {
           .fua = changes && (flags & flag::send_fua) != 0 && dice.chance(load.fua)};
 }
 
+}  // namespace
+
 void draw_load(Scenario& scenario, Dice& dice, const Load& load, Duration from, Duration to) {
   const std::uint16_t flags = scenario.tail.flags;
   const auto nanos = static_cast<double>((to - from).count());
@@ -77,12 +67,12 @@ void draw_load(Scenario& scenario, Dice& dice, const Load& load, Duration from, 
   }
 }
 
-void sort(Scenario& scenario) {
+void sort_actions(Scenario& scenario) {
   std::stable_sort(scenario.actions.begin(), scenario.actions.end(),
                    [](const Action& one, const Action& other) { return one.at < other.at; });
 }
 
-Scenario begin(std::uint64_t seed) {
+Scenario begin_scenario(std::uint64_t seed) {
   Scenario scenario;
   scenario.seed = seed;
   scenario.tail.flags = sim::all_flags;
@@ -95,6 +85,8 @@ Load load_of(const Scenario& scenario) {
   load.sectors = scenario.tail.size / Store::sector;
   return load;
 }
+
+namespace {
 
 // Any tail that keeps to the protocol, and any mode.
 void draw_parts(Scenario& scenario, Dice& dice) {
@@ -168,9 +160,11 @@ void spare_ghosts_of_the_killed(Scenario& scenario) {
     if (action.act == Act::head_is_killed) action.lasts = std::max(action.lasts, Duration{40ms});
 }
 
-Scenario weather(std::uint64_t seed) {
+}  // namespace
+
+Scenario draw_weather(std::uint64_t seed) {
   Dice dice(seed);
-  Scenario scenario = begin(seed);
+  Scenario scenario = begin_scenario(seed);
   draw_parts(scenario, dice);
   scenario.length = dice.between(Duration{1s}, Duration{3s});
   Load load = load_of(scenario);
@@ -182,24 +176,8 @@ Scenario weather(std::uint64_t seed) {
   for (std::uint64_t i = 0; i < faults; ++i)
     scenario.actions.push_back(draw_fault(dice, scenario.length));
   spare_ghosts_of_the_killed(scenario);
-  sort(scenario);
+  sort_actions(scenario);
   return scenario;
-}
-
-constexpr Profile all[] = {
-    {"weather", "everything that headd must hide from its guests, combined by chance", &weather},
-};
-
-}  // namespace
-
-std::span<const Profile> profiles() {
-  return all;
-}
-
-const Profile* find_profile(std::string_view name) {
-  const auto found = std::find_if(std::begin(all), std::end(all),
-                                  [&](const Profile& profile) { return profile.name == name; });
-  return found == std::end(all) ? nullptr : found;
 }
 
 }  // namespace world

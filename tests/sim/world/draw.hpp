@@ -1,24 +1,34 @@
-// Draws scenarios from seeds. A profile is a kind of world: which tails there are and what befalls
-// them. `weather` combines all that today's headd must survive; each of the others is about one
-// kind of fault, and is named after it.
+// Draws scenarios from seeds.
 #pragma once
 
+#include "tests/sim/world/dice.hpp"
 #include "tests/sim/world/scenario.hpp"
 
 #include <cstdint>
-#include <span>
-#include <string_view>
 
 namespace world {
 
-struct Profile {
-  std::string_view name;
-  std::string_view sentence;
-  Scenario (*draw)(std::uint64_t seed);
+// What guests ask: mostly of a few sectors, so that changes meet, and in bursts.
+struct Load {
+  unsigned guests = 1;
+  std::uint64_t hot = 24;  // Sectors that most of it is about.
+  std::uint64_t sectors = 512;
+  unsigned per_second = 200;
+  unsigned burst_most = 12;
+  std::uint64_t large_most = 96;  // Sectors.
+  unsigned reads = 40, writes = 38, zeroes = 5, trims = 4, flushes = 8, statuses = 3, caches = 2;
+  double fua = 0.1;
 };
 
-std::span<const Profile> profiles();
-// Null where there is none of that name.
-const Profile* find_profile(std::string_view name);
+// Nothing happens: a tail that can do everything, one head, one guest.
+Scenario begin_scenario(std::uint64_t seed);
+Load load_of(const Scenario& scenario);
+// What guests ask between two times.
+void draw_load(Scenario& scenario, Dice& dice, const Load& load, Duration from, Duration to);
+// By time. Every scenario needs it last.
+void sort_actions(Scenario& scenario);
+
+// Everything that headd must hide from its guests, combined by chance.
+Scenario draw_weather(std::uint64_t seed);
 
 }  // namespace world

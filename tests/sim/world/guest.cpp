@@ -41,11 +41,14 @@ void Guest::retry() {
 }
 
 void Guest::on_over(Stream& stream, bool) {
-  if (&stream == stream_) on_loss();
+  if (&stream != stream_) return;
+  owner_.on_lost(*this);
+  on_loss();
 }
 
 void Guest::on_loss() {
   stream_ = nullptr;
+  inbox_.clear();
   if (phase_ == Phase::ready) audit_.leave(number_);
   phase_ = Phase::away;
   structured_ = context_ = false;
@@ -78,9 +81,10 @@ bool Guest::greeted_late(Duration limit) const noexcept {
 
 void Guest::on_bytes(Stream& stream) {
   while (&stream == stream_ && reads_) {
-    const std::size_t taken = parse(stream.incoming());
-    if (taken == 0) return;
-    stream.take_incoming(taken);
+    const std::size_t taken = parse(inbox_.bytes(stream));
+    if (&stream != stream_) return;
+    if (taken == 0) return inbox_.keep(stream);
+    inbox_.take(stream, taken);
   }
 }
 

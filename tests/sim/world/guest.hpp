@@ -5,6 +5,7 @@
 
 #include "head/nbd/wire.hpp"
 #include "tests/sim/world/audit.hpp"
+#include "tests/sim/world/inbox.hpp"
 #include "tests/sim/world/network.hpp"
 
 #include <cstdint>
@@ -25,6 +26,8 @@ class Guest final : public Peer {
    public:
     // A stream to whoever serves the disc now; null where nobody does.
     virtual Stream* knock(Guest& guest) = 0;
+    // headd's end of its connection is over.
+    virtual void on_lost(Guest& guest) = 0;
 
    protected:
     ~Owner() = default;
@@ -77,6 +80,7 @@ class Guest final : public Peer {
   const unsigned number_;
   const GuestManners manners_;
   Stream* stream_ = nullptr;
+  Inbox inbox_;
   Phase phase_ = Phase::away;
   bool lives_ = true, reads_ = true, structured_ = false, context_ = false, retrying_ = false;
   Instant knocked_{};

@@ -8,6 +8,8 @@ namespace world {
 
 // After a link is up again the kernels send what was lost at their next attempt.
 constexpr std::chrono::milliseconds retransmit_most{300};
+// What arrives at once.
+constexpr std::size_t piece_most = 64 << 10;
 // headd's TCP_USER_TIMEOUT, and what its keepalive settings come to: the head's kernel gives a
 // connection up.
 constexpr std::chrono::seconds user_timeout{10};
@@ -28,12 +30,11 @@ void Link::set_up(bool up) {
   for (Stream* stream : streams_) stream->on_link_up();
 }
 
-Instant Link::arrival(std::size_t bytes, bool to_peer) {
-  Instant& busy = busy_until_[to_peer ? 0 : 1];
-  Instant from = std::max(clock_.now(), busy);
+Instant Link::arrival(std::size_t bytes, Instant& busy_until) {
+  Instant from = std::max(clock_.now(), busy_until);
   if (manners_.bytes_per_second != 0) {
     from += std::chrono::nanoseconds(bytes * 1'000'000'000 / manners_.bytes_per_second);
-    busy = from;
+    busy_until = from;
   }
   return from + manners_.latency + dice_.between(Duration{}, manners_.jitter);
 }
@@ -76,14 +77,15 @@ void Stream::say(std::span<const std::byte> bytes) {
 void Stream::send(Pipe& pipe, std::span<const std::byte> bytes, bool to_peer) {
   if (pipe.held() == pipe.have - pipe.taken) waits_since_ = clock_.now();
   pipe.bytes.insert(pipe.bytes.end(), bytes.begin(), bytes.end());
-  std::size_t first = bytes.size();
+  std::size_t piece = bytes.size();
   if (bytes.size() > 1 && link_.dice_.chance(link_.manners_.pieces))
-    first = 1 + link_.dice_.pick(bytes.size() - 1);
-  Instant& last = last_[to_peer ? 0 : 1];
-  for (const std::size_t size : {first, bytes.size() - first}) {
-    if (size == 0) continue;
-    last = std::max(last, link_.arrival(size, to_peer));
-    clock_.at(last, [this, to_peer, size] { deliver(to_peer, size); });
+    piece = 1 + link_.dice_.pick(bytes.size() - 1);
+  const int way = to_peer ? 0 : 1;
+  for (std::size_t left = bytes.size(); left != 0;) {
+    const std::size_t size = std::min({left, piece, piece_most});
+    piece = left -= size;
+    last_[way] = std::max(last_[way], link_.arrival(size, busy_until_[way]));
+    clock_.at(last_[way], [this, to_peer, size] { deliver(to_peer, size); });
   }
 }
 
@@ -151,7 +153,7 @@ void Stream::close(bool reset) {
   reset_by_head_ = reset || to_head_.held() != 0;
   if (head_error_ != 0 || head_gone_) return;
   Instant& last = last_[0];
-  last = std::max(last, link_.arrival(0, true));
+  last = std::max(last, link_.arrival(0, busy_until_[0]));
   clock_.at(last, [this] { deliver_end(true); });
 }
 
@@ -160,7 +162,7 @@ void Stream::hang_up(bool reset) {
   peer_open_ = false;
   reset_by_peer_ = reset || to_peer_.held() != 0;
   Instant& last = last_[1];
-  last = std::max(last, link_.arrival(0, false));
+  last = std::max(last, link_.arrival(0, busy_until_[1]));
   clock_.at(last, [this] { deliver_end(false); });
 }
 

@@ -51,7 +51,7 @@ class Link {
   struct Manners {
     Duration latency = std::chrono::microseconds(25);
     Duration jitter = std::chrono::microseconds(15);
-    std::uint64_t bytes_per_second = 0;  // Each way; 0: any number.
+    std::uint64_t bytes_per_second = 0;  // Of each stream, each way; 0: any number.
     double pieces = 0.1;                 // How likely bytes arrive in two pieces.
   };
 
@@ -67,14 +67,13 @@ class Link {
  private:
   friend class Stream;
 
-  Instant arrival(std::size_t bytes, bool to_peer);
+  Instant arrival(std::size_t bytes, Instant& busy_until);
 
   Clock& clock_;
   Dice& dice_;
   Manners manners_;
   bool up_ = true;
   Instant down_since_{};
-  Instant busy_until_[2]{};
   std::vector<Stream*> streams_;  // All that ever were.
 };
 
@@ -116,6 +115,8 @@ class Stream {
   void hang_up(bool reset);
   bool peer_open() const noexcept { return peer_open_; }
   bool head_gone() const noexcept { return head_gone_; }
+  // What was said and the head has not taken.
+  std::size_t unheard() const noexcept { return to_head_.held(); }
   // After so many more bytes to the head the peer's end breaks with a reset.
   void cut_after(std::size_t bytes) noexcept { cut_after_ = bytes; }
   // The peer's host is gone without a word: nothing arrives there or comes from there any more.
@@ -153,6 +154,7 @@ class Stream {
   Pipe to_peer_, to_head_;
   std::size_t late_to_peer_ = 0, late_to_head_ = 0;  // Bytes that wait for the link.
   Instant last_[2]{};                                // Nothing overtakes.
+  Instant busy_until_[2]{};                          // Its share of the link is in use.
   Instant waits_since_{};
   bool head_open_ = true, peer_open_ = true;
   bool peer_lost_ = false, peer_back_ = false;

@@ -74,8 +74,8 @@ struct Scenario {
   bool errors_allowed = false;
   // Handshakes are answered at once, whatever the tail does.
   bool greets_at_once = false;
-  // So many connections are enough: nothing is wrong with them. 0: not checked.
-  std::uint64_t connections_enough = 0;
+  // Nothing is wrong with any connection: none is to be given up with requests on it.
+  bool gives_up_nothing = false;
   // A crash of the tail after everything is flushed, and everything is read once more.
   bool crash_at_end = true;
 };

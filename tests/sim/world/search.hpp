@@ -1,7 +1,7 @@
 // Looks for histories that break a rule, and makes them small.
 #pragma once
 
-#include "tests/sim/world/draw.hpp"
+#include "tests/sim/world/profiles.hpp"
 
 #include <cstdint>
 #include <functional>

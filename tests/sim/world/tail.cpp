@@ -31,7 +31,6 @@ Tail::Answer Tail::knocked() const noexcept {
 }
 
 Peer& Tail::accept(Stream& stream, Link& link) {
-  ++connections_;
   sessions_.push_back(std::make_unique<Session>(*this, stream, link));
   Session& session = *sessions_.back();
   if (manners_.one_client)

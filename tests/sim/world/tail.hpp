@@ -57,7 +57,8 @@ class Tail {
   enum class Answer : std::uint8_t { accepts, refuses, silent };
   Answer knocked() const noexcept;
   Peer& accept(Stream& stream, Link& link);
-  std::uint64_t connections() const noexcept { return connections_; }
+  // That its clients reset with requests unanswered.
+  std::uint64_t given_up() const noexcept { return given_up_; }
 
   // ---- Misfortunes ----
   // The process ends: its connections are reset, or closed in order; what is under way is not done.
@@ -120,7 +121,7 @@ class Tail {
   Store store_;
   bool up_ = true, stopped_ = false, gone_ = false;
   std::uint64_t life_ = 0;  // Counts processes.
-  std::uint64_t connections_ = 0;
+  std::uint64_t given_up_ = 0;
   std::vector<std::unique_ptr<Session>> sessions_;
   std::deque<Job> jobs_;  // By number; those in use are in todo_, or with a worker.
   std::vector<std::size_t> free_;

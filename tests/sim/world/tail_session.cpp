@@ -30,10 +30,11 @@ void Tail::Session::on_bytes(Stream&) {
   if (phase_ == Phase::transmission) collect();
 }
 
-void Tail::Session::on_over(Stream&, bool) {
+void Tail::Session::on_over(Stream&, bool reset) {
   if (tail_.stopped_) return;  // It hears of that when it goes on.
   if (!tail_.manners_.outlives) stream_.take_incoming(stream_.incoming().size());
   over_ = true;
+  if (reset && (!cookies_.empty() || stream_.unheard() != 0)) ++tail_.given_up_;
   if (tail_.manners_.one_client) tail_.greet_next();
 }
 
@@ -43,17 +44,17 @@ void Tail::Session::resume() {
 }
 
 void Tail::Session::negotiate() {
-  if (phase_ == Phase::flags && stream_.incoming().size() >= 4) {
-    stream_.take_incoming(4);
+  if (phase_ == Phase::flags && inbox_.bytes(stream_).size() >= 4) {
+    inbox_.take(stream_, 4);
     phase_ = Phase::options;
   }
   while (phase_ == Phase::options) {
-    const auto there = stream_.incoming();
+    const auto there = inbox_.bytes(stream_);
     if (there.size() < sizeof(wire::OptionRequest)) return;
     const auto head = wire::load<wire::OptionRequest>(there);
     const std::size_t whole = sizeof head + head.length;
     if (there.size() < whole) return;
-    stream_.take_incoming(whole);
+    inbox_.take(stream_, whole);
     option(static_cast<wire::Option>(std::uint32_t{head.option}));
   }
 }
@@ -110,7 +111,7 @@ void Tail::Session::agree_to_go(Bytes& out) {
 
 void Tail::Session::collect() {
   while (!over_) {
-    const auto there = stream_.incoming();
+    const auto there = inbox_.bytes(stream_);
     if (there.size() < sizeof(wire::Request)) return;
     const auto header = head::nbd::decode_request(there.first<sizeof(wire::Request)>());
     if (!header) {
@@ -119,13 +120,13 @@ void Tail::Session::collect() {
     }
     const auto command = static_cast<Command>(header->type);
     const std::size_t payload = command == Command::write ? header->length : 0;
-    if (there.size() < sizeof(wire::Request) + payload) return;
+    if (there.size() < sizeof(wire::Request) + payload) return inbox_.keep(stream_);
     if (command == Command::disconnect || tail_.manners_.poison == command)
       return hang_up(command != Command::disconnect);
     Job job{.session = this, .header = *header, .payload = {}, .read = {}};
     const auto data = there.subspan(sizeof(wire::Request), payload);
     job.payload.assign(data.begin(), data.end());
-    stream_.take_incoming(sizeof(wire::Request) + payload);
+    inbox_.take(stream_, sizeof(wire::Request) + payload);
     if (!check(*header)) return hang_up(true);
     cookies_.insert(header->cookie);
     if (!hangs) tail_.enqueue(std::move(job));

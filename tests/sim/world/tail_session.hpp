@@ -1,6 +1,7 @@
 // One connection of a tail: the server's side of the handshake, requests in, replies out.
 #pragma once
 
+#include "tests/sim/world/inbox.hpp"
 #include "tests/sim/world/tail.hpp"
 
 #include <map>
@@ -43,6 +44,7 @@ class Tail::Session final : public Peer {
 
   Tail& tail_;
   Stream& stream_;
+  Inbox inbox_;
   Phase phase_ = Phase::fresh;
   bool structured_ = false;
   bool over_ = false;

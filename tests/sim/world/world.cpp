@@ -22,7 +22,7 @@ check::Promise promise_of(head::nbd::Durability durability) {
   return check::Promise::replay;
 }
 
-constexpr std::chrono::milliseconds looks_apart{250};
+constexpr std::chrono::milliseconds looks_apart{100};
 constexpr std::chrono::seconds handshake_limit{2};
 
 }  // namespace
@@ -35,7 +35,8 @@ World::World(const Scenario& scenario)
              scenario.limit),
       tail_(clock_, dice_, audit_, scenario.tail),
       unix_(clock_, dice_,
-            {.latency = std::chrono::microseconds(3), .jitter = std::chrono::microseconds(4)}) {
+            {.latency = std::chrono::microseconds(3), .jitter = std::chrono::microseconds(4)}),
+      grace_(scenario.head.grace) {
   for (unsigned i = 0; i < scenario_.heads; ++i) {
     slots_.emplace_back();
     slots_[i].link = std::make_unique<Link>(clock_, dice_, scenario_.link);
@@ -98,6 +99,14 @@ Stream* World::knock(Guest& guest) {
   slot.listener.queue.push_back(&stream);
   if (slot.listener.owner != nullptr) slot.listener.owner->on_knock(slot.listener);
   return &stream;
+}
+
+void World::on_lost(Guest& guest) {
+  constexpr std::chrono::milliseconds soon{5};
+  const Slot& slot = slots_[guest.home];
+  if (slot.head == nullptr || clock_.now() - slot.killed_at < soon) return;
+  audit_.note({.rule = check::Rule::dropped,
+               .sentence = "headd, which was not killed, has hung up on a guest"});
 }
 
 // ---- What happens -------------------------------------------------------------------------------
@@ -236,7 +245,8 @@ void World::act_on_head(const Action& action) {
     case Act::head_fails:
       return order(action.who, head::disc::Order::fail, action.lasts);
     case Act::head_has_grace:
-      return slot.head->set_grace(std::chrono::duration_cast<std::chrono::seconds>(action.lasts));
+      grace_ = std::chrono::duration_cast<std::chrono::seconds>(action.lasts);
+      return slot.head->set_grace(grace_);
     case Act::head_relocates:
       return slot.head->relocate();
     default:
@@ -249,7 +259,9 @@ void World::order(unsigned number, head::disc::Order order, Duration lasts) {
   Head* const head = slots_[number].head;
   head->set_order(order);
   fails ? audit_.allow_errors(true) : audit_.on_trouble(true);
+  held_ = !fails;
   clock_.after(lasts, [this, number, fails] {
+    held_ = false;
     if (slots_[number].head != nullptr) slots_[number].head->set_order(head::disc::Order::serve);
     fails ? audit_.allow_errors(scenario_.errors_allowed) : audit_.on_trouble(false);
   });
@@ -274,6 +286,7 @@ void World::start_head(Slot& slot) {
 
 void World::kill_head(Slot& slot, Duration start_after) {
   Head* const head = std::exchange(slot.head, nullptr);
+  slot.killed_at = clock_.now();
   ++slot.turn;
   slot.upgrading = false;
   audit_.log_lost();
@@ -322,15 +335,11 @@ check::Violation World::run() {
     settle();
   }
   over_ = true;
-  if (scenario_.connections_enough != 0 && !audit_.violation()) {
-    std::uint64_t attempts = 0;
-    for (const auto& head : heads_) attempts += head->io().attempts();
-    if (attempts > scenario_.connections_enough)
-      audit_.note({.rule = check::Rule::wasted,
-                   .sentence = std::to_string(attempts) + " connections were made where " +
-                               std::to_string(scenario_.connections_enough) +
-                               " are enough: nothing was wrong with them"});
-  }
+  if (scenario_.gives_up_nothing && tail_.given_up() != 0)
+    audit_.note({.rule = check::Rule::wasted,
+                 .sentence = std::to_string(tail_.given_up()) +
+                             " connections were given up with requests on them, and nothing was "
+                             "wrong with them"});
   return audit_.violation();
 }
 
@@ -369,8 +378,22 @@ void World::read_all() {
         {.command = Command::read, .first = first, .count = std::min(at_once, sectors - first)});
 }
 
+// Errors are right once the tail has been away for the grace time of now, and until headd has had
+// the time to find it again.
+void World::mind_grace() {
+  const bool there = tail_.up() && std::all_of(slots_.begin(), slots_.end(),
+                                               [](const Slot& slot) { return slot.link->up(); });
+  if (!there && !held_) without_tail_ += looks_apart;
+  if (held_) without_tail_ = {};
+  if (!there) with_tail_since_ = clock_.now();
+  if (there && clock_.now() - with_tail_since_ > scenario_.limit) without_tail_ = {};
+  const bool over = grace_.count() != 0 && without_tail_ + looks_apart >= grace_;
+  if (over != std::exchange(grace_over_, over)) audit_.allow_errors(over);
+}
+
 void World::look() {
   audit_.look();
+  mind_grace();
   if (!scenario_.greets_at_once) return;
   for (const auto& guest : guests_)
     if (guest->greeted_late(handshake_limit))

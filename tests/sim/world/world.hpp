@@ -33,7 +33,8 @@ class World final : HeadIo::Connector, Guest::Owner {
     Head* head = nullptr;
     bool starting = false;   // Another process is on its way.
     bool upgrading = false;  // Nobody else may begin something meanwhile.
-    unsigned turn = 0;       // Counts processes, so that what is late is known.
+    Instant killed_at{};
+    unsigned turn = 0;  // Counts processes, so that what is late is known.
     // What one has handed over until the next has it.
     std::unique_ptr<head::exports::HandedDisc> handed;
   };
@@ -41,6 +42,7 @@ class World final : HeadIo::Connector, Guest::Owner {
   void connect(HeadIo& from, int socket, const sockaddr_in6& to) override;
   void attempt_connect(HeadIo* from, Slot* slot, int socket);
   Stream* knock(Guest& guest) override;
+  void on_lost(Guest& guest) override;
 
   void schedule();
   void act(const Action& action);
@@ -63,6 +65,7 @@ class World final : HeadIo::Connector, Guest::Owner {
   void read_all();
   void look();
   void look_again();
+  void mind_grace();
 
   const Scenario scenario_;
   Dice dice_;
@@ -79,6 +82,12 @@ class World final : HeadIo::Connector, Guest::Owner {
   std::vector<const Action*> at_boundaries_;
   std::uint64_t requests_ = 0;
   bool over_ = false;
+
+  // For how long headd may have been without its tail, times apart in which it was told to hold.
+  std::chrono::seconds grace_;
+  bool held_ = false, grace_over_ = false;
+  Duration without_tail_{};
+  Instant with_tail_since_{};
 };
 
 }  // namespace world

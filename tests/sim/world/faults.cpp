@@ -1,0 +1,374 @@
+#include "tests/sim/world/faults.hpp"
+
+#include "head/nbd/volume.hpp"
+#include "tests/sim/world/draw.hpp"
+
+#include <cerrno>
+
+namespace world {
+
+using namespace std::chrono_literals;
+using head::nbd::Command;
+using head::nbd::Durability;
+namespace flag = head::nbd::transmission_flag;
+
+namespace {
+
+constexpr Durability modes[] = {Durability::writeback, Durability::writethrough,
+                                Durability::replay};
+
+// A guest that rewrites a few sectors, and little else.
+Load rewriting(const Scenario& scenario) {
+  Load load = load_of(scenario);
+  load.hot = 6;
+  load.per_second = 60;
+  load.burst_most = 4;
+  load.large_most = 6;
+  load.trims = load.statuses = load.caches = 0;
+  return load;
+}
+
+// Workers that take so long now and then, and go on when their connection is gone.
+Scenario with_slow_workers(std::uint64_t seed, Dice& dice, Duration least, Duration most) {
+  Scenario scenario = begin_scenario(seed);
+  scenario.head.durability = dice.one_of(modes);
+  scenario.tail.workers = 16;
+  scenario.length = 4s;
+  scenario.limit = 60s;
+  scenario.guests[0].manners.asks_again = dice.chance(0.5);
+  scenario.actions.push_back({.at = dice.between(Duration{200ms}, Duration{1500ms}),
+                              .act = Act::tail_is_slow,
+                              .lasts = dice.between(least, most),
+                              .times = static_cast<unsigned>(dice.between(1, 3))});
+  return scenario;
+}
+
+Duration slow_from(const Scenario& scenario) {
+  return scenario.actions.front().at;
+}
+
+Scenario finish(Scenario scenario, Dice& dice, const Load& load) {
+  draw_load(scenario, dice, load, 1ms, scenario.length);
+  sort_actions(scenario);
+  return scenario;
+}
+
+}  // namespace
+
+// ---- Ghosts: every way in which a connection with an unanswered change is given up --------------
+
+Scenario draw_suspected(std::uint64_t seed) {
+  Dice dice(seed);
+  Scenario scenario = with_slow_workers(seed, dice, 2500ms, 8s);
+  scenario.length = 10s;
+  return finish(scenario, dice, rewriting(scenario));
+}
+
+Scenario draw_silent(std::uint64_t seed) {
+  Dice dice(seed);
+  Scenario scenario = with_slow_workers(seed, dice, 12s, 20s);
+  scenario.length = 24s;
+  scenario.actions.push_back({.at = slow_from(scenario) + dice.between(Duration{}, Duration{300ms}),
+                              .act = Act::link_fails,
+                              .lasts = dice.between(Duration{11s}, Duration{13s})});
+  Load load = rewriting(scenario);
+  load.per_second = 30;
+  return finish(scenario, dice, load);
+}
+
+Scenario draw_moved(std::uint64_t seed) {
+  Dice dice(seed);
+  Scenario scenario = with_slow_workers(seed, dice, 1200ms, 3s);
+  scenario.actions.push_back({.at = slow_from(scenario) + dice.between(Duration{}, Duration{300ms}),
+                              .act = Act::head_relocates});
+  return finish(scenario, dice, rewriting(scenario));
+}
+
+Scenario draw_upgraded(std::uint64_t seed) {
+  Dice dice(seed);
+  Scenario scenario = with_slow_workers(seed, dice, 1200ms, 3s);
+  scenario.actions.push_back({.at = slow_from(scenario) + dice.between(Duration{}, Duration{300ms}),
+                              .act = Act::head_is_upgraded,
+                              .lasts = 40ms});
+  return finish(scenario, dice, rewriting(scenario));
+}
+
+Scenario draw_killed(std::uint64_t seed) {
+  Dice dice(seed);
+  Scenario scenario = with_slow_workers(seed, dice, 100ms, 3s);
+  scenario.actions.push_back({.at = slow_from(scenario) + dice.between(Duration{}, Duration{300ms}),
+                              .act = Act::head_is_killed,
+                              .lasts = 40ms});
+  return finish(scenario, dice, rewriting(scenario));
+}
+
+Scenario draw_closed_early(std::uint64_t seed) {
+  Dice dice(seed);
+  Scenario scenario = with_slow_workers(seed, dice, 100ms, 3s);
+  scenario.tail.closes_early = true;
+  scenario.actions.push_back({.at = slow_from(scenario) + dice.between(Duration{}, Duration{300ms}),
+                              .act = Act::tail_cuts,
+                              .yes = dice.chance(0.5)});
+  return finish(scenario, dice, rewriting(scenario));
+}
+
+// ---- Data
+// -----------------------------------------------------------------------------------------
+
+Scenario draw_crowded(std::uint64_t seed) {
+  Dice dice(seed);
+  Scenario scenario = begin_scenario(seed);
+  scenario.tail.size = 4 << 20;
+  scenario.tail.is_volatile = false;
+  scenario.tail.workers = 2;
+  scenario.tail.takes_least = 10ms;
+  scenario.tail.takes_most = 20ms;
+  scenario.head.durability = Durability::writeback;
+  scenario.length = 200ms;
+  scenario.guests[0].manners.asks_again = false;
+  // One disc may hold a quarter of the smallest memory there is, 40 MiB.
+  for (unsigned i = 0; i < 24; ++i)
+    scenario.actions.push_back({.at = dice.between(Duration{1ms}, Duration{60ms}),
+                                .ask = {.command = Command::write,
+                                        .first = 2048 * dice.pick(4),
+                                        .count = 2048 - dice.pick(3)}});
+  for (unsigned i = 0; i < 3; ++i)
+    scenario.actions.push_back({.at = dice.between(Duration{20ms}, Duration{200ms}),
+                                .act = Act::head_is_upgraded,
+                                .lasts = 5ms});
+  sort_actions(scenario);
+  return scenario;
+}
+
+Scenario draw_failed_flush(std::uint64_t seed) {
+  Dice dice(seed);
+  Scenario scenario = begin_scenario(seed);
+  scenario.head.durability = dice.one_of(modes);
+  scenario.length = 4s;
+  // One that a guest asks, or headd by itself after five seconds.
+  if (dice.chance(0.3)) scenario.length = 12s;
+  if (dice.chance(0.5)) scenario.guests.push_back({});
+  scenario.actions.push_back({.at = dice.between(Duration{}, Duration{1s}),
+                              .act = Act::tail_refuses,
+                              .command = Command::flush,
+                              .error = EIO,
+                              .times = 1});
+  Load load = load_of(scenario);
+  load.per_second = 40;
+  load.flushes = dice.one_of({1u, 8u});
+  load.fua = 0;
+  if (scenario.length > 5s) load.per_second = 10;
+  return finish(scenario, dice, load);
+}
+
+Scenario draw_unknown_flush(std::uint64_t seed) {
+  Scenario scenario = draw_failed_flush(seed);
+  scenario.head.durability = Durability::replay;
+  for (Action& action : scenario.actions)
+    if (action.act == Act::tail_refuses) action.error = EINVAL;
+  return scenario;
+}
+
+Scenario draw_private(std::uint64_t seed) {
+  Dice dice(seed);
+  Scenario scenario = begin_scenario(seed);
+  scenario.head.durability = dice.one_of(modes);
+  scenario.tail.keeps_private = true;
+  scenario.tail.is_volatile = false;
+  scenario.tail.flags &=
+      static_cast<std::uint16_t>(~(flag::send_flush | flag::send_fua | flag::can_multi_conn));
+  scenario.length = 1s;
+  scenario.actions.push_back({.at = dice.between(Duration{300ms}, Duration{700ms}),
+                              .act = Act::head_is_upgraded,
+                              .lasts = 20ms});
+  return finish(scenario, dice, load_of(scenario));
+}
+
+// ---- Service
+// --------------------------------------------------------------------------------------
+
+Scenario draw_poisoned(std::uint64_t seed) {
+  Dice dice(seed);
+  Scenario scenario = begin_scenario(seed);
+  scenario.guests.push_back({});
+  scenario.tail.poison = Command::trim;
+  scenario.length = 15s;
+  Load load = load_of(scenario);
+  load.per_second = 20;
+  load.trims = 0;
+  scenario.actions.push_back({.at = dice.between(Duration{1s}, Duration{2s}),
+                              .who = 1,
+                              .ask = {.command = Command::trim, .first = 100, .count = 8}});
+  return finish(scenario, dice, load);
+}
+
+Scenario draw_overlong(std::uint64_t seed) {
+  Dice dice(seed);
+  Scenario scenario = begin_scenario(seed);
+  scenario.tail.overlong_extents = true;
+  scenario.length = 1s;
+  Load load = load_of(scenario);
+  load.per_second = 50;
+  load.statuses = 10;
+  return finish(scenario, dice, load);
+}
+
+Scenario draw_hang_after_fail(std::uint64_t seed) {
+  Dice dice(seed);
+  Scenario scenario = begin_scenario(seed);
+  scenario.length = 6s;
+  scenario.actions.push_back({.at = 1s, .act = Act::tail_ends, .lasts = 500ms});
+  scenario.actions.push_back({.at = 1200ms, .act = Act::head_fails, .lasts = 200ms});
+  scenario.actions.push_back(
+      {.at = dice.between(Duration{2s}, Duration{3s}), .act = Act::tail_hangs});
+  Load load = load_of(scenario);
+  load.per_second = 40;
+  return finish(scenario, dice, load);
+}
+
+Scenario draw_hangs_in_a_row(std::uint64_t seed) {
+  Dice dice(seed);
+  Scenario scenario = begin_scenario(seed);
+  scenario.length = 40s;
+  for (unsigned i = 0; i < 5; ++i)
+    scenario.actions.push_back(
+        {.at = 1s + i * 7s + dice.between(Duration{}, Duration{1s}), .act = Act::tail_hangs});
+  Load load = load_of(scenario);
+  load.per_second = 30;
+  load.trims = load.flushes = load.zeroes = load.caches = 0;
+  return finish(scenario, dice, load);
+}
+
+Scenario draw_hang_behind_flush(std::uint64_t seed) {
+  Dice dice(seed);
+  Scenario scenario = begin_scenario(seed);
+  scenario.length = 5s;
+  scenario.actions.push_back({.at = 2s, .act = Act::tail_hangs});
+  scenario.actions.push_back(
+      {.at = 2001ms, .ask = {.command = dice.one_of({Command::flush, Command::trim}), .count = 1}});
+  if (scenario.actions.back().ask.command == Command::flush) scenario.actions.back().ask.count = 0;
+  scenario.actions.push_back({.at = 2002ms, .ask = {.first = dice.pick(500), .count = 1}});
+  Load load = load_of(scenario);
+  load.per_second = 20;
+  draw_load(scenario, dice, load, 1ms, 1900ms);
+  sort_actions(scenario);
+  return scenario;
+}
+
+Scenario draw_slow_link(std::uint64_t seed) {
+  Dice dice(seed);
+  Scenario scenario = begin_scenario(seed);
+  scenario.tail.size = 1 << 20;
+  scenario.length = 16s;
+  scenario.limit = 60s;
+  scenario.link.bytes_per_second = dice.between(100'000, 400'000);
+  scenario.gives_up_nothing = true;
+  scenario.crash_at_end = false;
+  scenario.actions.push_back(
+      {.at = 100ms, .ask = {.command = Command::write, .first = 0, .count = 2048}});
+  scenario.actions.push_back({.at = 15s, .ask = {.first = 0, .count = 2048}});
+  return scenario;
+}
+
+Scenario draw_grace_changed(std::uint64_t seed) {
+  Dice dice(seed);
+  Scenario scenario = begin_scenario(seed);
+  scenario.head.grace = 2s;
+  scenario.length = 8s;
+  scenario.actions.push_back({.at = 1s, .act = Act::tail_ends, .lasts = 5s});
+  scenario.actions.push_back({.at = dice.between(Duration{1500ms}, Duration{5s}),
+                              .act = Act::head_has_grace,
+                              .lasts = 600s});
+  Load load = load_of(scenario);
+  load.per_second = 20;
+  return finish(scenario, dice, load);
+}
+
+Scenario draw_grace_held(std::uint64_t seed) {
+  Dice dice(seed);
+  Scenario scenario = begin_scenario(seed);
+  scenario.head.grace = 2s;
+  scenario.length = 8s;
+  scenario.actions.push_back({.at = 1s, .act = Act::head_holds, .lasts = 4s});
+  scenario.actions.push_back({.at = 1100ms,
+                              .act = Act::tail_ends,
+                              .lasts = dice.between(Duration{3950ms}, Duration{4900ms})});
+  Load load = load_of(scenario);
+  load.per_second = 20;
+  return finish(scenario, dice, load);
+}
+
+// ---- Two heads, restarts, replays
+// -----------------------------------------------------------------
+
+namespace {
+
+// A guest writes at one head, and goes on at another, where it flushes.
+Scenario with_two_heads(std::uint64_t seed, Dice& dice) {
+  Scenario scenario = begin_scenario(seed);
+  scenario.heads = 2;
+  scenario.guests.push_back({.home = 1, .begins = false});
+  Load load = rewriting(scenario);
+  load.guests = 1;
+  load.flushes = 1;
+  draw_load(scenario, dice, load, 1ms, 1s);
+  scenario.actions.push_back({.at = 1500ms, .act = Act::guest_ends});
+  scenario.actions.push_back({.at = 1600ms, .act = Act::guest_begins, .who = 1});
+  const std::size_t from = scenario.actions.size();
+  draw_load(scenario, dice, load, 1700ms, 2200ms);
+  for (std::size_t i = from; i < scenario.actions.size(); ++i) scenario.actions[i].who = 1;
+  scenario.actions.push_back({.at = 2300ms, .who = 1, .ask = {.command = Command::flush}});
+  return scenario;
+}
+
+}  // namespace
+
+Scenario draw_two_heads_cut(std::uint64_t seed) {
+  Dice dice(seed);
+  Scenario scenario = with_two_heads(seed, dice);
+  const Duration lasts = dice.between(Duration{12s}, Duration{20s});
+  scenario.actions.push_back({.at = 1050ms, .act = Act::link_fails, .lasts = lasts});
+  scenario.length = 1050ms + lasts + 5s;
+  sort_actions(scenario);
+  return scenario;
+}
+
+Scenario draw_two_heads_crash(std::uint64_t seed) {
+  Dice dice(seed);
+  Scenario scenario = with_two_heads(seed, dice);
+  scenario.actions.push_back({.at = 2500ms, .act = Act::power_fails});
+  scenario.length = 4s;
+  sort_actions(scenario);
+  return scenario;
+}
+
+Scenario draw_away_at_start(std::uint64_t seed) {
+  Dice dice(seed);
+  Scenario scenario = begin_scenario(seed);
+  scenario.greets_at_once = true;
+  scenario.length = 8s;
+  scenario.actions.push_back({.at = 1s, .act = Act::tail_ends, .lasts = 5s});
+  scenario.actions.push_back({.at = dice.between(Duration{1100ms}, Duration{2s}),
+                              .act = Act::head_is_killed,
+                              .lasts = 40ms});
+  Load load = load_of(scenario);
+  load.per_second = 20;
+  return finish(scenario, dice, load);
+}
+
+Scenario draw_short_lived(std::uint64_t seed) {
+  Dice dice(seed);
+  Scenario scenario = begin_scenario(seed);
+  scenario.tail.requests_per_connection = 100;
+  scenario.length = 3s;
+  for (std::uint64_t i = 0; i < 200; ++i)
+    scenario.actions.push_back(
+        {.at = 100ms + i * 5ms, .ask = {.command = Command::write, .first = i * 2, .count = 1}});
+  scenario.actions.push_back(
+      {.at = 1200ms + dice.between(Duration{}, Duration{200ms}), .act = Act::power_fails});
+  scenario.actions.push_back({.at = 2s, .ask = {.first = 7, .count = 1}});
+  sort_actions(scenario);
+  return scenario;
+}
+
+}  // namespace world
