@@ -53,7 +53,9 @@ struct ChaosOptions {
   unsigned seed = 1;
   unsigned rate = 150;                         // Requests per second of each guest.
   std::vector<std::string> faults{"default"};  // Kinds of them.
+  std::vector<std::string> discs;              // By name; none: all.
 };
+std::vector<std::string> chaos_discs();  // The names that there are.
 // Prints each fault, and the verdict last; throws when the history does not check out.
 void chaos_run(const Common& common, const ChaosOptions& options);
 

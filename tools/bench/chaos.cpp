@@ -33,6 +33,15 @@ std::vector<Disc> all_discs() {
           {"back", "fd00:ca05::d", "writeback", 1, ""}};
 }
 
+// Those of these names; none named: all.
+std::vector<Disc> discs_named(const std::vector<std::string>& names) {
+  std::vector<Disc> discs = all_discs();
+  std::erase_if(discs, [&](const Disc& disc) {
+    return !names.empty() && std::find(names.begin(), names.end(), disc.name) == names.end();
+  });
+  return discs;
+}
+
 check::Promise promise_of(const Disc& disc) {
   if (disc.durability == "replay") return check::Promise::replay;
   return disc.durability == "writeback" ? check::Promise::writeback : check::Promise::writethrough;
@@ -41,7 +50,7 @@ check::Promise promise_of(const Disc& disc) {
 class Run {
  public:
   Run(const Common& common, const ChaosOptions& options)
-      : options_(options), stage_(common, all_discs(), options.seed) {
+      : options_(options), stage_(common, discs_named(options.discs), options.seed) {
     std::vector<Audit*> audits;
     std::vector<Guest*> guests;
     for (std::size_t i = 0; i < stage_.discs().size(); ++i) {
@@ -158,6 +167,12 @@ class Run {
 };
 
 }  // namespace
+
+std::vector<std::string> chaos_discs() {
+  std::vector<std::string> names;
+  for (const Disc& disc : all_discs()) names.push_back(disc.name);
+  return names;
+}
 
 void chaos_run(const Common& common, const ChaosOptions& options) {
   std::setvbuf(stdout, nullptr, _IOLBF, 0);

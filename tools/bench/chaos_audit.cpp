@@ -36,7 +36,8 @@ void Audit::leave(std::uint64_t session, bool allowed) {
   const std::lock_guard lock(mutex_);
   errors_.leave(session);
   ++account_.sessions_lost;
-  if (!allowed && session > losses_allowed_before_) note_flaw("headd ended the session of a guest");
+  if (!allowed && session > losses_allowed_before_)
+    note_flaw("lost the session of a guest, which headd ended");
 }
 
 Audit::Asked Audit::ask(std::uint64_t session, const Wish& wish) {
@@ -179,7 +180,8 @@ void Audit::may_lose_session() {
 std::string Audit::flaw() const {
   const std::lock_guard lock(mutex_);
   if (!flaw_.empty()) return flaw_;
-  return progress_.look(now()).sentence;
+  const check::Violation stuck = progress_.look(now());
+  return stuck ? sentence(stuck) : "";
 }
 
 Audit::Account Audit::account() const {
@@ -192,13 +194,17 @@ std::size_t Audit::waiting() const {
   return progress_.waiting();
 }
 
+std::string Audit::sentence(const check::Violation& violation) const {
+  return "disc " + std::to_string(disc_) + ": " + std::string(check::to_string(violation.rule)) +
+         ": " + violation.sentence;
+}
+
 void Audit::note(const check::Violation& violation) {
-  if (violation)
-    note_flaw(std::string(check::to_string(violation.rule)) + ": " + violation.sentence);
+  if (violation && flaw_.empty()) flaw_ = sentence(violation);
 }
 
 void Audit::note_flaw(const std::string& what) {
-  if (flaw_.empty()) flaw_ = "disc " + std::to_string(disc_) + ": " + what;
+  if (flaw_.empty()) flaw_ = "disc " + std::to_string(disc_) + " " + what;
 }
 
 }  // namespace bench::chaos

@@ -85,6 +85,7 @@ class Audit {
   };
 
   static std::chrono::nanoseconds now() { return Clock::now().time_since_epoch(); }
+  std::string sentence(const check::Violation& violation) const;
   void note(const check::Violation& violation);
   void note_flaw(const std::string& what);
   void count(const Wish& wish);

@@ -98,8 +98,10 @@ void Faults::end_all() {
              std::chrono::duration<double>(Clock::now() - begin_).count());
 }
 
+// What slow workers have, and what a tail has forgotten and shows still.
 std::chrono::milliseconds Faults::aftermath() const {
-  return std::chrono::milliseconds(counts_.count("slow-workers") != 0 ? slow_ms_max : 0);
+  const bool long_ones = counts_.count("slow-workers") != 0 || counts_.count("flush-eio") != 0;
+  return long_ones ? std::chrono::milliseconds(slow_ms_max + 500) : std::chrono::milliseconds(0);
 }
 
 std::string Faults::account() const {
@@ -311,7 +313,7 @@ void Faults::disarm(std::size_t disc) {
 
 void Faults::refuse_flush() {
   const std::size_t disc = any_disc();
-  const unsigned ms = random_ms(500, 8000);
+  const unsigned ms = random_ms(500, 5000);
   tell(fmt::format("the tail of disc {} answers FLUSH with EINVAL, for {} ms", disc, ms));
   audits_[disc]->flush_may_fail(false);
   stage_.command_tail(disc, fmt::format("einval {}", ms));

@@ -38,8 +38,9 @@ Stage::Stage(const Common& common, std::vector<Disc> discs, unsigned seed)
     make_network();
     for (std::size_t i = 0; i < discs_.size(); ++i) start_tail(i);
     std::filesystem::create_directories(scratch_ / "run");
-    // Time-outs short, so that a run has many of them.
+    // Time-outs short, and logs small, so that a run has many time-outs and FLUSHes of headd's own.
     std::ofstream(scratch_ / "head.toml") << "[metrics]\nlisten = \"off\"\n"
+                                             "[discs]\nreplay_memory_mib = 2\n"
                                              "[tcp]\nuser_timeout_ms = 2000\n";
     start_headd();
     for (const Disc& disc : discs_)

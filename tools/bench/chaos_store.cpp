@@ -26,7 +26,7 @@ std::span<const std::byte> Store::read(std::uint64_t offset, std::uint64_t lengt
 void Store::write(std::uint64_t offset, std::span<const std::byte> data) {
   std::copy(data.begin(), data.end(), bytes_.begin() + static_cast<std::ptrdiff_t>(offset));
   for (std::uint64_t at = offset; at < offset + data.size(); at += sector_bytes)
-    dirty_.insert(at / sector_bytes);
+    forgotten_.erase(at / sector_bytes), dirty_.insert(at / sector_bytes);
 }
 
 void Store::flush() {
@@ -47,10 +47,14 @@ void Store::evict(std::uint64_t any) {
   dirty_.erase(it);
 }
 
-void Store::forget(std::uint64_t any) {
-  for (const std::uint64_t sector : dirty_)
-    if ((any >> sector % 61 & 1) != 0) load(sector);
+void Store::forget() {
+  forgotten_.merge(dirty_);
   dirty_.clear();
+}
+
+void Store::drop_forgotten() {
+  for (const std::uint64_t sector : forgotten_) load(sector);
+  forgotten_.clear();
 }
 
 void Store::load(std::uint64_t sector) {

@@ -31,9 +31,9 @@ class Store {
   void flush();
   void flush(std::uint64_t offset, std::uint64_t length);
   // What was not flushed is taken for clean from now on, as Linux does when a write to its storage
-  // fails. Of about half of these sectors the file's content is seen at once, of the others when
-  // the process ends.
-  void forget(std::uint64_t any);
+  // fails. It can be read until it is dropped, or the process ends, unless it is written again.
+  void forget();
+  void drop_forgotten();
   // One sector that is not flushed, any, goes to the file.
   void evict(std::uint64_t any);
 
@@ -43,7 +43,7 @@ class Store {
 
   iouring::UniqueFd file_;
   std::vector<std::byte> bytes_;
-  std::set<std::uint64_t> dirty_;  // Sectors.
+  std::set<std::uint64_t> dirty_, forgotten_;  // Sectors.
 };
 
 }  // namespace bench::chaos

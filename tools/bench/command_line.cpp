@@ -103,8 +103,11 @@ void add_chaos(CLI::App& app, Commands& commands) {
           "Kinds of faults, separated by commas (see below); \"default\" are all that headd "
           "survives today, \"all\" are all")
       ->delimiter(',')
-      ->check(CLI::IsMember(chaos::Faults::kinds(), CLI::ignore_case).description(""))
+      ->check(CLI::IsMember(chaos::Faults::kinds()).description(""))
       ->capture_default_str();
+  command.add_option("--discs", options.discs, "Only these discs (default: all of them)")
+      ->delimiter(',')
+      ->check(CLI::IsMember(chaos_discs()));
   command.footer("Kinds of faults:\n" + chaos::Faults::help());
 }
 
