@@ -1,5 +1,7 @@
 #include "tests/sim/world/audit.hpp"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <utility>
 
@@ -74,6 +76,7 @@ Audit::Request& Audit::ask(unsigned guest, const Ask& ask) {
     default:
       break;
   }
+  if (traces_) tell(describe(request) + " is asked");
   if (poison_ == ask.command) {
     progress_.excuse(request.progress);
     errors_.excuse(request.progress);
@@ -82,6 +85,7 @@ Audit::Request& Audit::ask(unsigned guest, const Ask& ask) {
 }
 
 void Audit::answer(Request& request, int error, std::span<const std::byte> data) {
+  if (traces_) tell(describe(request) + " is answered, errno " + std::to_string(error));
   note(progress_.answer(request.progress, now()));
   if (error != 0) {
     const bool excused = is_sync(request.ask) && clock_.now() < sync_errors_until_;
@@ -102,6 +106,7 @@ void Audit::answer(Request& request, int error, std::span<const std::byte> data)
 }
 
 void Audit::abandon(Request& request) {
+  if (traces_) tell(describe(request) + " is given up");
   progress_.excuse(request.progress);
   if (request.change != 0) values_.abandon(request.change);
   if (request.read != 0) values_.drop_read(request.read);
@@ -122,6 +127,25 @@ void Audit::on_refusal(Command command, std::uint64_t offset, std::uint32_t leng
     const bool meets = offset < to && from < offset + length;
     if (meets && command != Command::flush) errors_.excuse(request.progress);
   }
+}
+
+void Audit::on_carried_out(const head::nbd::RequestHeader& header, bool done) {
+  if (!traces_) return;
+  tell(fmt::format("the tail {} command {} of sectors {}+{}, cookie {:#x}",
+                   done ? "carries out" : "drops", header.type, header.offset / check::sector_bytes,
+                   header.length / check::sector_bytes, header.cookie));
+}
+
+void Audit::tell(const std::string& what) const {
+  if (!traces_) return;
+  const auto since = std::chrono::duration<double, std::milli>(clock_.now() - begun_).count();
+  fmt::print("{:>11.3f} ms  {}\n", since, what);
+}
+
+std::string Audit::describe(const Request& request) {
+  std::string text = to_string(request.ask) + " by guest " + std::to_string(request.guest);
+  if (request.change != 0) text += ", change " + std::to_string(request.change) + ",";
+  return text;
 }
 
 void Audit::on_data_lost() {

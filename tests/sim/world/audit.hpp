@@ -35,8 +35,9 @@ class Audit final : public Observer {
     check::Errors::Moment asked = 0, sync = 0;
   };
 
-  Audit(const Clock& clock, check::Promise promise, std::uint64_t sectors, Duration limit)
-      : clock_(clock), promise_(promise), values_(0, sectors, promise), progress_(limit) {}
+  Audit(const Clock& clock, check::Promise promise, std::uint64_t sectors, Duration limit,
+        check::Tearing tearing)
+      : clock_(clock), promise_(promise), values_(0, sectors, promise, tearing), progress_(limit) {}
 
   // ---- Guests ----
   void join(unsigned guest) { errors_.join(guest); }
@@ -52,7 +53,11 @@ class Audit final : public Observer {
   void on_refusal(head::nbd::Command command, std::uint64_t offset, std::uint32_t length,
                   int error) override;
   void on_data_lost() override;
+  void on_carried_out(const head::nbd::RequestHeader& header, bool done) override;
   void on_complaint(const char* what) override;
+  // Tells everything that it is told of as it comes.
+  void trace(bool yes) noexcept { traces_ = yes; }
+  void tell(const std::string& what) const;
   void tail_crashed() { values_.tail_crashed(); }
   void log_lost() { values_.log_lost(); }
   // headd was told to fail requests, or may.
@@ -74,10 +79,12 @@ class Audit final : public Observer {
   static constexpr std::chrono::seconds sync_errors_for{10};
 
   check::Progress::Time now() const { return clock_.now().time_since_epoch(); }
+  static std::string describe(const Request& request);
   static bool is_change(head::nbd::Command command);
   bool is_sync(const Ask& ask) const;
 
   const Clock& clock_;
+  const Instant begun_ = clock_.now();
   const check::Promise promise_;
   check::Values values_;
   check::Progress progress_;
@@ -85,6 +92,7 @@ class Audit final : public Observer {
   check::Violation violation_;
   std::list<Request> open_;
   std::list<Request> spare_;
+  bool traces_ = false;
   Instant sync_errors_until_{};  // A FLUSH has been refused lately.
   std::optional<head::nbd::Command> poison_;
 };

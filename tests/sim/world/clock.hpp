@@ -52,7 +52,7 @@ class Clock {
   std::uint64_t happened() const noexcept { return happened_; }
 
  private:
-  static constexpr std::size_t room = 32;
+  static constexpr std::size_t room = 48;
   struct Event {
     Instant when;
     std::uint64_t order;

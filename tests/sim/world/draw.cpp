@@ -100,28 +100,32 @@ void draw_parts(Scenario& scenario, Dice& dice) {
   if (!tail.structured) tail.flags &= static_cast<std::uint16_t>(~flag::send_df);
   tail.workers = dice.one_of({1u, 4u, 16u});
   tail.shuffle = dice.one_of({0.0, 0.3, 1.0});
+  tail.scattered = tail.structured && dice.chance(0.03);
   tail.cached = dice.one_of({0.0, 0.0, 0.3});
   if (dice.chance(0.3)) tail.takes_most = 3ms;
   scenario.head.durability = dice.one_of(modes);
   scenario.head.connections = dice.one_of({1u, 1u, 1u, 3u});
   if (dice.chance(0.2)) scenario.head.identity = head::disc::Identity::first_block;
   if (dice.chance(0.2)) scenario.head.replay_memory = 256 << 10;
-  const unsigned guests = dice.one_of({1u, 1u, 2u, 3u});
+  const unsigned guests = dice.one_of({1u, 1u, 1u, 2u, 2u, 3u, 6u, 16u});
   scenario.guests.clear();
   for (unsigned i = 0; i < guests; ++i)
     scenario.guests.push_back(
         {.manners = {.structured = dice.chance(0.5), .asks_again = dice.chance(0.8)}});
 }
 
-// One misfortune that headd must hide from its guests.
-Action draw_fault(Dice& dice, Duration length) {
-  Action action{.at = dice.between(Duration{}, length)};
-  action.act = dice.one_of(
-      {Act::tail_ends,        Act::tail_ends,     Act::power_fails,     Act::power_fails,
-       Act::tail_stops,       Act::tail_cuts,     Act::tail_cuts,       Act::tail_is_slow,
-       Act::tail_lies,        Act::link_fails,    Act::head_is_killed,  Act::head_is_upgraded,
-       Act::head_is_upgraded, Act::upgrade_fails, Act::head_is_stopped, Act::head_holds,
-       Act::head_relocates,   Act::tail_vanishes, Act::tail_refuses,    Act::guest_stops});
+// One misfortune that headd must hide from its guests, at about that time.
+Action draw_fault(Dice& dice, const Scenario& scenario, Duration about) {
+  constexpr Act acts[] = {
+      Act::tail_ends,      Act::tail_ends,        Act::tail_ends,        Act::power_fails,
+      Act::power_fails,    Act::power_fails,      Act::tail_stops,       Act::tail_cuts,
+      Act::tail_cuts,      Act::tail_cuts,        Act::tail_is_slow,     Act::tail_is_slow,
+      Act::tail_lies,      Act::link_fails,       Act::link_fails,       Act::head_is_killed,
+      Act::head_is_killed, Act::head_is_upgraded, Act::head_is_upgraded, Act::head_is_upgraded,
+      Act::upgrade_fails,  Act::upgrade_fails,    Act::head_is_stopped,  Act::head_holds,
+      Act::head_relocates, Act::head_relocates,   Act::tail_vanishes,    Act::tail_refuses,
+      Act::guest_stops,    Act::guest_ends,       Act::head_fails,       Act::tail_changes};
+  Action action{.at = about + dice.between(Duration{}, Duration{60ms}), .act = dice.one_of(acts)};
   action.lasts = dice.one_of({Duration{3ms}, Duration{40ms}, Duration{400ms}, Duration{1500ms}});
   action.yes = dice.chance(0.5);
   switch (action.act) {
@@ -130,16 +134,25 @@ Action draw_fault(Dice& dice, Duration length) {
       break;
     case Act::tail_is_slow:
       // Shorter than what is waited for after a connection is given up.
-      action.lasts = dice.between(Duration{1ms}, Duration{700ms});
       action.times = static_cast<unsigned>(dice.between(1, 4));
+      action.lasts = dice.between(Duration{1ms}, Duration{700ms} / action.times);
       break;
     case Act::tail_lies:
       action.times = 1;
       break;
     case Act::tail_refuses:
       action.command = dice.one_of({Command::read, Command::block_status});
-      action.error = dice.one_of({EIO, EINVAL, ENOMEM});
+      action.error = dice.one_of({EPERM, EIO, ENOMEM, EINVAL, ENOSPC, EOVERFLOW, ENOTSUP});
       action.times = 1;
+      break;
+    case Act::guest_ends:
+    case Act::guest_stops:
+      action.who = static_cast<unsigned>(dice.pick(scenario.guests.size()));
+      // Somebody must read everything in the end.
+      if (action.who == 0) action.act = Act::guest_stops;
+      break;
+    case Act::tail_changes:
+      action.change = dice.one_of({Change::smaller, Change::read_only, Change::larger});
       break;
     default:
       break;
@@ -147,20 +160,123 @@ Action draw_fault(Dice& dice, Duration length) {
   return action;
 }
 
-// Nobody knows what a headd that was killed had under way: its ghosts have a profile of their own.
-void spare_ghosts_of_the_killed(Scenario& scenario) {
-  const auto is = [](Act act) { return [act](const Action& action) { return action.act == act; }; };
-  if (std::none_of(scenario.actions.begin(), scenario.actions.end(), is(Act::head_is_killed)))
-    return;
-  scenario.tail.outlives = false;
-  scenario.tail.takes_most = std::min(scenario.tail.takes_most, Duration{120us});
-  std::erase_if(scenario.actions, is(Act::tail_is_slow));
-  std::erase_if(scenario.actions, is(Act::tail_stops));
-  for (Action& action : scenario.actions)
-    if (action.act == Act::head_is_killed) action.lasts = std::max(action.lasts, Duration{40ms});
+bool has(const Scenario& scenario, Act act) {
+  return std::any_of(scenario.actions.begin(), scenario.actions.end(),
+                     [act](const Action& action) { return action.act == act; });
+}
+void drop(Scenario& scenario, Act act) {
+  std::erase_if(scenario.actions, [act](const Action& action) { return action.act == act; });
+}
+
+// What headd does not survive yet has profiles of its own (known_faults.hpp).
+void spare_known_faults(Scenario& scenario) {
+  // The shape of a disc is forgotten with the process.
+  if (has(scenario, Act::tail_changes)) {
+    drop(scenario, Act::head_is_killed);
+    drop(scenario, Act::head_is_upgraded);
+    drop(scenario, Act::upgrade_fails);
+  }
+  // What a guest had asked that is gone may be done after what another has asked since.
+  drop(scenario, Act::guest_ends);
+  // A process that waits to take over compares the first block with what another has written since.
+  const auto faults = std::count_if(scenario.actions.begin(), scenario.actions.end(),
+                                    [](const Action& action) { return action.act != Act::ask; });
+  const bool upgraded = has(scenario, Act::head_is_upgraded) || has(scenario, Act::upgrade_fails);
+  if (upgraded && faults > 1) scenario.head.identity = head::disc::Identity::shape;
+  // A disc that was handed over in vain replays what it had kept.
+  if (scenario.head.durability == Durability::replay) drop(scenario, Act::upgrade_fails);
+  // Nobody knows what a headd that was killed had under way.
+  if (has(scenario, Act::head_is_killed)) {
+    scenario.tail.outlives = false;
+    scenario.tail.takes_most = std::min(scenario.tail.takes_most, Duration{120us});
+    drop(scenario, Act::tail_is_slow);
+    drop(scenario, Act::tail_stops);
+    for (Action& action : scenario.actions)
+      if (action.act == Act::head_is_killed) action.lasts = std::max(action.lasts, Duration{40ms});
+  }
 }
 
 }  // namespace
+
+// Connections hang once, and something else happens until that is noticed. Only reads and writes:
+// of what else waits, headd thinks that it may take long.
+Scenario draw_hung(std::uint64_t seed) {
+  Dice dice(seed);
+  Scenario scenario = begin_scenario(seed);
+  draw_parts(scenario, dice);
+  scenario.head.connections = 1;
+  scenario.tail.flags |= flag::send_fua;
+  scenario.length = 5s;
+  Load load = load_of(scenario);
+  load.per_second = 60;
+  load.zeroes = load.trims = load.flushes = load.statuses = load.caches = 0;
+  load.fua = 0;
+  draw_load(scenario, dice, load, 1ms, scenario.length);
+  const Duration at = dice.between(Duration{300ms}, Duration{900ms});
+  scenario.actions.push_back({.at = at, .act = Act::tail_hangs});
+  for (unsigned i = 0; i < 8; ++i)
+    scenario.actions.push_back({.at = at + 2ms + i * 5ms, .ask = {.first = 8 * i, .count = 1}});
+  const std::uint64_t faults = dice.pick(3);
+  for (std::uint64_t i = 0; i < faults; ++i)
+    scenario.actions.push_back(
+        draw_fault(dice, scenario, at + dice.between(Duration{1900ms}, Duration{2600ms})));
+  drop(scenario, Act::tail_is_slow);
+  spare_known_faults(scenario);
+  sort_actions(scenario);
+  return scenario;
+}
+
+// A short history in which nothing happens, so that something can be placed before each event.
+Scenario draw_calm(std::uint64_t seed) {
+  Dice dice(seed);
+  Scenario scenario = begin_scenario(seed);
+  draw_parts(scenario, dice);
+  scenario.head.identity = head::disc::Identity::shape;
+  scenario.guests.resize(std::min<std::size_t>(scenario.guests.size(), 2));
+  scenario.tail.size = 64 << 10;
+  scenario.tail.takes_most = 120us;
+  scenario.length = 20ms;
+  Load load = load_of(scenario);
+  load.hot = 8;
+  load.per_second = 2000;
+  load.burst_most = 6;
+  load.large_most = 40;
+  draw_load(scenario, dice, load, 1ms, 15ms);
+  sort_actions(scenario);
+  return scenario;
+}
+
+// A tail refuses changes and reads, and says so; what it refuses, its guest is told.
+Scenario draw_refused(std::uint64_t seed) {
+  Dice dice(seed);
+  Scenario scenario = begin_scenario(seed);
+  draw_parts(scenario, dice);
+  scenario.guests.resize(1);
+  // A FLUSH of a look at the first block fails unheard.
+  scenario.head.identity = head::disc::Identity::shape;
+  scenario.length = 2s;
+  Load load = load_of(scenario);
+  load.hot = 16;
+  load.per_second = 100;
+  draw_load(scenario, dice, load, 1ms, scenario.length);
+  const bool writeback = scenario.head.durability == Durability::writeback;
+  for (std::uint64_t i = dice.between(1, 4); i != 0; --i) {
+    Action refusal{.at = dice.between(Duration{}, scenario.length), .act = Act::tail_refuses};
+    refusal.command = dice.one_of({Command::write, Command::write, Command::write_zeroes,
+                                   Command::trim, Command::read, Command::flush});
+    // Of FLUSHes of its own headd forgets that they failed, or what they were to cover.
+    if (!writeback && refusal.command == Command::flush) refusal.command = Command::write;
+    refusal.error = dice.one_of({EPERM, EIO, ENOSPC, EINVAL, ENOMEM});
+    refusal.times = static_cast<unsigned>(dice.between(1, 3));
+    scenario.actions.push_back(refusal);
+  }
+  if (dice.chance(0.5))
+    scenario.actions.push_back({.at = dice.between(Duration{}, scenario.length),
+                                .act = dice.one_of({Act::tail_cuts, Act::tail_ends}),
+                                .lasts = 40ms});
+  sort_actions(scenario);
+  return scenario;
+}
 
 Scenario draw_weather(std::uint64_t seed) {
   Dice dice(seed);
@@ -172,10 +288,16 @@ Scenario draw_weather(std::uint64_t seed) {
   load.per_second = dice.one_of({100u, 200u, 400u});
   load.burst_most = dice.one_of({4u, 12u, 40u});
   draw_load(scenario, dice, load, 1ms, scenario.length);
-  const std::uint64_t faults = dice.pick(5);
-  for (std::uint64_t i = 0; i < faults; ++i)
-    scenario.actions.push_back(draw_fault(dice, scenario.length));
-  spare_ghosts_of_the_killed(scenario);
+  // Faults come alone, or several of them at about one time.
+  const std::uint64_t faults = dice.pick(6);
+  Duration about = dice.between(Duration{}, scenario.length);
+  for (std::uint64_t i = 0; i < faults; ++i) {
+    scenario.actions.push_back(draw_fault(dice, scenario, about));
+    const Duration last = scenario.actions.back().lasts;
+    about = dice.chance(0.5) ? dice.between(Duration{}, scenario.length)
+                             : about + dice.one_of({Duration{}, Duration{20ms}, last});
+  }
+  spare_known_faults(scenario);
   sort_actions(scenario);
   return scenario;
 }

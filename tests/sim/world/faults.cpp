@@ -112,8 +112,40 @@ Scenario draw_closed_early(std::uint64_t seed) {
   return finish(scenario, dice, rewriting(scenario));
 }
 
-// ---- Data
-// -----------------------------------------------------------------------------------------
+// Nobody writes the first block, which headd has had the time to look at.
+Scenario draw_another_disc(std::uint64_t seed) {
+  Dice dice(seed);
+  Scenario scenario = begin_scenario(seed);
+  scenario.head.durability = dice.one_of(modes);
+  scenario.head.identity = head::disc::Identity::first_block;
+  scenario.length = 10s;
+  scenario.actions.push_back({.at = dice.between(Duration{6s}, Duration{8s}),
+                              .act = Act::tail_changes,
+                              .lasts = dice.between(Duration{100ms}, Duration{1s}),
+                              .change = Change::another_disc});
+  Load load = load_of(scenario);
+  load.per_second = 30;
+  draw_load(scenario, dice, load, 1ms, scenario.length);
+  constexpr std::uint64_t first_block = 128;  // Sectors; more than any block has.
+  for (Action& action : scenario.actions)
+    if (action.ask.count != 0)
+      action.ask.first = std::min(action.ask.first + first_block, 512 - action.ask.count);
+  sort_actions(scenario);
+  return scenario;
+}
+
+Scenario draw_detached(std::uint64_t seed) {
+  Dice dice(seed);
+  Scenario scenario = begin_scenario(seed);
+  scenario.head.durability = dice.one_of(modes);
+  scenario.length = 3s;
+  const Duration at = dice.between(Duration{400ms}, Duration{800ms});
+  scenario.actions.push_back({.at = at, .act = Act::head_detaches, .lasts = 1s});
+  scenario.actions.push_back({.at = at + 900ms, .act = Act::power_fails});
+  return finish(scenario, dice, load_of(scenario));
+}
+
+// ---- Data ---------------------------------------------------------------------------------------
 
 Scenario draw_crowded(std::uint64_t seed) {
   Dice dice(seed);
@@ -184,8 +216,7 @@ Scenario draw_private(std::uint64_t seed) {
   return finish(scenario, dice, load_of(scenario));
 }
 
-// ---- Service
-// --------------------------------------------------------------------------------------
+// ---- Service ------------------------------------------------------------------------------------
 
 Scenario draw_poisoned(std::uint64_t seed) {
   Dice dice(seed);
@@ -298,8 +329,7 @@ Scenario draw_grace_held(std::uint64_t seed) {
   return finish(scenario, dice, load);
 }
 
-// ---- Two heads, restarts, replays
-// -----------------------------------------------------------------
+// ---- Two heads, restarts, replays ---------------------------------------------------------------
 
 namespace {
 
@@ -353,6 +383,71 @@ Scenario draw_away_at_start(std::uint64_t seed) {
                               .lasts = 40ms});
   Load load = load_of(scenario);
   load.per_second = 20;
+  return finish(scenario, dice, load);
+}
+
+Scenario draw_changed_at_upgrade(std::uint64_t seed) {
+  Dice dice(seed);
+  Scenario scenario = begin_scenario(seed);
+  scenario.head.durability = dice.one_of(modes);
+  scenario.length = 4s;
+  scenario.actions.push_back({.at = 1s,
+                              .act = Act::tail_changes,
+                              .lasts = 2s,
+                              .change = dice.one_of({Change::smaller, Change::read_only})});
+  scenario.actions.push_back({.at = dice.between(Duration{1s}, Duration{3s}),
+                              .act = Act::head_is_upgraded,
+                              .lasts = 40ms});
+  return finish(scenario, dice, load_of(scenario));
+}
+
+Scenario draw_held_by_upgrade(std::uint64_t seed) {
+  Dice dice(seed);
+  Scenario scenario = begin_scenario(seed);
+  scenario.head.durability = dice.one_of(modes);
+  scenario.head.identity = head::disc::Identity::first_block;
+  scenario.length = 3s;
+  const Duration at = dice.between(Duration{500ms}, Duration{1s});
+  scenario.actions.push_back({.at = at, .act = Act::head_is_upgraded, .lasts = 400ms});
+  scenario.actions.push_back(
+      {.at = at + dice.between(Duration{50ms}, Duration{300ms}), .act = Act::tail_ends});
+  return finish(scenario, dice, load_of(scenario));
+}
+
+Scenario draw_guest_ends(std::uint64_t seed) {
+  Dice dice(seed);
+  Scenario scenario = with_slow_workers(seed, dice, 50ms, 400ms);
+  scenario.guests.resize(2);
+  scenario.guests[1].manners.asks_again = false;
+  scenario.actions.push_back({.at = slow_from(scenario) + dice.between(Duration{}, Duration{100ms}),
+                              .act = Act::guest_ends,
+                              .who = 1});
+  Load load = rewriting(scenario);
+  load.per_second = 200;
+  return finish(scenario, dice, load);
+}
+
+Scenario draw_upgraded_in_vain(std::uint64_t seed) {
+  Dice dice(seed);
+  Scenario scenario = begin_scenario(seed);
+  scenario.length = 2s;
+  const Duration at = dice.between(Duration{300ms}, Duration{1s});
+  scenario.actions.push_back({.at = at, .act = Act::upgrade_fails, .lasts = 3ms});
+  if (dice.chance(0.5))
+    scenario.actions.push_back({.at = at - dice.between(Duration{}, Duration{10ms}),
+                                .act = Act::head_is_stopped,
+                                .lasts = 400ms});
+  if (dice.chance(0.5))
+    scenario.actions.push_back({.at = at - dice.between(Duration{}, Duration{10ms}),
+                                .act = Act::tail_lies,
+                                .times = 1,
+                                .yes = true});
+  scenario.actions.push_back({.at = at + dice.between(Duration{}, Duration{20ms}),
+                              .act = dice.one_of({Act::power_fails, Act::tail_vanishes}),
+                              .lasts = 3ms});
+  Load load = rewriting(scenario);
+  load.flushes = 1;
+  load.per_second = 200;
   return finish(scenario, dice, load);
 }
 

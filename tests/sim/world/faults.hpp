@@ -7,6 +7,8 @@
 
 namespace world {
 
+Scenario draw_detached(std::uint64_t seed);
+Scenario draw_another_disc(std::uint64_t seed);
 Scenario draw_suspected(std::uint64_t seed);
 Scenario draw_silent(std::uint64_t seed);
 Scenario draw_moved(std::uint64_t seed);
@@ -28,6 +30,10 @@ Scenario draw_grace_held(std::uint64_t seed);
 Scenario draw_two_heads_cut(std::uint64_t seed);
 Scenario draw_two_heads_crash(std::uint64_t seed);
 Scenario draw_away_at_start(std::uint64_t seed);
+Scenario draw_changed_at_upgrade(std::uint64_t seed);
+Scenario draw_held_by_upgrade(std::uint64_t seed);
+Scenario draw_guest_ends(std::uint64_t seed);
+Scenario draw_upgraded_in_vain(std::uint64_t seed);
 Scenario draw_short_lived(std::uint64_t seed);
 
 }  // namespace world

@@ -41,7 +41,7 @@ Head::Head(Clock& clock, Dice& dice, HeadIo::Connector& connector, Descriptors& 
 
 Head::~Head() = default;
 
-void Head::attach(exports::HandedDisc handed) {
+void Head::begin() {
   stats_ = std::make_shared<stats::DiscStats>();
   stats_->durability.store(static_cast<std::uint8_t>(manners_.durability));
   served_ = std::make_unique<control::Served>(
@@ -63,6 +63,9 @@ void Head::attach(exports::HandedDisc handed) {
         else
           served_.reset();
       });
+}
+
+void Head::take_up(exports::HandedDisc handed) {
   served_->take_up(std::move(handed));
 }
 

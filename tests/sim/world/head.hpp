@@ -32,12 +32,17 @@ class Head final : head::disc::Patience::Owner {
   Head& operator=(const Head&) = delete;
   ~Head();
 
-  // Begins to serve the disc; with what an earlier process has left of it, its listener at least.
-  void attach(head::exports::HandedDisc handed);
+  // Connects to the tail. Guests come with take_up(), which brings what an earlier process has
+  // left of the disc, its listener at least.
+  void begin();
+  void take_up(head::exports::HandedDisc handed);
   // Lets go of its guests; what they were goes to `done`, without the process's help from then on.
   void hand_over(std::function<void(head::exports::HandedDisc)> done);
   // What was handed over comes back.
-  void take_back(head::exports::HandedDisc handed) { attach(std::move(handed)); }
+  void take_back(head::exports::HandedDisc handed) {
+    begin();
+    take_up(std::move(handed));
+  }
   void detach(std::function<void()> done);
 
   void relocate();

@@ -1,5 +1,6 @@
 // head-world: looks for histories of the simulated world that break a rule.
 #include "head/base/log.hpp"
+#include "tests/sim/world/known_faults.hpp"
 #include "tests/sim/world/search.hpp"
 
 #include <fmt/format.h>
@@ -14,21 +15,28 @@
 namespace {
 
 constexpr const char* usage =
-    R"(Usage: head-world search [--profile NAME] [--histories N] [--from SEED] [--shrink]
-       head-world show [--profile NAME] --from SEED [--shrink] [--log]
+    R"(Usage: head-world search [--profile NAME] [--histories N] [--from SEED] [--shrink] [--all]
+       head-world show [--profile NAME] --from SEED [--shrink] [--log] [--trace]
+       head-world enumerate [--pairs] [--histories N] [--from SEED] [--shrink]
+       head-world known
        head-world profiles
 
 Runs headd's data path in a simulated world, and holds it to what a disc promises.
 
   search    runs histories, one a seed, until one breaks a rule
   show      runs one, and tells all of it
+  enumerate places something before every event of calm histories in turn
+  known     shows that what headd is known not to survive is found (status 1: some is not)
   profiles  tells which kinds of worlds there are
 
-  --profile NAME   which kind of world (default: weather)
+  --profile NAME   which kind of world (default: any)
   --histories N    how many at most (default: 1000)
   --from SEED      the first seed (default: 0)
+  --all            with search: go on behind a history that breaks a rule, and tell each
+  --pairs          with enumerate: two of them, some events apart
   --shrink         make a history that breaks a rule as small as possible, and tell it
   --log            with show: what headd logs as well
+  --trace          with show: every request and what the tail does, as it happens
 
 The last line says what came of it: `found: ...`, exit status 1, or `clean: ...`, exit status 0. A
 wrong command line: exit status 2.
@@ -36,9 +44,9 @@ wrong command line: exit status 2.
 
 struct Options {
   std::string command;
-  std::string profile = "weather";
+  std::string profile = "any";
   std::uint64_t histories = 1000, from = 0;
-  bool shrink = false, log = false;
+  bool shrink = false, log = false, trace = false, all = false, pairs = false;
 };
 
 std::optional<std::uint64_t> number(std::string_view text) {
@@ -58,6 +66,12 @@ std::optional<Options> parse(int count, char** arguments) {
       options.command = word;
     } else if (word == "--shrink") {
       options.shrink = true;
+    } else if (word == "--pairs") {
+      options.pairs = true;
+    } else if (word == "--all") {
+      options.all = true;
+    } else if (word == "--trace") {
+      options.trace = true;
     } else if (word == "--log") {
       options.log = true;
     } else if (word == "--profile" && world::find_profile(value) != nullptr) {
@@ -86,10 +100,24 @@ int tell(const world::Find& find) {
   return 1;
 }
 
-int search(const Options& options) {
+// All seeds, whatever they break.
+int search_all(const Options& options) {
   world::Sum sum;
-  const auto find =
-      world::search(*world::find_profile(options.profile), options.from, options.histories, sum);
+  std::uint64_t found = 0;
+  const std::uint64_t end = options.from + options.histories;
+  for (std::uint64_t seed = options.from; seed < end; ++seed) {
+    const auto find = world::search(*world::find_profile(options.profile), seed, 1, sum);
+    if (!find) continue;
+    ++found;
+    tell(*find);
+  }
+  fmt::print("{} of {} histories break a rule, {:.1f} s\n", found, options.histories,
+             cpu_seconds());
+  return found == 0 ? 0 : 1;
+}
+
+int conclude(const Options& options, const world::Sum& sum,
+             const std::optional<world::Find>& find) {
   if (find && options.shrink) {
     world::Find small = world::shrink(*find);
     fmt::print("{}", to_string(small.scenario));
@@ -104,6 +132,46 @@ int search(const Options& options) {
   return 0;
 }
 
+int search(const Options& options) {
+  if (options.all) return search_all(options);
+  world::Sum sum;
+  const world::Profile& profile = *world::find_profile(options.profile);
+  const auto find = world::search(profile, options.from, options.histories, sum);
+  return conclude(options, sum, find);
+}
+
+// Here histories are the calm ones that others are made of.
+int enumerate(const Options& options) {
+  world::Sum sum;
+  std::optional<world::Find> find;
+  const std::uint64_t end = options.from + options.histories;
+  for (std::uint64_t seed = options.from; seed < end && !find; ++seed)
+    find = world::enumerate(seed, options.pairs, sum);
+  return conclude(options, sum, find);
+}
+
+int known() {
+  constexpr std::uint64_t histories = 20'000;
+  bool all = true;
+  fmt::print("{:<20} {:<10} {:>9} {:>10} {:>6}  {}\n", "profile", "rule", "seed", "histories",
+             "CPU s", "what it is");
+  for (const world::KnownFault& fault : world::known_faults) {
+    const double before = cpu_seconds();
+    world::Sum sum;
+    std::optional<world::Find> find;
+    for (std::uint64_t seed = 0; seed < histories && !find; ++seed) {
+      find = world::search(*world::find_profile(fault.profile), seed, 1, sum);
+      if (find && find->violation.rule != fault.rule) find.reset();
+    }
+    all = all && find;
+    fmt::print("{:<20} {:<10} {:>9} {:>10} {:>6.2f}  {}\n", fault.profile,
+               check::to_string(fault.rule),
+               find ? fmt::to_string(find->scenario.seed) : "NOT FOUND", sum.histories,
+               cpu_seconds() - before, fault.sentence);
+  }
+  return all ? 0 : 1;
+}
+
 int show(const Options& options) {
   const world::Profile& profile = *world::find_profile(options.profile);
   world::Scenario scenario = profile.draw(options.from);
@@ -112,6 +180,7 @@ int show(const Options& options) {
   world::Find find{.scenario = scenario, .violation = outcome.violation, .histories = 1};
   if (outcome.violation && options.shrink) find = world::shrink(find);
   fmt::print("{}", to_string(find.scenario));
+  if (options.trace) outcome = world::run(find.scenario, true);
   fmt::print("{} events, {:.3f} simulated seconds\n", outcome.events,
              std::chrono::duration<double>(outcome.simulated).count());
   if (find.violation) return tell(find);
@@ -127,6 +196,8 @@ int main(int count, char** arguments) {
   head::log::set_level(options->log ? head::log::Level::debug : head::log::Level::error);
   if (options->command == "search") return search(*options);
   if (options->command == "show") return show(*options);
+  if (options->command == "enumerate") return enumerate(*options);
+  if (options->command == "known") return known();
   if (options->command == "profiles") {
     for (const world::Profile& profile : world::profiles())
       fmt::print("{:<16} {}\n", profile.name, profile.sentence);

@@ -8,6 +8,8 @@ namespace world {
 
 // After a link is up again the kernels send what was lost at their next attempt.
 constexpr std::chrono::milliseconds retransmit_most{300};
+// Bytes that are under way for longer are in the sender's queue.
+constexpr std::chrono::milliseconds flight_most{1};
 // What arrives at once.
 constexpr std::size_t piece_most = 64 << 10;
 // headd's TCP_USER_TIMEOUT, and what its keepalive settings come to: the head's kernel gives a
@@ -100,6 +102,8 @@ void Stream::deliver(bool to_peer, std::size_t size) {
     return;
   }
   if (to_peer) {
+    // What waited for an earlier loss to be repaired is dropped with the socket.
+    if (reset_by_head_ && clock_.now() - closed_at_ > flight_most) return;
     if (peer_lost_) {
       if (peer_back_) break_head(ECONNRESET);
       return;
@@ -150,6 +154,7 @@ void Stream::close(bool reset) {
   if (!head_open_) return;
   head_open_ = false;
   watcher_ = nullptr;
+  closed_at_ = clock_.now();
   reset_by_head_ = reset || to_head_.held() != 0;
   if (head_error_ != 0 || head_gone_) return;
   Instant& last = last_[0];

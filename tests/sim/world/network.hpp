@@ -117,6 +117,8 @@ class Stream {
   bool head_gone() const noexcept { return head_gone_; }
   // What was said and the head has not taken.
   std::size_t unheard() const noexcept { return to_head_.held(); }
+  // What the head has written and the peer has not taken, nor will.
+  std::size_t unsaid() const noexcept { return to_peer_.held(); }
   // After so many more bytes to the head the peer's end breaks with a reset.
   void cut_after(std::size_t bytes) noexcept { cut_after_ = bytes; }
   // The peer's host is gone without a word: nothing arrives there or comes from there any more.
@@ -162,6 +164,7 @@ class Stream {
   bool fin_to_head_ = false;  // The peer has ended, and that has arrived.
   bool head_gone_ = false;    // The peer knows that the head's end is over.
   bool reset_by_head_ = false;
+  Instant closed_at_{};
   bool end_late_to_peer_ = false, end_late_to_head_ = false;
   bool reset_by_peer_ = false;
   std::size_t cut_after_ = SIZE_MAX;

@@ -2,7 +2,7 @@
 // requests and which errors are true.
 #pragma once
 
-#include "head/nbd/request.hpp"
+#include "head/nbd/wire.hpp"
 
 #include <cstdint>
 
@@ -18,6 +18,8 @@ class Observer {
   // It has failed to make stable what it had acknowledged, says so once, and forgets that it had
   // to.
   virtual void on_data_lost() = 0;
+  // For people who look at one history: it carries a request out, or drops it.
+  virtual void on_carried_out(const head::nbd::RequestHeader& header, bool done) = 0;
   // A client broke the protocol.
   virtual void on_complaint(const char* what) = 0;
 

@@ -9,9 +9,36 @@
 namespace world {
 namespace {
 
+// Every kind that headd survives, the most varied one most often.
+Scenario draw_any(std::uint64_t seed) {
+  switch (seed % 16) {
+    case 3:
+    case 11:
+      return draw_hung(seed);
+    case 5:
+    case 13:
+      return draw_refused(seed);
+    case 7:
+      return draw_another_disc(seed);
+    case 9:
+      return draw_detached(seed);
+    default:
+      return draw_weather(seed);
+  }
+}
+
 constexpr Profile all[] = {
+    {"any", "all kinds that headd survives, in turn", &draw_any},
+    {"calm", "nothing happens: for `enumerate`", &draw_calm},
+    {"hung", "connections hang once, and something else happens until that is noticed", &draw_hung},
+    {"refused", "a tail refuses requests and says so", &draw_refused},
     {"weather", "everything that headd must hide from its guests, combined by chance",
      &draw_weather},
+    {"detached", "the disc is detached, the tail crashes, and it is attached again",
+     &draw_detached},
+    {"another-disc",
+     "the tail is another disc for a while, and the disc is told by its first block",
+     &draw_another_disc},
     {"suspected", "a worker hangs for longer than headd waits before it tries another connection",
      &draw_suspected},
     {"silent", "a worker hangs, and the link is down until headd's kernel gives the connection up",
@@ -42,6 +69,13 @@ constexpr Profile all[] = {
      &draw_two_heads_crash},
     {"away-at-start", "headd is killed and started again while its tail is away",
      &draw_away_at_start},
+    {"changed-at-upgrade", "the tail is something else while headd is upgraded",
+     &draw_changed_at_upgrade},
+    {"held-by-upgrade", "the tail ends while the next headd waits to take over",
+     &draw_held_by_upgrade},
+    {"guest-ends", "a guest ends with writes under way, and another one goes on", &draw_guest_ends},
+    {"upgraded-in-vain", "an upgrade fails while a tail that has crashed comes back",
+     &draw_upgraded_in_vain},
     {"short-lived", "connections die sooner than a replay takes", &draw_short_lived},
 };
 

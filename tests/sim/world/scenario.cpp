@@ -41,7 +41,13 @@ std::string what(const Action& action) {
     case Act::tail_is_slow:
       return fmt::format("the tail takes {} ms for the next {} requests", lasts, action.times);
     case Act::tail_lies:
-      return fmt::format("the tail's next {} replies are of nobody's request", action.times);
+      return fmt::format("the tail's next {} replies {}", action.times,
+                         action.yes ? "come twice" : "are of nobody's request");
+    case Act::tail_changes:
+      return fmt::format("the tail comes back {} for {} ms", to_string(action.change), lasts);
+    case Act::head_detaches:
+      return fmt::format("head {} detaches the disc, and attaches it after {} ms", action.who,
+                         lasts);
     case Act::power_fails:
       return "the tail loses what is not flushed";
     case Act::link_fails:

@@ -26,6 +26,7 @@ enum class Act : std::uint8_t {
   tail_refuses,      // The next requests of a kind fail.
   tail_is_slow,      // The next requests take long.
   tail_lies,         // The next replies are of nobody's request.
+  tail_changes,      // Comes back as something else, and after a while as what it was.
   power_fails,       // The tail ends, starts again at once, and has lost what was not flushed.
   link_fails,        // Between a head and the tail; it is there again after a while.
   head_is_killed,    // SIGKILL, and started again after a while.
@@ -35,6 +36,7 @@ enum class Act : std::uint8_t {
   head_holds,        // headctl hold, and resume after a while.
   head_fails,        // headctl fail, and resume after a while.
   head_has_grace,    // The grace time is so long from now on.
+  head_detaches,     // headctl detach, and attach after a while.
   head_relocates,    // The tail is said to be elsewhere, or there again.
 };
 
@@ -48,8 +50,9 @@ struct Action {
   int error = 0;
   unsigned times = 0;
   std::size_t bytes = SIZE_MAX;
-  bool yes = false;            // Loses power; is a reset.
-  std::uint64_t boundary = 0;  // Not 0: before the event of this number, instead of `at`.
+  Change change = Change::none;  // Of the tail.
+  bool yes = false;              // Loses power; is a reset; replies come twice.
+  std::uint64_t boundary = 0;    // Not 0: before the event of this number, instead of `at`.
 };
 std::string to_string(const Action& action);
 

@@ -15,7 +15,7 @@ struct Outcome {
   std::uint64_t requests = 0;
   Duration simulated{};
 };
-Outcome run(const Scenario& scenario);
+Outcome run(const Scenario& scenario, bool trace = false);
 
 struct Find {
   Scenario scenario;
@@ -31,10 +31,9 @@ struct Sum {
 // Seeds from `from` on, so many. `told`: after each, for whoever counts.
 std::optional<Find> search(const Profile& profile, std::uint64_t from, std::uint64_t histories,
                            Sum& sum);
-// Places `action` before every event of the scenario in turn, from event `first` in steps of
-// `step`.
-std::optional<Find> enumerate(const Scenario& scenario, const Action& action, std::uint64_t first,
-                              std::uint64_t step, Sum& sum);
+// A calm history by seed, again and again, with one misfortune before every event of it in turn;
+// and with pairs of them, the second one some events after the first.
+std::optional<Find> enumerate(std::uint64_t seed, bool pairs, Sum& sum);
 // The same rule broken by as little as possible: fewer actions, fewer guests, a plainer tail.
 Find shrink(const Find& find);
 

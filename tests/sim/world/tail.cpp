@@ -130,8 +130,29 @@ void Tail::be_slow(unsigned requests, Duration takes) {
   slow_takes_ = takes;
 }
 
-void Tail::resize(std::size_t bytes) {
-  store_.resize(bytes);
+void Tail::become(Change change) {
+  change_ = change;
+  if (change == Change::larger) store_.resize(store_.size() + manners_.size / 4);
+}
+
+std::uint64_t Tail::told_size() const noexcept {
+  return change_ == Change::smaller ? store_.size() / 2 : store_.size();
+}
+
+const char* to_string(Change change) {
+  switch (change) {
+    case Change::none:
+      return "as it was";
+    case Change::smaller:
+      return "smaller";
+    case Change::larger:
+      return "larger, and not only";
+    case Change::read_only:
+      return "read-only";
+    case Change::another_disc:
+      return "as another disc";
+  }
+  return "?";
 }
 
 // ---- Requests -----------------------------------------------------------------------------------
@@ -173,7 +194,10 @@ void Tail::begin_jobs() {
     }
     ++busy_;
     const Duration takes = time_for(job);
-    if (dice_.chance(manners_.cached)) carry_out(job);
+    if (dice_.chance(manners_.cached)) {
+      observer_.on_carried_out(job.header, true);
+      carry_out(job);
+    }
     clock_.after(takes, [this, number, life = life_] { finish(number, life); });
   }
 }
@@ -196,7 +220,10 @@ void Tail::finish(std::size_t number, std::uint64_t life) {
   if (life != life_) return;
   if (stopped_) return late_.push_back(number);
   Job& job = jobs_[number];
-  if (!job.applied && !job.dropped) carry_out(job);
+  if (!job.applied) {
+    observer_.on_carried_out(job.header, !job.dropped);
+    if (!job.dropped) carry_out(job);
+  }
   if (job.slow) observer_.on_trouble(false);
   job.session->reply(job);
   recycle(number);
@@ -210,6 +237,10 @@ void Tail::carry_out(Job& job) {
   const auto& header = job.header;
   switch (static_cast<Command>(header.type)) {
     case Command::read: {
+      if (change_ == Change::another_disc) {
+        job.read.assign(header.length, std::byte{0xa5});
+        return;
+      }
       const auto data = store_.read(header.offset, header.length);
       job.read.assign(data.begin(), data.end());
       for (const auto& [number, sector] : job.session->own) {
@@ -232,6 +263,7 @@ void Tail::carry_out(Job& job) {
 }
 
 void Tail::carry_out_change(Job& job) {
+  if (change_ == Change::another_disc) return;
   const auto& header = job.header;
   const bool stable = (header.flags & command_flag::fua) != 0;
   const bool writes = static_cast<Command>(header.type) == Command::write;

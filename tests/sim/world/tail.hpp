@@ -39,11 +39,16 @@ struct TailManners {
   bool outlives = true;
   // Closes a connection although its workers go on with what came over it.
   bool closes_early = false;
-  double cached = 0.0;  // Carries a request out at once and answers it later.
+  bool scattered = false;  // Replies to READ come in many chunks, between those of others.
+  double cached = 0.0;     // Carries a request out at once and answers it later.
   std::optional<head::nbd::Command> poison{};  // Hangs up on such a request.
   bool overlong_extents = false;               // BLOCK_STATUS tells of more than was asked.
   unsigned requests_per_connection = 0;        // It hangs up after so many; 0: it does not.
 };
+
+// What a tail may be when it comes back.
+enum class Change : std::uint8_t { none, smaller, larger, read_only, another_disc };
+const char* to_string(Change change);
 
 class Tail {
  public:
@@ -76,10 +81,10 @@ class Tail {
   void refuse(head::nbd::Command command, int error, unsigned times);
   // The next requests take so long.
   void be_slow(unsigned requests, Duration takes);
-  // The next so many replies carry the cookie of another request, or come twice.
-  void lie(unsigned replies) { lies_ = replies; }
-  void resize(std::size_t bytes);
-  void change_flags(std::uint16_t flags) { manners_.flags = flags; }
+  // The next so many replies carry nobody's cookie, or come twice.
+  void lie(unsigned replies, bool twice) { lies_ = replies, lies_twice_ = twice; }
+  // To clients that come from now on. What it holds stays what it is.
+  void become(Change change);
 
   bool up() const noexcept { return up_; }
   Store& store() noexcept { return store_; }
@@ -109,6 +114,7 @@ class Tail {
   void finish(std::size_t number, std::uint64_t life);
   void carry_out(Job& job);
   void carry_out_change(Job& job);
+  std::uint64_t told_size() const noexcept;
   bool refused(Job& job);
   void greet_next();
   void recycle(std::size_t number);
@@ -132,6 +138,8 @@ class Tail {
   unsigned slow_next_ = 0;
   Duration slow_takes_{};
   unsigned lies_ = 0;
+  bool lies_twice_ = false;
+  Change change_ = Change::none;
 };
 
 }  // namespace world

@@ -34,7 +34,8 @@ void Tail::Session::on_over(Stream&, bool reset) {
   if (tail_.stopped_) return;  // It hears of that when it goes on.
   if (!tail_.manners_.outlives) stream_.take_incoming(stream_.incoming().size());
   over_ = true;
-  if (reset && (!cookies_.empty() || stream_.unheard() != 0)) ++tail_.given_up_;
+  if (reset && (!cookies_.empty() || stream_.unheard() != 0 || stream_.unsaid() != 0))
+    ++tail_.given_up_;
   if (tail_.manners_.one_client) tail_.greet_next();
 }
 
@@ -93,8 +94,9 @@ void Tail::Session::agree_to_go(Bytes& out) {
   const TailManners& manners = tail_.manners_;
   Bytes info;
   wire::InfoExport what;
-  what.size = tail_.store_.size();
+  what.size = tail_.told_size();
   what.flags = manners.flags;
+  if (tail_.change_ == Change::read_only) what.flags = manners.flags | flag::read_only;
   info << what;
   sim::option_reply(out, wire::Option::go, wire::OptionReplyType::info, info);
   if (manners.block_minimum != 0) {
@@ -173,11 +175,17 @@ void Tail::Session::reply(Job& job) {
   cookies_.erase(job.header.cookie);
   if (over_ || hangs) return;
   Bytes out;
+  bool twice = false;
   const auto command = static_cast<Command>(job.header.type);
   if (tail_.lies_ != 0) {
     --tail_.lies_;
-    job.header.cookie ^= std::uint64_t{1} << 60;  // Nobody's.
+    if (tail_.lies_twice_)
+      twice = true;
+    else
+      job.header.cookie ^= std::uint64_t{1} << 60;  // Nobody's.
   }
+  if (structured_ && command == Command::read && job.error == 0 && tail_.manners_.scattered)
+    return reply_scattered(job);
   if (structured_ && (command == Command::read || command == Command::block_status)) {
     reply_structured(job, out);
   } else {
@@ -188,6 +196,7 @@ void Tail::Session::reply(Job& job) {
     if (job.error == 0) out.insert(out.end(), job.read.begin(), job.read.end());
   }
   stream_.say(out);
+  if (twice) stream_.say(out);
   if (!stream_.peer_open()) hang_up(true);  // It was to break just there.
 }
 
@@ -213,6 +222,35 @@ void Tail::Session::reply_structured(Job& job, Bytes& out) const {
   const bool swapped = tail_.dice_.chance(0.5);
   put_data(job, swapped ? cut : 0, swapped ? size - cut : cut, false, out);
   put_data(job, swapped ? 0 : cut, swapped ? cut : size - cut, true, out);
+}
+
+// Every other stretch first, then those between them; not in pieces where DF forbids it.
+void Tail::Session::reply_scattered(Job& job) {
+  const bool whole = (job.header.flags & head::nbd::command_flag::df) != 0;
+  const std::size_t each = whole ? job.read.size() : 64;
+  std::deque<Bytes> pieces;
+  std::size_t left = job.read.size();
+  for (const std::size_t first : {each, std::size_t{0}})
+    for (std::size_t from = first; from < job.read.size(); from += 2 * each) {
+      const std::size_t size = std::min(each, job.read.size() - from);
+      left -= size;
+      put_data(job, from, size, left == 0, pieces.emplace_back());
+    }
+  pieces_.push_back(std::move(pieces));
+  if (pieces_.size() == 1)
+    tail_.clock_.after(std::chrono::microseconds(2), [this] { say_next_piece(); });
+}
+
+void Tail::Session::say_next_piece() {
+  if (over_ || hangs || pieces_.empty()) return pieces_.clear();
+  std::deque<Bytes> reply = std::move(pieces_.front());
+  pieces_.pop_front();
+  stream_.say(reply.front());
+  reply.pop_front();
+  if (!reply.empty()) pieces_.push_back(std::move(reply));
+  if (!stream_.peer_open()) return hang_up(true);
+  if (!pieces_.empty())
+    tail_.clock_.after(std::chrono::microseconds(1), [this] { say_next_piece(); });
 }
 
 void Tail::Session::put_data(const Job& job, std::size_t from, std::size_t size, bool last,

@@ -4,6 +4,7 @@
 #include "tests/sim/world/inbox.hpp"
 #include "tests/sim/world/tail.hpp"
 
+#include <deque>
 #include <map>
 
 namespace world {
@@ -40,6 +41,8 @@ class Tail::Session final : public Peer {
   void collect();
   bool check(const head::nbd::RequestHeader& header);
   void reply_structured(Job& job, Bytes& out) const;
+  void reply_scattered(Job& job);
+  void say_next_piece();
   void put_data(const Job& job, std::size_t from, std::size_t size, bool last, Bytes& out) const;
 
   Tail& tail_;
@@ -50,6 +53,8 @@ class Tail::Session final : public Peer {
   bool over_ = false;
   unsigned requests_ = 0;
   std::set<std::uint64_t> cookies_;
+  // Replies in pieces: each reply's in order, one of each in turn.
+  std::deque<std::deque<Bytes>> pieces_;
 };
 
 }  // namespace world

@@ -32,7 +32,8 @@ World::World(const Scenario& scenario)
       dice_(scenario.seed * 0x9e3779b97f4a7c15 + 1),
       begun_(clock_.now()),
       audit_(clock_, promise_of(scenario.head.durability), scenario.tail.size / Store::sector,
-             scenario.limit),
+             scenario.limit,
+             scenario.tail.block_minimum == 1 ? check::Tearing::in_flight : check::Tearing::failed),
       tail_(clock_, dice_, audit_, scenario.tail),
       unix_(clock_, dice_,
             {.latency = std::chrono::microseconds(3), .jitter = std::chrono::microseconds(4)}),
@@ -65,8 +66,8 @@ World::~World() {
 
 void World::connect(HeadIo& from, int socket, const sockaddr_in6&) {
   for (Slot& slot : slots_)
-    if (slot.head != nullptr && &slot.head->io() == &from)
-      return attempt_connect(&from, &slot, socket);
+    for (Head* const head : {slot.head, slot.next})
+      if (head != nullptr && &head->io() == &from) return attempt_connect(&from, &slot, socket);
   // A process that hands over connects no more.
 }
 
@@ -104,7 +105,7 @@ Stream* World::knock(Guest& guest) {
 void World::on_lost(Guest& guest) {
   constexpr std::chrono::milliseconds soon{5};
   const Slot& slot = slots_[guest.home];
-  if (slot.head == nullptr || clock_.now() - slot.killed_at < soon) return;
+  if (slot.head == nullptr || slot.detached || clock_.now() - slot.killed_at < soon) return;
   audit_.note({.rule = check::Rule::dropped,
                .sentence = "headd, which was not killed, has hung up on a guest"});
 }
@@ -125,6 +126,7 @@ void World::schedule() {
 }
 
 void World::act(const Action& action) {
+  if (action.act != Act::ask) audit_.tell(to_string(action));
   switch (action.act) {
     case Act::ask:
     case Act::guest_ends:
@@ -139,6 +141,7 @@ void World::act(const Action& action) {
     case Act::tail_refuses:
     case Act::tail_is_slow:
     case Act::tail_lies:
+    case Act::tail_changes:
     case Act::power_fails:
       return act_on_tail(action);
     default:
@@ -197,7 +200,9 @@ void World::act_on_tail(const Action& action) {
     case Act::tail_is_slow:
       return tail_.be_slow(action.times, action.lasts);
     case Act::tail_lies:
-      return tail_.lie(action.times);
+      return tail_.lie(action.times, action.yes);
+    case Act::tail_changes:
+      return change_tail(action.change, action.lasts);
     default:
       return;
   }
@@ -208,6 +213,24 @@ void World::end_tail(bool lose_power, Duration lasts) {
   tail_.end(lose_power);
   if (lose_power) audit_.tail_crashed();
   clock_.after(lasts, [this] { tail_.start(); });
+}
+
+// It comes back as something else, and later as what it was. What a disc must not take for its own
+// is in the way of its requests meanwhile.
+void World::change_tail(Change change, Duration lasts) {
+  if (!tail_.up() || change == Change::none) return;
+  tail_.end(false);
+  tail_.start();
+  tail_.become(change);
+  if (change == Change::larger) return;
+  audit_.on_trouble(true);
+  clock_.after(lasts, [this] {
+    const bool was_up = tail_.up();
+    if (was_up) tail_.end(false);
+    tail_.become(Change::none);
+    if (was_up) tail_.start();
+    audit_.on_trouble(false);
+  });
 }
 
 void World::fail_link(Slot& slot, Duration lasts) {
@@ -249,6 +272,8 @@ void World::act_on_head(const Action& action) {
       return slot.head->set_grace(grace_);
     case Act::head_relocates:
       return slot.head->relocate();
+    case Act::head_detaches:
+      return detach(slot, action.lasts);
     default:
       return;
   }
@@ -269,19 +294,20 @@ void World::order(unsigned number, head::disc::Order order, Duration lasts) {
 
 // ---- Processes ----------------------------------------------------------------------------------
 
-Head& World::new_head(Slot& slot) {
+Head& World::new_head() {
   HeadIo::Connector& connector = *this;
   heads_.push_back(std::make_unique<Head>(clock_, dice_, connector, descriptors_, scenario_.head));
-  slot.head = heads_.back().get();
-  ++slot.turn;
-  return *slot.head;
+  return *heads_.back();
 }
 
 void World::start_head(Slot& slot) {
   head::exports::HandedDisc nothing;
   nothing.name = "d";
   nothing.listener = descriptors_.open(slot.listener);
-  new_head(slot).attach(std::move(nothing));
+  slot.head = &new_head();
+  ++slot.turn;
+  slot.head->begin();
+  slot.head->take_up(std::move(nothing));
 }
 
 void World::kill_head(Slot& slot, Duration start_after) {
@@ -291,7 +317,9 @@ void World::kill_head(Slot& slot, Duration start_after) {
   slot.upgrading = false;
   audit_.log_lost();
   audit_.on_trouble(true);
+  if (std::exchange(slot.detached, false)) audit_.on_trouble(false);
   head->kill();
+  if (Head* const next = std::exchange(slot.next, nullptr)) next->kill();
   slot.handed.reset();
   descriptors_.reap();
   for (Stream* const guest : std::exchange(slot.listener.queue, {})) guest->close(true);
@@ -301,12 +329,27 @@ void World::kill_head(Slot& slot, Duration start_after) {
   });
 }
 
+// The next process connects to the tail before it is given anything, as headd's does.
 void World::upgrade_head(Slot& slot, bool succeeds, Duration gap) {
-  if (std::exchange(slot.upgrading, true)) return;
-  slot.head->hand_over(
-      [this, &slot, turn = slot.turn, succeeds, gap](head::exports::HandedDisc handed) {
-        on_handed(slot, turn, succeeds, gap, std::move(handed));
-      });
+  if (slot.detached || std::exchange(slot.upgrading, true)) return;
+  constexpr std::chrono::milliseconds ready_within{300};
+  slot.next = &new_head();
+  slot.next->begin();
+  await_next(slot, slot.turn, succeeds, gap, clock_.now() + ready_within);
+}
+
+void World::await_next(Slot& slot, unsigned turn, bool succeeds, Duration gap, Instant until) {
+  if (slot.turn != turn || slot.head == nullptr) return;
+  if (slot.next->ready() || clock_.now() >= until) {
+    slot.head->hand_over([this, &slot, turn, succeeds, gap](head::exports::HandedDisc handed) {
+      on_handed(slot, turn, succeeds, gap, std::move(handed));
+    });
+    return;
+  }
+  const auto wait = [this, &slot, turn, succeeds, gap, until] {
+    await_next(slot, turn, succeeds, gap, until);
+  };
+  clock_.after(std::chrono::milliseconds(2), wait);
 }
 
 void World::on_handed(Slot& slot, unsigned turn, bool succeeds, Duration gap,
@@ -317,10 +360,36 @@ void World::on_handed(Slot& slot, unsigned turn, bool succeeds, Duration gap,
     if (slot.turn != turn || slot.head == nullptr) return;
     slot.upgrading = false;
     head::exports::HandedDisc came = std::move(*std::exchange(slot.handed, nullptr));
-    if (succeeds)
-      new_head(slot).attach(std::move(came));
-    else
-      slot.head->take_back(std::move(came));
+    Head* const next = std::exchange(slot.next, nullptr);
+    if (succeeds) {
+      slot.head = next;
+      ++slot.turn;
+      return next->take_up(std::move(came));
+    }
+    next->kill();
+    slot.head->take_back(std::move(came));
+  });
+}
+
+// What was acknowledged is flushed; guests are hung up on, and knock again when it is back.
+void World::detach(Slot& slot, Duration attach_after) {
+  if (slot.upgrading || std::exchange(slot.detached, true)) return;
+  audit_.on_trouble(true);
+  const auto flush = audit_.ask_flush();
+  slot.head->detach([this, &slot, turn = slot.turn, flush, attach_after] {
+    if (over_ || slot.turn != turn || slot.head == nullptr || slot.head->io().killed()) return;
+    audit_.answer_flush(flush, tail_.up());
+    audit_.log_lost();
+    for (Stream* const guest : std::exchange(slot.listener.queue, {})) guest->close(true);
+    clock_.after(attach_after, [this, &slot, turn] {
+      if (slot.turn != turn || slot.head == nullptr) return;
+      slot.detached = false;
+      audit_.on_trouble(false);
+      head::exports::HandedDisc nothing;
+      nothing.name = "d";
+      nothing.listener = descriptors_.open(slot.listener);
+      slot.head->take_back(std::move(nothing));
+    });
   });
 }
 

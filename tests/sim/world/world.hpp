@@ -19,6 +19,8 @@ class World final : HeadIo::Connector, Guest::Owner {
   World& operator=(const World&) = delete;
   ~World();
 
+  // Tells what happens, as it happens.
+  void trace() { audit_.trace(true); }
   check::Violation run();
   // How many events there were: the boundaries at which an action can be placed.
   std::uint64_t events() const noexcept { return clock_.happened(); }
@@ -31,8 +33,9 @@ class World final : HeadIo::Connector, Guest::Owner {
     std::unique_ptr<Link> link;
     Listener listener;
     Head* head = nullptr;
-    bool starting = false;   // Another process is on its way.
+    Head* next = nullptr;    // It is to take over.
     bool upgrading = false;  // Nobody else may begin something meanwhile.
+    bool detached = false;
     Instant killed_at{};
     unsigned turn = 0;  // Counts processes, so that what is late is known.
     // What one has handed over until the next has it.
@@ -50,13 +53,16 @@ class World final : HeadIo::Connector, Guest::Owner {
   void act_on_tail(const Action& action);
   void act_on_head(const Action& action);
   void end_tail(bool lose_power, Duration lasts);
+  void change_tail(Change change, Duration lasts);
   void fail_link(Slot& slot, Duration lasts);
   void order(unsigned slot, head::disc::Order order, Duration lasts);
 
-  Head& new_head(Slot& slot);
+  Head& new_head();
   void start_head(Slot& slot);
   void kill_head(Slot& slot, Duration start_after);
   void upgrade_head(Slot& slot, bool succeeds, Duration gap);
+  void await_next(Slot& slot, unsigned turn, bool succeeds, Duration gap, Instant until);
+  void detach(Slot& slot, Duration attach_after);
   void on_handed(Slot& slot, unsigned turn, bool succeeds, Duration gap,
                  head::exports::HandedDisc handed);
 
