@@ -203,7 +203,7 @@ void Reference::step_change(const World& world, unsigned number) {
   // Nor is anything carried out again whose answer the head that keeps a log has.
   if ((world.told & (later | bit)) != 0) return;
   next.applied = (world.applied & ~later) | bit;
-  next.persisted &= ~later;
+  next.persisted &= ~(later | bit);
   next.last = number;
   if (request.kind == Kind::trim) add(next);  // It may do nothing.
   next.forgot = false;
