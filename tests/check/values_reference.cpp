@@ -200,9 +200,10 @@ void Reference::step_change(const World& world, unsigned number) {
   unsigned later = 0;
   for (unsigned i = 1; i < requests_.size(); ++i)
     if (request.over && requests_[i].asked > request.ended) later |= 1u << i;
-  if ((world.told & later) != 0) return;
+  // Nor is anything carried out again whose answer the head that keeps a log has.
+  if ((world.told & (later | bit)) != 0) return;
   next.applied = (world.applied & ~later) | bit;
-  next.persisted &= ~later;
+  next.persisted &= ~(later | bit);
   next.last = number;
   if (request.kind == Kind::trim) add(next);  // It may do nothing.
   next.forgot = false;

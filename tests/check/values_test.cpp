@@ -3,8 +3,13 @@
 //  - What was at risk at a crash, or with a failed FLUSH, stays so until a FLUSH or an overwrite,
 //    even where a read has shown what is left: a second crash may bring the other back.
 //  - A read ends only what had ended before it was asked, though it may have shown what came later.
-//  - Reads that were asked before a crash, or while a FLUSH may fail, end nothing.
+//    One that was asked before a crash, or while a FLUSH may fail, ends nothing.
 //  - While a FLUSH may fail, one that succeeds covers nothing.
+//  - Mode replay: a log that is lost after a crash counts as lost before it was replayed, however
+//    long ago the crash was; and one TRIM that may be there exposes all of its sector to a crash.
+//  - A change that was asked before a crash and acknowledged after it counts as lost with the
+//  crash,
+//    though it may have been carried out again.
 #include "tests/check/values.hpp"
 
 #include <catch2/catch.hpp>

@@ -51,9 +51,11 @@ void causes(const Common& common, const CausesOptions& options);
 struct ChaosOptions {
   double seconds = 60;
   unsigned seed = 1;
-  unsigned rate = 300;            // Requests per second of each guest.
-  std::vector<std::string> only;  // Kinds of faults.
+  unsigned rate = 150;                         // Requests per second of each guest.
+  std::vector<std::string> faults{"default"};  // Kinds of them.
+  std::vector<std::string> discs;              // By name; none: all.
 };
+std::vector<std::string> chaos_discs();  // The names that there are.
 // Prints each fault, and the verdict last; throws when the history does not check out.
 void chaos_run(const Common& common, const ChaosOptions& options);
 
@@ -63,6 +65,7 @@ struct ChaosTailOptions {
   std::filesystem::path store;  // What is flushed; made when it is not there.
   std::uint64_t bytes = 1 << 20;
   std::filesystem::path control;  // A datagram socket that it is told on what to do.
+  std::string hangs_up_on;        // The command at which it ends the session: trim, write-zeroes.
   unsigned seed = 1;
 };
 // A tail that misbehaves as it is told; chaos_tail.cpp says how.

@@ -11,36 +11,63 @@
 namespace bench::chaos {
 
 const std::vector<Faults::Kind>& Faults::all() {
-  static const std::vector<Kind> kinds{{"kill-tail", 6, &Faults::kill_tail},
-                                       {"stop-tail", 4, &Faults::stop_tail},
-                                       {"migrate", 3, &Faults::migrate},
-                                       {"cut", 4, &Faults::cut},
-                                       {"link-down", 2, &Faults::link_down},
-                                       {"answer", 8, &Faults::misbehave_once},
-                                       {"behave", 6, &Faults::misbehave},
-                                       {"neighbours", 4, &Faults::disturb_neighbours},
-                                       {"kill-headd", 2, &Faults::kill_headd},
-                                       {"stop-headd", 1, &Faults::stop_headd},
-                                       {"upgrade-headd", 2, &Faults::upgrade_headd}};
+  static const std::vector<Kind> kinds{
+      {"kill-tail", 6, &Faults::kill_tail, true, "A tail is killed, and loses what is not flushed"},
+      {"stop-tail", 4, &Faults::stop_tail, true, "A tail is stopped for a while"},
+      {"migrate", 3, &Faults::migrate, true, "A disc goes to the other tail"},
+      {"cut", 4, &Faults::cut, true, "Packets to or from a tail are dropped"},
+      {"link-down", 2, &Faults::link_down, true, "The link of the head or of a tail is down"},
+      {"answer", 8, &Faults::misbehave_once, true,
+       "A tail's next reply is corrupt, truncated, or sent twice"},
+      {"behave", 6, &Faults::misbehave, true,
+       "A tail is late, shuts down, refuses connections, or sends byte by byte"},
+      {"neighbours", 4, &Faults::disturb_neighbours, true, "Wrong neighbour entries at the head"},
+      {"kill-headd", 2, &Faults::kill_headd, true, "headd is killed, and started again"},
+      {"stop-headd", 1, &Faults::stop_headd, true, "headd is stopped for a while"},
+      {"upgrade-headd", 2, &Faults::upgrade_headd, true, "headd is upgraded"},
+      {"guest-leaves", 2, &Faults::leave, true,
+       "A guest hangs up with requests under way, and comes back"},
+      {"slow-workers", 6, &Faults::slow_workers, false,
+       "A tail carries out some changes seconds later, after others, and even when their "
+       "connection or headd is gone"},
+      {"flush-eio", 4, &Faults::fail_flush, false,
+       "A tail fails one FLUSH with EIO, and forgets what was not flushed"},
+      {"flush-einval", 3, &Faults::refuse_flush, false,
+       "A tail answers FLUSH with EINVAL for a while"},
+      {"hang-ups", 1, &Faults::hang_up, false,
+       "A tail hangs up on every TRIM, or on every WRITE_ZEROES, for good"}};
   return kinds;
 }
 
 std::vector<std::string> Faults::kinds() {
-  std::vector<std::string> names;
+  std::vector<std::string> names{"default", "all"};
   for (const Kind& kind : all()) names.emplace_back(kind.name);
   return names;
 }
 
-Faults::Faults(Stage& stage, std::vector<Guest*> guests, unsigned seed,
-               std::vector<std::string> only)
-    : stage_(stage), guests_(std::move(guests)), random_(seed) {
+std::string Faults::help() {
+  std::string text;
   for (const Kind& kind : all())
-    if (only.empty() || std::find(only.begin(), only.end(), kind.name) != only.end())
+    text += fmt::format("  {:<14} {}{}\n", kind.name, kind.what,
+                        kind.survived ? "" : " (headd does not survive this yet)");
+  return text;
+}
+
+Faults::Faults(Stage& stage, std::vector<Audit*> audits, std::vector<Guest*> guests, unsigned seed,
+               const std::vector<std::string>& kinds)
+    : stage_(stage), audits_(std::move(audits)), guests_(std::move(guests)), random_(seed) {
+  const auto named = [&](const char* name) {
+    return std::find(kinds.begin(), kinds.end(), name) != kinds.end();
+  };
+  for (const Kind& kind : all())
+    if (named(kind.name) || named("all") || (kind.survived && named("default")))
       chosen_.insert(chosen_.end(), kind.weight, kind);
+  for (Audit* audit : audits_) audit->trouble(true);
 }
 
 void Faults::step() {
   const auto now = Clock::now();
+  watch_flushes();
   for (std::size_t i = 0; i < active_.size();) {
     if (active_[i].end > now) {
       ++i;
@@ -62,8 +89,19 @@ void Faults::end_all() {
   for (const Active& over : active_) over.finish();
   active_.clear();
   held_.clear();
+  for (std::size_t disc = 0; disc < audits_.size(); ++disc) {
+    stage_.command_tail(disc, "well");
+    disarm(disc);
+  }
+  for (Audit* audit : audits_) audit->trouble(false);
   fmt::print("{:8.3f}  all faults have ended\n",
              std::chrono::duration<double>(Clock::now() - begin_).count());
+}
+
+// What slow workers have, and what a tail has forgotten and shows still.
+std::chrono::milliseconds Faults::aftermath() const {
+  const bool long_ones = counts_.count("slow-workers") != 0 || counts_.count("flush-eio") != 0;
+  return long_ones ? std::chrono::milliseconds(slow_ms_max + 500) : std::chrono::milliseconds(0);
 }
 
 std::string Faults::account() const {
@@ -89,9 +127,10 @@ void Faults::tell(const std::string& what) {
 }
 
 void Faults::lose_tail(std::size_t disc) {
-  guests_[disc]->tail_crashes();
+  audits_[disc]->tail_crashes();
   stage_.kill_tail(disc);
-  guests_[disc]->tail_crashes();
+  audits_[disc]->tail_crashes();
+  disarm(disc);
 }
 
 void Faults::kill_tail() {
@@ -198,13 +237,17 @@ void Faults::kill_headd() {
   const unsigned ms = random_ms(0, 500);
   tell(fmt::format("headd is killed, for {} ms", ms));
   headd_is_away_ = true;
-  for (Guest* guest : guests_) {
-    guest->head_crashes();
-    guest->may_lose_session();
-  }
+  const auto tell_all = [this] {
+    for (Audit* audit : audits_) {
+      audit->log_is_lost();
+      audit->may_lose_session();
+    }
+  };
+  tell_all();
   stage_.kill_headd();
-  for (Guest* guest : guests_) guest->head_crashes();
-  until(ms, "headd", [this] {
+  tell_all();
+  until(ms, "headd", [this, tell_all] {
+    tell_all();
     stage_.start_headd();
     headd_is_away_ = false;
   });
@@ -220,16 +263,80 @@ void Faults::stop_headd() {
 
 void Faults::upgrade_headd() {
   if (!hold("headd")) return;
-  for (Guest* guest : guests_) guest->doubt_head(true);
   try {
     const std::string answer = stage_.upgrade_headd();
     tell("headd is upgraded: " + answer);
   } catch (const std::runtime_error& error) {
-    // That is allowed: the old one goes on.
+    // That is allowed: the old one goes on, and may have dropped its log.
     tell(fmt::format("headd is not upgraded: {}", error.what()));
+    for (Audit* audit : audits_) audit->log_is_lost();
   }
-  for (Guest* guest : guests_) guest->doubt_head(false);
   held_.erase("headd");
+}
+
+void Faults::slow_workers() {
+  const std::size_t disc = any_disc();
+  const unsigned ms = random_ms(100, 3000);
+  tell(fmt::format("the tail of disc {} has slow workers, for {} ms", disc, ms));
+  stage_.command_tail(disc, fmt::format("slow {}", ms));
+  // A worker that is slow is best with a session that ends meanwhile.
+  if (random_() % 2 == 0) stage_.command_tail(disc, "corrupt");
+}
+
+void Faults::fail_flush() {
+  const std::size_t disc = any_disc();
+  if (armed_.count(disc) != 0) return;
+  tell(fmt::format("the tail of disc {}: its next FLUSH fails, what is dirty is forgotten", disc));
+  armed_[disc] = {.since = audits_[disc]->flush_may_fail(true),
+                  .failures = stage_.failures_of_tail(disc)};
+  stage_.command_tail(disc, "eio");
+}
+
+void Faults::watch_flushes() {
+  constexpr auto delivery = std::chrono::seconds(2);  // Of the answer to whoever is told of it.
+  const auto now = Clock::now();
+  for (std::size_t disc = 0; disc < audits_.size(); ++disc) {
+    const auto armed = armed_.find(disc);
+    if (armed == armed_.end()) continue;
+    const std::string failures = stage_.failures_of_tail(disc);
+    if (failures == armed->second.failures) continue;
+    if (armed->second.over == Clock::time_point{}) armed->second.over = now + delivery;
+    if (now < armed->second.over) continue;
+    if (failures.back() == 't') audits_[disc]->tail_told_loss(armed->second.since);
+    disarm(disc);
+  }
+}
+
+void Faults::disarm(std::size_t disc) {
+  if (armed_.erase(disc) != 0) audits_[disc]->flush_is_well();
+}
+
+void Faults::refuse_flush() {
+  const std::size_t disc = any_disc();
+  const unsigned ms = random_ms(500, 5000);
+  tell(fmt::format("the tail of disc {} answers FLUSH with EINVAL, for {} ms", disc, ms));
+  audits_[disc]->flush_may_fail(false);
+  stage_.command_tail(disc, fmt::format("einval {}", ms));
+}
+
+void Faults::hang_up() {
+  const std::size_t disc = any_disc();
+  const std::string held = fmt::format("tail of {}", disc);
+  if (!stage_.discs()[disc].hangs_up_on.empty() || !hold(held)) return;
+  const bool trim = random_() % 2 == 0;
+  const std::string what = trim ? "trim" : "write-zeroes";
+  tell(fmt::format("the tail of disc {} hangs up on {} from now on", disc, what));
+  audits_[disc]->poison(trim ? nbd_bytes::cmd_trim : nbd_bytes::cmd_zero);
+  stage_.poison_tail(disc, what);
+  lose_tail(disc);
+  stage_.start_tail(disc);
+  held_.erase(held);
+}
+
+void Faults::leave() {
+  const std::size_t guest = random_() % guests_.size();
+  tell(fmt::format("guest {} hangs up", guest));
+  guests_[guest]->vanish();
 }
 
 }  // namespace bench::chaos

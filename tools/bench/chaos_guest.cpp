@@ -18,15 +18,12 @@ constexpr std::uint64_t count_max = 16, hot = 64, chunk = 128;  // Sectors.
 
 }  // namespace
 
-Guest::Guest(Setting setting)
-    : setting_(std::move(setting)),
-      random_(setting_.seed),
-      asks_(depth),
-      busy_(setting_.sectors),
-      history_(setting_.disc, setting_.sectors, setting_.promise) {}
+Guest::Guest(Setting setting, Audit& audit)
+    : setting_(std::move(setting)), audit_(audit), random_(setting_.seed), asks_(depth) {}
 
 void Guest::run() {
-  while (!stopped_ && !done_ && flaw().empty()) {
+  while (!stopped_ && !done_ && audit_.flaw().empty()) {
+    if (vanishing_.exchange(false) && state_ == State::ready) on_loss(true);
     if (state_ == State::away) connect();
     if (state_ == State::ready) ask_some();
     send();
@@ -34,36 +31,6 @@ void Guest::run() {
     ::poll(&poll, 1, 2);
     if (state_ != State::away) receive();
   }
-}
-
-void Guest::tail_crashes() {
-  const std::lock_guard lock(mutex_);
-  history_.tail_crashes();
-}
-
-void Guest::head_crashes() {
-  const std::lock_guard lock(mutex_);
-  history_.head_crashes();
-}
-
-void Guest::doubt_head(bool yes) {
-  const std::lock_guard lock(mutex_);
-  history_.doubt_head(yes);
-}
-
-void Guest::may_lose_session() {
-  const std::lock_guard lock(mutex_);
-  losses_allowed_ = account_.sessions_lost + 1;
-}
-
-Guest::Account Guest::account() const {
-  const std::lock_guard lock(mutex_);
-  return account_;
-}
-
-std::string Guest::flaw() const {
-  const std::lock_guard lock(mutex_);
-  return flaw_;
 }
 
 void Guest::connect() {
@@ -79,21 +46,17 @@ void Guest::connect() {
   state_ = State::greeting;
 }
 
-void Guest::on_loss() {
+void Guest::on_loss(bool allowed) {
   fd_ = {};
   in_.clear();
   out_.clear();
   const bool served = std::exchange(state_, State::away) == State::ready;
   if (!served) return;  // It was not taken in.
-  const std::lock_guard lock(mutex_);
-  if (++account_.sessions_lost > losses_allowed_)
-    flaw_ = "disc " + std::to_string(setting_.disc) + ": headd ended the session of its guest";
+  audit_.leave(session_, allowed);
   for (Ask& ask : asks_) {
-    if (!ask.taken || ask.type != cmd_write || random_() % 2 == 0) continue;
-    history_.abandon(ask.sequence);
-    ++account_.given_up;
+    if (!ask.taken || !ask.wish.is_change() || random_() % 2 == 0) continue;
+    audit_.give_up(ask.asked.number);
     ask.taken = false;
-    mark(ask, false);
   }
 }
 
@@ -102,7 +65,7 @@ void Guest::receive() {
   for (;;) {
     const ssize_t size = ::recv(fd_.fd(), buffer, sizeof buffer, 0);
     if (size < 0 && (errno == EAGAIN || errno == EINTR)) break;
-    if (size <= 0) return on_loss();
+    if (size <= 0) return on_loss(false);
     in_.insert(in_.end(), buffer, buffer + size);
   }
   std::size_t used = 0;
@@ -123,17 +86,25 @@ std::size_t Guest::parse(std::span<const std::byte> bytes) {
       state_ = State::size;
       return greeting_size;
     case State::size:
-      if (bytes.size() < export_size) return 0;
-      if (get<std::uint64_t>(bytes, 0) != setting_.sectors * sector_bytes)
-        fail("has another size than its tail says");
-      state_ = State::ready;
-      for (const Ask& ask : asks_)
-        if (ask.taken) send(ask);
-      return export_size;
+      return on_export(bytes);
     case State::ready:
       return on_reply(bytes);
   }
   return 0;
+}
+
+std::size_t Guest::on_export(std::span<const std::byte> bytes) {
+  if (bytes.size() < export_size) return 0;
+  if (get<std::uint64_t>(bytes, 0) != setting_.sectors * check::sector_bytes)
+    audit_.fail("has another size than its tail says");
+  state_ = State::ready;
+  session_ = audit_.join();
+  for (const Ask& ask : asks_) {
+    if (!ask.taken) continue;
+    audit_.move(ask.asked.number, session_);
+    send(ask);
+  }
+  return export_size;
 }
 
 std::size_t Guest::on_reply(std::span<const std::byte> bytes) {
@@ -144,105 +115,87 @@ std::size_t Guest::on_reply(std::span<const std::byte> bytes) {
     return ask.taken && ask.cookie == cookie;
   });
   if (get<std::uint32_t>(bytes, 0) != reply_magic || found == asks_.end()) {
-    fail("has an answer to nothing that was asked");
+    audit_.fail("has an answer to nothing that was asked");
     return 0;
   }
-  if (error != 0) {
-    fail("has answered with error " + std::to_string(error));
-    return 0;
-  }
-  const std::size_t data = found->type == cmd_read ? found->count * sector_bytes : 0;
+  const bool has_data = found->wish.command == cmd_read && error == 0;
+  const std::size_t data = has_data ? found->wish.count * check::sector_bytes : 0;
   if (bytes.size() < reply_size + data) return 0;
   found->taken = false;
-  mark(*found, false);
-  on_answer(*found, bytes.subspan(reply_size, data));
+  audit_.answer(found->asked.number, error, bytes.subspan(reply_size, data));
   return reply_size + data;
-}
-
-void Guest::on_answer(const Ask& ask, std::span<const std::byte> data) {
-  const std::lock_guard lock(mutex_);
-  const std::chrono::duration<double> took = Clock::now() - ask.at;
-  account_.longest_s = std::max(account_.longest_s, took.count());
-  if (ask.type == cmd_write) {
-    ++account_.writes;
-    history_.answer_write(ask.sequence);
-  } else if (ask.type == cmd_flush) {
-    ++account_.flushes;
-    history_.answer_flush(ask.sequence);
-  } else {
-    ++account_.reads;
-    const Verdict verdict = history_.check(ask.first, data);
-    if (verdict.flaw != Flaw::none) flaw_ = verdict.said;
-  }
 }
 
 void Guest::ask_some() {
   const std::chrono::duration<double> since = Clock::now() - begin_;
   const auto due = static_cast<std::uint64_t>(since.count() * setting_.rate);
   if (!finishing_ && asked_ + depth < due) asked_ = due - depth;  // What was missed is not made up.
-  std::size_t taken = 0;
+  bool waits = false;
   for (Ask& ask : asks_) {
-    if (!ask.taken && (finishing_ || asked_ < due) && choose(ask)) {
+    Wish wish;
+    if (!ask.taken && (finishing_ || asked_ < due) && choose(wish)) {
       ++asked_;
-      take(ask);
+      take(ask, wish);
     }
-    taken += ask.taken ? 1 : 0;
+    waits |= ask.taken && !audit_.is_poisoned(ask.wish);
   }
-  if (finishing_ && taken == 0 && read_at_end_ >= setting_.sectors) done_ = true;
+  if (finishing_ && !waits && read_at_end_ >= setting_.sectors) done_ = true;
 }
 
-// What next; false when that has to wait. At the end it is all of the disc, once.
-bool Guest::choose(Ask& ask) {
-  ask = {};
-  if (finishing_) {
-    if (read_at_end_ >= setting_.sectors) return false;
-    ask.type = cmd_read;
-    ask.first = read_at_end_;
-    ask.count = std::min(chunk, setting_.sectors - read_at_end_);
-  } else {
-    const auto what = random_() % 100;
-    ask.type = what < 3 ? cmd_flush : what < 55 ? cmd_write : cmd_read;
-    ask.fua = ask.type == cmd_write && random_() % 10 == 0;
-    ask.count = ask.type == cmd_flush ? 0 : 1 + random_() % count_max;
-    // Most of it near to each other, so that much is overwritten soon.
-    const auto within = random_() % 2 == 0 ? hot : setting_.sectors;
-    if (ask.count > 0) ask.first = std::min(random_() % within, setting_.sectors - count_max);
+// What next; false when there is nothing more. At the end it is all of the disc, once.
+bool Guest::choose(Wish& wish) {
+  if (!finishing_) {
+    wish = any_wish();
+    return true;
   }
-  for (std::uint64_t i = ask.first; i < ask.first + ask.count; ++i)
-    if (busy_[i]) return false;
-  if (finishing_) read_at_end_ += ask.count;
+  if (read_at_end_ >= setting_.sectors) return false;
+  wish = {.command = cmd_read,
+          .first = read_at_end_,
+          .count = std::min(chunk, setting_.sectors - read_at_end_)};
+  read_at_end_ += wish.count;
   return true;
 }
 
-void Guest::take(Ask& ask) {
-  ask.taken = true;
-  ask.cookie = ++cookies_;
-  ask.at = Clock::now();
-  mark(ask, true);
-  {
-    const std::lock_guard lock(mutex_);
-    if (ask.type == cmd_write) ask.sequence = history_.ask_write(ask.first, ask.count, ask.fua);
-    if (ask.type == cmd_flush) ask.sequence = history_.ask_flush();
+Wish Guest::any_wish() {
+  const auto what = random_() % 100;
+  Wish wish{.command = what < 3    ? cmd_flush
+                       : what < 43 ? cmd_write
+                       : what < 50 ? cmd_zero
+                       : what < 54 ? cmd_trim
+                                   : cmd_read};
+  if (wish.command == cmd_flush) return wish;
+  wish.fua = wish.is_change() && random_() % 10 == 0;
+  // A fourth of it exactly where something else is under way, most of the rest near to each other,
+  // so that much is overwritten soon.
+  const Ask& other = asks_[random_() % depth];
+  if (random_() % 4 == 0 && other.taken && other.wish.command != cmd_flush) {
+    wish.first = other.wish.first;
+    wish.count = other.wish.count;
+    return wish;
   }
+  wish.count = 1 + random_() % count_max;
+  const auto within = random_() % 2 == 0 ? hot : setting_.sectors;
+  wish.first = std::min(random_() % within, setting_.sectors - count_max);
+  return wish;
+}
+
+void Guest::take(Ask& ask, const Wish& wish) {
+  ask = {.taken = true, .wish = wish, .asked = audit_.ask(session_, wish), .cookie = ++cookies_};
   send(ask);
 }
 
-void Guest::mark(const Ask& ask, bool busy) {
-  for (std::uint64_t i = ask.first; i < ask.first + ask.count; ++i) busy_[i] = busy;
-}
-
 void Guest::send(const Ask& ask) {
+  const Wish& wish = ask.wish;
   put<std::uint32_t>(out_, request_magic);
-  put<std::uint16_t>(out_, ask.fua ? flag_fua : 0);
-  put<std::uint16_t>(out_, ask.type);
+  put<std::uint16_t>(out_, wish.fua ? flag_fua : 0);
+  put<std::uint16_t>(out_, wish.command);
   put<std::uint64_t>(out_, ask.cookie);
-  put<std::uint64_t>(out_, ask.first * sector_bytes);
-  put<std::uint32_t>(out_, static_cast<std::uint32_t>(ask.count * sector_bytes));
-  if (ask.type != cmd_write) return;
-  for (std::uint64_t i = ask.first; i < ask.first + ask.count; ++i) {
-    out_.resize(out_.size() + sector_bytes);
-    stamp(std::span(out_).last<sector_bytes>(), {ask.sequence, setting_.disc, i});
-  }
+  put<std::uint64_t>(out_, wish.first * check::sector_bytes);
+  put<std::uint32_t>(out_, static_cast<std::uint32_t>(wish.count * check::sector_bytes));
+  if (wish.command != cmd_write) return;
+  const std::size_t bytes = wish.count * check::sector_bytes;
+  out_.resize(out_.size() + bytes);
+  check::fill(std::span(out_).last(bytes), ask.asked.change, setting_.disc, wish.first);
 }
 
 void Guest::send() {
@@ -251,18 +204,6 @@ void Guest::send() {
     if (size <= 0) return;  // That the session has ended is seen when reading.
     out_.erase(out_.begin(), out_.begin() + size);
   }
-}
-
-void Guest::fail(const std::string& why) {
-  const std::lock_guard lock(mutex_);
-  flaw_ = "disc " + std::to_string(setting_.disc) + " " + why;
-}
-
-// How far it is, for one who waits for it.
-std::string Guest::standing() const {
-  const std::lock_guard lock(mutex_);
-  return "disc " + std::to_string(setting_.disc) + " has answered " +
-         std::to_string(account_.reads + account_.writes + account_.flushes) + " requests";
 }
 
 }  // namespace bench::chaos

@@ -38,8 +38,9 @@ Stage::Stage(const Common& common, std::vector<Disc> discs, unsigned seed)
     make_network();
     for (std::size_t i = 0; i < discs_.size(); ++i) start_tail(i);
     std::filesystem::create_directories(scratch_ / "run");
-    // Time-outs short, so that a run has many of them.
+    // Time-outs short, and logs small, so that a run has many time-outs and FLUSHes of headd's own.
     std::ofstream(scratch_ / "head.toml") << "[metrics]\nlisten = \"off\"\n"
+                                             "[discs]\nreplay_memory_mib = 2\n"
                                              "[tcp]\nuser_timeout_ms = 2000\n";
     start_headd();
     for (const Disc& disc : discs_)
@@ -75,12 +76,24 @@ void Stage::start_tail(std::size_t which) {
   const Disc& disc = discs_[which];
   const auto control = scratch_ / (disc.name + ".control");
   std::filesystem::remove(control);
-  servers_[which] =
-      Process({"ip", "netns", "exec", tails_[disc.tail],
-               std::filesystem::canonical("/proc/self/exe"), "chaos-tail", "--address",
-               disc.address, "--store", scratch_ / (disc.name + ".disc"), "--control", control,
-               "--bytes", std::to_string(disc_bytes), "--seed", std::to_string(++seed_)},
-              scratch_ / (disc.name + ".log"));
+  Arguments command{"ip",
+                    "netns",
+                    "exec",
+                    tails_[disc.tail],
+                    std::filesystem::canonical("/proc/self/exe"),
+                    "chaos-tail",
+                    "--address",
+                    disc.address,
+                    "--store",
+                    scratch_ / (disc.name + ".disc"),
+                    "--control",
+                    control,
+                    "--bytes",
+                    std::to_string(disc_bytes),
+                    "--seed",
+                    std::to_string(++seed_)};
+  if (!disc.hangs_up_on.empty()) command.insert(command.end(), {"--hangs-up-on", disc.hangs_up_on});
+  servers_[which] = Process(std::move(command), scratch_ / (disc.name + ".log"));
   servers_[which].await("its control socket", [&] { return std::filesystem::exists(control); });
 }
 
@@ -104,6 +117,15 @@ void Stage::command_tail(std::size_t which, const std::string& words) {
   // One that is dead or stopped does not hear it.
   ::sendto(fd.fd(), words.data(), words.size(), 0, reinterpret_cast<const sockaddr*>(&name),
            sizeof name);
+}
+
+std::string Stage::failures_of_tail(std::size_t which) const {
+  std::ifstream file(scratch_ / (discs_[which].name + ".disc.failed"));
+  return {std::istreambuf_iterator<char>(file), {}};
+}
+
+void Stage::poison_tail(std::size_t which, const std::string& command) {
+  discs_[which].hangs_up_on = command;
 }
 
 void Stage::move_address(std::size_t which, bool announced) {

@@ -22,7 +22,8 @@ struct Disc {
   std::string name;
   std::string address;
   std::string durability;
-  unsigned tail;  // 0 or 1
+  unsigned tail;            // 0 or 1
+  std::string hangs_up_on;  // What its tail does not survive, see chaos_tail.cpp.
 };
 
 class Stage {
@@ -42,6 +43,9 @@ class Stage {
   void kill_tail(std::size_t disc);
   void signal_tail(std::size_t disc, int signal);
   void command_tail(std::size_t disc, const std::string& words);
+  std::string failures_of_tail(std::size_t disc) const;  // As chaos_tail.cpp says.
+  // From its next start on.
+  void poison_tail(std::size_t disc, const std::string& command);
   // Its address goes to the other tail; a process there must be started.
   void move_address(std::size_t disc, bool announced);
 

@@ -14,8 +14,10 @@
 
 namespace bench::chaos {
 
-// So long a tail that is late puts off a write at most: less than headd's quarantine.
+// So long a tail that is late puts off a change at most: less than headd's quarantine.
 constexpr unsigned late_ms_max = 400;
+// And so long a worker that is slow, which is more.
+constexpr unsigned slow_ms_max = 6000;
 
 class Store {
  public:
@@ -28,15 +30,20 @@ class Store {
   void write(std::uint64_t offset, std::span<const std::byte> data);
   void flush();
   void flush(std::uint64_t offset, std::uint64_t length);
+  // What was not flushed is taken for clean from now on, as Linux does when a write to its storage
+  // fails. It can be read until it is dropped, or the process ends, unless it is written again.
+  void forget();
+  void drop_forgotten();
   // One sector that is not flushed, any, goes to the file.
   void evict(std::uint64_t any);
 
  private:
   void save(std::uint64_t sector);
+  void load(std::uint64_t sector);
 
   iouring::UniqueFd file_;
   std::vector<std::byte> bytes_;
-  std::set<std::uint64_t> dirty_;  // Sectors.
+  std::set<std::uint64_t> dirty_, forgotten_;  // Sectors.
 };
 
 }  // namespace bench::chaos

@@ -4,9 +4,17 @@
 // out what was put off, then takes from each session, oldest first, what has arrived. It is told
 //   corrupt, truncate, twice                      to do so to its next reply
 //   late, refuse, shutdown, silent, dribble MS    to do so for so many milliseconds
+//   slow MS       to give changes that arrive meanwhile to workers that take seconds, outlive their
+//                 session, and are overtaken by what arrives later
+//   einval MS     to answer FLUSH with EINVAL meanwhile
+//   eio           to answer the next FLUSH with EIO, and forget what was not flushed, which can
+//                 be read for some seconds still
+//   well          to do none of it any more; only what its slow workers have goes on
+// Of a FLUSH that failed with EIO it writes "f" to STORE.failed, and "t" when that answer has
+// arrived at the head.
 #include "iouring/unique_fd.hpp"
 #include "tools/bench/benchmarks.hpp"
-#include "tools/bench/chaos_model.hpp"
+#include "tools/bench/chaos_session.hpp"
 #include "tools/bench/chaos_store.hpp"
 #include "tools/bench/nbd_bytes.hpp"
 
@@ -14,8 +22,8 @@
 #include <arpa/inet.h>
 #include <cerrno>
 #include <chrono>
-#include <cstring>
 #include <deque>
+#include <fcntl.h>
 #include <list>
 #include <map>
 #include <netinet/in.h>
@@ -27,42 +35,34 @@
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <system_error>
+#include <unistd.h>
 
 namespace bench {
 namespace {
 
 using namespace std::chrono_literals;
 using namespace nbd_bytes;
+using chaos::Request;
+using chaos::Session;
 using chaos::Store;
 using Clock = std::chrono::steady_clock;
 using iouring::UniqueFd;
 
-constexpr std::uint32_t shutting_down = 108;                     // NBD_ESHUTDOWN
-constexpr std::uint16_t offered = 1 | 1 << 2 | 1 << 3 | 1 << 8;  // FLUSH, FUA, CAN_MULTI_CONN
-constexpr std::size_t payload_max = 1 << 20;
+constexpr std::uint32_t shutting_down = 108;  // NBD_ESHUTDOWN
+constexpr std::size_t workers_max = 8;        // That are slow at a time.
+// So long what is forgotten can still be read: time for a head that keeps it to write it again,
+// even where the answer was on its way for some seconds.
+constexpr auto forgotten_for = 6s;
 
 UniqueFd made(int fd, const char* what) {
   if (fd < 0) throw std::system_error(errno, std::generic_category(), what);
   return UniqueFd(iouring::adopt, fd);
 }
 
-struct Session {
-  Session(UniqueFd of, unsigned number) : fd(std::move(of)), id(number) {}
-
-  UniqueFd fd;
-  unsigned id;
-  enum class State : std::uint8_t { silent, flags, options, serving } state = State::silent;
-  Bytes in, out;
-  bool ended = false;       // Nothing more is read from it;
-  bool last_words = false;  // and what is to be sent is sent first.
-};
-
-struct Request {
-  std::uint16_t flags = 0, type = 0;
-  std::uint64_t cookie = 0, offset = 0;
-  std::uint32_t length = 0;
-  Bytes payload;
-};
+std::uint16_t command_named(const std::string& name) {
+  if (name == "trim") return cmd_trim;
+  return name == "write-zeroes" ? cmd_zero : cmd_disconnect;
+}
 
 class Tail {
  public:
@@ -75,6 +75,9 @@ class Tail {
     ::unlink(name.sun_path);
     if (::bind(control_.fd(), reinterpret_cast<const sockaddr*>(&name), sizeof name) != 0)
       throw std::system_error(errno, std::generic_category(), "binding the control socket");
+    const auto failed = options.store.string() + ".failed";
+    failed_ = made(::open(failed.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600),
+                   "the list of what failed");
     listen();
   }
 
@@ -87,10 +90,11 @@ class Tail {
       obey();
       if (stopped) until_["late"] = {};
       carry_out(stopped);
+      tell_failures();
       if (!listener_ && !doing("refuse")) listen();
       accept();
       for (Session& session : sessions_) serve(session);
-      sessions_.remove_if([](const Session& one) { return !one.fd; });
+      sessions_.remove_if([](const Session& one) { return !one.is_open(); });
       wait();
     }
   }
@@ -105,28 +109,32 @@ class Tail {
     return found != until_.end() && Clock::now() < found->second;
   }
   void serve(Session& session);
-  std::size_t parse(Session& session, std::span<const std::byte> bytes);
-  std::size_t on_option(Session& session, std::span<const std::byte> bytes);
-  std::size_t on_request(Session& session, std::span<const std::byte> bytes);
+  void on_request(Session& session, Request request);
+  void put_off(const Session& session, Request request, bool slow);
   void carry_out(bool all);
   std::uint32_t perform(const Request& request);
+  std::uint32_t flush();
+  void tell_failures();
   void answer(Session& session, const Request& request, std::uint32_t error);
-  void send(Session& session) const;
-  // Given up by the tail: what it had put off is not done any more.
-  void give_up(Session& session);
+  // What it had put off for an ended session is not done any more, unless by a slow worker.
+  void forget_ended();
 
   const ChaosTailOptions options_;
   Store store_;
   std::mt19937_64 random_;
-  UniqueFd control_, listener_;
+  UniqueFd control_, listener_, failed_;
   std::list<Session> sessions_;
   unsigned sessions_made_ = 0;
   struct Late {
     Clock::time_point due;
+    bool slow;
     unsigned session;
     Request request;
   };
   std::deque<Late> late_;
+  bool flush_fails_ = false;
+  Clock::time_point dropped_at_ = Clock::time_point::max();  // What was forgotten.
+  std::vector<unsigned> told_;  // Sessions to which the answer of a failed FLUSH is on its way.
   std::map<std::string, Clock::time_point> until_;
   std::string next_;  // What is done to the next reply.
 };
@@ -151,16 +159,16 @@ void Tail::accept() {
   if (fd < 0) return;
   const int on = 1;
   ::setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
-  sessions_.emplace_back(UniqueFd(iouring::adopt, fd), ++sessions_made_);
+  sessions_.emplace_back(UniqueFd(iouring::adopt, fd), ++sessions_made_, store_.size());
 }
 
 void Tail::wait() const {
   std::vector<pollfd> polls{{control_.fd(), POLLIN, 0}, {listener_.fd(), POLLIN, 0}};
   for (const Session& session : sessions_)
-    polls.push_back(
-        {session.fd.fd(),
-         static_cast<short>((session.ended ? 0 : POLLIN) | (session.out.empty() ? 0 : POLLOUT)),
-         0});
+    polls.push_back({session.fd(),
+                     static_cast<short>((session.has_ended() ? 0 : POLLIN) |
+                                        (session.is_sending() ? POLLOUT : 0)),
+                     0});
   ::poll(polls.data(), polls.size(), late_.empty() ? 20 : 2);
 }
 
@@ -172,129 +180,60 @@ void Tail::obey() {
     unsigned ms = 0;
     words >> what;
     if (!(words >> ms)) {
-      next_ = what;
+      if (what == "well") until_.clear();
+      if (what == "well" || what == "eio") flush_fails_ = what == "eio";
+      if (what != "eio") next_ = what == "well" ? "" : what;
       continue;
     }
     until_[what] = Clock::now() + std::chrono::milliseconds(ms);
     if (what != "refuse") continue;
     listener_ = {};
-    for (Session& session : sessions_) give_up(session);
+    for (Session& session : sessions_) session.end();
+    forget_ended();
   }
 }
 
 void Tail::serve(Session& session) {
-  if (session.state == Session::State::silent && !doing("silent")) {
-    put<std::uint64_t>(session.out, greeting_magic);
-    put<std::uint64_t>(session.out, option_magic);
-    put<std::uint16_t>(session.out, 3);  // Fixed newstyle, no zeroes.
-    session.state = Session::State::flags;
-  }
-  std::byte buffer[65536];
-  bool gone = false;
-  while (!session.ended) {
-    const ssize_t size = ::recv(session.fd.fd(), buffer, sizeof buffer, 0);
-    gone = size == 0 || (size < 0 && errno != EAGAIN && errno != EINTR);
-    if (size <= 0) break;
-    session.in.insert(session.in.end(), buffer, buffer + size);
-  }
-  std::size_t used = 0;
-  while (!session.ended) {
-    const std::size_t more = parse(session, std::span(session.in).subspan(used));
-    if (more == 0) break;
-    used += more;
-  }
-  session.in.erase(session.in.begin(), session.in.begin() + static_cast<std::ptrdiff_t>(used));
-  send(session);
-  if (gone || (session.ended && (!session.last_words || session.out.empty()))) session.fd = {};
+  if (!doing("silent")) session.greet();
+  session.receive();
+  while (const auto request = session.next()) on_request(session, *request);
+  if (session.has_ended()) forget_ended();
+  session.send(doing("dribble"));
+  session.close_if_over();
 }
 
-std::size_t Tail::parse(Session& session, std::span<const std::byte> bytes) {
-  switch (session.state) {
-    case Session::State::silent:
-      return 0;
-    case Session::State::flags:
-      if (bytes.size() < 4) return 0;
-      session.state = Session::State::options;
-      return 4;
-    case Session::State::options:
-      return on_option(session, bytes);
-    case Session::State::serving:
-      return on_request(session, bytes);
-  }
-  return 0;
-}
-
-std::size_t Tail::on_option(Session& session, std::span<const std::byte> bytes) {
-  if (bytes.size() < 16) return 0;
-  const auto option = get<std::uint32_t>(bytes, 8), length = get<std::uint32_t>(bytes, 12);
-  if (get<std::uint64_t>(bytes, 0) != option_magic || length > 65536) {
-    give_up(session);
-    return 0;
-  }
-  if (bytes.size() < 16 + length) return 0;
-  const auto reply = [&](std::uint32_t type, std::uint32_t size) {
-    put<std::uint64_t>(session.out, 0x3e889045565a9);
-    put<std::uint32_t>(session.out, option);
-    put<std::uint32_t>(session.out, type);
-    put<std::uint32_t>(session.out, size);
-  };
-  constexpr std::uint32_t export_name = 1, abort = 2, info = 6, go = 7;
-  if (option == abort) {
-    give_up(session);
-  } else if (option == export_name) {
-    put<std::uint64_t>(session.out, store_.size());
-    put<std::uint16_t>(session.out, offered);
-    session.state = Session::State::serving;
-  } else if (option == info || option == go) {
-    reply(3, 12);  // NBD_REP_INFO: NBD_INFO_EXPORT
-    put<std::uint16_t>(session.out, 0);
-    put<std::uint64_t>(session.out, store_.size());
-    put<std::uint16_t>(session.out, offered);
-    reply(1, 0);  // NBD_REP_ACK
-    if (option == go) session.state = Session::State::serving;
-  } else {
-    reply(0x8000'0001, 0);  // NBD_REP_ERR_UNSUP
-  }
-  return 16 + length;
-}
-
-std::size_t Tail::on_request(Session& session, std::span<const std::byte> bytes) {
-  if (bytes.size() < request_size) return 0;
-  Request request{.flags = get<std::uint16_t>(bytes, 4),
-                  .type = get<std::uint16_t>(bytes, 6),
-                  .cookie = get<std::uint64_t>(bytes, 8),
-                  .offset = get<std::uint64_t>(bytes, 16),
-                  .length = get<std::uint32_t>(bytes, 24),
-                  .payload = {}};
-  const bool write = request.type == cmd_write;
-  const bool data = write || request.type == cmd_read;
-  const bool wrong = data && (request.length > payload_max || request.offset > store_.size() ||
-                              request.length > store_.size() - request.offset ||
-                              (request.offset | request.length) % chaos::sector_bytes != 0);
-  if (get<std::uint32_t>(bytes, 0) != request_magic || request.type == cmd_disconnect || wrong) {
-    give_up(session);
-    return 0;
-  }
-  const std::size_t size = request_size + (write ? request.length : 0);
-  if (bytes.size() < size) return 0;
-  request.payload.assign(bytes.begin() + request_size,
-                         bytes.begin() + static_cast<std::ptrdiff_t>(size));
+void Tail::on_request(Session& session, Request request) {
+  if (request.type == command_named(options_.hangs_up_on)) return session.end();
   if (doing("shutdown")) {
     answer(session, request, shutting_down);
-  } else if (write && doing("late")) {
-    const auto wait = std::chrono::milliseconds(20 + random_() % (chaos::late_ms_max - 20));
-    late_.push_back({Clock::now() + wait, session.id, std::move(request)});
+  } else if (request.is_change() && doing("slow") && random_() % 8 == 0 &&
+             late_.size() < workers_max) {
+    put_off(session, std::move(request), true);
+  } else if (request.is_change() && doing("late")) {
+    put_off(session, std::move(request), false);
   } else {
     answer(session, request, perform(request));
   }
-  return size;
 }
 
-// What was put off is carried out though its session is gone: a ghost.
+void Tail::put_off(const Session& session, Request request, bool slow) {
+  const unsigned least = slow ? 500 : 20;
+  const unsigned most = slow ? chaos::slow_ms_max : chaos::late_ms_max;
+  const auto wait = std::chrono::milliseconds(least + random_() % (most - least));
+  late_.push_back({Clock::now() + wait, slow, session.id(), std::move(request)});
+}
+
+// What was put off is carried out though its session is gone: a ghost. All of it, where this was
+// stopped for a while.
 void Tail::carry_out(bool all) {
   const auto now = Clock::now();
+  if (all && dropped_at_ != Clock::time_point::max()) dropped_at_ = now + forgotten_for;
+  if (now > dropped_at_) {
+    store_.drop_forgotten();
+    dropped_at_ = Clock::time_point::max();
+  }
   for (std::size_t i = 0; i < late_.size();) {
-    if (!all && late_[i].due > now) {
+    if ((!all || late_[i].slow) && late_[i].due > now) {
       ++i;
       continue;
     }
@@ -302,29 +241,52 @@ void Tail::carry_out(bool all) {
     late_.erase(late_.begin() + static_cast<std::ptrdiff_t>(i));
     const auto error = perform(late.request);
     for (Session& session : sessions_)
-      if (session.id == late.session) answer(session, late.request, error);
+      if (session.id() == late.session) answer(session, late.request, error);
   }
 }
 
 std::uint32_t Tail::perform(const Request& request) {
-  switch (request.type) {
-    case cmd_read:
-      return 0;
-    case cmd_flush:
-      store_.flush();
-      return 0;
-    case cmd_write:
-      store_.write(request.offset, request.payload);
-      if ((request.flags & flag_fua) != 0) store_.flush(request.offset, request.length);
-      if (random_() % 8 == 0) store_.evict(random_());
-      return 0;
-    default:
-      return EINVAL;
+  if (request.type == cmd_read) return 0;
+  if (request.type == cmd_flush) return flush();
+  if (!request.is_change()) return EINVAL;
+  if (request.type == cmd_write)
+    store_.write(request.offset, request.payload);
+  else if (request.type == cmd_zero || random_() % 4 != 0)  // A TRIM may do nothing.
+    store_.write(request.offset, Bytes(request.length));
+  if ((request.flags & flag_fua) != 0) store_.flush(request.offset, request.length);
+  if (random_() % 8 == 0) store_.evict(random_());
+  return 0;
+}
+
+std::uint32_t Tail::flush() {
+  if (doing("einval")) return EINVAL;
+  if (!std::exchange(flush_fails_, false)) {
+    store_.flush();
+    return 0;
   }
+  store_.forget();
+  dropped_at_ = Clock::now() + forgotten_for;
+  return EIO;
+}
+
+// That its kernel has got an answer is taken for that the head has.
+void Tail::tell_failures() {
+  std::erase_if(told_, [this](unsigned id) {
+    const auto session = std::find_if(sessions_.begin(), sessions_.end(),
+                                      [id](const Session& one) { return one.id() == id; });
+    if (session == sessions_.end()) return true;
+    if (!session->is_delivered()) return false;
+    if (::write(failed_.fd(), "t", 1) != 1) throw std::runtime_error("a note cannot be written");
+    return true;
+  });
 }
 
 void Tail::answer(Session& session, const Request& request, std::uint32_t error) {
-  if (session.ended) return;
+  if (request.type == cmd_flush && error == EIO) {
+    if (::write(failed_.fd(), "f", 1) != 1) throw std::runtime_error("a note cannot be written");
+    told_.push_back(session.id());
+  }
+  if (session.has_ended()) return;
   const std::string how = std::exchange(next_, "");
   const bool wrong_magic = how == "corrupt" && random_() % 2 == 0;
   Bytes reply;
@@ -339,27 +301,20 @@ void Tail::answer(Session& session, const Request& request, std::uint32_t error)
   }
   if (how == "truncate") {
     reply.resize(random_() % reply.size());
-    give_up(session);
-    session.last_words = true;
+    session.end(true);
+    forget_ended();
   }
-  session.out.insert(session.out.end(), reply.begin(), reply.end());
-  if (how == "twice") session.out.insert(session.out.end(), reply.begin(), reply.end());
+  session.reply(reply);
+  if (how == "twice") session.reply(reply);
 }
 
-void Tail::send(Session& session) const {
-  while (!session.out.empty()) {
-    const std::size_t most = doing("dribble") ? 1 : session.out.size();
-    const ssize_t size = ::send(session.fd.fd(), session.out.data(), most, MSG_NOSIGNAL);
-    if (size < 0 && errno != EAGAIN) session.out.clear();
-    if (size <= 0) return;
-    session.out.erase(session.out.begin(), session.out.begin() + size);
-    if (most == 1) return;  // The next one in the next round.
-  }
-}
-
-void Tail::give_up(Session& session) {
-  session.ended = true;
-  std::erase_if(late_, [&](const Late& late) { return late.session == session.id; });
+void Tail::forget_ended() {
+  std::erase_if(late_, [this](const Late& late) {
+    const auto ended = [&](const Session& one) {
+      return one.id() == late.session && one.has_ended();
+    };
+    return !late.slow && std::any_of(sessions_.begin(), sessions_.end(), ended);
+  });
 }
 
 }  // namespace

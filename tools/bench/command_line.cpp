@@ -97,9 +97,18 @@ void add_chaos(CLI::App& app, Commands& commands) {
   command.add_option("--rate", options.rate, "Requests per second of each guest")
       ->check(CLI::Range(1u, 100'000u))
       ->capture_default_str();
-  command.add_option("--only", options.only, "Only these kinds of faults")
+  command
+      .add_option(
+          "--faults", options.faults,
+          "Kinds of faults, separated by commas (see below); \"default\" are all that headd "
+          "survives today, \"all\" are all")
       ->delimiter(',')
-      ->check(CLI::IsMember(chaos::Faults::kinds()));
+      ->check(CLI::IsMember(chaos::Faults::kinds()).description(""))
+      ->capture_default_str();
+  command.add_option("--discs", options.discs, "Only these discs (default: all of them)")
+      ->delimiter(',')
+      ->check(CLI::IsMember(chaos_discs()));
+  command.footer("Kinds of faults:\n" + chaos::Faults::help());
 }
 
 // What chaos starts; of no use to people.
@@ -112,6 +121,7 @@ void add_chaos_tail(CLI::App& app, Commands& commands) {
   command.add_option("--store", options.store, "What is flushed")->required();
   command.add_option("--bytes", options.bytes, "Of the disc");
   command.add_option("--control", options.control, "Where it is told what to do")->required();
+  command.add_option("--hangs-up-on", options.hangs_up_on, "A command that ends its session");
   command.add_option("--seed", options.seed, "Of what it does");
 }
 

@@ -25,7 +25,8 @@ constexpr std::size_t greeting_size = 18;
 constexpr std::size_t export_size = 10;  // The answer to NBD_OPT_EXPORT_NAME.
 constexpr std::size_t request_size = 28;
 constexpr std::size_t reply_size = 16;
-constexpr std::uint16_t cmd_read = 0, cmd_write = 1, cmd_disconnect = 2, cmd_flush = 3;
+constexpr std::uint16_t cmd_read = 0, cmd_write = 1, cmd_disconnect = 2, cmd_flush = 3,
+                        cmd_trim = 4, cmd_zero = 6;
 constexpr std::uint16_t flag_fua = 1;
 
 template <class T>
