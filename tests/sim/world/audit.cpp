@@ -88,7 +88,9 @@ void Audit::answer(Request& request, int error, std::span<const std::byte> data)
   if (traces_) tell(describe(request) + " is answered, errno " + std::to_string(error));
   note(progress_.answer(request.progress, now()));
   if (error != 0) {
-    const bool excused = is_sync(request.ask) && clock_.now() < sync_errors_until_;
+    // A change may have waited for a FLUSH of headd's own.
+    const bool excused = (is_sync(request.ask) || is_change(request.ask.command)) &&
+                         clock_.now() < sync_errors_until_;
     if (!excused)
       note(errors_.fail(request.progress, request.asked,
                         to_string(request.ask) + " by guest " + std::to_string(request.guest)));

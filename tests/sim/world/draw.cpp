@@ -228,6 +228,40 @@ Scenario draw_hung(std::uint64_t seed) {
   return scenario;
 }
 
+// The tail crashes again and again, soon after it has come back, and is cut and slow meanwhile.
+Scenario draw_crashes(std::uint64_t seed) {
+  Dice dice(seed);
+  Scenario scenario = begin_scenario(seed);
+  draw_parts(scenario, dice);
+  if (dice.chance(0.5)) scenario.tail.flags &= static_cast<std::uint16_t>(~flag::send_fua);
+  scenario.length = 2s;
+  Load load = load_of(scenario);
+  load.hot = dice.one_of({4u, 16u, 200u});
+  load.per_second = dice.one_of({100u, 400u});
+  load.flushes = dice.one_of({0u, 1u, 8u});
+  load.fua = dice.one_of({0.0, 0.1});
+  draw_load(scenario, dice, load, 1ms, scenario.length);
+  constexpr Act acts[] = {Act::power_fails,  Act::power_fails,    Act::tail_ends,
+                          Act::tail_cuts,    Act::head_relocates, Act::tail_is_slow,
+                          Act::tail_is_slow, Act::link_fails};
+  Duration at = dice.between(Duration{100ms}, Duration{1500ms});
+  for (std::uint64_t i = dice.between(2, 6); i != 0; --i) {
+    Action action{.at = at, .act = dice.one_of(acts), .yes = true};
+    if (i == 1) action.act = Act::power_fails;
+    action.lasts = dice.one_of({Duration{}, Duration{3ms}, Duration{20ms}});
+    if (action.act == Act::tail_is_slow) {
+      action.times = static_cast<unsigned>(dice.between(1, 3));
+      action.lasts = dice.between(Duration{1ms}, Duration{600ms} / action.times);
+    }
+    scenario.actions.push_back(action);
+    at += dice.one_of({Duration{100us}, Duration{300us}, Duration{1ms}, Duration{4ms},
+                       Duration{20ms}, Duration{200ms}}) +
+          dice.between(Duration{}, Duration{200us});
+  }
+  sort_actions(scenario);
+  return scenario;
+}
+
 // A short history in which nothing happens, so that something can be placed before each event.
 Scenario draw_calm(std::uint64_t seed) {
   Dice dice(seed);
@@ -268,15 +302,19 @@ Scenario draw_refused(std::uint64_t seed) {
     refusal.command = dice.one_of({Command::write, Command::write, Command::write_zeroes,
                                    Command::trim, Command::read, Command::flush});
     // Of FLUSHes of its own headd forgets that they failed, or what they were to cover.
-    if (!writeback && refusal.command == Command::flush) refusal.command = Command::write;
+    refusal.yes = !writeback || dice.chance(0.5);
     refusal.error = dice.one_of({EPERM, EIO, ENOSPC, EINVAL, ENOMEM});
     refusal.times = static_cast<unsigned>(dice.between(1, 3));
     scenario.actions.push_back(refusal);
   }
-  if (dice.chance(0.5))
-    scenario.actions.push_back({.at = dice.between(Duration{}, scenario.length),
-                                .act = dice.one_of({Act::tail_cuts, Act::tail_ends}),
-                                .lasts = 40ms});
+  if (dice.chance(0.3))
+    scenario.actions.push_back(
+        {.at = 1us, .act = Act::tail_is_spoilt, .ask = {.first = dice.pick(12), .count = 1}});
+  if (dice.chance(0.7))
+    scenario.actions.push_back(
+        {.at = dice.between(Duration{}, scenario.length),
+         .act = dice.one_of({Act::tail_cuts, Act::tail_ends, Act::power_fails}),
+         .lasts = 40ms});
   sort_actions(scenario);
   return scenario;
 }

@@ -31,6 +31,7 @@ void sort_actions(Scenario& scenario);
 // Everything that headd must hide from its guests, combined by chance.
 Scenario draw_weather(std::uint64_t seed);
 Scenario draw_calm(std::uint64_t seed);
+Scenario draw_crashes(std::uint64_t seed);
 Scenario draw_hung(std::uint64_t seed);
 Scenario draw_refused(std::uint64_t seed);
 

@@ -15,6 +15,11 @@ Scenario draw_any(std::uint64_t seed) {
     case 3:
     case 11:
       return draw_hung(seed);
+    case 1:
+    case 6:
+    case 10:
+    case 14:
+      return draw_crashes(seed);
     case 5:
     case 13:
       return draw_refused(seed);
@@ -30,6 +35,7 @@ Scenario draw_any(std::uint64_t seed) {
 constexpr Profile all[] = {
     {"any", "all kinds that headd survives, in turn", &draw_any},
     {"calm", "nothing happens: for `enumerate`", &draw_calm},
+    {"crashes", "the tail crashes again and again, soon after it has come back", &draw_crashes},
     {"hung", "connections hang once, and something else happens until that is noticed", &draw_hung},
     {"refused", "a tail refuses requests and says so", &draw_refused},
     {"weather", "everything that headd must hide from its guests, combined by chance",

@@ -38,6 +38,9 @@ std::string what(const Action& action) {
     case Act::tail_refuses:
       return fmt::format("the tail refuses the next {} requests of command {} with errno {}",
                          action.times, static_cast<int>(action.command), action.error);
+    case Act::tail_is_spoilt:
+      return fmt::format("the tail refuses changes of sectors {}-{} from now on", action.ask.first,
+                         action.ask.first + action.ask.count - 1);
     case Act::tail_is_slow:
       return fmt::format("the tail takes {} ms for the next {} requests", lasts, action.times);
     case Act::tail_lies:

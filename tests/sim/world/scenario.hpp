@@ -24,6 +24,7 @@ enum class Act : std::uint8_t {
   tail_hangs,        // Connections that there are now answer nothing any more.
   tail_cuts,         // Connections are reset or closed, at once or within the bytes to come.
   tail_refuses,      // The next requests of a kind fail.
+  tail_is_spoilt,    // Refuses changes of some sectors from now on.
   tail_is_slow,      // The next requests take long.
   tail_lies,         // The next replies are of nobody's request.
   tail_changes,      // Comes back as something else, and after a while as what it was.
@@ -51,8 +52,9 @@ struct Action {
   unsigned times = 0;
   std::size_t bytes = SIZE_MAX;
   Change change = Change::none;  // Of the tail.
-  bool yes = false;              // Loses power; is a reset; replies come twice.
-  std::uint64_t boundary = 0;    // Not 0: before the event of this number, instead of `at`.
+  bool yes =
+      false;  // Loses power; is a reset; replies come twice; a FLUSH that is refused loses nothing.
+  std::uint64_t boundary = 0;  // Not 0: before the event of this number, instead of `at`.
 };
 std::string to_string(const Action& action);
 

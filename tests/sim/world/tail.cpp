@@ -121,8 +121,13 @@ void Tail::cut_connections(bool reset, std::optional<std::size_t> after_bytes) {
   }
 }
 
-void Tail::refuse(Command command, int error, unsigned times) {
-  refusals_.push_back({command, error, times});
+void Tail::refuse(Command command, int error, unsigned times, bool forgets) {
+  refusals_.push_back({command, error, times, forgets});
+}
+
+void Tail::spoil(std::uint64_t first, std::uint64_t count) {
+  bad_from_ = first * Store::sector;
+  bad_to_ = bad_from_ + count * Store::sector;
 }
 
 void Tail::be_slow(unsigned requests, Duration takes) {
@@ -288,11 +293,18 @@ bool Tail::refused(Job& job) {
   const auto found = std::find_if(refusals_.begin(), refusals_.end(), [&](const Refusal& refusal) {
     return refusal.command == command && refusal.times != 0;
   });
+  const bool changes =
+      command == Command::write || command == Command::write_zeroes || command == Command::trim;
+  if (changes && job.header.offset < bad_to_ && bad_from_ < job.header.offset + job.header.length) {
+    job.error = EIO;
+    observer_.on_refusal(command, job.header.offset, job.header.length, job.error);
+    return true;
+  }
   if (found == refusals_.end()) return false;
   --found->times;
   job.error = found->error;
   observer_.on_refusal(command, job.header.offset, job.header.length, job.error);
-  if (command == Command::flush) {
+  if (command == Command::flush && found->forgets) {
     store_.forget();
     observer_.on_data_lost();
     clock_.after(evicts_after, [this] { store_.evict(); });

@@ -77,8 +77,11 @@ class Tail {
   void hang_connections();
   // All connections are reset, or closed; what they had sent is carried out or not, as outlives.
   void cut_connections(bool reset, std::optional<std::size_t> after_bytes);
-  // The next so many requests of this kind are refused; a FLUSH forgets what it was to make stable.
-  void refuse(head::nbd::Command command, int error, unsigned times);
+  // The next so many requests of this kind are refused. Forgets: a FLUSH forgets what it was to
+  // make stable.
+  void refuse(head::nbd::Command command, int error, unsigned times, bool forgets);
+  // Changes of these sectors are refused from now on.
+  void spoil(std::uint64_t first, std::uint64_t count);
   // The next requests take so long.
   void be_slow(unsigned requests, Duration takes);
   // The next so many replies carry nobody's cookie, or come twice.
@@ -107,6 +110,7 @@ class Tail {
     head::nbd::Command command;
     int error;
     unsigned times;
+    bool forgets;
   };
 
   void enqueue(Job job);
@@ -136,6 +140,7 @@ class Tail {
   std::vector<std::size_t> late_;  // Finished while it was stopped.
   unsigned busy_ = 0;
   std::vector<Refusal> refusals_;
+  std::uint64_t bad_from_ = 0, bad_to_ = 0;  // Bytes.
   unsigned slow_next_ = 0;
   Duration slow_takes_{};
   unsigned lies_ = 0;

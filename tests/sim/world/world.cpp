@@ -139,6 +139,7 @@ void World::act(const Action& action) {
     case Act::tail_hangs:
     case Act::tail_cuts:
     case Act::tail_refuses:
+    case Act::tail_is_spoilt:
     case Act::tail_is_slow:
     case Act::tail_lies:
     case Act::tail_changes:
@@ -196,7 +197,9 @@ void World::act_on_tail(const Action& action) {
       return tail_.cut_connections(
           action.yes, action.bytes == SIZE_MAX ? std::nullopt : std::optional(action.bytes));
     case Act::tail_refuses:
-      return tail_.refuse(action.command, action.error, action.times);
+      return tail_.refuse(action.command, action.error, action.times, !action.yes);
+    case Act::tail_is_spoilt:
+      return tail_.spoil(action.ask.first, action.ask.count);
     case Act::tail_is_slow:
       return tail_.be_slow(action.times, action.lasts);
     case Act::tail_lies:
