@@ -282,6 +282,91 @@ Scenario draw_calm(std::uint64_t seed) {
   return scenario;
 }
 
+// The disc is told by its first block, which is written now and then and looked at between; what
+// happens comes when that is over.
+Scenario draw_looked_at(std::uint64_t seed) {
+  Dice dice(seed);
+  Scenario scenario = begin_scenario(seed);
+  draw_parts(scenario, dice);
+  scenario.head.identity = head::disc::Identity::first_block;
+  constexpr Act acts[] = {Act::tail_ends, Act::power_fails, Act::tail_cuts, Act::head_is_upgraded,
+                          Act::head_relocates};
+  Load load = load_of(scenario);
+  load.per_second = 25;
+  load.hot = 12;
+  load.large_most = 20;
+  Duration from = 1ms;
+  for (std::uint64_t i = dice.between(1, 3); i != 0; --i) {
+    const Duration to = from + dice.between(Duration{200ms}, Duration{7s});
+    draw_load(scenario, dice, load, from, to);
+    scenario.actions.push_back({.at = to + dice.between(Duration{}, Duration{8s}),
+                                .act = dice.one_of(acts),
+                                .lasts = dice.one_of({Duration{3ms}, Duration{40ms}}),
+                                .yes = dice.chance(0.5)});
+    from = scenario.actions.back().at + 500ms;
+  }
+  scenario.length = from;
+  sort_actions(scenario);
+  return scenario;
+}
+
+// Outages that are shorter than the grace time, or longer; and what comes long after them.
+Scenario draw_graced(std::uint64_t seed) {
+  Dice dice(seed);
+  Scenario scenario = begin_scenario(seed);
+  scenario.head.durability = dice.one_of(modes);
+  scenario.head.grace = std::chrono::seconds(dice.between(1, 3));
+  scenario.length = 20s;
+  scenario.actions.push_back({.at = 1s,
+                              .act = dice.one_of({Act::tail_ends, Act::link_fails}),
+                              .lasts = dice.between(Duration{200ms}, Duration{5s})});
+  Load load = load_of(scenario);
+  load.per_second = 15;
+  draw_load(scenario, dice, load, 1ms, scenario.length);
+  sort_actions(scenario);
+  return scenario;
+}
+
+// Reads come back in many chunks, those of several mixed, and the tail cannot be told not to.
+Scenario draw_scattered(std::uint64_t seed) {
+  Dice dice(seed);
+  Scenario scenario = begin_scenario(seed);
+  draw_parts(scenario, dice);
+  scenario.tail.structured = true;
+  scenario.tail.scattered = true;
+  if (dice.chance(0.7)) scenario.tail.flags &= static_cast<std::uint16_t>(~flag::send_df);
+  scenario.length = 200ms;
+  // Written first, so that there is something to come in chunks.
+  for (std::uint64_t first = 0; first < 512; first += 64)
+    scenario.actions.push_back(
+        {.at = 1us, .ask = {.command = Command::write, .first = first, .count = 64}});
+  for (unsigned i = 0; i < 16; ++i) {
+    const std::uint64_t count =
+        dice.one_of({std::uint64_t{2}, std::uint64_t{16}, std::uint64_t{120}});
+    scenario.actions.push_back({.at = 50ms + dice.between(Duration{}, Duration{2ms}),
+                                .ask = {.first = dice.pick(512 - count), .count = count}});
+  }
+  if (dice.chance(0.3))
+    scenario.actions.push_back(
+        {.at = dice.between(Duration{50ms}, Duration{60ms}), .act = Act::tail_cuts});
+  sort_actions(scenario);
+  return scenario;
+}
+
+// What the speed of the world is told in: 200 requests and one fault a second.
+Scenario draw_steady(std::uint64_t seed) {
+  Dice dice(seed);
+  Scenario scenario = begin_scenario(seed);
+  draw_parts(scenario, dice);
+  scenario.length = 10s;
+  draw_load(scenario, dice, load_of(scenario), 1ms, scenario.length);
+  for (Duration at = 1s; at < scenario.length; at += 1s)
+    scenario.actions.push_back(draw_fault(dice, scenario, at));
+  spare_known_faults(scenario);
+  sort_actions(scenario);
+  return scenario;
+}
+
 // A tail refuses changes and reads, and says so; what it refuses, its guest is told.
 Scenario draw_refused(std::uint64_t seed) {
   Dice dice(seed);

@@ -32,6 +32,10 @@ void sort_actions(Scenario& scenario);
 Scenario draw_weather(std::uint64_t seed);
 Scenario draw_calm(std::uint64_t seed);
 Scenario draw_crashes(std::uint64_t seed);
+Scenario draw_steady(std::uint64_t seed);
+Scenario draw_looked_at(std::uint64_t seed);
+Scenario draw_graced(std::uint64_t seed);
+Scenario draw_scattered(std::uint64_t seed);
 Scenario draw_hung(std::uint64_t seed);
 Scenario draw_refused(std::uint64_t seed);
 

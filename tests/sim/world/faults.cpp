@@ -318,7 +318,7 @@ Scenario draw_grace_changed(std::uint64_t seed) {
 Scenario draw_grace_held(std::uint64_t seed) {
   Dice dice(seed);
   Scenario scenario = begin_scenario(seed);
-  scenario.head.grace = 2s;
+  scenario.head.grace = 3s;
   scenario.length = 8s;
   scenario.actions.push_back({.at = 1s, .act = Act::head_holds, .lasts = 4s});
   scenario.actions.push_back({.at = 1100ms,

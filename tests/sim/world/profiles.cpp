@@ -5,37 +5,36 @@
 
 #include <algorithm>
 #include <iterator>
+#include <utility>
 
 namespace world {
 namespace {
 
 // Every kind that headd survives, the most varied one most often.
 Scenario draw_any(std::uint64_t seed) {
-  switch (seed % 16) {
-    case 3:
-    case 11:
-      return draw_hung(seed);
-    case 1:
-    case 6:
-    case 10:
-    case 14:
-      return draw_crashes(seed);
-    case 5:
-    case 13:
-      return draw_refused(seed);
-    case 7:
-      return draw_another_disc(seed);
-    case 9:
-      return draw_detached(seed);
-    default:
-      return draw_weather(seed);
+  // Of 32 histories so many are of a kind; the others are weather.
+  constexpr std::pair<unsigned, Scenario (*)(std::uint64_t)> kinds[] = {
+      {7, &draw_crashes},      {3, &draw_hung},     {4, &draw_refused}, {2, &draw_looked_at},
+      {1, &draw_another_disc}, {1, &draw_detached}, {1, &draw_graced},  {1, &draw_scattered},
+  };
+  std::uint64_t place = seed % 32;
+  for (const auto& [share, draw] : kinds) {
+    if (place < share) return draw(seed);
+    place -= share;
   }
+  return draw_weather(seed);
 }
 
 constexpr Profile all[] = {
     {"any", "all kinds that headd survives, in turn", &draw_any},
     {"calm", "nothing happens: for `enumerate`", &draw_calm},
     {"crashes", "the tail crashes again and again, soon after it has come back", &draw_crashes},
+    {"steady", "200 requests and one fault a second, for ten seconds: how fast the world is",
+     &draw_steady},
+    {"looked-at", "the disc is told by its first block, and what happens comes after a look",
+     &draw_looked_at},
+    {"graced", "outages shorter and longer than the grace time", &draw_graced},
+    {"scattered", "reads come back in many chunks, those of several mixed", &draw_scattered},
     {"hung", "connections hang once, and something else happens until that is noticed", &draw_hung},
     {"refused", "a tail refuses requests and says so", &draw_refused},
     {"weather", "everything that headd must hide from its guests, combined by chance",

@@ -461,7 +461,9 @@ void World::mind_grace() {
   if (held_) without_tail_ = {};
   if (!there) with_tail_since_ = clock_.now();
   if (there && clock_.now() - with_tail_since_ > scenario_.limit) without_tail_ = {};
-  const bool over = grace_.count() != 0 && without_tail_ + looks_apart >= grace_;
+  constexpr std::chrono::milliseconds found_again_within{1'500};  // Back-off and all.
+  const bool over = grace_.count() != 0 && without_tail_ != Duration{} &&
+                    without_tail_ + looks_apart + found_again_within >= grace_;
   if (over != std::exchange(grace_over_, over)) audit_.allow_errors(over);
 }
 
