@@ -185,6 +185,11 @@ void spare_known_faults(Scenario& scenario) {
   if (upgraded && faults > 1) scenario.head.identity = head::disc::Identity::shape;
   // A disc that was handed over in vain replays what it had kept.
   if (scenario.head.durability == Durability::replay) drop(scenario, Act::upgrade_fails);
+  // Part of a block, asked again after a crash, brings back what else was in the block.
+  if (scenario.head.durability == Durability::writeback)
+    scenario.tail.block_minimum = std::min(scenario.tail.block_minimum, 512u);
+  // What was failed by order is not waited for beyond the quarantine.
+  if (has(scenario, Act::tail_stops)) drop(scenario, Act::head_fails);
   // Nobody knows what a headd that was killed had under way.
   if (has(scenario, Act::head_is_killed)) {
     scenario.tail.outlives = false;
@@ -258,6 +263,7 @@ Scenario draw_crashes(std::uint64_t seed) {
                        Duration{20ms}, Duration{200ms}}) +
           dice.between(Duration{}, Duration{200us});
   }
+  spare_known_faults(scenario);
   sort_actions(scenario);
   return scenario;
 }

@@ -76,21 +76,33 @@ Scenario draw_silent(std::uint64_t seed) {
   return finish(scenario, dice, load);
 }
 
-Scenario draw_moved(std::uint64_t seed) {
+namespace {
+
+// Workers are slower than what is waited for, and this happens meanwhile.
+Scenario slow_and(std::uint64_t seed, Action action) {
   Dice dice(seed);
   Scenario scenario = with_slow_workers(seed, dice, 1200ms, 3s);
-  scenario.actions.push_back({.at = slow_from(scenario) + dice.between(Duration{}, Duration{300ms}),
-                              .act = Act::head_relocates});
+  action.at = slow_from(scenario) + dice.between(Duration{}, Duration{300ms});
+  scenario.actions.push_back(action);
   return finish(scenario, dice, rewriting(scenario));
 }
 
+}  // namespace
+
+Scenario draw_moved(std::uint64_t seed) {
+  return slow_and(seed, {.act = Act::head_relocates});
+}
+
 Scenario draw_upgraded(std::uint64_t seed) {
-  Dice dice(seed);
-  Scenario scenario = with_slow_workers(seed, dice, 1200ms, 3s);
-  scenario.actions.push_back({.at = slow_from(scenario) + dice.between(Duration{}, Duration{300ms}),
-                              .act = Act::head_is_upgraded,
-                              .lasts = 40ms});
-  return finish(scenario, dice, rewriting(scenario));
+  return slow_and(seed, {.act = Act::head_is_upgraded, .lasts = 40ms});
+}
+
+Scenario draw_ordered(std::uint64_t seed) {
+  return slow_and(seed, {.act = Act::head_fails, .lasts = 20ms});
+}
+
+Scenario draw_lied_to(std::uint64_t seed) {
+  return slow_and(seed, {.act = Act::tail_lies, .times = 1});
 }
 
 Scenario draw_killed(std::uint64_t seed) {
@@ -143,6 +155,27 @@ Scenario draw_detached(std::uint64_t seed) {
   scenario.actions.push_back({.at = at, .act = Act::head_detaches, .lasts = 1s});
   scenario.actions.push_back({.at = at + 900ms, .act = Act::power_fails});
   return finish(scenario, dice, load_of(scenario));
+}
+
+// A change of a part of a block is asked again after the tail has crashed.
+Scenario draw_realigned(std::uint64_t seed) {
+  Dice dice(seed);
+  Scenario scenario = begin_scenario(seed);
+  scenario.head.durability = Durability::writeback;
+  scenario.tail.block_minimum = 4096;
+  scenario.tail.workers = 1;
+  scenario.tail.takes_most = 3ms;
+  scenario.length = 1500ms;
+  for (unsigned i = 0; i < 3; ++i) {
+    const Duration at = dice.between(Duration{100ms}, Duration{1200ms});
+    scenario.actions.push_back({.at = at, .act = Act::head_relocates});
+    scenario.actions.push_back(
+        {.at = at + dice.between(Duration{100us}, Duration{3ms}), .act = Act::power_fails});
+  }
+  Load load = load_of(scenario);
+  load.large_most = 6;
+  load.flushes = 0;
+  return finish(scenario, dice, load);
 }
 
 // ---- Data ---------------------------------------------------------------------------------------
