@@ -51,6 +51,8 @@ install_packages() {
 build_preset() {
   local preset=$1
   shift
+  # What was compiled in one copy of the tree serves all others.
+  export CCACHE_BASEDIR=$top CCACHE_NOHASHDIR=1
   local launcher=()
   ! command -v ccache >/dev/null || launcher=(-DCMAKE_CXX_COMPILER_LAUNCHER=ccache)
   cmake -S "$top" --preset "$preset" "${launcher[@]}" &&

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <utility>
+#include <vector>
 
 namespace world {
 
@@ -59,6 +60,7 @@ Audit::Request& Audit::ask(unsigned guest, const Ask& ask) {
   if (is_sync(ask)) request.sync = errors_.ask_sync();
   switch (ask.command) {
     case Command::read:
+    case Command::block_status:
       request.read = values_.ask_read();
       break;
     case Command::flush:
@@ -84,7 +86,37 @@ Audit::Request& Audit::ask(unsigned guest, const Ask& ask) {
   return request;
 }
 
-void Audit::answer(Request& request, int error, std::span<const std::byte> data) {
+// Extents follow one another from where it was asked; what is said to read as zeroes may do so.
+check::Violation Audit::check_status(const Request& request,
+                                     std::span<const head::nbd::Extent> extents) {
+  constexpr std::uint32_t reads_as_zero = 2;
+  const std::uint64_t bytes = request.ask.count * check::sector_bytes;
+  std::uint64_t at = 0;
+  for (const head::nbd::Extent& extent : extents) {
+    const std::uint64_t to = std::min<std::uint64_t>(at + extent.length, bytes);
+    const std::uint64_t first = (at + check::sector_bytes - 1) / check::sector_bytes,
+                        end = to / check::sector_bytes;
+    if ((extent.flags & reads_as_zero) != 0 && first < end) {
+      const std::vector<std::byte> zeroes((end - first) * check::sector_bytes);
+      return values_.answer_read(request.read, request.ask.first + first, zeroes);
+    }
+    at = to;
+  }
+  values_.drop_read(request.read);
+  if (at != 0) return {};
+  return {.rule = check::Rule::damaged, .sentence = to_string(request.ask) + " told of no extent"};
+}
+
+// Of a sector that was asked in part nothing is told.
+check::Violation Audit::check_read(const Request& request, std::span<const std::byte> data) {
+  const Ask& ask = request.ask;
+  if (ask.skew == 0) return values_.answer_read(request.read, ask.first, data);
+  return values_.answer_read(request.read, ask.first + 1,
+                             data.subspan(check::sector_bytes - ask.skew));
+}
+
+void Audit::answer(Request& request, int error, std::span<const std::byte> data,
+                   std::span<const head::nbd::Extent> extents) {
   if (traces_) tell(describe(request) + " is answered, errno " + std::to_string(error));
   note(progress_.answer(request.progress, now()));
   if (error != 0) {
@@ -99,8 +131,10 @@ void Audit::answer(Request& request, int error, std::span<const std::byte> data)
     note(errors_.answer_sync(request.guest, request.sync, error == 0));
   if (request.change != 0) values_.answer_change(request.change, error == 0);
   if (request.flush != 0) values_.answer_flush(request.flush, error == 0);
-  if (request.read != 0 && error == 0)
-    note(values_.answer_read(request.read, request.ask.first, data));
+  if (request.ask.command == Command::block_status && error == 0)
+    note(check_status(request, extents));
+  else if (request.read != 0 && error == 0)
+    note(check_read(request, data));
   else if (request.read != 0)
     values_.drop_read(request.read);
   const auto place = std::find_if(open_.begin(), open_.end(),

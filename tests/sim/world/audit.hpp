@@ -20,6 +20,11 @@ struct Ask {
   head::nbd::Command command = head::nbd::Command::read;
   std::uint64_t first = 0, count = 0;
   bool fua = false;
+  // Of a READ: so many bytes of its first sector are not asked for.
+  std::uint32_t skew = 0;
+
+  std::uint64_t offset() const { return first * check::sector_bytes + skew; }
+  std::uint64_t bytes() const { return count * check::sector_bytes - skew; }
 };
 std::string to_string(const Ask& ask);
 
@@ -43,8 +48,9 @@ class Audit final : public Observer {
   void join(unsigned guest) { errors_.join(guest); }
   void leave(unsigned guest) { errors_.leave(guest); }
   Request& ask(unsigned guest, const Ask& ask);
-  // `data`: of a read that succeeded. The request is over.
-  void answer(Request& request, int error, std::span<const std::byte> data);
+  // `data`: of a read that succeeded. `extents`: what BLOCK_STATUS said. The request is over.
+  void answer(Request& request, int error, std::span<const std::byte> data,
+              std::span<const head::nbd::Extent> extents);
   void abandon(Request& request);
   std::size_t open_requests() const noexcept { return open_.size(); }
 
@@ -79,6 +85,8 @@ class Audit final : public Observer {
   static constexpr std::chrono::seconds sync_errors_for{10};
 
   check::Progress::Time now() const { return clock_.now().time_since_epoch(); }
+  check::Violation check_read(const Request& request, std::span<const std::byte> data);
+  check::Violation check_status(const Request& request, std::span<const head::nbd::Extent> extents);
   static std::string describe(const Request& request);
   static bool is_change(head::nbd::Command command);
   bool is_sync(const Ask& ask) const;

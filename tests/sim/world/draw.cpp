@@ -44,10 +44,12 @@ Ask draw_ask(Dice& dice, const Load& load, std::uint16_t flags) {
   const std::uint64_t count = 1 + dice.pick(large ? load.large_most : 6);
   const std::uint64_t within = dice.chance(0.9) ? std::max(load.hot, count) : load.sectors;
   const bool changes = command == Command::write || command == Command::write_zeroes;
+  const bool skewed = command == Command::read && dice.chance(0.1);
   return {.command = command,
           .first = dice.pick(std::min(within, load.sectors) - count + 1),
           .count = count,
-          .fua = changes && (flags & flag::send_fua) != 0 && dice.chance(load.fua)};
+          .fua = changes && (flags & flag::send_fua) != 0 && dice.chance(load.fua),
+          .skew = skewed ? static_cast<std::uint32_t>(dice.between(1, 511)) : 0};
 }
 
 }  // namespace
@@ -112,19 +114,25 @@ void draw_parts(Scenario& scenario, Dice& dice) {
   for (unsigned i = 0; i < guests; ++i)
     scenario.guests.push_back(
         {.manners = {.structured = dice.chance(0.5), .asks_again = dice.chance(0.8)}});
+  if (dice.chance(0.2)) {
+    GuestManners& slow = scenario.guests[dice.pick(guests)].manners;
+    slow.piece = dice.one_of({std::size_t{9}, std::size_t{700}, std::size_t{9000}});
+    slow.pause = slow.piece < 100 ? Duration{5us} : dice.one_of({Duration{20us}, Duration{300us}});
+  }
 }
 
 // One misfortune that headd must hide from its guests, at about that time.
 Action draw_fault(Dice& dice, const Scenario& scenario, Duration about) {
   constexpr Act acts[] = {
-      Act::tail_ends,      Act::tail_ends,        Act::tail_ends,        Act::power_fails,
-      Act::power_fails,    Act::power_fails,      Act::tail_stops,       Act::tail_cuts,
-      Act::tail_cuts,      Act::tail_cuts,        Act::tail_is_slow,     Act::tail_is_slow,
-      Act::tail_lies,      Act::link_fails,       Act::link_fails,       Act::head_is_killed,
-      Act::head_is_killed, Act::head_is_upgraded, Act::head_is_upgraded, Act::head_is_upgraded,
-      Act::upgrade_fails,  Act::upgrade_fails,    Act::head_is_stopped,  Act::head_holds,
-      Act::head_relocates, Act::head_relocates,   Act::tail_vanishes,    Act::tail_refuses,
-      Act::guest_stops,    Act::guest_ends,       Act::head_fails,       Act::tail_changes};
+      Act::tail_ends,        Act::tail_ends,        Act::tail_ends,        Act::power_fails,
+      Act::power_fails,      Act::power_fails,      Act::tail_stops,       Act::tail_cuts,
+      Act::tail_cuts,        Act::tail_cuts,        Act::tail_is_slow,     Act::tail_is_slow,
+      Act::tail_lies,        Act::link_fails,       Act::link_fails,       Act::head_is_killed,
+      Act::head_is_killed,   Act::head_is_upgraded, Act::head_is_upgraded, Act::head_is_upgraded,
+      Act::upgrade_fails,    Act::upgrade_fails,    Act::head_is_stopped,  Act::head_holds,
+      Act::head_relocates,   Act::head_relocates,   Act::tail_vanishes,    Act::tail_refuses,
+      Act::guest_stops,      Act::guest_ends,       Act::head_fails,       Act::tail_changes,
+      Act::guest_comes_anew, Act::guest_comes_anew, Act::guest_comes_anew};
   Action action{.at = about + dice.between(Duration{}, Duration{60ms}), .act = dice.one_of(acts)};
   action.lasts = dice.one_of({Duration{3ms}, Duration{40ms}, Duration{400ms}, Duration{1500ms}});
   action.yes = dice.chance(0.5);
@@ -144,6 +152,9 @@ Action draw_fault(Dice& dice, const Scenario& scenario, Duration about) {
       action.command = dice.one_of({Command::read, Command::block_status});
       action.error = dice.one_of({EPERM, EIO, ENOMEM, EINVAL, ENOSPC, EOVERFLOW, ENOTSUP});
       action.times = 1;
+      break;
+    case Act::guest_comes_anew:
+      action.who = static_cast<unsigned>(dice.pick(scenario.guests.size()));
       break;
     case Act::guest_ends:
     case Act::guest_stops:
@@ -188,6 +199,13 @@ void spare_known_faults(Scenario& scenario) {
   // Part of a block, asked again after a crash, brings back what else was in the block.
   if (scenario.head.durability == Durability::writeback)
     scenario.tail.block_minimum = std::min(scenario.tail.block_minimum, 512u);
+  for (GuestPlan& guest : scenario.guests)
+    if (has(scenario, Act::guest_comes_anew)) guest.manners.asks_again = true;
+  // A tail that takes any byte is asked in pieces that cut sectors.
+  if (scenario.tail.block_minimum == 1)
+    for (Action& action : scenario.actions) action.ask.skew = 0;
+  // With sixteen guests there is no place for one more, who comes before its other self is gone.
+  if (scenario.guests.size() > 12) drop(scenario, Act::guest_comes_anew);
   // What was failed by order is not waited for beyond the quarantine.
   if (has(scenario, Act::tail_stops)) drop(scenario, Act::head_fails);
   // Nobody knows what a headd that was killed had under way.
@@ -239,6 +257,11 @@ Scenario draw_crashes(std::uint64_t seed) {
   Scenario scenario = begin_scenario(seed);
   draw_parts(scenario, dice);
   if (dice.chance(0.5)) scenario.tail.flags &= static_cast<std::uint16_t>(~flag::send_fua);
+  // FLUSHes that take long, so that a crash meets one.
+  if (scenario.head.durability == Durability::writethrough && dice.chance(0.7)) {
+    scenario.tail.workers = 16;
+    scenario.tail.takes_most = 3ms;
+  }
   scenario.length = 2s;
   Load load = load_of(scenario);
   load.hot = dice.one_of({4u, 16u, 200u});
@@ -284,6 +307,54 @@ Scenario draw_calm(std::uint64_t seed) {
   load.burst_most = 6;
   load.large_most = 40;
   draw_load(scenario, dice, load, 1ms, 15ms);
+  sort_actions(scenario);
+  return scenario;
+}
+
+// What is kept is written again to a tail that has crashed, slowly, and is interrupted meanwhile.
+Scenario draw_replays(std::uint64_t seed) {
+  Dice dice(seed);
+  Scenario scenario = begin_scenario(seed);
+  draw_parts(scenario, dice);
+  scenario.head.durability = Durability::replay;
+  scenario.head.connections = 1;
+  scenario.tail.workers = 16;
+  scenario.length = 2s;
+  Load load = load_of(scenario);
+  load.hot = dice.one_of({4u, 12u, 100u});
+  load.flushes = 0;
+  load.fua = dice.one_of({0.0, 0.1});
+  draw_load(scenario, dice, load, 1ms, scenario.length);
+  const Duration at = dice.between(Duration{200ms}, Duration{1s});
+  scenario.actions.push_back({.at = at, .act = Act::power_fails, .lasts = 1ms, .yes = true});
+  const auto times = static_cast<unsigned>(dice.between(1, 4));
+  scenario.actions.push_back({.at = at + 1100us,
+                              .act = Act::tail_is_slow,
+                              .lasts = dice.between(Duration{20ms}, Duration{600ms}),
+                              .times = times});
+  constexpr Act acts[] = {Act::head_relocates, Act::head_relocates, Act::tail_lies,
+                          Act::link_fails,     Act::tail_cuts,      Act::power_fails};
+  scenario.actions.push_back({.at = at + dice.between(Duration{2ms}, Duration{60ms}),
+                              .act = dice.one_of(acts),
+                              .lasts = 30ms,
+                              .times = 1,
+                              .yes = true});
+  sort_actions(scenario);
+  return scenario;
+}
+
+// Requests that are larger than a guest's share of the memory.
+Scenario draw_huge(std::uint64_t seed) {
+  Dice dice(seed);
+  Scenario scenario = begin_scenario(seed);
+  scenario.tail.size = 16 << 20;
+  scenario.tail.is_volatile = false;
+  scenario.crash_at_end = false;
+  scenario.length = 300ms;
+  for (unsigned i = 0; i < 3; ++i)
+    scenario.actions.push_back({.at = 1ms + i * 80ms, .ask = {.first = i, .count = 24'000}});
+  scenario.actions.push_back(
+      {.at = dice.between(Duration{1ms}, Duration{200ms}), .act = Act::head_relocates});
   sort_actions(scenario);
   return scenario;
 }
@@ -342,6 +413,13 @@ Scenario draw_scattered(std::uint64_t seed) {
   scenario.tail.scattered = true;
   if (dice.chance(0.7)) scenario.tail.flags &= static_cast<std::uint16_t>(~flag::send_df);
   scenario.length = 200ms;
+  // Or many of them at once are not of whole blocks.
+  if (dice.chance(0.3)) {
+    scenario.tail.scattered = false;
+    scenario.tail.block_minimum = 4096;
+    for (unsigned i = 0; i < 60; ++i)
+      scenario.actions.push_back({.at = 100ms, .ask = {.first = dice.pick(500), .count = 2}});
+  }
   // Written first, so that there is something to come in chunks.
   for (std::uint64_t first = 0; first < 512; first += 64)
     scenario.actions.push_back(
@@ -395,8 +473,18 @@ Scenario draw_refused(std::uint64_t seed) {
     // Of FLUSHes of its own headd forgets that they failed, or what they were to cover.
     refusal.yes = !writeback || dice.chance(0.5);
     refusal.error = dice.one_of({EPERM, EIO, ENOSPC, EINVAL, ENOMEM});
+    // In answer to FLUSH it lets the log go.
+    if (refusal.command == Command::flush && refusal.error == EINVAL) refusal.error = EIO;
     refusal.times = static_cast<unsigned>(dice.between(1, 3));
     scenario.actions.push_back(refusal);
+  }
+  if (dice.chance(0.4)) {
+    const Duration at = scenario.actions.back().at;
+    scenario.actions.push_back(
+        {.at = at + 10us, .act = Act::tail_is_slow, .lasts = 30ms, .times = 2});
+    scenario.actions.push_back({.at = at + dice.between(Duration{}, Duration{40ms}),
+                                .act = Act::head_is_upgraded,
+                                .lasts = 3ms});
   }
   if (dice.chance(0.3))
     scenario.actions.push_back(

@@ -36,6 +36,8 @@ Scenario draw_steady(std::uint64_t seed);
 Scenario draw_looked_at(std::uint64_t seed);
 Scenario draw_graced(std::uint64_t seed);
 Scenario draw_scattered(std::uint64_t seed);
+Scenario draw_replays(std::uint64_t seed);
+Scenario draw_huge(std::uint64_t seed);
 Scenario draw_hung(std::uint64_t seed);
 Scenario draw_refused(std::uint64_t seed);
 

@@ -134,7 +134,13 @@ Scenario draw_another_disc(std::uint64_t seed) {
   scenario.actions.push_back({.at = dice.between(Duration{6s}, Duration{8s}),
                               .act = Act::tail_changes,
                               .lasts = dice.between(Duration{100ms}, Duration{1s}),
-                              .change = Change::another_disc});
+                              .change = Change::another_disc,
+                              .yes = dice.chance(0.5)});
+  // It stays what it is for those who are connected; who connects anew is led to the other one.
+  if (scenario.actions.back().yes)
+    scenario.actions.push_back(
+        {.at = scenario.actions.back().at + dice.between(Duration{}, Duration{50ms}),
+         .act = Act::head_relocates});
   Load load = load_of(scenario);
   load.per_second = 30;
   draw_load(scenario, dice, load, 1ms, scenario.length);

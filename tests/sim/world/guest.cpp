@@ -49,10 +49,11 @@ void Guest::on_over(Stream& stream, bool) {
 void Guest::on_loss() {
   stream_ = nullptr;
   inbox_.clear();
+  unsaid_.clear();
   if (phase_ == Phase::ready) audit_.leave(number_);
   phase_ = Phase::away;
   structured_ = context_ = false;
-  for (auto& [cookie, going] : asked_) going.read.clear(), going.error = 0;
+  for (auto& [cookie, going] : asked_) going.read.clear(), going.extents.clear(), going.error = 0;
   if (!manners_.asks_again)
     for (auto& [cookie, going] : std::exchange(asked_, {})) audit_.abandon(*going.request);
   if (lives_) retry();
@@ -77,6 +78,29 @@ bool Guest::greeted_late(Duration limit) const noexcept {
   return lives_ && stream_ != nullptr && phase_ != Phase::ready && clock_.now() - knocked_ > limit;
 }
 
+void Guest::come_anew() {
+  if (!lives_ || stream_ == nullptr) return;
+  stream_->hang_up(false);
+  on_loss();
+}
+
+void Guest::say(const Bytes& bytes) {
+  if (manners_.piece == 0) return stream_->say(bytes);
+  const bool idle = unsaid_.empty();
+  unsaid_.insert(unsaid_.end(), bytes.begin(), bytes.end());
+  if (idle) say_piece();
+}
+
+void Guest::say_piece() {
+  const std::size_t size = std::min(manners_.piece, unsaid_.size());
+  stream_->say(std::span(unsaid_).first(size));
+  unsaid_.erase(unsaid_.begin(), unsaid_.begin() + static_cast<std::ptrdiff_t>(size));
+  if (unsaid_.empty()) return;
+  clock_.after(manners_.pause, [this, stream = stream_] {
+    if (stream == stream_ && !unsaid_.empty()) say_piece();
+  });
+}
+
 // ---- The handshake ------------------------------------------------------------------------------
 
 void Guest::on_bytes(Stream& stream) {
@@ -93,7 +117,7 @@ std::size_t Guest::parse(std::span<const std::byte> bytes) {
     if (bytes.size() < sizeof(wire::NewstyleHello)) return 0;
     Bytes flags;
     flags << be32(3u);
-    stream_->say(flags);
+    say(flags);
     phase_ = manners_.structured ? Phase::structured : Phase::go;
     next_option();
     return sizeof(wire::NewstyleHello);
@@ -114,7 +138,7 @@ void Guest::say_option(wire::Option option, const Bytes& body) {
   Bytes all;
   all << head;
   all.insert(all.end(), body.begin(), body.end());
-  stream_->say(all);
+  say(all);
 }
 
 void Guest::next_option() {
@@ -181,11 +205,11 @@ void Guest::send(std::uint64_t cookie, Going& going) {
   wire::Request request;
   request.type = static_cast<std::uint16_t>(ask.command);
   std::uint16_t flags = ask.fua ? command_flag::fua : 0;
-  if (ask.command == Command::block_status) flags |= command_flag::req_one;
+  if (ask.command == Command::block_status && cookie % 2 == 0) flags |= command_flag::req_one;
   request.flags = flags;
   request.cookie = cookie;
-  request.offset = ask.first * check::sector_bytes;
-  request.length = static_cast<std::uint32_t>(ask.count * check::sector_bytes);
+  request.offset = ask.offset();
+  request.length = static_cast<std::uint32_t>(ask.bytes());
   Bytes all;
   all << request;
   if (ask.command == Command::write) {
@@ -193,7 +217,7 @@ void Guest::send(std::uint64_t cookie, Going& going) {
     all.resize(from + ask.count * check::sector_bytes);
     check::fill(std::span(all).subspan(from), going.request->change, 0, ask.first);
   }
-  stream_->say(all);
+  say(all);
 }
 
 std::size_t Guest::on_simple(std::span<const std::byte> bytes) {
@@ -208,7 +232,7 @@ std::size_t Guest::on_simple(std::span<const std::byte> bytes) {
   const int error = head::nbd::errno_from_wire(reply.error);
   const Ask& ask = found->second.request->ask;
   std::size_t payload = 0;
-  if (ask.command == Command::read && error == 0) payload = ask.count * check::sector_bytes;
+  if (ask.command == Command::read && error == 0) payload = ask.bytes();
   if (bytes.size() < sizeof reply + payload) return 0;
   const auto data = bytes.subspan(sizeof reply, payload);
   found->second.read.assign(data.begin(), data.end());
@@ -231,9 +255,9 @@ std::size_t Guest::on_chunk(std::span<const std::byte> bytes) {
   Going& going = found->second;
   const Ask& ask = going.request->ask;
   const auto body = bytes.subspan(sizeof head, head.length);
-  const std::uint64_t from = ask.first * check::sector_bytes;
+  const std::uint64_t from = ask.offset();
   const auto type = static_cast<wire::Chunk>(std::uint16_t{head.type});
-  if (ask.command == Command::read) going.read.resize(ask.count * check::sector_bytes);
+  if (ask.command == Command::read) going.read.resize(ask.bytes());
   if (type == wire::Chunk::offset_data || type == wire::Chunk::offset_hole) {
     const std::uint64_t offset = wire::load<be64>(body);
     const bool hole = type == wire::Chunk::offset_hole;
@@ -248,6 +272,12 @@ std::size_t Guest::on_chunk(std::span<const std::byte> bytes) {
       std::fill_n(to, size, std::byte{0});
     else
       std::copy(body.begin() + sizeof offset, body.end(), to);
+  } else if (type == wire::Chunk::block_status) {
+    for (std::size_t at = 4; at + sizeof(wire::BlockDescriptor) <= body.size();
+         at += sizeof(wire::BlockDescriptor)) {
+      const auto extent = wire::load<wire::BlockDescriptor>(body.subspan(at));
+      going.extents.push_back({.length = extent.length, .flags = extent.flags});
+    }
   } else if (wire::is_error(type)) {
     going.error = head::nbd::errno_from_wire(wire::load<be32>(body));
   }
@@ -258,7 +288,7 @@ std::size_t Guest::on_chunk(std::span<const std::byte> bytes) {
 void Guest::finish(std::uint64_t cookie, int error) {
   const Going going = std::move(asked_.at(cookie));
   asked_.erase(cookie);
-  audit_.answer(*going.request, error, going.read);
+  audit_.answer(*going.request, error, going.read, going.extents);
 }
 
 void Guest::complain(const char* what) {

@@ -17,6 +17,9 @@ namespace world {
 struct GuestManners {
   bool structured = true;
   bool asks_again = true;  // What was not answered when its connection ended.
+  // Says what it says in pieces of at most so many bytes, so far apart; 0: at once.
+  std::size_t piece = 0;
+  Duration pause{};
 };
 
 class Guest final : public Peer {
@@ -37,6 +40,8 @@ class Guest final : public Peer {
 
   void connect();
   void ask(const Ask& ask);
+  // Ends its connection, and comes again.
+  void come_anew();
   // Its process ends; what it had asked nobody waits for.
   void end();
   // Reads its answers, or does not.
@@ -58,9 +63,12 @@ class Guest final : public Peer {
   struct Going {
     Audit::Request* request = nullptr;
     Bytes read;  // What has come of it.
+    std::vector<head::nbd::Extent> extents;
     int error = 0;
   };
 
+  void say(const Bytes& bytes);
+  void say_piece();
   void on_loss();
   void retry();
   std::size_t parse(std::span<const std::byte> bytes);
@@ -81,6 +89,7 @@ class Guest final : public Peer {
   const GuestManners manners_;
   Stream* stream_ = nullptr;
   Inbox inbox_;
+  Bytes unsaid_;
   Phase phase_ = Phase::away;
   bool lives_ = true, reads_ = true, structured_ = false, context_ = false, retrying_ = false;
   Instant knocked_{};

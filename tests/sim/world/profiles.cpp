@@ -14,9 +14,11 @@ namespace {
 Scenario draw_any(std::uint64_t seed) {
   // Of 32 histories so many are of a kind; the others are weather.
   constexpr std::pair<unsigned, Scenario (*)(std::uint64_t)> kinds[] = {
-      {7, &draw_crashes},      {3, &draw_hung},     {4, &draw_refused}, {2, &draw_looked_at},
-      {1, &draw_another_disc}, {1, &draw_detached}, {1, &draw_graced},  {1, &draw_scattered},
+      {6, &draw_crashes},  {2, &draw_replays},   {3, &draw_hung},
+      {4, &draw_refused},  {2, &draw_looked_at}, {1, &draw_another_disc},
+      {1, &draw_detached}, {1, &draw_graced},    {1, &draw_scattered},
   };
+  if (seed % 512 == 77) return draw_huge(seed);  // It takes as long as twenty others.
   std::uint64_t place = seed % 32;
   for (const auto& [share, draw] : kinds) {
     if (place < share) return draw(seed);
@@ -31,6 +33,8 @@ constexpr Profile all[] = {
     {"crashes", "the tail crashes again and again, soon after it has come back", &draw_crashes},
     {"steady", "200 requests and one fault a second, for ten seconds: how fast the world is",
      &draw_steady},
+    {"replays", "what is kept is written again slowly, and interrupted", &draw_replays},
+    {"huge", "requests that are larger than a guest's share of the memory", &draw_huge},
     {"looked-at", "the disc is told by its first block, and what happens comes after a look",
      &draw_looked_at},
     {"graced", "outages shorter and longer than the grace time", &draw_graced},

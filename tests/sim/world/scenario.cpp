@@ -18,6 +18,8 @@ std::string what(const Action& action) {
       return fmt::format("guest {} asks {}", action.who, to_string(action.ask));
     case Act::guest_ends:
       return fmt::format("guest {} ends", action.who);
+    case Act::guest_comes_anew:
+      return fmt::format("guest {} ends its connection and comes again", action.who);
     case Act::guest_stops:
       return fmt::format("guest {} takes no answers for {} ms", action.who, lasts);
     case Act::guest_begins:
@@ -99,10 +101,11 @@ std::string to_string(const Scenario& scenario) {
                  head::nbd::to_string(head.durability), head.connections, head.grace.count(),
                  head.quarantine.count(), head.suspect_after.count());
   for (std::size_t i = 0; i < scenario.guests.size(); ++i)
-    fmt::format_to(std::back_inserter(text), "guest {}: at head {}{}{}\n", i,
+    fmt::format_to(std::back_inserter(text), "guest {}: at head {}{}{}{}\n", i,
                    scenario.guests[i].home,
                    scenario.guests[i].manners.structured ? ", structured replies" : "",
-                   scenario.guests[i].manners.asks_again ? ", asks again" : "");
+                   scenario.guests[i].manners.asks_again ? ", asks again" : "",
+                   scenario.guests[i].manners.piece != 0 ? ", in pieces" : "");
   for (const Action& action : scenario.actions) text += to_string(action) + "\n";
   return text;
 }

@@ -16,6 +16,7 @@ namespace world {
 enum class Act : std::uint8_t {
   ask,               // A guest asks something.
   guest_ends,        // A guest's process ends.
+  guest_comes_anew,  // A guest ends its connection, and connects again.
   guest_stops,       // A guest takes no answers for a while.
   guest_begins,      // A guest that waited to begin connects, to its own home.
   tail_ends,         // The process ends, and is started again after a while.

@@ -33,6 +33,7 @@ Tail::Answer Tail::knocked() const noexcept {
 Peer& Tail::accept(Stream& stream, Link& link) {
   sessions_.push_back(std::make_unique<Session>(*this, stream, link));
   Session& session = *sessions_.back();
+  session.another_disc = change_ == Change::another_disc;
   if (manners_.one_client)
     greet_next();
   else if (!stopped_)
@@ -137,6 +138,8 @@ void Tail::be_slow(unsigned requests, Duration takes) {
 
 void Tail::become(Change change) {
   change_ = change;
+  for (const auto& session : sessions_)
+    if (change == Change::none && session->another_disc) session->hang_up(true);
   if (change == Change::larger) store_.resize(store_.size() + manners_.size / 4);
 }
 
@@ -242,7 +245,7 @@ void Tail::carry_out(Job& job) {
   const auto& header = job.header;
   switch (static_cast<Command>(header.type)) {
     case Command::read: {
-      if (change_ == Change::another_disc) {
+      if (job.session->another_disc) {
         job.read.assign(header.length, std::byte{0xa5});
         return;
       }
@@ -268,7 +271,7 @@ void Tail::carry_out(Job& job) {
 }
 
 void Tail::carry_out_change(Job& job) {
-  if (change_ == Change::another_disc) return;
+  if (job.session->another_disc) return;
   const auto& header = job.header;
   const bool stable = (header.flags & command_flag::fua) != 0;
   const bool writes = static_cast<Command>(header.type) == Command::write;

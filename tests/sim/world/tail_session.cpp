@@ -147,7 +147,8 @@ bool Tail::Session::check(const head::nbd::RequestHeader& header) {
   if (command == Command::flush)
     return (header.offset == 0 && header.length == 0) || complain("a FLUSH of a range");
   if (header.length == 0) return complain("a request of no bytes");
-  if (header.offset > tail_.store_.size() || header.length > tail_.store_.size() - header.offset)
+  const std::uint64_t size = tail_.told_size();
+  if (header.offset > size || header.length > size - header.offset)
     return complain("a request beyond the end");
   const std::uint64_t block = manners.block_minimum != 0 ? manners.block_minimum : 512;
   if (header.offset % block != 0 || header.length % block != 0)
@@ -208,11 +209,7 @@ void Tail::Session::reply_structured(Job& job, Bytes& out) const {
     return;
   }
   if (static_cast<Command>(job.header.type) == Command::block_status) {
-    wire::BlockDescriptor extent;
-    extent.length = job.header.length + (tail_.manners_.overlong_extents ? 65536u : 0u);
-    out << sim::chunk(wire::Chunk::block_status, 4 + 8, true, job.header.cookie) << be32(7u)
-        << extent;
-    return;
+    return reply_status(job, out);
   }
   const bool whole = (job.header.flags & head::nbd::command_flag::df) != 0;
   const std::size_t size = job.read.size();
@@ -222,6 +219,34 @@ void Tail::Session::reply_structured(Job& job, Bytes& out) const {
   const bool swapped = tail_.dice_.chance(0.5);
   put_data(job, swapped ? cut : 0, swapped ? size - cut : cut, false, out);
   put_data(job, swapped ? 0 : cut, swapped ? cut : size - cut, true, out);
+}
+
+// What reads as zeroes, sector by sector, and what may not.
+void Tail::Session::reply_status(const Job& job, Bytes& out) const {
+  constexpr std::uint32_t hole_and_zero = 3;
+  const auto is_zero = [](std::span<const std::byte> bytes) {
+    return std::all_of(bytes.begin(), bytes.end(),
+                       [](std::byte byte) { return byte == std::byte{0}; });
+  };
+  std::vector<wire::BlockDescriptor> extents;
+  std::uint32_t last = UINT32_MAX;
+  for (std::uint32_t at = 0; at < job.header.length;) {
+    const std::uint32_t size = std::min<std::uint32_t>(Store::sector, job.header.length - at);
+    const std::uint32_t flags =
+        is_zero(tail_.store_.read(job.header.offset + at, size)) ? hole_and_zero : 0;
+    if (flags != last) {
+      if (!extents.empty() && (job.header.flags & head::nbd::command_flag::req_one) != 0) break;
+      extents.emplace_back();
+      extents.back().flags = last = flags;
+    }
+    extents.back().length = extents.back().length + size;
+    at += size;
+  }
+  if (tail_.manners_.overlong_extents) extents.back().length = extents.back().length + 65536u;
+  out << sim::chunk(wire::Chunk::block_status, static_cast<std::uint32_t>(4 + 8 * extents.size()),
+                    true, job.header.cookie)
+      << be32(7u);
+  for (const auto& extent : extents) out << extent;
 }
 
 // Every other stretch first, then those between them; not in pieces where DF forbids it.

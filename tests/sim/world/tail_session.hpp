@@ -30,6 +30,7 @@ class Tail::Session final : public Peer {
   Link& link;
   bool greeted = false;
   bool hangs = false;
+  bool another_disc = false;
   std::map<std::uint64_t, Bytes> own;  // Sectors, where the tail keeps writes private.
 
  private:
@@ -42,6 +43,7 @@ class Tail::Session final : public Peer {
   bool check(const head::nbd::RequestHeader& header);
   void reply_structured(Job& job, Bytes& out) const;
   void reply_scattered(Job& job);
+  void reply_status(const Job& job, Bytes& out) const;
   void say_next_piece();
   void put_data(const Job& job, std::size_t from, std::size_t size, bool last, Bytes& out) const;
 

@@ -130,6 +130,7 @@ void World::act(const Action& action) {
   switch (action.act) {
     case Act::ask:
     case Act::guest_ends:
+    case Act::guest_comes_anew:
     case Act::guest_stops:
     case Act::guest_begins:
       return act_on_guest(action);
@@ -164,6 +165,8 @@ void World::act_on_guest(const Action& action) {
       return;
     case Act::guest_begins:
       return guest.connect();
+    case Act::guest_comes_anew:
+      return guest.come_anew();
     default:
       break;
   }
@@ -205,7 +208,7 @@ void World::act_on_tail(const Action& action) {
     case Act::tail_lies:
       return tail_.lie(action.times, action.yes);
     case Act::tail_changes:
-      return change_tail(action.change, action.lasts);
+      return change_tail(action.change, action.yes, action.lasts);
     default:
       return;
   }
@@ -220,10 +223,12 @@ void World::end_tail(bool lose_power, Duration lasts) {
 
 // It comes back as something else, and later as what it was. What a disc must not take for its own
 // is in the way of its requests meanwhile.
-void World::change_tail(Change change, Duration lasts) {
+void World::change_tail(Change change, bool others_stay, Duration lasts) {
   if (!tail_.up() || change == Change::none) return;
-  tail_.end(false);
-  tail_.start();
+  if (!others_stay || change != Change::another_disc) {
+    tail_.end(false);
+    tail_.start();
+  }
   tail_.become(change);
   if (change == Change::larger) return;
   audit_.on_trouble(true);

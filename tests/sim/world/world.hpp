@@ -53,7 +53,7 @@ class World final : HeadIo::Connector, Guest::Owner {
   void act_on_tail(const Action& action);
   void act_on_head(const Action& action);
   void end_tail(bool lose_power, Duration lasts);
-  void change_tail(Change change, Duration lasts);
+  void change_tail(Change change, bool others_stay, Duration lasts);
   void fail_link(Slot& slot, Duration lasts);
   void order(unsigned slot, head::disc::Order order, Duration lasts);
 
