@@ -41,7 +41,9 @@ Ask draw_ask(Dice& dice, const Load& load, std::uint16_t flags) {
   if (command == Command::flush && (flags & flag::send_flush) == 0) command = Command::read;
   if (command == Command::flush) return {.command = command};
   const bool large = dice.chance(0.03);
-  const std::uint64_t count = 1 + dice.pick(large ? load.large_most : 6);
+  // One length is that of a list that just does not fit: 17 pieces of memory.
+  const bool awkward = large && load.large_most > 90 && dice.chance(0.2);
+  const std::uint64_t count = awkward ? 376 : 1 + dice.pick(large ? load.large_most : 6);
   const std::uint64_t within = dice.chance(0.9) ? std::max(load.hot, count) : load.sectors;
   const bool changes = command == Command::write || command == Command::write_zeroes;
   const bool skewed = command == Command::read && dice.chance(0.1);
@@ -132,7 +134,7 @@ Action draw_fault(Dice& dice, const Scenario& scenario, Duration about) {
       Act::upgrade_fails,    Act::upgrade_fails,    Act::head_is_stopped,  Act::head_holds,
       Act::head_relocates,   Act::head_relocates,   Act::tail_vanishes,    Act::tail_refuses,
       Act::guest_stops,      Act::guest_ends,       Act::head_fails,       Act::tail_changes,
-      Act::guest_comes_anew, Act::guest_comes_anew, Act::guest_comes_anew};
+      Act::guest_comes_anew, Act::guest_comes_anew, Act::guest_comes_anew, Act::tail_shuts_down};
   Action action{.at = about + dice.between(Duration{}, Duration{60ms}), .act = dice.one_of(acts)};
   action.lasts = dice.one_of({Duration{3ms}, Duration{40ms}, Duration{400ms}, Duration{1500ms}});
   action.yes = dice.chance(0.5);
@@ -147,6 +149,7 @@ Action draw_fault(Dice& dice, const Scenario& scenario, Duration about) {
       break;
     case Act::tail_lies:
       action.times = 1;
+      if (dice.chance(0.3)) action.bytes = 0;
       break;
     case Act::tail_refuses:
       action.command = dice.one_of({Command::read, Command::block_status});
@@ -339,6 +342,7 @@ Scenario draw_replays(std::uint64_t seed) {
                               .lasts = 30ms,
                               .times = 1,
                               .yes = true});
+  spare_known_faults(scenario);
   sort_actions(scenario);
   return scenario;
 }
@@ -355,6 +359,35 @@ Scenario draw_huge(std::uint64_t seed) {
     scenario.actions.push_back({.at = 1ms + i * 80ms, .ask = {.first = i, .count = 24'000}});
   scenario.actions.push_back(
       {.at = dice.between(Duration{1ms}, Duration{200ms}), .act = Act::head_relocates});
+  sort_actions(scenario);
+  return scenario;
+}
+
+// The link is down until headd's kernel gives the connection up, and a worker that had begun before
+// ends soon after.
+Scenario draw_timed_out(std::uint64_t seed) {
+  Dice dice(seed);
+  Scenario scenario = begin_scenario(seed);
+  draw_parts(scenario, dice);
+  scenario.tail.workers = 16;
+  scenario.head.connections = 1;
+  scenario.limit = 30s;
+  const Duration at = dice.between(Duration{100ms}, Duration{500ms});
+  const Duration down = at + dice.between(Duration{2ms}, Duration{100ms});
+  constexpr auto given_up = 11s;
+  scenario.actions.push_back(
+      {.at = at,
+       .act = Act::tail_is_slow,
+       .lasts = down - at + given_up + dice.between(Duration{100ms}, Duration{800ms}),
+       .times = 1});
+  scenario.actions.push_back({.at = down, .act = Act::link_fails, .lasts = given_up + 20ms});
+  scenario.length = down + 13s;
+  Load load = load_of(scenario);
+  load.hot = 6;
+  load.per_second = 30;
+  load.flushes = load.trims = load.statuses = load.caches = 0;
+  draw_load(scenario, dice, load, 1ms, scenario.length);
+  spare_known_faults(scenario);
   sort_actions(scenario);
   return scenario;
 }
@@ -383,6 +416,7 @@ Scenario draw_looked_at(std::uint64_t seed) {
     from = scenario.actions.back().at + 500ms;
   }
   scenario.length = from;
+  spare_known_faults(scenario);
   sort_actions(scenario);
   return scenario;
 }
@@ -433,6 +467,7 @@ Scenario draw_scattered(std::uint64_t seed) {
   if (dice.chance(0.3))
     scenario.actions.push_back(
         {.at = dice.between(Duration{50ms}, Duration{60ms}), .act = Act::tail_cuts});
+  spare_known_faults(scenario);
   sort_actions(scenario);
   return scenario;
 }
@@ -494,6 +529,7 @@ Scenario draw_refused(std::uint64_t seed) {
         {.at = dice.between(Duration{}, scenario.length),
          .act = dice.one_of({Act::tail_cuts, Act::tail_ends, Act::power_fails}),
          .lasts = 40ms});
+  spare_known_faults(scenario);
   sort_actions(scenario);
   return scenario;
 }

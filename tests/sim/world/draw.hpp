@@ -38,6 +38,7 @@ Scenario draw_graced(std::uint64_t seed);
 Scenario draw_scattered(std::uint64_t seed);
 Scenario draw_replays(std::uint64_t seed);
 Scenario draw_huge(std::uint64_t seed);
+Scenario draw_timed_out(std::uint64_t seed);
 Scenario draw_hung(std::uint64_t seed);
 Scenario draw_refused(std::uint64_t seed);
 

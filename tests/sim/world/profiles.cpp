@@ -14,9 +14,9 @@ namespace {
 Scenario draw_any(std::uint64_t seed) {
   // Of 32 histories so many are of a kind; the others are weather.
   constexpr std::pair<unsigned, Scenario (*)(std::uint64_t)> kinds[] = {
-      {6, &draw_crashes},  {2, &draw_replays},   {3, &draw_hung},
-      {4, &draw_refused},  {2, &draw_looked_at}, {1, &draw_another_disc},
-      {1, &draw_detached}, {1, &draw_graced},    {1, &draw_scattered},
+      {5, &draw_crashes}, {1, &draw_timed_out}, {2, &draw_replays},      {3, &draw_hung},
+      {4, &draw_refused}, {2, &draw_looked_at}, {1, &draw_another_disc}, {1, &draw_detached},
+      {1, &draw_graced},  {1, &draw_scattered},
   };
   if (seed % 512 == 77) return draw_huge(seed);  // It takes as long as twenty others.
   std::uint64_t place = seed % 32;
@@ -35,6 +35,8 @@ constexpr Profile all[] = {
      &draw_steady},
     {"replays", "what is kept is written again slowly, and interrupted", &draw_replays},
     {"huge", "requests that are larger than a guest's share of the memory", &draw_huge},
+    {"timed-out", "the link is down for long, and a worker ends soon after it is up again",
+     &draw_timed_out},
     {"looked-at", "the disc is told by its first block, and what happens comes after a look",
      &draw_looked_at},
     {"graced", "outages shorter and longer than the grace time", &draw_graced},

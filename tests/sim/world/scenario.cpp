@@ -47,7 +47,11 @@ std::string what(const Action& action) {
       return fmt::format("the tail takes {} ms for the next {} requests", lasts, action.times);
     case Act::tail_lies:
       return fmt::format("the tail's next {} replies {}", action.times,
-                         action.yes ? "come twice" : "are of nobody's request");
+                         action.bytes == 0 ? "lack a part"
+                         : action.yes      ? "come twice"
+                                           : "are of nobody's request");
+    case Act::tail_shuts_down:
+      return fmt::format("the tail shuts down for {} ms", lasts);
     case Act::tail_changes:
       return fmt::format("the tail comes back {} for {} ms", to_string(action.change), lasts);
     case Act::head_detaches:

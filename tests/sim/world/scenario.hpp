@@ -28,6 +28,7 @@ enum class Act : std::uint8_t {
   tail_is_spoilt,    // Refuses changes of some sectors from now on.
   tail_is_slow,      // The next requests take long.
   tail_lies,         // The next replies are of nobody's request.
+  tail_shuts_down,   // Answers ESHUTDOWN for a while, then ends and starts again.
   tail_changes,      // Comes back as something else, and after a while as what it was.
   power_fails,       // The tail ends, starts again at once, and has lost what was not flushed.
   link_fails,        // Between a head and the tail; it is there again after a while.

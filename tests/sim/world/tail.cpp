@@ -58,6 +58,7 @@ void Tail::greet_next() {
 void Tail::end(bool lose_power) {
   if (!up_) return;
   up_ = false;
+  shutting_down_ = false;
   ++life_;
   const bool reset = dice_.chance(0.5);
   for (const auto& session : sessions_) session->hang_up(reset);
@@ -292,6 +293,10 @@ void Tail::carry_out_change(Job& job) {
 }
 
 bool Tail::refused(Job& job) {
+  if (shutting_down_) {
+    job.error = ESHUTDOWN;
+    return true;
+  }
   const auto command = static_cast<Command>(job.header.type);
   const auto found = std::find_if(refusals_.begin(), refusals_.end(), [&](const Refusal& refusal) {
     return refusal.command == command && refusal.times != 0;

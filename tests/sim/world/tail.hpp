@@ -46,6 +46,10 @@ struct TailManners {
   unsigned requests_per_connection = 0;        // It hangs up after so many; 0: it does not.
 };
 
+// How a reply may break the protocol: it carries nobody's cookie, comes twice, or says that it is
+// whole when it is not.
+enum class Lie : std::uint8_t { of_nobody, twice, in_part };
+
 // What a tail may be when it comes back.
 enum class Change : std::uint8_t { none, smaller, larger, read_only, another_disc };
 const char* to_string(Change change);
@@ -84,8 +88,10 @@ class Tail {
   void spoil(std::uint64_t first, std::uint64_t count);
   // The next requests take so long.
   void be_slow(unsigned requests, Duration takes);
-  // The next so many replies carry nobody's cookie, or come twice.
-  void lie(unsigned replies, bool twice) { lies_ = replies, lies_twice_ = twice; }
+  void lie(unsigned replies, Lie how) { lies_ = replies, lie_ = how; }
+  // Answers everything with ESHUTDOWN from now on.
+  void shut_down() noexcept { shutting_down_ = true; }
+  bool shutting_down() const noexcept { return shutting_down_ && up_; }
   // To clients that come from now on. What it holds stays what it is.
   void become(Change change);
 
@@ -144,7 +150,8 @@ class Tail {
   unsigned slow_next_ = 0;
   Duration slow_takes_{};
   unsigned lies_ = 0;
-  bool lies_twice_ = false;
+  Lie lie_ = Lie::of_nobody;
+  bool shutting_down_ = false;
   Change change_ = Change::none;
 };
 

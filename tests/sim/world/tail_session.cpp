@@ -178,9 +178,14 @@ void Tail::Session::reply(Job& job) {
   Bytes out;
   bool twice = false;
   const auto command = static_cast<Command>(job.header.type);
-  if (tail_.lies_ != 0) {
+  const bool data = command == Command::read && job.error == 0 && job.read.size() > 1;
+  if (tail_.lies_ != 0 && (tail_.lie_ != Lie::in_part || (data && structured_))) {
     --tail_.lies_;
-    if (tail_.lies_twice_)
+    if (tail_.lie_ == Lie::in_part) {
+      put_data(job, 0, job.read.size() / 2, true, out);
+      return stream_.say(out);
+    }
+    if (tail_.lie_ == Lie::twice)
       twice = true;
     else
       job.header.cookie ^= std::uint64_t{1} << 60;  // Nobody's.
@@ -203,9 +208,11 @@ void Tail::Session::reply(Job& job) {
 
 void Tail::Session::reply_structured(Job& job, Bytes& out) const {
   if (job.error != 0) {
-    out << sim::chunk(wire::Chunk::error, 6 + 4, true, job.header.cookie)
+    const bool at_once = tail_.dice_.chance(0.5);
+    out << sim::chunk(wire::Chunk::error, 6 + 4, at_once, job.header.cookie)
         << be32(head::nbd::wire_from_errno(job.error)) << be16(std::uint16_t{4})
         << std::string_view("oops");
+    if (!at_once) out << sim::chunk(wire::Chunk::none, 0, true, job.header.cookie);
     return;
   }
   if (static_cast<Command>(job.header.type) == Command::block_status) {

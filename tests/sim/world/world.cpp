@@ -143,6 +143,7 @@ void World::act(const Action& action) {
     case Act::tail_is_spoilt:
     case Act::tail_is_slow:
     case Act::tail_lies:
+    case Act::tail_shuts_down:
     case Act::tail_changes:
     case Act::power_fails:
       return act_on_tail(action);
@@ -206,7 +207,16 @@ void World::act_on_tail(const Action& action) {
     case Act::tail_is_slow:
       return tail_.be_slow(action.times, action.lasts);
     case Act::tail_lies:
-      return tail_.lie(action.times, action.yes);
+      return tail_.lie(action.times, action.bytes == 0 ? Lie::in_part
+                                     : action.yes      ? Lie::twice
+                                                       : Lie::of_nobody);
+    case Act::tail_shuts_down:
+      if (!tail_.answers()) return;
+      tail_.shut_down();
+      clock_.after(action.lasts, [this] {
+        if (tail_.shutting_down()) end_tail(false, std::chrono::milliseconds(1));
+      });
+      return;
     case Act::tail_changes:
       return change_tail(action.change, action.yes, action.lasts);
     default:
