@@ -372,16 +372,18 @@ Scenario draw_timed_out(std::uint64_t seed) {
   scenario.tail.workers = 16;
   scenario.head.connections = 1;
   scenario.limit = 30s;
+  scenario.head.suspect_after = 0ms;  // What comes of suspicion is another profile's.
   const Duration at = dice.between(Duration{100ms}, Duration{500ms});
   const Duration down = at + dice.between(Duration{2ms}, Duration{100ms});
-  constexpr auto given_up = 11s;
+  // What is sent soon after that is given up ten seconds later (TCP_USER_TIMEOUT).
+  constexpr auto given_up = 10s;
   scenario.actions.push_back(
       {.at = at,
        .act = Act::tail_is_slow,
-       .lasts = down - at + given_up + dice.between(Duration{100ms}, Duration{800ms}),
+       .lasts = down - at + given_up + dice.between(Duration{350ms}, Duration{850ms}),
        .times = 1});
-  scenario.actions.push_back({.at = down, .act = Act::link_fails, .lasts = given_up + 20ms});
-  scenario.length = down + 13s;
+  scenario.actions.push_back({.at = down, .act = Act::link_fails, .lasts = given_up + 300ms});
+  scenario.length = down + 12s;
   Load load = load_of(scenario);
   load.hot = 6;
   load.per_second = 30;
