@@ -394,6 +394,40 @@ Scenario draw_timed_out(std::uint64_t seed) {
   return scenario;
 }
 
+// Guests of which some speak slowly, hear slowly, and come anew while the tail is away or headd is
+// upgraded.
+Scenario draw_restless(std::uint64_t seed) {
+  Dice dice(seed);
+  Scenario scenario = begin_scenario(seed);
+  draw_parts(scenario, dice);
+  const unsigned guests = dice.one_of({2u, 4u});
+  scenario.guests.clear();
+  for (unsigned i = 0; i < guests; ++i) {
+    GuestManners manners{.structured = dice.chance(0.5)};
+    manners.pause = dice.one_of({Duration{20us}, Duration{200us}});
+    if (dice.chance(0.4)) manners.piece = dice.one_of({std::size_t{5}, std::size_t{900}});
+    if (dice.chance(0.4)) manners.window = dice.one_of({std::size_t{7}, std::size_t{600}});
+    scenario.guests.push_back({.manners = manners});
+  }
+  scenario.length = 600ms;
+  Load load = load_of(scenario);
+  load.hot = 6;
+  load.large_most = 24;
+  draw_load(scenario, dice, load, 1ms, 500ms);
+  for (std::uint64_t i = dice.between(1, 3); i != 0; --i) {
+    const Duration at = dice.between(Duration{50ms}, Duration{400ms});
+    scenario.actions.push_back(
+        {.at = at, .act = dice.one_of({Act::tail_ends, Act::head_is_upgraded}), .lasts = 40ms});
+    for (unsigned j = 0; j < 4; ++j)
+      scenario.actions.push_back({.at = at + dice.between(Duration{}, Duration{40ms}),
+                                  .act = Act::guest_comes_anew,
+                                  .who = static_cast<unsigned>(dice.pick(guests))});
+  }
+  spare_known_faults(scenario);
+  sort_actions(scenario);
+  return scenario;
+}
+
 // The disc is told by its first block, which is written now and then and looked at between; what
 // happens comes when that is over.
 Scenario draw_looked_at(std::uint64_t seed) {

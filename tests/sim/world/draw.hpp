@@ -39,6 +39,7 @@ Scenario draw_scattered(std::uint64_t seed);
 Scenario draw_replays(std::uint64_t seed);
 Scenario draw_huge(std::uint64_t seed);
 Scenario draw_timed_out(std::uint64_t seed);
+Scenario draw_restless(std::uint64_t seed);
 Scenario draw_hung(std::uint64_t seed);
 Scenario draw_refused(std::uint64_t seed);
 

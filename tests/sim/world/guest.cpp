@@ -28,6 +28,7 @@ void Guest::connect() {
   if (!lives_ || stream_ != nullptr) return;
   stream_ = owner_.knock(*this);
   if (stream_ == nullptr) return retry();
+  if (manners_.window != 0) stream_->narrow(manners_.window);
   phase_ = Phase::hello;
   knocked_ = clock_.now();
 }
@@ -104,12 +105,24 @@ void Guest::say_piece() {
 // ---- The handshake ------------------------------------------------------------------------------
 
 void Guest::on_bytes(Stream& stream) {
-  while (&stream == stream_ && reads_) {
-    const std::size_t taken = parse(inbox_.bytes(stream));
-    if (&stream != stream_) return;
-    if (taken == 0) return inbox_.keep(stream);
-    inbox_.take(stream, taken);
+  if (&stream != stream_ || !reads_) return;
+  if (manners_.window == 0) return read_all();
+  if (std::exchange(about_to_read_, true)) return;
+  clock_.after(manners_.pause, [this] {
+    about_to_read_ = false;
+    if (stream_ != nullptr && reads_) read_all();
+  });
+}
+
+void Guest::read_all() {
+  Stream* const stream = stream_;
+  for (;;) {
+    const std::size_t taken = parse(inbox_.bytes(*stream));
+    if (stream != stream_) return;
+    if (taken == 0) break;
+    inbox_.take(*stream, taken);
   }
+  inbox_.keep(*stream, manners_.window == 0 ? Stream::window : 1);
 }
 
 std::size_t Guest::parse(std::span<const std::byte> bytes) {

@@ -20,6 +20,8 @@ struct GuestManners {
   // Says what it says in pieces of at most so many bytes, so far apart; 0: at once.
   std::size_t piece = 0;
   Duration pause{};
+  // Its kernel takes no more at a time, and it reads what that has so far apart; 0: all at once.
+  std::size_t window = 0;
 };
 
 class Guest final : public Peer {
@@ -69,6 +71,7 @@ class Guest final : public Peer {
 
   void say(const Bytes& bytes);
   void say_piece();
+  void read_all();
   void on_loss();
   void retry();
   std::size_t parse(std::span<const std::byte> bytes);
@@ -91,7 +94,8 @@ class Guest final : public Peer {
   Inbox inbox_;
   Bytes unsaid_;
   Phase phase_ = Phase::away;
-  bool lives_ = true, reads_ = true, structured_ = false, context_ = false, retrying_ = false;
+  bool lives_ = true, reads_ = true, structured_ = false, context_ = false, retrying_ = false,
+       about_to_read_ = false;
   Instant knocked_{};
   std::uint64_t cookies_ = 0;
   std::map<std::uint64_t, Going> asked_;

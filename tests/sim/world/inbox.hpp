@@ -22,9 +22,9 @@ class Inbox {
     if (taken_ == kept_.size()) clear();
   }
   // No whole message is there: what is large is read away, so that more can come.
-  void keep(Stream& stream) {
+  void keep(Stream& stream, std::size_t window = Stream::window) {
     const auto arrived = stream.incoming();
-    if (!kept_.empty() || arrived.size() < Stream::window / 4) return;
+    if (!kept_.empty() || arrived.empty() || arrived.size() < window / 4) return;
     kept_.assign(arrived.begin(), arrived.end());
     stream.take_incoming(arrived.size());
   }

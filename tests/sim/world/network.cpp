@@ -58,7 +58,7 @@ Stream::Stream(Clock& clock, Link& link) : clock_(clock), link_(link) {
 }
 
 std::size_t Stream::room() const noexcept {
-  return to_peer_.held() >= window ? 0 : window - to_peer_.held();
+  return to_peer_.held() >= window_ ? 0 : window_ - to_peer_.held();
 }
 
 void Stream::write(std::span<const std::byte> bytes) {
@@ -110,7 +110,7 @@ void Stream::deliver(bool to_peer, std::size_t size) {
     }
     to_peer_.have += size;
     if (peer_open_) peer_->on_bytes(*this);
-    if (to_peer_.held() < window) tell_head();
+    if (to_peer_.held() < window_) tell_head();
   } else if (head_open_ && head_error_ == 0) {
     to_head_.have += size;
     tell_head();

@@ -103,6 +103,9 @@ class Stream {
   // How long bytes have waited for the other kernel to take them.
   Duration unacknowledged() const noexcept;
 
+  // Of what the head writes the peer's kernel takes no more at a time.
+  void narrow(std::size_t bytes) noexcept { window_ = bytes; }
+
   // How many sockets and descriptors hold the head's end.
   unsigned holders = 0;
 
@@ -154,6 +157,7 @@ class Stream {
   Peer* peer_ = nullptr;
   SocketWatcher* watcher_ = nullptr;
   Pipe to_peer_, to_head_;
+  std::size_t window_ = window;
   std::size_t late_to_peer_ = 0, late_to_head_ = 0;  // Bytes that wait for the link.
   Instant last_[2]{};                                // Nothing overtakes.
   Instant busy_until_[2]{};                          // Its share of the link is in use.

@@ -16,7 +16,7 @@ Scenario draw_any(std::uint64_t seed) {
   constexpr std::pair<unsigned, Scenario (*)(std::uint64_t)> kinds[] = {
       {5, &draw_crashes}, {1, &draw_timed_out}, {2, &draw_replays},      {3, &draw_hung},
       {4, &draw_refused}, {2, &draw_looked_at}, {1, &draw_another_disc}, {1, &draw_detached},
-      {1, &draw_graced},  {1, &draw_scattered},
+      {1, &draw_graced},  {1, &draw_scattered}, {2, &draw_restless},
   };
   if (seed % 512 == 77) return draw_huge(seed);  // It takes as long as twenty others.
   std::uint64_t place = seed % 32;
@@ -37,6 +37,7 @@ constexpr Profile all[] = {
     {"huge", "requests that are larger than a guest's share of the memory", &draw_huge},
     {"timed-out", "the link is down for long, and a worker ends soon after it is up again",
      &draw_timed_out},
+    {"restless", "guests speak and hear slowly, and come anew at bad moments", &draw_restless},
     {"looked-at", "the disc is told by its first block, and what happens comes after a look",
      &draw_looked_at},
     {"graced", "outages shorter and longer than the grace time", &draw_graced},
