@@ -8,6 +8,7 @@
 #include "tests/sim/world/profiles.hpp"
 #include "tests/sim/world/search.hpp"
 #include "tests/sim/world/store.hpp"
+#include "tests/sim/world/survived.hpp"
 
 #include <catch2/catch.hpp>
 

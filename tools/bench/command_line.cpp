@@ -108,7 +108,7 @@ void add_chaos(CLI::App& app, Commands& commands) {
   command.add_option("--discs", options.discs, "Only these discs (default: all of them)")
       ->delimiter(',')
       ->check(CLI::IsMember(chaos_discs()));
-  command.footer("Kinds of faults:\n" + chaos::Faults::help());
+  command.footer("Kinds of faults:\n" + chaos::Faults::help() + "\n" + app.get_footer());
 }
 
 // What chaos starts; of no use to people.

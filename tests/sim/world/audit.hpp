@@ -53,6 +53,7 @@ class Audit final : public Observer {
               std::span<const head::nbd::Extent> extents);
   void abandon(Request& request);
   std::size_t open_requests() const noexcept { return open_.size(); }
+  std::size_t waiting() const { return progress_.waiting(); }
 
   // ---- The world ----
   void on_trouble(bool begins) override;

@@ -28,19 +28,15 @@ void draw_load(Scenario& scenario, Dice& dice, const Load& load, Duration from, 
 // By time. Every scenario needs it last.
 void sort_actions(Scenario& scenario);
 
+// Any tail that keeps to the protocol, any mode, some guests.
+void draw_parts(Scenario& scenario, Dice& dice);
+// One misfortune that headd must hide from its guests, at about that time.
+Action draw_fault(Dice& dice, const Scenario& scenario, Duration about);
+void drop(Scenario& scenario, Act act);
+// Takes out what headd is known not to survive: that has profiles of its own (known_faults.hpp).
+void spare_known_faults(Scenario& scenario);
+
 // Everything that headd must hide from its guests, combined by chance.
 Scenario draw_weather(std::uint64_t seed);
-Scenario draw_calm(std::uint64_t seed);
-Scenario draw_crashes(std::uint64_t seed);
-Scenario draw_steady(std::uint64_t seed);
-Scenario draw_looked_at(std::uint64_t seed);
-Scenario draw_graced(std::uint64_t seed);
-Scenario draw_scattered(std::uint64_t seed);
-Scenario draw_replays(std::uint64_t seed);
-Scenario draw_huge(std::uint64_t seed);
-Scenario draw_timed_out(std::uint64_t seed);
-Scenario draw_restless(std::uint64_t seed);
-Scenario draw_hung(std::uint64_t seed);
-Scenario draw_refused(std::uint64_t seed);
 
 }  // namespace world

@@ -242,6 +242,8 @@ std::size_t Guest::on_simple(std::span<const std::byte> bytes) {
                              " got an answer to what it had not asked, or had answered"});
     return bytes.size();
   }
+  if (structured_ && found->second.request->ask.command == Command::read)
+    complain("a simple reply to READ");
   const int error = head::nbd::errno_from_wire(reply.error);
   const Ask& ask = found->second.request->ask;
   std::size_t payload = 0;
@@ -265,6 +267,7 @@ std::size_t Guest::on_chunk(std::span<const std::byte> bytes) {
                              " got a chunk of what it had not asked, or had answered"});
     return bytes.size();
   }
+  if (!structured_) complain("a chunk that it did not agree to");
   Going& going = found->second;
   const Ask& ask = going.request->ask;
   const auto body = bytes.subspan(sizeof head, head.length);

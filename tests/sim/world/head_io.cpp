@@ -5,7 +5,6 @@
 #include <cstdlib>
 #include <cstring>
 #include <fcntl.h>
-#include <linux/errqueue.h>
 #include <sys/eventfd.h>
 #include <utility>
 
@@ -222,16 +221,7 @@ void HeadIo::take_departure(iouring::Completion& completion, iouring::Socket num
   Socket& socket = at(number);
   if (socket.departures == 0) return end(completion, {.res = -EAGAIN});
   --socket.departures;
-  scm_timestamping stamps{};
-  const auto wall = iouring::wall_now().time_since_epoch();
-  const auto whole = std::chrono::duration_cast<std::chrono::seconds>(wall);
-  stamps.ts[0].tv_sec = whole.count();
-  stamps.ts[0].tv_nsec = std::chrono::nanoseconds(wall - whole).count();
-  cmsghdr& header = *CMSG_FIRSTHDR(&into.message);
-  header = {
-      .cmsg_len = CMSG_LEN(sizeof stamps), .cmsg_level = SOL_SOCKET, .cmsg_type = SCM_TIMESTAMPING};
-  std::memcpy(CMSG_DATA(&header), &stamps, sizeof stamps);
-  into.message.msg_controllen = CMSG_SPACE(sizeof stamps);
+  into.message.msg_controllen = 0;  // It tells of no time: the time here is not the kernel's.
   end(completion, {});
 }
 

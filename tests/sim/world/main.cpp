@@ -23,23 +23,23 @@ constexpr const char* usage =
 
 Runs headd's data path in a simulated world, and holds it to what a disc promises.
 
-  search    runs histories, one a seed, until one breaks a rule
-  show      runs one, and tells all of it
-  enumerate places something before every event of calm histories in turn
-  known     shows that what headd is known not to survive is found (status 1: some is not)
-  profiles  tells which kinds of worlds there are
+  search    run one history for each seed until one breaks a rule
+  show      run one history and print it
+  enumerate place a misfortune before every event of calm histories in turn
+  known     check that every known fault is still found (status 1: one is not)
+  profiles  list the kinds of worlds
 
   --profile NAME   which kind of world (default: any)
   --histories N    how many at most (default: 1000)
   --from SEED      the first seed (default: 0)
   --all            with search: go on behind a history that breaks a rule, and tell each
-  --pairs          with enumerate: two of them, some events apart
+  --pairs          with enumerate: two misfortunes, the first before every 11th event
   --shrink         make a history that breaks a rule as small as possible, and tell it
   --log            with show: what headd logs as well
-  --trace          with show: every request and what the tail does, as it happens
+  --trace          with show or --shrink: every request and what the tail does, as it happens
 
-The last line says what came of it: `found: ...`, exit status 1, or `clean: ...`, exit status 0. A
-wrong command line: exit status 2.
+The last line of search, show and enumerate says what came of it: `found: ...`, exit status 1, or
+`clean: ...`, exit status 0. A wrong command line: exit status 2.
 )";
 
 struct Options {
@@ -121,7 +121,9 @@ int conclude(const Options& options, const world::Sum& sum,
   if (find && options.shrink) {
     world::Find small = world::shrink(*find);
     fmt::print("{}", to_string(small.scenario));
+    if (options.trace) world::run(small.scenario, true);
     small.histories = find->histories;
+    small.scenario.seed = find->scenario.seed;  // The one to repeat it with.
     return tell(small);
   }
   const double simulated = std::chrono::duration<double>(sum.simulated).count();
@@ -183,6 +185,7 @@ int show(const Options& options) {
   if (options.trace) outcome = world::run(find.scenario, true);
   fmt::print("{} events, {:.3f} simulated seconds\n", outcome.events,
              std::chrono::duration<double>(outcome.simulated).count());
+  find.scenario.seed = options.from;
   if (find.violation) return tell(find);
   fmt::print("clean: 1 histories, {:.1f} s\n", cpu_seconds());
   return 0;

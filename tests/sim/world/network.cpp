@@ -77,7 +77,7 @@ void Stream::say(std::span<const std::byte> bytes) {
 }
 
 void Stream::send(Pipe& pipe, std::span<const std::byte> bytes, bool to_peer) {
-  if (pipe.held() == pipe.have - pipe.taken) waits_since_ = clock_.now();
+  if (to_peer && pipe.held() == pipe.have - pipe.taken) waits_since_ = clock_.now();
   pipe.bytes.insert(pipe.bytes.end(), bytes.begin(), bytes.end());
   std::size_t piece = bytes.size();
   if (bytes.size() > 1 && link_.dice_.chance(link_.manners_.pieces))

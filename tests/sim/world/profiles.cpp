@@ -2,6 +2,7 @@
 
 #include "tests/sim/world/draw.hpp"
 #include "tests/sim/world/faults.hpp"
+#include "tests/sim/world/survived.hpp"
 
 #include <algorithm>
 #include <iterator>

@@ -60,12 +60,14 @@ std::vector<Action> misfortunes() {
       {.act = Act::link_fails, .lasts = 30ms},
       {.act = Act::head_relocates},
       {.act = Act::head_is_stopped, .lasts = 10ms},
+      {.act = Act::tail_vanishes, .lasts = 20ms},
+      {.act = Act::guest_comes_anew},
       {.act = Act::head_holds, .lasts = 10ms},
       {.act = Act::head_detaches, .lasts = 10ms},
   };
 }
 
-// What the world does not survive together; see spare_known_faults().
+// Pairs that headd is known not to survive; see spare_known_faults().
 bool may_meet(const Action& one, const Action& other) {
   const auto kills = [](const Action& action) { return action.act == Act::head_is_killed; };
   const auto stops = [](const Action& action) { return action.act == Act::tail_stops; };

@@ -28,7 +28,7 @@ struct Sum {
   Duration simulated{};
 };
 
-// Seeds from `from` on, so many. `told`: after each, for whoever counts.
+// Seeds from `from` on, so many; `sum` is added to.
 std::optional<Find> search(const Profile& profile, std::uint64_t from, std::uint64_t histories,
                            Sum& sum);
 // A calm history by seed, again and again, with one misfortune before every event of it in turn;

@@ -155,7 +155,7 @@ const char* to_string(Change change) {
     case Change::smaller:
       return "smaller";
     case Change::larger:
-      return "larger, and not only";
+      return "larger, and stays so";
     case Change::read_only:
       return "read-only";
     case Change::another_disc:
@@ -265,7 +265,8 @@ void Tail::carry_out(Job& job) {
     case Command::trim:
       return carry_out_change(job);
     case Command::flush:
-      return store_.flush();
+      if (!job.session->another_disc) store_.flush();
+      return;
     default:
       return;
   }
@@ -286,10 +287,11 @@ void Tail::carry_out_change(Job& job) {
     }
     return;
   }
-  if (writes)
-    store_.write(header.offset, job.payload, stable);
-  else
-    store_.zero(header.offset, header.length, stable);
+  if (writes) return store_.write(header.offset, job.payload, stable);
+  // A TRIM may do nothing.
+  const bool trims = static_cast<Command>(header.type) == Command::trim;
+  if (trims && dice_.chance(0.5)) return;
+  store_.zero(header.offset, header.length, stable);
 }
 
 bool Tail::refused(Job& job) {

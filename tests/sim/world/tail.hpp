@@ -96,6 +96,7 @@ class Tail {
   void become(Change change);
 
   bool up() const noexcept { return up_; }
+  std::uint64_t life() const noexcept { return life_; }  // Counts its processes.
   bool answers() const noexcept { return up_ && !stopped_; }
   Store& store() noexcept { return store_; }
   const TailManners& manners() const noexcept { return manners_; }

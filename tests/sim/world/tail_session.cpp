@@ -97,6 +97,7 @@ void Tail::Session::agree_to_go(Bytes& out) {
   what.size = tail_.told_size();
   what.flags = manners.flags;
   if (tail_.change_ == Change::read_only) what.flags = manners.flags | flag::read_only;
+  told_flags_ = what.flags;
   info << what;
   sim::option_reply(out, wire::Option::go, wire::OptionReplyType::info, info);
   if (manners.block_minimum != 0) {
@@ -144,6 +145,8 @@ bool Tail::Session::check(const head::nbd::RequestHeader& header) {
   const auto command = static_cast<Command>(header.type);
   const TailManners& manners = tail_.manners_;
   if (cookies_.count(header.cookie) != 0) return complain("a cookie that is in use");
+  if (command == Command::flush && (told_flags_ & flag::send_flush) == 0)
+    return complain("an unknown FLUSH");
   if (command == Command::flush)
     return (header.offset == 0 && header.length == 0) || complain("a FLUSH of a range");
   if (header.length == 0) return complain("a request of no bytes");
@@ -155,7 +158,13 @@ bool Tail::Session::check(const head::nbd::RequestHeader& header) {
     return complain("a request that is not aligned");
   const bool carries = command == Command::read || command == Command::write;
   if (carries && header.length > manners.payload_maximum) return complain("a payload too large");
-  const auto needs = [&](std::uint16_t what) { return (manners.flags & what) != 0; };
+  const auto needs = [&](std::uint16_t what) { return (told_flags_ & what) != 0; };
+  const bool changes =
+      command == Command::write || command == Command::trim || command == Command::write_zeroes;
+  if (changes && needs(flag::read_only)) return complain("a change of a read-only disc");
+  if (command == Command::cache && !needs(flag::send_cache)) return complain("an unknown CACHE");
+  if ((header.flags & head::nbd::command_flag::df) != 0 && !needs(flag::send_df))
+    return complain("an unknown DF");
   if (command == Command::trim && !needs(flag::send_trim)) return complain("an unknown TRIM");
   if (command == Command::write_zeroes && !needs(flag::send_write_zeroes))
     return complain("an unknown WRITE_ZEROES");

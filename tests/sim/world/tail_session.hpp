@@ -52,6 +52,7 @@ class Tail::Session final : public Peer {
   Inbox inbox_;
   Phase phase_ = Phase::fresh;
   bool structured_ = false;
+  std::uint16_t told_flags_ = 0;
   bool over_ = false;
   unsigned requests_ = 0;
   std::set<std::uint64_t> cookies_;

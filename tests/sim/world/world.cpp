@@ -50,7 +50,7 @@ World::World(const Scenario& scenario)
     guests_[i]->home = plan.home;
     if (plan.begins) guests_[i]->connect();
   }
-  if (scenario_.errors_allowed) audit_.allow_errors(true);
+  allow_errors();
   if (scenario_.tail.poison) audit_.poisoned(*scenario_.tail.poison);
   schedule();
   look_again();
@@ -287,6 +287,7 @@ void World::act_on_head(const Action& action) {
       return order(action.who, head::disc::Order::fail, action.lasts);
     case Act::head_has_grace:
       grace_ = std::chrono::duration_cast<std::chrono::seconds>(action.lasts);
+      if (slot.next != nullptr) slot.next->set_grace(grace_);
       return slot.head->set_grace(grace_);
     case Act::head_relocates:
       return slot.head->relocate();
@@ -297,24 +298,34 @@ void World::act_on_head(const Action& action) {
   }
 }
 
+// An order outlives the process: the catalogue has it.
 void World::order(unsigned number, head::disc::Order order, Duration lasts) {
   const bool fails = order == head::disc::Order::fail;
-  Head* const head = slots_[number].head;
-  head->set_order(order);
-  fails ? audit_.allow_errors(true) : audit_.on_trouble(true);
-  held_ = !fails;
+  give(slots_[number], order);
+  fails ? void(++failing_) : audit_.on_trouble(true);
+  held_ += fails ? 0 : 1;
+  allow_errors();
   clock_.after(lasts, [this, number, fails] {
-    held_ = false;
-    if (slots_[number].head != nullptr) slots_[number].head->set_order(head::disc::Order::serve);
-    fails ? audit_.allow_errors(scenario_.errors_allowed) : audit_.on_trouble(false);
+    fails ? void(--failing_) : audit_.on_trouble(false);
+    held_ -= fails ? 0 : 1;
+    give(slots_[number], head::disc::Order::serve);
+    allow_errors();
   });
+}
+
+void World::give(Slot& slot, head::disc::Order order) {
+  slot.order = order;
+  for (Head* const head : {slot.head, slot.next})
+    if (head != nullptr) head->set_order(order);
 }
 
 // ---- Processes ----------------------------------------------------------------------------------
 
-Head& World::new_head() {
+Head& World::new_head(const Slot& slot) {
   HeadIo::Connector& connector = *this;
   heads_.push_back(std::make_unique<Head>(clock_, dice_, connector, descriptors_, scenario_.head));
+  heads_.back()->set_order(slot.order);
+  heads_.back()->set_grace(grace_);
   return *heads_.back();
 }
 
@@ -322,7 +333,7 @@ void World::start_head(Slot& slot) {
   head::exports::HandedDisc nothing;
   nothing.name = "d";
   nothing.listener = descriptors_.open(slot.listener);
-  slot.head = &new_head();
+  slot.head = &new_head(slot);
   ++slot.turn;
   slot.head->begin();
   slot.head->take_up(std::move(nothing));
@@ -351,7 +362,7 @@ void World::kill_head(Slot& slot, Duration start_after) {
 void World::upgrade_head(Slot& slot, bool succeeds, Duration gap) {
   if (slot.detached || std::exchange(slot.upgrading, true)) return;
   constexpr std::chrono::milliseconds ready_within{300};
-  slot.next = &new_head();
+  slot.next = &new_head(slot);
   slot.next->begin();
   await_next(slot, slot.turn, succeeds, gap, clock_.now() + ready_within);
 }
@@ -396,9 +407,9 @@ void World::detach(Slot& slot, Duration attach_after) {
   const auto flush = audit_.ask_flush();
   // Where there is no connection, nothing is flushed, and the log says so.
   const bool can = slot.head->ready() && slot.link->up() && tail_.answers();
-  slot.head->detach([this, &slot, turn = slot.turn, flush, can, attach_after] {
+  slot.head->detach([this, &slot, turn = slot.turn, flush, can, life = tail_.life(), attach_after] {
     if (over_ || slot.turn != turn || slot.head == nullptr || slot.head->io().killed()) return;
-    if (can && tail_.answers()) audit_.answer_flush(flush, true);
+    if (can && tail_.answers() && tail_.life() == life) audit_.answer_flush(flush, true);
     audit_.log_lost();
     for (Stream* const guest : std::exchange(slot.listener.queue, {})) guest->close(true);
     clock_.after(attach_after, [this, &slot, turn] {
@@ -450,14 +461,25 @@ bool World::settle() {
   const Instant until = clock_.now() + std::chrono::minutes(10);
   while (audit_.open_requests() != 0 && clock_.now() < until)
     if (!run_until(clock_.now() + std::chrono::milliseconds(5))) return false;
+  if (audit_.waiting() != 0)
+    audit_.note({.rule = check::Rule::stuck,
+                 .sentence = std::to_string(audit_.waiting()) +
+                             " requests are not answered, ten minutes after the last was asked"});
   return run_until(clock_.now() + std::chrono::milliseconds(1));
 }
 
 // By a guest that is there to the end; FLUSH first, and nothing else is under way.
 void World::read_all() {
-  const auto reader = std::find_if(guests_.rbegin(), guests_.rend(),
-                                   [](const auto& guest) { return guest->ready(); });
-  if (reader == guests_.rend()) return;
+  const auto ready = [this] {
+    return std::find_if(guests_.rbegin(), guests_.rend(),
+                        [](const auto& guest) { return guest->ready(); });
+  };
+  const Instant until = clock_.now() + scenario_.limit;
+  while (ready() == guests_.rend() && clock_.now() < until)
+    if (!run_until(clock_.now() + std::chrono::milliseconds(5))) return;
+  const auto reader = ready();
+  if (reader == guests_.rend())
+    return audit_.note({.rule = check::Rule::stuck, .sentence = "no guest is served any more"});
   (*reader)->ask({.command = Command::flush});
   if (!settle()) return;
   constexpr std::uint64_t at_once = 64;
@@ -472,14 +494,19 @@ void World::read_all() {
 void World::mind_grace() {
   const bool there = tail_.up() && std::all_of(slots_.begin(), slots_.end(),
                                                [](const Slot& slot) { return slot.link->up(); });
-  if (!there && !held_) without_tail_ += looks_apart;
-  if (held_) without_tail_ = {};
+  if (!there && held_ == 0) without_tail_ += looks_apart;
+  if (held_ != 0) without_tail_ = {};
   if (!there) with_tail_since_ = clock_.now();
   if (there && clock_.now() - with_tail_since_ > scenario_.limit) without_tail_ = {};
   constexpr std::chrono::milliseconds found_again_within{1'500};  // Back-off and all.
-  const bool over = grace_.count() != 0 && without_tail_ != Duration{} &&
-                    without_tail_ + looks_apart + found_again_within >= grace_;
-  if (over != std::exchange(grace_over_, over)) audit_.allow_errors(over);
+  const Duration without = without_tail_ + looks_apart + (there ? found_again_within : Duration{});
+  grace_over_ = grace_.count() != 0 && without_tail_ != Duration{} && without >= grace_;
+  allow_errors();
+}
+
+void World::allow_errors() {
+  const bool allowed = failing_ != 0 || grace_over_ || scenario_.errors_allowed;
+  if (allowed != std::exchange(errors_allowed_, allowed)) audit_.allow_errors(allowed);
 }
 
 void World::look() {

@@ -36,6 +36,7 @@ class World final : HeadIo::Connector, Guest::Owner {
     Head* next = nullptr;    // It is to take over.
     bool upgrading = false;  // Nobody else may begin something meanwhile.
     bool detached = false;
+    head::disc::Order order = head::disc::Order::serve;
     Instant killed_at{};
     unsigned turn = 0;  // Counts processes, so that what is late is known.
     // What one has handed over until the next has it.
@@ -56,8 +57,10 @@ class World final : HeadIo::Connector, Guest::Owner {
   void change_tail(Change change, bool others_stay, Duration lasts);
   void fail_link(Slot& slot, Duration lasts);
   void order(unsigned slot, head::disc::Order order, Duration lasts);
+  static void give(Slot& slot, head::disc::Order order);
+  void allow_errors();
 
-  Head& new_head();
+  Head& new_head(const Slot& slot);
   void start_head(Slot& slot);
   void kill_head(Slot& slot, Duration start_after);
   void upgrade_head(Slot& slot, bool succeeds, Duration gap);
@@ -91,7 +94,8 @@ class World final : HeadIo::Connector, Guest::Owner {
 
   // For how long headd may have been without its tail, times apart in which it was told to hold.
   std::chrono::seconds grace_;
-  bool held_ = false, grace_over_ = false;
+  unsigned held_ = 0, failing_ = 0;  // Orders that last.
+  bool grace_over_ = false, errors_allowed_ = false;
   Duration without_tail_{};
   Instant with_tail_since_{};
 };
