@@ -58,6 +58,10 @@ Audit::Request& Audit::ask(unsigned guest, const Ask& ask) {
   request.progress = progress_.ask(now(), to_string(ask) + " by guest " + std::to_string(guest));
   request.asked = errors_.ask();
   if (is_sync(ask)) request.sync = errors_.ask_sync();
+  if (ask.beyond) {
+    errors_.excuse(request.progress);
+    return request;
+  }
   switch (ask.command) {
     case Command::read:
     case Command::block_status:
@@ -119,6 +123,12 @@ void Audit::answer(Request& request, int error, std::span<const std::byte> data,
                    std::span<const head::nbd::Extent> extents) {
   if (traces_) tell(describe(request) + " is answered, errno " + std::to_string(error));
   note(progress_.answer(request.progress, now()));
+  if (request.ask.beyond) {
+    if (error == 0)
+      note({.rule = check::Rule::invented,
+            .sentence = to_string(request.ask) + ", which is beyond the end, succeeded"});
+    return forget(request);
+  }
   if (error != 0) {
     // A change may have waited for a FLUSH of headd's own.
     const bool excused = (is_sync(request.ask) || is_change(request.ask.command)) &&
@@ -137,9 +147,7 @@ void Audit::answer(Request& request, int error, std::span<const std::byte> data,
     note(check_read(request, data));
   else if (request.read != 0)
     values_.drop_read(request.read);
-  const auto place = std::find_if(open_.begin(), open_.end(),
-                                  [&](const Request& one) { return &one == &request; });
-  spare_.splice(spare_.begin(), open_, place);
+  forget(request);
 }
 
 // Another one of the same guest was under way when the tail refused a FLUSH: that is the one to
@@ -156,6 +164,10 @@ void Audit::abandon(Request& request) {
   progress_.excuse(request.progress);
   if (request.change != 0) values_.abandon(request.change);
   if (request.read != 0) values_.drop_read(request.read);
+  forget(request);
+}
+
+void Audit::forget(const Request& request) {
   const auto place = std::find_if(open_.begin(), open_.end(),
                                   [&](const Request& one) { return &one == &request; });
   spare_.splice(spare_.begin(), open_, place);

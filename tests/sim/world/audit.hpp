@@ -22,6 +22,7 @@ struct Ask {
   bool fua = false;
   // Of a READ: so many bytes of its first sector are not asked for.
   std::uint32_t skew = 0;
+  bool beyond = false;  // The end of the disc: it is to be refused, and changes nothing.
 
   std::uint64_t offset() const { return first * check::sector_bytes + skew; }
   std::uint64_t bytes() const { return count * check::sector_bytes - skew; }
@@ -88,6 +89,7 @@ class Audit final : public Observer {
   check::Progress::Time now() const { return clock_.now().time_since_epoch(); }
   check::Violation check_read(const Request& request, std::span<const std::byte> data);
   check::Violation check_status(const Request& request, std::span<const head::nbd::Extent> extents);
+  void forget(const Request& request);
   static std::string describe(const Request& request);
   static bool is_change(head::nbd::Command command);
   bool is_sync(const Ask& ask) const;

@@ -214,6 +214,14 @@ Scenario draw_restless(std::uint64_t seed) {
   load.hot = 6;
   load.large_most = 24;
   draw_load(scenario, dice, load, 1ms, 500ms);
+  // Some of it is to be refused, with all that comes behind its header.
+  for (unsigned i = 0; i < 6; ++i)
+    scenario.actions.push_back({.at = dice.between(Duration{1ms}, Duration{500ms}),
+                                .who = static_cast<unsigned>(dice.pick(guests)),
+                                .ask = {.command = Command::write,
+                                        .first = load.sectors,
+                                        .count = dice.between(1, 24),
+                                        .beyond = true}});
   for (std::uint64_t i = dice.between(1, 3); i != 0; --i) {
     const Duration at = dice.between(Duration{50ms}, Duration{400ms});
     scenario.actions.push_back(
@@ -301,8 +309,17 @@ Scenario draw_scattered(std::uint64_t seed) {
                                 .ask = {.first = dice.pick(512 - count), .count = count}});
   }
   if (dice.chance(0.3))
+    scenario.actions.push_back({.at = dice.between(Duration{50ms}, Duration{60ms}),
+                                .act = Act::tail_cuts,
+                                .bytes = dice.chance(0.5) ? SIZE_MAX : 1 + dice.pick(6000)});
+  for (unsigned i = 0; i < 8; ++i)
     scenario.actions.push_back(
-        {.at = dice.between(Duration{50ms}, Duration{60ms}), .act = Act::tail_cuts});
+        {.at = 50ms + dice.between(Duration{}, Duration{3ms}),
+         .ask = {.command = Command::block_status, .first = dice.pick(400), .count = 100}});
+  if (dice.chance(0.3))
+    scenario.actions.push_back({.at = dice.between(Duration{50ms}, Duration{54ms}),
+                                .act = Act::head_is_upgraded,
+                                .lasts = 3ms});
   spare_known_faults(scenario);
   sort_actions(scenario);
   return scenario;
