@@ -210,6 +210,8 @@ void spare_known_faults(Scenario& scenario) {
   // A tail that takes any byte is asked in pieces that cut sectors.
   if (scenario.tail.block_minimum == 1)
     for (Action& action : scenario.actions) action.ask.skew = 0;
+  // Nor is what it asks anew kept apart from what it had asked before, but in mode replay.
+  if (scenario.head.durability != Durability::replay) drop(scenario, Act::guest_comes_anew);
   // With sixteen guests there is no place for one more, who comes before its other self is gone.
   if (scenario.guests.size() > 12) drop(scenario, Act::guest_comes_anew);
   // What was failed by order is not waited for beyond the quarantine.
