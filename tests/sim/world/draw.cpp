@@ -15,7 +15,8 @@ using head::nbd::Command;
 using head::nbd::Durability;
 namespace flag = head::nbd::transmission_flag;
 
-constexpr Durability modes[] = {Durability::writeback, Durability::writethrough, Durability::replay,
+// The default twice.
+constexpr Durability often[] = {Durability::writeback, Durability::writethrough, Durability::replay,
                                 Durability::replay};
 
 Ask draw_ask(Dice& dice, const Load& load, std::uint16_t flags) {
@@ -105,7 +106,7 @@ void draw_parts(Scenario& scenario, Dice& dice) {
   tail.scattered = tail.structured && dice.chance(0.03);
   tail.cached = dice.one_of({0.0, 0.0, 0.3});
   if (dice.chance(0.3)) tail.takes_most = 3ms;
-  scenario.head.durability = dice.one_of(modes);
+  scenario.head.durability = dice.one_of(often);
   scenario.head.connections = dice.one_of({1u, 1u, 1u, 3u});
   if (dice.chance(0.2)) scenario.head.identity = head::disc::Identity::first_block;
   if (dice.chance(0.2)) scenario.head.replay_memory = 256 << 10;

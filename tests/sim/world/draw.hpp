@@ -8,6 +8,11 @@
 
 namespace world {
 
+// A disc's durability modes.
+inline constexpr head::nbd::Durability modes[] = {head::nbd::Durability::writeback,
+                                                  head::nbd::Durability::writethrough,
+                                                  head::nbd::Durability::replay};
+
 // What guests ask: mostly of a few sectors, so that changes meet, and in bursts.
 struct Load {
   unsigned guests = 1;

@@ -14,9 +14,6 @@ namespace flag = head::nbd::transmission_flag;
 
 namespace {
 
-constexpr Durability modes[] = {Durability::writeback, Durability::writethrough,
-                                Durability::replay};
-
 // A guest that rewrites a few sectors, and little else.
 Load rewriting(const Scenario& scenario) {
   Load load = load_of(scenario);

@@ -49,9 +49,7 @@ class Guest final : public Peer {
   // Reads its answers, or does not.
   void read(bool yes);
 
-  bool lives() const noexcept { return lives_; }
   bool ready() const noexcept { return phase_ == Phase::ready; }
-  std::size_t unanswered() const noexcept { return asked_.size(); }
   // Since when it has been waiting for its handshake; nothing where it is not.
   bool greeted_late(Duration limit) const noexcept;
 

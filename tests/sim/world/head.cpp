@@ -96,10 +96,6 @@ bool Head::ready() const noexcept {
   return stats_ != nullptr && stats_->connections.load() != 0;
 }
 
-std::uint64_t Head::kept_bytes() const noexcept {
-  return stats_ == nullptr ? 0 : stats_->kept_bytes.load();
-}
-
 void Head::kill() {
   io_.kill();
   if (served_ != nullptr && !served_->closing()) served_->close([] {});

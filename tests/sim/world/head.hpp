@@ -56,7 +56,6 @@ class Head final : head::disc::Patience::Owner {
   HeadIo& io() noexcept { return io_; }
   bool serves() const noexcept { return served_ != nullptr; }
   bool ready() const noexcept;
-  std::uint64_t kept_bytes() const noexcept;
 
  private:
   struct Memory;

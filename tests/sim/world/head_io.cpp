@@ -177,7 +177,6 @@ void HeadIo::connect(iouring::Completion& completion, iouring::Socket socket,
   start(socket, {.completion = &completion, .kind = Kind::connect});
   if (killed_) return;
   at(socket).attempting = true;
-  ++attempts_;
   connector_.connect(*this, socket.index, to);
 }
 

@@ -74,7 +74,6 @@ class HeadIo final : public iouring::Io {
   // SIGSTOP: its kernel goes on, it does not.
   void stop(bool yes);
   std::size_t sockets_open() const noexcept { return sockets_.size(); }
-  std::uint64_t attempts() const noexcept { return attempts_; }  // To connect.
 
   // ---- iouring::Io ----
   iouring::Socket open_tcp(const iouring::TcpOptions& options,
@@ -162,7 +161,6 @@ class HeadIo final : public iouring::Io {
   bool killed_ = false, stopped_ = false;
   Instant own_now_{};
   int next_socket_ = 1;
-  std::uint64_t attempts_ = 0;
   std::map<int, std::unique_ptr<Socket>> sockets_;
   std::deque<Ended> ended_;
   std::deque<iouring::Completion*> deferred_;

@@ -187,7 +187,7 @@ int show(const Options& options) {
              std::chrono::duration<double>(outcome.simulated).count());
   find.scenario.seed = options.from;
   if (find.violation) return tell(find);
-  fmt::print("clean: 1 histories, {:.1f} s\n", cpu_seconds());
+  fmt::print("clean: the history breaks no rule\n");
   return 0;
 }
 

@@ -59,7 +59,6 @@ class Link {
 
   void set_up(bool up);
   bool up() const noexcept { return up_; }
-  Manners& manners() noexcept { return manners_; }
 
   // Since when it has been down, last.
   Instant down_since() const noexcept { return down_since_; }

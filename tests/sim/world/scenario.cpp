@@ -53,6 +53,7 @@ std::string what(const Action& action) {
     case Act::tail_shuts_down:
       return fmt::format("the tail shuts down for {} ms", lasts);
     case Act::tail_changes:
+      if (action.change == Change::larger) return "the tail comes back larger";
       return fmt::format("the tail comes back {} for {} ms", to_string(action.change), lasts);
     case Act::head_detaches:
       return fmt::format("head {} detaches the disc, and attaches it after {} ms", action.who,

@@ -78,7 +78,6 @@ struct Scenario {
   Duration length = std::chrono::seconds(3);
   // So long may a request wait while nothing is in its way.
   Duration limit = std::chrono::seconds(10);
-  bool errors_allowed = false;
   // Handshakes are answered at once, whatever the tail does.
   bool greets_at_once = false;
   // Nothing is wrong with any connection: none is to be given up with requests on it.

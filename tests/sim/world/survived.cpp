@@ -13,13 +13,6 @@ using head::nbd::Command;
 using head::nbd::Durability;
 namespace flag = head::nbd::transmission_flag;
 
-namespace {
-
-constexpr Durability modes[] = {Durability::writeback, Durability::writethrough,
-                                Durability::replay};
-
-}  // namespace
-
 // Connections hang once, and something else happens until that is noticed. Only reads and writes:
 // of what else waits, headd thinks that it may take long.
 Scenario draw_hung(std::uint64_t seed) {

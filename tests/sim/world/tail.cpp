@@ -155,7 +155,7 @@ const char* to_string(Change change) {
     case Change::smaller:
       return "smaller";
     case Change::larger:
-      return "larger, and stays so";
+      return "larger";
     case Change::read_only:
       return "read-only";
     case Change::another_disc:

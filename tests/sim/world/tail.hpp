@@ -98,8 +98,6 @@ class Tail {
   bool up() const noexcept { return up_; }
   std::uint64_t life() const noexcept { return life_; }  // Counts its processes.
   bool answers() const noexcept { return up_ && !stopped_; }
-  Store& store() noexcept { return store_; }
-  const TailManners& manners() const noexcept { return manners_; }
 
  private:
   class Session;

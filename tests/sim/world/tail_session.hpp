@@ -25,7 +25,6 @@ class Tail::Session final : public Peer {
   void on_host_back() { stream_.on_peer_back(); }
   void cut_after(std::size_t bytes) { stream_.cut_after(bytes); }
   bool over() const noexcept { return over_; }
-  bool ready() const noexcept { return phase_ == Phase::transmission; }
 
   Link& link;
   bool greeted = false;

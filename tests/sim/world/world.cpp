@@ -50,7 +50,6 @@ World::World(const Scenario& scenario)
     guests_[i]->home = plan.home;
     if (plan.begins) guests_[i]->connect();
   }
-  allow_errors();
   if (scenario_.tail.poison) audit_.poisoned(*scenario_.tail.poison);
   schedule();
   look_again();
@@ -505,7 +504,7 @@ void World::mind_grace() {
 }
 
 void World::allow_errors() {
-  const bool allowed = failing_ != 0 || grace_over_ || scenario_.errors_allowed;
+  const bool allowed = failing_ != 0 || grace_over_;
   if (allowed != std::exchange(errors_allowed_, allowed)) audit_.allow_errors(allowed);
 }
 
