@@ -41,6 +41,7 @@ class Guest final : public sim::Peer {
   bool idle() const { return talking_ && unanswered_.empty(); }
 
   bool ending = false;
+  bool too_long = false;  // It asks, next, what is longer than it may be.
   std::uint64_t answers = 0;
   std::vector<std::string> complaints;
 
@@ -50,6 +51,7 @@ class Guest final : public sim::Peer {
     std::uint64_t number;
     std::uint64_t version;
     std::uint32_t length;
+    int error = 0;
   };
 
   template <class T>
@@ -89,21 +91,31 @@ class Guest final : public sim::Peer {
     const bool reads = asked.command == Command::read;
     const std::size_t size = sizeof reply + (reads ? asked.length : 0);
     if (heard_.size() < size) return false;
-    const bool refused = asked.command == Command::write && asked.number >= blocks;
-    if ((reply.error != 0) != refused) complaints.push_back("an error, or none where one is due");
+    if (nbd::errno_from_wire(reply.error) != asked.error)
+      complaints.push_back("an error, or none where one is due, or another one");
     for (std::size_t i = sizeof reply; i < size; ++i)
       if (heard_[i] != content(asked.number, asked.version)) {
         complaints.push_back("a wrong byte");
         break;
       }
     drop(size);
-    if (!refused) versions_[asked.number] = asked.version;
+    if (asked.error == 0) versions_[asked.number] = asked.version;
     unanswered_.erase(at);
     ++answers;
     return true;
   }
 
   void ask(sim::Bytes& to_us) {
+    if (std::exchange(too_long, false)) {
+      nbd::wire::Request request;
+      request.type = static_cast<std::uint16_t>(Command::write);
+      request.cookie = ++cookie_;
+      request.length = payload_maximum + block;
+      put(to_us, request);
+      to_us.insert(to_us.end(), request.length, std::byte{7});
+      unanswered_[cookie_] = {Command::write, 2 * blocks, 0, 0, EOVERFLOW};
+      return;
+    }
     const bool writes = random_() % 2 == 0;
     std::uint64_t number = random_() % blocks;
     if (writes && random_() % 8 == 0) number = blocks + 1;  // Beyond the end.
@@ -117,13 +129,14 @@ class Guest final : public sim::Peer {
     request.length = block;
     put(to_us, request);
     if (writes) to_us.insert(to_us.end(), block, content(number, version));
-    unanswered_[cookie_] = {writes ? Command::write : Command::read, number, version, block};
+    const int error = writes && number >= blocks ? ENOSPC : 0;
+    unanswered_[cookie_] = {writes ? Command::write : Command::read, number, version, block, error};
   }
   nbd::wire::Request flush() {
     nbd::wire::Request request;
     request.type = static_cast<std::uint16_t>(Command::flush);
     request.cookie = ++cookie_;
-    unanswered_[cookie_] = {Command::flush, blocks + cookie_ + 2, 0, 0};
+    unanswered_[cookie_] = {Command::flush, 3 * blocks + cookie_, 0, 0};
     return request;
   }
 
@@ -275,6 +288,24 @@ TEST_CASE("A guest of before is held where the disc is smaller than it was told"
   CHECK(guest.answers <= before + 8);  // What was on its way.
   world.volume.described.size *= 2;
   world.volume.become_known();
+  while (guest.answers < before + 20) world.some_steps(50);
+  CHECK(guest.complaints == std::vector<std::string>{});
+  world.close();
+}
+
+TEST_CASE("A write that is too long is told so, wherever it is handed over",
+          "[export][sim][handover]") {
+  const auto seed = GENERATE(range(0u, 4u));
+  CAPTURE(seed);
+  World world(seed);
+  Guest& guest = world.guest(seed);
+  while (guest.answers == 0) world.some_steps(50);
+  guest.too_long = true;
+  while (guest.too_long) world.some_steps(20);
+  world.some_steps(200);
+  const auto before = guest.answers;
+  world.pass_on();
+  CHECK(guest.answers == before);  // It was in the midst of it.
   while (guest.answers < before + 20) world.some_steps(50);
   CHECK(guest.complaints == std::vector<std::string>{});
   world.close();

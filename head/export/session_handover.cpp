@@ -45,7 +45,8 @@ nbd::RequestHeader refused_again(nbd::RequestHeader write, int error, std::uint6
   if (error == ENOSPC)
     write.offset = std::numeric_limits<std::uint64_t>::max() - left;
   else if (error != EPERM)
-    write.flags = 0xffff;
+    write.flags = too_long_flags;  // That are not offered.
+  if (error == EOVERFLOW) write.offset = too_long_offset;
   return write;
 }
 

@@ -10,6 +10,8 @@ using nbd::Command;
 namespace flag = nbd::transmission_flag;
 namespace command_flag = nbd::command_flag;
 
+constexpr const char* too_long = "more than the maximum payload of 32 MiB";
+
 bool is_known(std::uint16_t type) noexcept {
   return type <= static_cast<std::uint16_t>(Command::block_status) &&
          type != static_cast<std::uint16_t>(Command::disconnect);
@@ -59,6 +61,9 @@ Verdict validate(const nbd::RequestHeader& request, const Terms& terms,
 
   if (writes(command) && (terms.flags & flag::read_only) != 0)
     return {EPERM, "the disc is read-only"};
+  if (command == Command::write && request.flags == too_long_flags &&
+      request.offset == too_long_offset)
+    return {EOVERFLOW, too_long};
   if (!is_offered(command, terms)) return {EINVAL, "a command that was not offered"};
   if ((request.flags & ~flags_offered(command, terms)) != 0)
     return {EINVAL, "a command flag that was not offered"};
@@ -66,8 +71,7 @@ Verdict validate(const nbd::RequestHeader& request, const Terms& terms,
     return {EINVAL, "FLUSH has neither offset nor length"};
   if (command == Command::flush) return {};
   if (request.length == 0) return {EINVAL, "a request for no bytes"};
-  if (carries && request.length > payload_maximum)
-    return {EOVERFLOW, "more than the maximum payload of 32 MiB"};
+  if (carries && request.length > payload_maximum) return {EOVERFLOW, too_long};
   if (!nbd::inside(request.offset, request.length, 0, size)) {
     const bool full = command == Command::write || command == Command::write_zeroes;
     return {full ? ENOSPC : EINVAL, "beyond the end of the disc"};

@@ -14,6 +14,11 @@ struct Verdict {
   const char* message = nullptr;  // Static; set where `error` is.
 };
 
+// What a headd that hands over says for a write that was too long, of whose payload only a part is
+// to come still (session_handover.cpp): no guest's request, as nobody is offered all flags.
+inline constexpr std::uint16_t too_long_flags = 0xffff;
+inline constexpr std::uint64_t too_long_offset = UINT64_MAX;
+
 // `size`: the volume's, now. NBD_CMD_DISC is not a request in this sense.
 Verdict validate(const nbd::RequestHeader& request, const Terms& terms,
                  std::uint64_t size) noexcept;

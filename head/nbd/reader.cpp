@@ -64,9 +64,10 @@ void Reader::halt() noexcept {
 Reader::Came Reader::came() const {
   assert(halted_ && !pending());
   Came came;
+  // A header that is whole was given to its handler, which has not said what comes next.
+  const std::size_t part = left_ == 0 ? 0 : header_size_ - left_;
   if (want_ == Want::header)
-    came.bytes.assign(header_.begin(),
-                      header_.begin() + static_cast<std::ptrdiff_t>(header_size_ - left_));
+    came.bytes.assign(header_.begin(), header_.begin() + static_cast<std::ptrdiff_t>(part));
   else
     came.left = left_;
   came.bytes.insert(came.bytes.end(), kept_.begin() + static_cast<std::ptrdiff_t>(kept_from_),

@@ -28,8 +28,6 @@ inline constexpr std::array known_faults{
                "The same, of a tail that closes connections before its workers have ended."},
     KnownFault{"realigned", check::Rule::stale,
                "A change of a part of a block that is asked again brings back its neighbours."},
-    KnownFault{"crowded", check::Rule::dropped,
-               "An upgrade repeats the header of a request that waits for memory."},
     KnownFault{"failed-flush", check::Rule::stale,
                "The error of a FLUSH of headd's own is dropped, and the log with it."},
     KnownFault{"failed-flush", check::Rule::swallowed,

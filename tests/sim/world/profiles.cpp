@@ -19,7 +19,9 @@ Scenario draw_any(std::uint64_t seed) {
       {4, &draw_refused}, {2, &draw_looked_at}, {1, &draw_another_disc}, {1, &draw_detached},
       {1, &draw_graced},  {1, &draw_scattered}, {2, &draw_restless},
   };
-  if (seed % 512 == 77) return draw_huge(seed);  // It takes as long as twenty others.
+  // Those that take as long as many others.
+  if (seed % 512 == 77) return draw_huge(seed);
+  if (seed % 256 == 78) return draw_crowded(seed);
   std::uint64_t place = seed % 32;
   for (const auto& [share, draw] : kinds) {
     if (place < share) return draw(seed);
