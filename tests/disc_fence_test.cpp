@@ -67,7 +67,7 @@ TEST_CASE("changes that are sent again go one after the other where they overlap
 TEST_CASE("where a ghost may come only its own change may go, for a while", "[disc]") {
   Fence fence;
   const Range range{.offset = 0, .length = 10};
-  fence.doubt(&a, range, now + 1s);
+  fence.doubt(&a, range, {now + 1s, now + 1s});
   CHECK_FALSE(fence.holds(&a, range, true, now));
   CHECK(fence.holds(&b, range, true, now));
   CHECK_FALSE(fence.holds(&b, range, false, now));  // What is read there does not change.
@@ -83,10 +83,50 @@ TEST_CASE("where a ghost may come only its own change may go, for a while", "[di
 TEST_CASE("more ghosts than can be told apart put all of a disc in doubt", "[disc]") {
   Fence fence;
   for (std::size_t i = 0; i <= Fence::doubts_max; ++i)
-    fence.doubt(nullptr, {.offset = i * 10, .length = 1}, now + 1s);
+    fence.doubt(nullptr, {.offset = i * 10, .length = 1}, {now + 1s, now + 1s});
   CHECK(fence.holds(&b, {.offset = 1u << 30, .length = 1}, true, now));
   CHECK_FALSE(fence.holds(&b, {.offset = 1u << 30, .length = 1}, true, now + 1s));
   fence.expire(now + 1s);
+  CHECK(fence.idle());
+}
+
+TEST_CASE("a ghost that is still to be answered ends with its answer", "[disc]") {
+  Fence fence;
+  const Range range{.offset = 0, .length = 10};
+  const int connection = 0, another = 0;
+  fence.doubt(&a, range, Fence::Witness{&connection, 7});
+  CHECK(fence.holds(&b, range, true, now + 1000h));
+  CHECK_FALSE(fence.holds(&a, range, true, now));
+  CHECK_FALSE(fence.expire(now));
+  CHECK_FALSE(fence.settle({&connection, 8}));
+  CHECK_FALSE(fence.settle({&another, 7}));
+  CHECK(fence.settle({&connection, 7}));
+  CHECK(fence.idle());
+}
+
+TEST_CASE("a ghost whose answer is lost has its time", "[disc]") {
+  Fence fence;
+  const Range range{.offset = 0, .length = 10};
+  const int connection = 0, another = 0;
+  fence.doubt(&a, range, Fence::Witness{&connection, 7});
+  fence.lose_witness(&another, {});
+  CHECK(fence.holds(&b, range, true, now + 1000h));
+  fence.lose_witness(&connection, {now + 1s, now + 1s});
+  CHECK(fence.expire(now) == now + 1s);
+  CHECK(fence.holds(&b, range, true, now));
+  CHECK_FALSE(fence.holds(&b, range, true, now + 1s));
+}
+
+TEST_CASE("a ghost may come for longer where the disc turns out to have moved", "[disc]") {
+  Fence fence;
+  const Range range{.offset = 0, .length = 10};
+  fence.doubt(&a, range, {now + 1s, now + 5s});
+  CHECK(fence.expire(now) == now + 1s);
+  fence.tail_moved();
+  CHECK(fence.holds(&b, range, true, now + 4s));
+  CHECK_FALSE(fence.holds(&b, range, true, now + 5s));
+  fence.doubt(&a, range, Fence::Term{});  // None comes.
+  CHECK(fence.expire(now + 5s) == std::nullopt);
   CHECK(fence.idle());
 }
 

@@ -51,7 +51,8 @@ struct Config {
   struct Discs {
     nbd::Durability durability = nbd::Durability::replay;  // Of those that do not say.
     disc::Identity identity = disc::Identity::shape;       // The same.
-    std::chrono::milliseconds quarantine{1'000};
+    std::chrono::milliseconds quarantine{30'000};
+    bool tail_closes_last = false;
     unsigned replay_memory_mib = 64;  // All threads.
     bool operator==(const Discs&) const = default;
   } discs;

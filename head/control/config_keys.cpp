@@ -168,6 +168,8 @@ constexpr std::array entries = {
     KeyEntry{
         {"discs.quarantine_ms", "a whole number from 0 to 3600000"},
         [](Config& c, const Value& v) { return duration(c.discs.quarantine, v, 0, 3'600'000); }},
+    KeyEntry{{"discs.tail_closes_last", "true or false"},
+             [](Config& c, const Value& v) { return flag(c.discs.tail_closes_last, v); }},
     KeyEntry{
         {"discs.replay_memory_mib", "a whole number from 0 to 1048576"},
         [](Config& c, const Value& v) { return number(c.discs.replay_memory_mib, v, 0, 1048576); }},

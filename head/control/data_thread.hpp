@@ -25,7 +25,8 @@ struct DataSettings {
   // Of discs that are attached from then on, where they do not say.
   nbd::Durability durability = nbd::Durability::writeback;
   disc::Identity identity = disc::Identity::shape;
-  std::chrono::milliseconds quarantine{1'000};
+  std::chrono::milliseconds quarantine{30'000};
+  bool tail_closes_last = false;
 };
 
 class DataThread {

@@ -132,9 +132,10 @@ void write(Pen& pen, const HandedSession& session) {
   if (session.handshake) write(pen, *session.handshake);
   pen.block<std::uint64_t>(session.said);
   pen.block<std::uint64_t>(session.unsent);
+  pen.number(std::uint8_t{session.owes_flush_error});
 }
 
-HandedSession read_session(Eye& eye) {
+HandedSession read_session(Eye& eye, std::uint32_t version) {
   HandedSession session;
   session.cookie = eye.number<std::uint64_t>();
   session.size = eye.number<std::uint64_t>();
@@ -142,10 +143,13 @@ HandedSession read_session(Eye& eye) {
   if (eye.flag()) session.handshake = read_pause(eye);
   session.said = copy(eye.block<std::uint64_t>());
   session.unsent = copy(eye.block<std::uint64_t>());
+  if (version >= 3) session.owes_flush_error = eye.flag();
   return session;
 }
 
 void write(Pen& pen, const nbd::Legacy& legacy) {
+  pen.number(static_cast<std::uint8_t>(legacy.flush));
+  pen.number(std::uint8_t{legacy.owes_flush_error});
   pen.number(legacy.first_block_length);
   pen.number(legacy.first_block_sum);
   pen.number(static_cast<std::uint32_t>(legacy.doubts.size()));
@@ -153,12 +157,20 @@ void write(Pen& pen, const nbd::Legacy& legacy) {
     pen.number(doubt.offset);
     pen.number(doubt.length);
     pen.number(doubt.until_ns);
+    pen.number(std::uint8_t{doubt.asked_again});
+    pen.number(doubt.content);
   }
   pen.block<std::uint64_t>(legacy.log);
 }
 
-nbd::Legacy read_legacy(Eye& eye) {
+nbd::Legacy read_legacy(Eye& eye, std::uint32_t version) {
   nbd::Legacy legacy;
+  if (version >= 3) {
+    const auto flush = eye.number<std::uint8_t>();
+    if (flush > static_cast<std::uint8_t>(nbd::Legacy::Flush::unknown)) eye.fail();
+    legacy.flush = static_cast<nbd::Legacy::Flush>(flush);
+    legacy.owes_flush_error = eye.flag();
+  }
   legacy.first_block_length = eye.number<std::uint32_t>();
   legacy.first_block_sum = eye.number<std::uint64_t>();
   const auto doubts = eye.number<std::uint32_t>();
@@ -167,6 +179,8 @@ nbd::Legacy read_legacy(Eye& eye) {
     doubt.offset = eye.number<std::uint64_t>();
     doubt.length = eye.number<std::uint64_t>();
     doubt.until_ns = eye.number<std::int64_t>();
+    if (version >= 3) doubt.asked_again = eye.flag();
+    if (version >= 3) doubt.content = eye.number<std::uint64_t>();
     if (doubt.length > UINT64_MAX - doubt.offset) eye.fail();
     legacy.doubts.push_back(doubt);
   }
@@ -181,8 +195,8 @@ HandedDisc read_disc(Eye& eye, std::uint32_t version) {
   disc.cookie = eye.number<std::uint64_t>();
   const auto sessions = eye.number<std::uint32_t>();
   for (std::uint32_t i = 0; i < sessions && eye.good(); ++i)
-    disc.sessions.push_back(read_session(eye));
-  if (version >= 2) disc.legacy = read_legacy(eye);
+    disc.sessions.push_back(read_session(eye, version));
+  if (version >= 2) disc.legacy = read_legacy(eye, version);
   return disc;
 }
 

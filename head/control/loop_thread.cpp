@@ -75,7 +75,8 @@ class LoopThread::Work final : disc::Patience::Owner {
                         .guard = {.durability = durability,
                                   .quarantine = settings_.quarantine,
                                   .memory = &replay_memory_},
-                        .identity = settings_.identity},
+                        .identity = settings_.identity,
+                        .tail_closes_last = settings_.tail_closes_last},
         spec, std::move(stats), [this, name = spec.name] { forget(name); });
     Served& served = *made;
     served_[spec.name] = std::move(made);

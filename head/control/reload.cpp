@@ -33,6 +33,10 @@ constexpr std::array settings = {
             [](Config& to, const Config& from) { to.discs.identity = from.discs.identity; }},
     Setting{"discs.quarantine_ms", true,
             [](Config& to, const Config& from) { to.discs.quarantine = from.discs.quarantine; }},
+    Setting{"discs.tail_closes_last", true,
+            [](Config& to, const Config& from) {
+              to.discs.tail_closes_last = from.discs.tail_closes_last;
+            }},
     Setting{"discs.replay_memory_mib", false,
             [](Config& to, const Config& from) {
               to.discs.replay_memory_mib = from.discs.replay_memory_mib;
@@ -93,6 +97,7 @@ DataSettings data_settings(const Config& config) {
   settings.durability = config.discs.durability;
   settings.identity = config.discs.identity;
   settings.quarantine = config.discs.quarantine;
+  settings.tail_closes_last = config.discs.tail_closes_last;
   return settings;
 }
 

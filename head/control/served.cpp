@@ -39,7 +39,11 @@ Served::Served(const Context& context, const catalogue::DiscSpec& spec,
              .connections = spec.connections,
              .identity = spec.identity.value_or(context.identity),
              .standing = standing_of(spec),
-             .guard = context.guard},
+             .guard = {.durability = context.guard.durability,
+                       .quarantine = context.guard.quarantine,
+                       .memory = context.guard.memory,
+                       .inherits = true},
+             .tail_closes_last = context.tail_closes_last},
             context.connection, stats),
       export_(context.io, spec.name, disc_, *stats, context.stalls, context.pool, *this) {
   disc_.open();
@@ -92,6 +96,7 @@ void Served::flush_and_close(std::chrono::milliseconds within) noexcept {
 
 void Served::on_disc_closed(disc::Disc&) noexcept {
   disc_open_ = false;
+  pass_on();
   finish();
 }
 
@@ -136,9 +141,19 @@ void Served::on_flush_late() noexcept {
 
 void Served::on_export_handed(exports::Export&, exports::HandedDisc handed) noexcept {
   export_open_ = false;
-  handed.legacy = disc_.legacy();
-  handed_(std::move(handed));
+  to_pass_on_ = std::move(handed);
+  flush_errors_handed_ = disc_.flush_errors().met;
+  pass_on();
   finish();
+}
+
+// Whoever goes on may write at once what this disc would still replay.
+void Served::pass_on() noexcept {
+  if (disc_open_ || !to_pass_on_) return;
+  to_pass_on_->legacy = disc_.legacy();
+  if (disc_.flush_errors().met != flush_errors_handed_)
+    for (auto& session : to_pass_on_->sessions) session.owes_flush_error = true;
+  handed_(std::move(*to_pass_on_));
 }
 
 void Served::finish() noexcept {

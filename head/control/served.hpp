@@ -15,6 +15,7 @@
 #include <chrono>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <vector>
 
 namespace head::control {
@@ -32,6 +33,7 @@ class Served final : disc::Disc::Owner, exports::Export::Owner {
     const nbd::ConnectionOptions& connection;
     disc::GuardOptions guard;
     disc::Identity identity;  // Where the disc does not say.
+    bool tail_closes_last;
   };
 
   // Begins to connect to the tail; guests come with take_up().
@@ -74,6 +76,7 @@ class Served final : disc::Disc::Owner, exports::Export::Owner {
   void on_last_flush(int error) noexcept;
   void tell_unflushed(int error) const noexcept;
   void on_flush_late() noexcept;
+  void pass_on() noexcept;
   void finish() noexcept;
 
   catalogue::DiscSpec spec_;  // As it was changed last.
@@ -81,6 +84,9 @@ class Served final : disc::Disc::Owner, exports::Export::Owner {
   stats::Stalls& stalls_;
   std::function<void()> gone_;
   std::function<void(exports::HandedDisc)> handed_;
+  std::optional<exports::HandedDisc> to_pass_on_;
+  std::uint64_t flush_errors_handed_ = 0;  // Each guest knows of those, or is owed them.
+  // Until the disc asks nothing of its tail any more.
   std::vector<std::function<void()>> asked_;
   LastFlush last_flush_{*this};
   iouring::Alarm<&Served::on_flush_late> flush_late_{*this};

@@ -45,7 +45,7 @@ class Upgrader {
     std::chrono::milliseconds answered_within{1'000};  // By data threads, before guests are halted.
     std::chrono::milliseconds let_go_within{2'000};
     std::chrono::milliseconds taken_within{3'000};
-    std::chrono::milliseconds quarantine{1'000};  // Of what a new one that ended may have sent.
+    std::chrono::milliseconds quarantine{30'000};  // Of what a new one that ended may have sent.
   };
 
   // `agent` outlives it.

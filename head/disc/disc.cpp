@@ -38,10 +38,12 @@ Disc::Link::Link(Disc& disc, std::uint64_t seed, const nbd::ConnectionOptions& o
 Disc::Link::~Link() {
   disc_.io_.disarm(retry_);
   disc_.io_.disarm(proof_late_);
+  disc_.io_.disarm(witnessed_long_);
 }
 
 void Disc::Link::connect() noexcept {
   tried_at_ = disc_.io_.now();
+  elsewhere = false;
   connection.open(disc_.options_.tail, disc_.options_.interface, disc_.options_.export_name,
                   backoff_.patience(disc_.connection_options_.connect_timeout));
 }
@@ -177,21 +179,19 @@ void Disc::complain(const std::string& problem) noexcept {
 
 void Disc::on_closed(Link& link, const std::string& problem,
                      nbd::RequestQueue unanswered) noexcept {
-  // What is sent again was asked before what waits now.
   nbd::RequestQueue again, unwanted;
-  const bool under_way = !link.connection.tail_is_done();
+  const Fence::Term ghosts = ghosts_of(link);
   io_.disarm(link.proof_late_);
+  guard_.lose_witness(&link.connection, ghosts);
   guard_.fence_others();
   while (nbd::Request* request = unanswered.pop()) {
-    if (first_block_) note_returned(*request, under_way);
+    if (first_block_) note_returned(*request, ghosts.until);
     if (is_look(*request))
       lose_look(*request);
-    else if (!is_trial(*request) && !guard_.lost(*request, under_way))
+    else if (!is_trial(*request) && !guard_.lost(*request, ghosts))
       (request->unwanted ? unwanted : again).push(*request);
   }
-  guard_.lost_others(again);
-  while (nbd::Request* request = waiting_.pop()) again.push(*request);
-  waiting_ = again;
+  ask_once_more(again);
   while (nbd::Request* request = unwanted.pop()) {
     guard_.forget(*request);
     complete(*request, ECANCELED);
@@ -236,6 +236,8 @@ void Disc::count_spare_links() noexcept {
 void Disc::relocate() noexcept {
   if (closing_) return;
   cancel_trial();
+  guard_.tail_moved();
+  for (const auto& link : links_) link->elsewhere = true;
   for (std::size_t i = 0, before = links_.size(); i < before; ++i) relocate(*links_[i]);
 }
 
@@ -288,13 +290,17 @@ void Disc::follow_way() noexcept {
   }
 }
 
-// Another has served until now; what it has not answered comes back, and is sent here.
+// Another has served until now; what it has not answered is sent here. It is kept for a while, as
+// the answer tells that no ghost will come.
 void Disc::succeed(Link& link) noexcept {
   Link* const before = std::exchange(link.predecessor, nullptr);
   if (before == nullptr) return;
   stats_->reconnects.fetch_add(1, std::memory_order_relaxed);
   stats_->replaced_at_ns.store(ns_of(io_.now()), std::memory_order_relaxed);
-  before->connection.fail("the tail is elsewhere now");
+  before->witness = before->connection.in_flight() != 0 && orphan(*before);
+  if (!before->witness) return before->connection.fail("the tail is elsewhere now");
+  io_.arm(before->witnessed_long_, io_.now() + options_.guard.quarantine);
+  note_connections();
 }
 
 // A link that has ended, or a successor that cannot take over. It is in its own callback.

@@ -44,6 +44,8 @@ struct DiscOptions {
   iouring::Duration looks_apart = FirstBlock::looks_apart;
   Standing standing{};
   GuardOptions guard{};
+  // A tail closes a connection only when its workers have ended with what came over it.
+  bool tail_closes_last = false;
 };
 
 class Disc final : public nbd::Volume, Reshape::Owner, Guard::Owner {
@@ -113,7 +115,7 @@ class Disc final : public nbd::Volume, Reshape::Owner, Guard::Owner {
   // known.
   void inherit(const nbd::Legacy& legacy);
   // Once it is closed.
-  nbd::Legacy legacy() const;
+  nbd::Legacy legacy();
   // For good. What is outstanding is answered with ESHUTDOWN once the kernel has let go of it.
   // Ends in on_disc_closed(), never inside the call.
   void close() noexcept;
@@ -143,6 +145,9 @@ class Disc final : public nbd::Volume, Reshape::Owner, Guard::Owner {
     // Takes over from another, which serves until this one is open.
     Link* predecessor = nullptr;
     bool superseded = false;  // A successor is to take over; it does not connect again.
+    // A successor has taken over; only what is still to be answered here is waited for.
+    bool witness = false;
+    bool elsewhere = false;  // The disc was said to be elsewhere since it was opened.
 
     // Until it is answered nothing else is asked here.
     std::unique_ptr<Look> proof;
@@ -150,10 +155,15 @@ class Disc final : public nbd::Volume, Reshape::Owner, Guard::Owner {
    private:
     void on_open() noexcept override { disc_.on_open(*this); }
     void on_answer(nbd::Request& request, int error) noexcept override {
-      if (disc_.first_block_) disc_.note_returned(request, false);
+      if (disc_.first_block_) disc_.note_returned(request, {});
+      if (request.command == nbd::Command::flush) disc_.on_flush_answered(request, error);
       disc_.on_answer(request, error);
     }
     void on_proof_late() noexcept;
+    void on_orphan_answered(std::uint64_t cookie) noexcept override {
+      disc_.on_orphan_answered(*this, cookie);
+    }
+    void on_witnessed_long() noexcept;
     void on_closed(const std::string& problem, nbd::RequestQueue unanswered) noexcept override {
       disc_.on_closed(*this, problem, unanswered);
     }
@@ -173,6 +183,7 @@ class Disc final : public nbd::Volume, Reshape::Owner, Guard::Owner {
     bool lost_ = false;            // It was open, and has not been since.
     iouring::Alarm<&Link::connect> retry_{*this};
     iouring::Alarm<&Link::on_proof_late> proof_late_{*this};
+    iouring::Alarm<&Link::on_witnessed_long> witnessed_long_{*this};
   };
 
   // A read on a second connection, to find out whether the tail answers there.
@@ -190,6 +201,11 @@ class Disc final : public nbd::Volume, Reshape::Owner, Guard::Owner {
   void go_on_with(Link& link) noexcept;
   void on_answer(nbd::Request& request, int error) noexcept;
   void on_closed(Link& link, const std::string& problem, nbd::RequestQueue unanswered) noexcept;
+  void ask_once_more(nbd::RequestQueue again) noexcept;
+  Fence::Term ghosts_of(const Link& link) const noexcept;
+  bool orphan(Link& link) noexcept;
+  void on_orphan_answered(Link& link, std::uint64_t cookie) noexcept;
+  void on_flush_answered(const nbd::Request& request, int error) noexcept;
   void on_packets_lost(iouring::Instant at) noexcept;
   Link& add_link();
   void count_spare_links() noexcept;
@@ -214,7 +230,7 @@ class Disc final : public nbd::Volume, Reshape::Owner, Guard::Owner {
   void lose_look(const nbd::Request& request) noexcept;
   void look_soon(bool at_once = false) noexcept;
   void take_stock() noexcept;
-  void note_returned(const nbd::Request& request, bool ghosts) noexcept;
+  void note_returned(const nbd::Request& request, iouring::Instant ghosts) noexcept;
   void restore_log();
   stats::DiscState state() const noexcept;
   void tell_state() noexcept;
@@ -262,6 +278,7 @@ class Disc final : public nbd::Volume, Reshape::Owner, Guard::Owner {
   bool send_own(nbd::Request& request) noexcept override;
   void go_on(nbd::RequestQueue requests) noexcept override;
   void on_settled(nbd::Request& request, int error) noexcept override { answered(request, error); }
+  void on_flush_unknown() noexcept override;
   void on_replay_refused(int error) noexcept override;
 
   iouring::Io& io_;

@@ -182,9 +182,8 @@ void Disc::take_stock() noexcept {
   connection->submit(*look_);
 }
 
-void Disc::note_returned(const nbd::Request& request, bool ghosts) noexcept {
-  first_block_->returned(request,
-                         ghosts ? io_.now() + options_.guard.quarantine : iouring::Instant());
+void Disc::note_returned(const nbd::Request& request, iouring::Instant ghosts) noexcept {
+  first_block_->returned(request, ghosts);
   if (known_ && !first_block_->known() && !cut_off_since_) look_soon();
 }
 
@@ -200,7 +199,8 @@ void Disc::accept() noexcept {
 // ---- From one headd to the next -----------------------------------------------------------------
 
 void Disc::inherit(const nbd::Legacy& legacy) {
-  guard_.inherit(legacy.doubts);
+  guard_.inherit(legacy);
+  if (legacy.owes_flush_error) ++flush_errors().met;
   left_log_ = legacy.log;
   if (known_) restore_log();
   if (first_block_) {
@@ -229,8 +229,9 @@ void Disc::restore_log() {
                            std::memory_order_relaxed);
 }
 
-nbd::Legacy Disc::legacy() const {
+nbd::Legacy Disc::legacy() {
   nbd::Legacy legacy;
+  legacy.owes_flush_error = flush_errors().met != flush_errors().told;
   if (first_block_ && first_block_->known()) {
     legacy.first_block_length = first_block_->length();
     legacy.first_block_sum = *first_block_->known();

@@ -100,6 +100,23 @@ void Disc::go_on(nbd::RequestQueue requests) noexcept {
   pump();
 }
 
+void Disc::on_flush_answered(const nbd::Request& request, int error) noexcept {
+  static log::RateLimit limit;
+  if (guard_.on_flush_answered(request, error)) return;
+  ++flush_errors().met;
+  say(log::Level::warning, limit,
+      fmt::format("the tail has failed a FLUSH ({}): what it had acknowledged before may be lost; "
+                  "each guest is told at its next FLUSH",
+                  std::strerror(error)));
+}
+
+void Disc::on_flush_unknown() noexcept {
+  static log::RateLimit limit;
+  say(log::Level::warning, limit,
+      "the tail offers FLUSH and does not know it: nothing says when what it has acknowledged is "
+      "stable");
+}
+
 void Disc::on_replay_refused(int error) noexcept {
   for (const auto& link : links_)
     link->connection.fail(
@@ -116,7 +133,8 @@ nbd::Connection* Disc::free_connection() noexcept {
   for (std::size_t tried = 0; tried < links_.size(); ++tried) {
     next_link_ = next_link_ + 1 < links_.size() ? next_link_ + 1 : 0;
     Link& link = *links_[next_link_];
-    if (link.connection.room() && !on_trial(link) && link.proof == nullptr) return &link.connection;
+    if (link.connection.room() && !on_trial(link) && link.proof == nullptr && !link.witness)
+      return &link.connection;
   }
   return nullptr;
 }
@@ -217,10 +235,12 @@ void Disc::on_answers_due(iouring::Result) noexcept {
 void Disc::abandon_all(int error) noexcept {
   while (outstanding_ != 0) {
     if (nbd::Request* request = waiting_.pop()) {
+      if (closing_) guard_.leave_behind(*request);
       on_answer(*request, error);
     } else if (nbd::Request* held = held_.pop()) {
       complete(*held, error);
     } else if (nbd::Request* guarded = guard_.pop()) {
+      if (closing_) guard_.leave_behind(*guarded);
       on_answer(*guarded, error);
     } else {
       break;
@@ -243,6 +263,7 @@ void Disc::on_reshaped(Reshape& reshape, int error) noexcept {
   const std::unique_ptr<Reshape> keep = std::move(*found);
   *found = std::move(reshapes_.back());
   reshapes_.pop_back();
+  guard_.forget(*keep);
   complete(keep->whole(), error);
 }
 

@@ -37,7 +37,8 @@ void Disc::tell_state() noexcept {
 void Disc::note_connections() noexcept {
   const auto usable = static_cast<std::uint32_t>(
       std::count_if(links_.begin(), links_.end(), [this](const auto& link) {
-        return link->connection.ready() && !on_trial(*link) && link->proof == nullptr;
+        return link->connection.ready() && !on_trial(*link) && link->proof == nullptr &&
+               !link->witness;
       }));
   stats_->connections.store(usable, std::memory_order_relaxed);
   if (usable != 0) {
@@ -94,9 +95,16 @@ void Disc::give_up() noexcept {
 
 // What a connection has comes back first: until then it may write into a guest's memory.
 void Disc::refuse_all() noexcept {
-  for (const auto& link : links_)
-    if (link->connection.in_flight() != 0)
-      link->connection.fail("its requests are failed with EIO");
+  for (std::size_t i = 0, before = links_.size(); i < before; ++i) {
+    Link& link = *links_[i];
+    if (link.connection.in_flight() == 0 || link.witness) continue;
+    // A tail that did not answer in time is back when it answers on a new connection; nor is it
+    // known of another whether the connection serves still.
+    if (!gave_up_ && orphan(link))
+      relocate(link);
+    else
+      link.connection.fail("its requests are failed with EIO");
+  }
   if (!refusal_.pending()) io_.defer(refusal_);
 }
 

@@ -4,8 +4,8 @@
 
 namespace head::disc {
 
-Checksum checksum_of(std::span<const std::byte> bytes) noexcept {
-  Checksum sum = 0xcbf29ce484222325;
+Checksum checksum_of(std::span<const std::byte> bytes, Checksum before) noexcept {
+  Checksum sum = before;
   for (const std::byte byte : bytes)
     sum = (sum ^ std::to_integer<std::uint64_t>(byte)) * 0x100000001b3;
   return sum;

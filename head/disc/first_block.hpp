@@ -25,7 +25,9 @@ namespace head::disc {
 using Checksum = std::uint64_t;
 
 // FNV-1a, 64 bits: against mistakes, not against malice.
-Checksum checksum_of(std::span<const std::byte> bytes) noexcept;
+inline constexpr Checksum checksum_of_nothing = 0xcbf29ce484222325;
+Checksum checksum_of(std::span<const std::byte> bytes,
+                     Checksum before = checksum_of_nothing) noexcept;
 
 class FirstBlock {
  public:

@@ -1,5 +1,7 @@
 #include "head/disc/guard.hpp"
 
+#include "head/disc/first_block.hpp"
+
 #include <algorithm>
 #include <cerrno>
 #include <utility>
@@ -10,6 +12,15 @@ using nbd::Command;
 namespace flag = nbd::transmission_flag;
 
 namespace {
+
+// Of what it writes, with what kind of change; never 0.
+std::uint64_t content_of(const nbd::Request& request) noexcept {
+  Checksum sum = checksum_of_nothing ^ static_cast<std::uint64_t>(request.command);
+  if (request.command == Command::write)
+    for (const iovec& part : request.memory)
+      sum = checksum_of({static_cast<const std::byte*>(part.iov_base), part.iov_len}, sum);
+  return std::max<std::uint64_t>(sum, 1);
+}
 
 // Puts all of `first` before `then`.
 void prepend(nbd::RequestQueue first, nbd::RequestQueue& then) noexcept {
@@ -25,6 +36,7 @@ void Guard::learn(const nbd::ExportInfo& tail) noexcept {
   if (tail.has(flag::read_only) || options_.durability == nbd::Durability::writeback) return;
   // A tail that offers neither says that it has nothing volatile.
   through_ = can_fua_ || can_flush_;
+  if (can_flush_) begin_probe();
   // What is never flushed could be kept only for ever.
   const bool keep = options_.durability == nbd::Durability::replay && options_.memory != nullptr;
   if (!keep || !can_flush_) return;
@@ -32,11 +44,19 @@ void Guard::learn(const nbd::ExportInfo& tail) noexcept {
   log_ = std::make_unique<ReplayLog>(*options_.memory);
 }
 
-void Guard::inherit(const std::vector<nbd::Legacy::Doubt>& doubts) {
-  for (const auto& doubt : doubts)
-    fence_.doubt(nullptr, {.offset = doubt.offset, .length = doubt.length},
-                 iouring::Instant(std::chrono::nanoseconds(doubt.until_ns)));
-  if (!doubts.empty()) arm();
+// A FLUSH that is tried may be the one that is told of an error: whoever was served before has
+// tried.
+void Guard::inherit(const nbd::Legacy& legacy) {
+  may_probe_ = true;
+  flush_known_ = legacy.flush;
+  if (probe_ == Probe::due) begin_probe();
+  for (const auto& doubt : legacy.doubts) {
+    const iouring::Instant until(std::chrono::nanoseconds(doubt.until_ns));
+    const Range range{.offset = doubt.offset, .length = doubt.length};
+    if (until != iouring::Instant{}) fence_.doubt(nullptr, range, {until, until});
+    if (doubt.asked_again) fence_.expect(range, doubt.content, io_.now() + expected_within);
+  }
+  if (!legacy.doubts.empty()) arm();
 }
 
 bool Guard::restore(std::span<const std::byte> log) {
@@ -49,28 +69,49 @@ bool Guard::restore(std::span<const std::byte> log) {
 }
 
 void Guard::leave(nbd::Legacy& into) const {
+  // No answer to a ghost will be heard any more.
+  const auto most = io_.now() + options_.quarantine;
   fence_.list(io_.now(), [&](Range range, iouring::Instant until) {
+    until = std::min(until, most);
     into.doubts.push_back({.offset = range.offset,
                            .length = range.length,
                            .until_ns = std::chrono::nanoseconds(until.time_since_epoch()).count()});
   });
+  into.flush = flush_known_;
+  into.doubts.insert(into.doubts.end(), left_.begin(), left_.end());
   if (keeps()) into.log = log_->dump();
 }
 
+// A block that is read again and written back may be another one then.
+void Guard::leave_behind(const nbd::Request& request) {
+  if (!fence_.was_sent(&request)) return;
+  const bool whole = changes(request.command) && !request.precedes_change;
+  left_.push_back({.offset = request.offset,
+                   .length = request.length,
+                   .asked_again = true,
+                   .content = whole ? content_of(request) : 0});
+}
+
 bool Guard::admit(nbd::Request& request) noexcept {
-  if (!keeps() && !through_ && fence_.idle()) return true;
+  const bool change = changes(request.command) || request.precedes_change;
+  if (probe_ == Probe::due && (change || request.command == Command::flush)) {
+    held_.push(request);
+    return false;
+  }
   if (request.command == Command::flush) {
     if (keeps()) going_.push_back({.who = &request, .covers = log_->end()});
     return true;
   }
-  const bool change = changes(request.command);
-  if (!change && request.command != Command::read) return true;
+  if (!change && (request.command != Command::read || fence_.idle())) return true;
+  if (change && fence_.expects(range_of(request)))
+    fence_.arrive(&request, range_of(request), content_of(request));
   if (fence_.holds(&request, range_of(request), change, io_.now())) {
     held_.push(request);
     arm();
     return false;
   }
   if (!change) return true;
+  if (request.precedes_change) return fence_.begin(&request, range_of(request), false), true;
   Going going{.who = &request};
   if (keeps() && !has_room(request, going)) {
     no_room_.push(request);
@@ -82,7 +123,7 @@ bool Guard::admit(nbd::Request& request) noexcept {
     going.flush_follows = !can_fua_;
   }
   if (going.reserved || going.flush_follows) going_.push_back(going);
-  if (keeps()) fence_.begin(&request, range_of(request), false);
+  fence_.begin(&request, range_of(request), false);
   return true;
 }
 
@@ -111,7 +152,8 @@ bool Guard::settle(nbd::Request& request, int error) noexcept {
   if (flush_wanted_) send_flush();
   if (going_.empty() && fence_.idle()) return true;
   const Going going = take(request);
-  const bool freed = fence_.end(&request);
+  const bool freed = changes(request.command) && fence_.end(&request);
+  if (request.precedes_change) fence_.rest(&request);
   if (going.reserved && error == 0) keep(request);
   if (going.reserved && error != 0) log_->unreserve(data_of(request));
   if (request.command == Command::flush && keeps() && error == 0 && going.who != nullptr)
@@ -122,6 +164,7 @@ bool Guard::settle(nbd::Request& request, int error) noexcept {
     flush_soon();
   }
   if ((freed && !held_.empty()) || (request.command == Command::flush && !no_room_.empty())) wake();
+  if (replay_due_ && replay_from_start_) replay_more();  // This may have been the last under way.
   return !put_off;
 }
 
@@ -167,7 +210,7 @@ void Guard::send_flush() noexcept {
 bool Guard::settle_own(nbd::Request& request, int error) noexcept {
   if (flush_ != nullptr && &request == flush_.get()) {
     flush_->busy = false;
-    on_flushed(error);
+    probe_ == Probe::due ? on_probed(error) : on_flushed(error);
     return true;
   }
   if (replays_busy_ == 0) return false;
@@ -184,11 +227,40 @@ bool Guard::settle_own(nbd::Request& request, int error) noexcept {
   return true;
 }
 
+bool Guard::on_flush_answered(const nbd::Request& flush, int error) noexcept {
+  if (error == 0 || !can_flush_) return true;
+  if (probe_ == Probe::due && &flush == flush_.get()) return error == EINVAL || error == ENOTSUP;
+  if (!keeps()) return false;
+  // Nor may one that is under way release it: it may be answered well because of that.
+  for (Going& going : going_) going.covers = 0;
+  flush_covers_ = 0;
+  must_replay();
+  return true;
+}
+
+// Servers map errors that they do not know to EINVAL: it says that FLUSH is unknown only where none
+// was answered before, and nothing was written that it could be about. nbdkit after an oldstyle
+// handshake announces FLUSH and does not know it.
+void Guard::on_probed(int error) noexcept {
+  const bool unknown = error == EINVAL || error == ENOTSUP;
+  flush_known_ = unknown ? nbd::Legacy::Flush::unknown : nbd::Legacy::Flush::known;
+  begin_probe();
+  if (unknown) owner_.on_flush_unknown();
+  wake();
+}
+
+// Unless it is known already.
+void Guard::begin_probe() noexcept {
+  using Flush = nbd::Legacy::Flush;
+  probe_ = flush_known_ == Flush::not_tried ? Probe::due : Probe::done;
+  if (flush_known_ != Flush::unknown) return;
+  can_flush_ = false;
+  through_ = can_fua_;
+  log_.reset();  // What is never flushed could be kept only for ever.
+}
+
 // An error is the tail's answer to all that waited for this, as it is to a guest's own FLUSH.
 void Guard::on_flushed(int error) noexcept {
-  // It announced FLUSH and does not know it, as nbdkit after an oldstyle handshake: what is kept
-  // could be kept only for ever.
-  if (keeps() && (error == EINVAL || error == ENOTSUP)) error = 0;
   if (error == 0 && keeps()) log_->release(flush_covers_);
   nbd::RequestQueue done = std::exchange(covered_, {});
   if (error != 0) {
@@ -204,8 +276,8 @@ void Guard::on_flushed(int error) noexcept {
 
 // ---- Loss and replay ----------------------------------------------------------------------------
 
-bool Guard::lost(nbd::Request& request, bool under_way) noexcept {
-  const auto until = io_.now() + options_.quarantine;
+template <class Ghost>
+bool Guard::take_back(nbd::Request& request, const Ghost& ghost) {
   if (flush_ != nullptr && &request == flush_.get()) {
     flush_->busy = false;
     flush_wanted_ = true;
@@ -216,17 +288,29 @@ bool Guard::lost(nbd::Request& request, bool under_way) noexcept {
       if (&own == &request) {
         own.busy = false;
         --replays_busy_;
-        if (under_way && options_.quarantine.count() != 0)
-          fence_.doubt(nullptr, range_of(own), until);
+        fence_.doubt(nullptr, range_of(own), ghost);
         return true;
       }
   const Going going = take(request);
   if (going.reserved) log_->unreserve(data_of(request));
+  if (request.precedes_change) fence_.rest(&request);
   if (!changes(request.command)) return false;
   fence_.begin(&request, range_of(request), true);
-  if (under_way && options_.quarantine.count() != 0)
-    fence_.doubt(&request, range_of(request), until);
+  fence_.doubt(&request, range_of(request), ghost);
   return false;
+}
+
+bool Guard::lost(nbd::Request& request, const Fence::Term& ghost) {
+  return take_back(request, ghost);
+}
+
+bool Guard::orphaned(nbd::Request& request, Fence::Witness ghost) {
+  return take_back(request, ghost);
+}
+
+void Guard::lose_witness(const void* connection, const Fence::Term& ghosts) noexcept {
+  fence_.lose_witness(connection, ghosts);
+  held_.empty() ? arm() : io_.arm(alarm_, io_.now());  // Some may go now.
 }
 
 void Guard::fence_others() noexcept {
@@ -259,7 +343,8 @@ void Guard::on_open() noexcept {
 void Guard::replay_more() noexcept {
   if (!replay_due_) return;
   if (replay_from_start_) {
-    if (replays_busy_ != 0) return;  // On a connection that has not let go of them yet.
+    // On a connection that has not let go of them yet; or changes that may be newer.
+    if (replays_busy_ != 0 || fence_.any_under_way()) return;
     replays_ = std::make_unique<Replays>(*log_);
     replay_from_start_ = false;
   }

@@ -27,13 +27,20 @@ namespace head::disc {
 
 struct GuardOptions {
   nbd::Durability durability = nbd::Durability::writeback;
-  // How long a tail that was not seen to go may take for what it had been sent.
-  std::chrono::milliseconds quarantine{1'000};
+  // How long a tail may take for what it had been sent over a connection that is lost. Zero: tails
+  // carry out nothing more of it.
+  std::chrono::milliseconds quarantine{30'000};
   ReplayMemory* memory = nullptr;  // For mode replay; shared.
+  bool inherits = false;           // inherit() follows, and before it no FLUSH is tried.
 };
 
 class Guard {
  public:
+  // Whoever reset a connection may have been another host than the tail, if by then the disc turns
+  // out to have moved.
+  static constexpr std::chrono::milliseconds moves_known_within{1'000};
+  // What an earlier headd has left unanswered its guests ask again at once.
+  static constexpr std::chrono::seconds expected_within{5};
   // Whatever is kept is flushed after so long, for the sake of other discs.
   static constexpr std::chrono::seconds kept_longest{5};
 
@@ -45,6 +52,8 @@ class Guard {
     virtual void go_on(nbd::RequestQueue requests) noexcept = 0;
     // What settle() put off.
     virtual void on_settled(nbd::Request& request, int error) noexcept = 0;
+    // The tail offers FLUSH and does not know it.
+    virtual void on_flush_unknown() noexcept = 0;
     // The tail will not make again a change that it had acknowledged.
     virtual void on_replay_refused(int error) noexcept = 0;
 
@@ -53,7 +62,7 @@ class Guard {
   };
 
   Guard(iouring::Io& io, Owner& owner, const GuardOptions& options) noexcept
-      : io_(io), owner_(owner), options_(options) {}
+      : io_(io), owner_(owner), options_(options), may_probe_(!options.inherits) {}
   ~Guard() { io_.disarm(alarm_); }
 
   // Before anything is admitted: what the tail can do.
@@ -64,17 +73,25 @@ class Guard {
 
   // What an earlier headd left of the disc: where ghosts may come, at any time; and, once it is
   // known, what is kept, to be replayed by on_open(). False: it is not kept, or not all of it.
-  void inherit(const std::vector<nbd::Legacy::Doubt>& doubts);
+  // Changes that were not answered there are asked again.
+  void inherit(const nbd::Legacy& legacy);
   bool restore(std::span<const std::byte> log);
   void leave(nbd::Legacy& into) const;
+  // It is not answered, and not sent any more by this headd.
+  void leave_behind(const nbd::Request& request);
 
   // Nothing may go but what the guard sends.
   bool replaying() const noexcept { return replay_due_; }
   // The guard has to send something itself first.
   void send_own() noexcept {
     if (replay_due_) replay_more();
-    if (flush_wanted_) send_flush();
+    if (flush_wanted_ || (probe_ == Probe::due && may_probe_)) send_flush();
   }
+  // The tail has answered a FLUSH, whoever asked; settle() follows. With an error it may have
+  // forgotten what it was to make stable, and say so once only (as Linux' fsync does): what is kept
+  // is written again before another FLUSH may release it.
+  // False: nothing is kept that repairs it.
+  bool on_flush_answered(const nbd::Request& flush, int error) noexcept;
   // May it go now? If not, it is kept until it may.
   bool admit(nbd::Request& request) noexcept;
   // The tail has answered. May it be told? If not, it was the guard's own, or comes later.
@@ -87,16 +104,31 @@ class Guard {
   // A connection was lost. First, what must be asked again although it was answered, since it was
   // put off: it comes before what is unanswered, which may have been asked after it.
   void fence_others() noexcept;
-  // Each unanswered request of it; true: it was the guard's own.
-  // `under_way`: the tail may be about to carry it out.
-  bool lost(nbd::Request& request, bool under_way) noexcept;
+  // Each unanswered request of it; true: it was the guard's own. The tail may carry it out until
+  // then; not at all where that is no time. Or: it is still to be answered there.
+  bool lost(nbd::Request& request, const Fence::Term& ghost);
+  bool orphaned(nbd::Request& request, Fence::Witness ghost);
   // Behind them; what fence_others() is about is put before what is to be asked again.
   void lost_others(nbd::RequestQueue& again) noexcept;
+
+  // An orphan was answered, or will not be any more: then its ghost may come for so long.
+  void settle_ghost(Fence::Witness ghost) noexcept {
+    if (fence_.settle(ghost) && !held_.empty()) wake();
+  }
+  void lose_witness(const void* connection, const Fence::Term& ghosts) noexcept;
+  // The tail is elsewhere.
+  void tail_moved() noexcept { fence_.tail_moved(); }
 
   // It is not on a connection, nor here, and is not sent any more.
   void forget(nbd::Request& request) noexcept;
   // The same of one that is here; false: it is not.
   bool withdraw(nbd::Request& request) noexcept;
+  // Calls it with each that has not been sent to a connection yet.
+  template <class Function>
+  void for_each_held(Function function) const {
+    held_.for_each(function);
+    no_room_.for_each(function);
+  }
   // One that is here; null when there is none.
   nbd::Request* pop() noexcept;
 
@@ -126,7 +158,11 @@ class Guard {
   Going take(const nbd::Request& request) noexcept;
   void keep(const nbd::Request& request) noexcept;
   bool settle_own(nbd::Request& request, int error) noexcept;
+  template <class Ghost>
+  bool take_back(nbd::Request& request, const Ghost& ghost);
   void on_flushed(int error) noexcept;
+  void on_probed(int error) noexcept;
+  void begin_probe() noexcept;
   void flush_soon() noexcept;
   void send_flush() noexcept;
   void replay_more() noexcept;
@@ -144,6 +180,7 @@ class Guard {
   bool can_flush_ = false;
 
   Fence fence_;
+  std::vector<nbd::Legacy::Doubt> left_;
   std::vector<Going> going_;
   nbd::RequestQueue held_;     // By the fence.
   nbd::RequestQueue no_room_;  // In the log.
@@ -152,6 +189,12 @@ class Guard {
   nbd::RequestQueue covered_;  // or is under way.
   bool flush_wanted_ = false;
   std::unique_ptr<Own> flush_;
+  // Whether a tail that offers FLUSH knows it, which some do not: found out before anything relies
+  // on it.
+  enum class Probe : std::uint8_t { needless, due, done };
+  Probe probe_ = Probe::needless;
+  bool may_probe_;
+  nbd::Legacy::Flush flush_known_ = nbd::Legacy::Flush::not_tried;
   ReplayLog::Place flush_covers_ = 0;
 
   std::unique_ptr<ReplayLog> log_;

@@ -46,8 +46,18 @@ void Reshape::send_widened() {
   owner_.send_piece(*this);
 }
 
+void Reshape::start_block_anew() noexcept {
+  if (step_ == Step::writing_block) prepare_to_read_block();
+}
+
 void Reshape::read_block() {
+  prepare_to_read_block();
+  owner_.send_piece(*this);
+}
+
+void Reshape::prepare_to_read_block() {
   step_ = Step::reading_block;
+  precedes_change = changes(whole_.command);
   const Range block = around(piece_.range, tail_.block_minimum);
   block_.resize(block.length);
   block_part_ = {.iov_base = block_.data(), .iov_len = block_.size()};
@@ -56,11 +66,11 @@ void Reshape::read_block() {
   offset = block.offset;
   length = static_cast<std::uint32_t>(block.length);
   memory = {&block_part_, 1};
-  owner_.send_piece(*this);
 }
 
 void Reshape::write_block() {
   step_ = Step::writing_block;
+  precedes_change = false;
   copy_part(true);
   command = Command::write;
   flags = whole_.flags & nbd::command_flag::fua;

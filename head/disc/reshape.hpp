@@ -37,6 +37,9 @@ class Reshape final : public nbd::Request {
   bool waits() const noexcept { return step_ == Step::waiting; }
   // Instead of on_done(): the tail would not have the piece at its length.
   void go_on_in_halves();
+  // It is to be sent once more. A block that was read, to be written back with a part of it
+  // changed, has to be read again: it may not be what it was.
+  void start_block_anew() noexcept;
 
  private:
   enum class Step : std::uint8_t { idle, waiting, middle, reading_block, writing_block };
@@ -45,6 +48,7 @@ class Reshape final : public nbd::Request {
   void send_middle();
   void send_widened();
   void read_block();
+  void prepare_to_read_block();
   void write_block();
   void finish_widened() noexcept;
   void slice(Range range);

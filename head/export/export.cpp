@@ -63,9 +63,9 @@ void Export::on_info() noexcept {
 void Export::on_accept(iouring::Result result) noexcept {
   iouring::UniqueFd guest(iouring::adopt, std::max(result.res, -1));
   if (closing_) return tidy_later();
-  if (handing_ != Handing::no) {  // One may have come just before.
+  if (handing_ != Handing::no) {  // One may have come just before: it goes along with the others.
     if (guest && may_take_in()) take_in(std::move(guest), nullptr);
-    return tidy_later();
+    return on_nudge();
   }
   // A guest that gave up before it was let in is no trouble of ours.
   if (!guest && result.res != -ECONNABORTED && result.res != -EINTR) return pause(-result.res);

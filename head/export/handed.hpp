@@ -29,6 +29,7 @@ struct HandedSession {
   std::optional<ServerHandshake::Pause> handshake{};
   std::vector<std::byte> said{};
   std::vector<std::byte> unsent{};
+  bool owes_flush_error = false;  // At its guest's next FLUSH or FUA.
 };
 
 struct HandedDisc {

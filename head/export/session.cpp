@@ -30,7 +30,8 @@ Session::Session(const Service& service, Owner& owner, iouring::Socket socket)
       owner_(owner),
       socket_(socket),
       reader_(service.io, *this),
-      writer_(service.io, *this) {
+      writer_(service.io, *this),
+      flush_errors_told_(service.volume.flush_errors().told) {
   if (!is_far_reader()) reader_.receive_at_most(PayloadPool::near);
 }
 
@@ -254,8 +255,19 @@ void Session::on_answer(Slot& slot, int error) noexcept {
     return finish_if_drained();
   }
   if (halting_ && error == ESHUTDOWN) return owner_.on_session_halting(*this);
-  answer(slot, error, nullptr);
+  answer(slot, with_flush_errors(slot, error), nullptr);
   if (halting_) owner_.on_session_halting(*this);
+}
+
+// As the kernel tells each file descriptor once (errseq_t): what others' FLUSHes, or the volume's
+// own, have failed to make stable may be this guest's.
+int Session::with_flush_errors(const Slot& slot, int error) noexcept {
+  const bool flushes = slot.command == Command::flush;
+  if (!flushes && (slot.flags & nbd::command_flag::fua) == 0) return error;
+  if (!owes_flush_error() || (!flushes && error != 0)) return error;
+  auto& errors = service_.volume.flush_errors();
+  errors.told = flush_errors_told_ = errors.met;
+  return error != 0 ? error : EIO;
 }
 
 void Session::on_sent(nbd::Writer::Item& item) noexcept {

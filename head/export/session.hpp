@@ -93,6 +93,9 @@ class Session final : nbd::Reader::Owner, nbd::Writer::Owner, PayloadPool::Lesse
   // Still: what there is to be handed over. All but the socket, which stays open and the caller's,
   // is over then.
   HandedSession hand_over();
+  bool owes_flush_error() const noexcept {
+    return flush_errors_told_ != service_.volume.flush_errors().met;
+  }
   iouring::Socket socket() const noexcept { return socket_; }
 
  private:
@@ -134,6 +137,7 @@ class Session final : nbd::Reader::Owner, nbd::Writer::Owner, PayloadPool::Lesse
   void admit(const PayloadPool::Lease& lease) noexcept;
   void submit(Slot& slot) noexcept;
   void on_answer(Slot& slot, int error) noexcept;
+  int with_flush_errors(const Slot& slot, int error) noexcept;
   void answer(Slot& slot, int error, const char* message) noexcept;
   void account(const Slot& slot, stats::Operation operation, int error) noexcept;
   void release(Slot& slot) noexcept;
@@ -178,6 +182,7 @@ class Session final : nbd::Reader::Owner, nbd::Writer::Owner, PayloadPool::Lesse
   bool halting_ = false;
   bool header_waits_ = false;  // For memory, when it was halted.
   std::uint64_t size_told_ = 0;
+  std::uint64_t flush_errors_told_;  // Of the volume's; or of no concern to the guest.
   // While it is the guest's turn: to go on with the handshake, with a request or its payload, to
   // take an answer.
   // Not armed anew for each: when it fires it is found out since when the guest is waited for.

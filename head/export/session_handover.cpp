@@ -145,6 +145,7 @@ HandedSession Session::hand_over() {
       append(handed.said, came.bytes);
   }
   handed.unsent = writer_.unsent();
+  handed.owes_flush_error = owes_flush_error();
   state_ = State::over;
   reader_.stop();
   writer_.stop();
@@ -162,6 +163,7 @@ void Session::go_on(HandedSession handed) {
   inherited.said = std::move(handed.said);
   inherited.unsent = std::move(handed.unsent);
   size_told_ = handed.size;
+  if (handed.owes_flush_error) --flush_errors_told_;
   writer_.start(socket_);
   if (!inherited.unsent.empty()) {
     inherited.rest = {.iov_base = inherited.unsent.data(), .iov_len = inherited.unsent.size()};

@@ -2,6 +2,7 @@
 // in connection_replies.cpp.
 #include "head/nbd/connection.hpp"
 
+#include <algorithm>
 #include <cassert>
 #include <cerrno>
 #include <cstring>
@@ -30,7 +31,8 @@ void Connection::open(const sockaddr_in6& to, const std::string& interface,
   assert(state_ == State::closed);
   to_ = to;
   problem_.clear();
-  reset_ = tail_gone_ = false;
+  reset_ = false;
+  end_ = End::given_up;
   saying_ = heard_all_ = false;
   refused_ = 0;
   health_ = {};
@@ -137,6 +139,32 @@ void Connection::submit(Request& request) noexcept {
   writer_.queue(request.outgoing_);
 }
 
+Connection::Orphan::Orphan(const Request& of) noexcept {
+  command = of.command;
+  flags = of.flags;
+  offset = of.offset;
+  length = of.length;
+  arrived = of.arrived;
+  sent = of.sent;
+}
+
+bool Connection::orphan(std::vector<Orphaned>& requests) {
+  bool whole = ready() && phase_ != Phase::payload;
+  slots_.for_each([&](Slot& slot) { whole = whole && slot.sent && !slot.answered; });
+  if (!whole) return false;
+  slots_.for_each([&](Slot& slot) {
+    if (slot.orphan) return;
+    requests.push_back({.request = slot.request, .cookie = slots_.cookie_of(slot)});
+    orphans_.push_back(std::make_unique<Orphan>(*slot.request));
+    slot.request = orphans_.back().get();
+    slot.orphan = true;
+  });
+  std::sort(requests.begin(), requests.end(), [](const Orphaned& one, const Orphaned& other) {
+    return one.request->arrived < other.request->arrived;
+  });
+  return true;
+}
+
 void Connection::on_sent(Writer::Item& item) noexcept {
   if (&item == &said_) {
     saying_ = false;
@@ -151,12 +179,12 @@ void Connection::on_sent(Writer::Item& item) noexcept {
 }
 
 void Connection::on_send_failed(int error) noexcept {
-  tail_gone_ = tail_gone_ || error == ECONNRESET || error == EPIPE;
+  if (end_ == End::given_up && (error == ECONNRESET || error == EPIPE)) end_ = End::reset;
   fail(std::string("sending: ") + std::strerror(error));
 }
 
 void Connection::on_end(int error) noexcept {
-  tail_gone_ = tail_gone_ || error == 0 || error == ECONNRESET;
+  if (error == 0 || error == ECONNRESET) end_ = error == 0 ? End::closed : End::reset;
   if (state_ == State::leaving) return drain(false);
   fail(error == 0 ? "the tail closed the connection"
                   : std::string("receiving: ") + std::strerror(error));
@@ -244,9 +272,10 @@ void Connection::on_over(iouring::Result) noexcept {
   slot_ = nullptr;
   // What may go again must not arrive twice: a tail that is left politely would still take it.
   const bool under_way = slots_.size() != refused_;
-  tail_is_done_ = tail_gone_ || !under_way;
+  if (!under_way) end_ = End::nothing_under_way;
   RequestQueue unanswered;
   slots_.drain_into(unanswered);
+  orphans_.clear();
   if (socket_) io_.close(std::exchange(socket_, {}), reset_ || under_way);
   state_ = State::closed;
   const std::string problem = std::exchange(problem_, {});

@@ -25,6 +25,7 @@
 #include <cerrno>
 #include <memory>
 #include <string>
+#include <vector>
 
 namespace head::nbd {
 
@@ -46,6 +47,9 @@ class Connection final : Reader::Owner, Writer::Owner, Departures::Owner {
     // A request is answered; it is the owner's again. `error` is an errno, or one of the two
     // above.
     virtual void on_answer(Request& request, int error) noexcept = 0;
+    // What was taken back with orphan() is answered, well or not: it is carried out, or never will
+    // be.
+    virtual void on_orphan_answered(std::uint64_t) noexcept {}
     // The connection is over and may be opened again. `problem` says why, for people; what was not
     // answered comes back, oldest first.
     virtual void on_closed(const std::string& problem, RequestQueue unanswered) noexcept = 0;
@@ -72,9 +76,24 @@ class Connection final : Reader::Owner, Writer::Owner, Departures::Owner {
   const Request* oldest() const noexcept { return slots_.oldest(); }
   const std::string& note() const noexcept { return note_; }
   bool acknowledges_at_once() const noexcept { return quick_ack_; }
-  // Inside on_closed(): the tail will not carry out any more what came back unanswered, as far as
-  // can be seen from here: it had gone, by its own word (FIN or RST), or had refused it.
-  bool tail_is_done() const noexcept { return tail_is_done_; }
+
+  // How it has ended, inside on_closed().
+  enum class End : std::uint8_t {
+    nothing_under_way,  // All was answered, or refused with ESHUTDOWN.
+    closed,             // By the tail, with FIN.
+    reset,              // By the tail, or by another host that has its address now.
+    given_up,           // By us, or by our kernel.
+  };
+  End end() const noexcept { return end_; }
+
+  // Takes back what is unanswered, oldest first, from a connection that stays: the tail may still
+  // carry it out, and answers that, which is told with the cookie. False, and nothing is changed: a
+  // part of some request, or of an answer, is on its way.
+  struct Orphaned {
+    Request* request;
+    std::uint64_t cookie;
+  };
+  bool orphan(std::vector<Orphaned>& requests);
 
   // In state closed only. Ends in on_open() or on_closed(), never inside the call.
   // `interface`: as Io::open_tcp() has it. `patience`: for the tail to accept.
@@ -100,6 +119,7 @@ class Connection final : Reader::Owner, Writer::Owner, Departures::Owner {
     start,         // The 16 bytes that every reply begins with.
     chunk_length,  // The rest of a structured reply's header.
     payload,       // Data on its way into a request's memory.
+    unwanted,      // An orphan's.
     data_offset,
     hole,
     context,
@@ -147,6 +167,8 @@ class Connection final : Reader::Owner, Writer::Owner, Departures::Owner {
   void finish_chunk() noexcept;
   void finish(Slot& slot, int error) noexcept;
   void hand_back(Slot& slot) noexcept;
+  void bury(Slot& orphan) noexcept;
+  void expect_content(std::size_t skip, std::size_t size) noexcept;
 
   void say_goodbye() noexcept;
   void leave_if_answered() noexcept;
@@ -164,8 +186,7 @@ class Connection final : Reader::Owner, Writer::Owner, Departures::Owner {
   std::string problem_;
   std::string note_;
   bool reset_ = false;
-  bool tail_gone_ = false;     // It said so.
-  bool tail_is_done_ = false;  // When it was closed last.
+  End end_ = End::given_up;  // So far; when it was closed, how.
   bool quick_ack_ = false;
   iouring::Op<&Connection::on_connect> connect_{*this};
   iouring::Op<&Connection::on_over> over_{*this};
@@ -189,6 +210,12 @@ class Connection final : Reader::Owner, Writer::Owner, Departures::Owner {
   ExportInfo info_;
   std::uint32_t context_ = 0;
   Slots slots_;
+  // What is answered for nobody.
+  struct Orphan final : Request {
+    explicit Orphan(const Request& of) noexcept;
+    void on_done(int) noexcept override {}
+  };
+  std::vector<std::unique_ptr<Orphan>> orphans_;
   std::uint32_t refused_ = 0;  // Of those in `slots_`: answered with ESHUTDOWN.
   Coverage coverage_;
   Writer writer_{io_, *this};

@@ -53,6 +53,7 @@ void Connection::on_header(std::span<const std::byte> header) noexcept {
       return on_extent(header);
     case Phase::handshake:
     case Phase::payload:
+    case Phase::unwanted:
     case Phase::error_body:
       assert(false);
   }
@@ -63,6 +64,7 @@ void Connection::on_payload() noexcept {
     case Phase::handshake:
       return step_handshake();
     case Phase::payload:
+    case Phase::unwanted:
       return reply_.structured ? finish_chunk() : finish(*slot_, 0);
     case Phase::error_body:
       return on_error_body();
@@ -107,8 +109,14 @@ void Connection::on_simple_reply() noexcept {
   if (request.command == Command::block_status) return violate("a simple reply to BLOCK_STATUS");
   if (request.command != Command::read) return finish(*slot_, 0);
   if (info_.structured_replies) return violate("a simple reply to READ");
-  phase_ = Phase::payload;
-  reader_.expect_payload(request.memory, 0, request.length);
+  expect_content(0, request.length);
+}
+
+// Of a READ, into whoever's memory it is; of an orphan into nobody's.
+void Connection::expect_content(std::size_t skip, std::size_t size) noexcept {
+  phase_ = slot_->orphan ? Phase::unwanted : Phase::payload;
+  if (slot_->orphan) return reader_.expect_nothing(size);
+  reader_.expect_payload(slot_->request->memory, skip, size);
 }
 
 void Connection::on_chunk(std::span<const std::byte> bytes) noexcept {
@@ -175,9 +183,7 @@ bool Connection::cover(const Content& content) noexcept {
 void Connection::on_data_offset(std::span<const std::byte> bytes) noexcept {
   const Content content = decode_offset_data(reply_, fixed<8>(bytes));
   if (!cover(content)) return;
-  phase_ = Phase::payload;
-  reader_.expect_payload(slot_->request->memory, content.offset - slot_->request->offset,
-                         content.length);
+  expect_content(content.offset - slot_->request->offset, content.length);
 }
 
 void Connection::on_hole(std::span<const std::byte> bytes) noexcept {
@@ -232,7 +238,8 @@ void Connection::finish_chunk() noexcept {
   if (slot.error == 0) slot.error = slot.untracked;
   if (slot.error == 0 && request.command == Command::read && slot.covered != request.length)
     return violate("a reply to READ that does not cover it");
-  if (slot.error == 0 && request.command == Command::block_status && request.extents_filled == 0)
+  if (slot.error == 0 && request.command == Command::block_status && request.extents_filled == 0 &&
+      !slot.orphan)
     return violate("a reply to BLOCK_STATUS without extents");
   finish(slot, slot.error);
 }
@@ -242,11 +249,24 @@ void Connection::finish(Slot& slot, int error) noexcept {
   expect_start();
   slot.error = error;
   slot.answered = true;
-  if (error != ESHUTDOWN) return hand_back(slot);
-  ++refused_;
+  const bool orphan = slot.orphan;
+  if (orphan) bury(slot);
+  if (!orphan && error != ESHUTDOWN) return hand_back(slot);
+  if (orphan && state_ == State::leaving) return leave_if_answered();
+  if (error != ESHUTDOWN) return;
+  if (!orphan) ++refused_;
   if (problem_.empty()) problem_ = "the tail is shutting down";
   if (state_ == State::ready) return say_goodbye();
   if (state_ == State::leaving) leave_if_answered();
+}
+
+// It may have been the last one.
+void Connection::bury(Slot& orphan) noexcept {
+  const std::uint64_t cookie = slots_.cookie_of(orphan);
+  coverage_.forget(slots_.index_of(orphan));
+  const Request* const request = &slots_.remove(orphan);
+  std::erase_if(orphans_, [request](const auto& one) { return one.get() == request; });
+  owner_.on_orphan_answered(cookie);
 }
 
 // What was refused by a tail that goes away stays here: it is to be sent again elsewhere.

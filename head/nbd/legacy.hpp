@@ -13,10 +13,18 @@ struct Legacy {
     std::uint64_t offset = 0;
     std::uint64_t length = 0;
     std::int64_t until_ns = 0;
+    // It was not answered, so its guest asks it again: a checksum of what it writes; 0 for any.
+    bool asked_again = false;
+    std::uint64_t content = 0;
 
     bool operator==(const Doubt&) const = default;
   };
 
+  // Whether a tail that offers FLUSH knows it.
+  enum class Flush : std::uint8_t { not_tried, known, unknown };
+
+  Flush flush = Flush::not_tried;
+  bool owes_flush_error = false;         // To whoever comes next: nobody has been told.
   std::uint32_t first_block_length = 0;  // 0: what the first block must be is not known.
   std::uint64_t first_block_sum = 0;
   std::vector<Doubt> doubts{};

@@ -60,6 +60,9 @@ class Request {
   // Whoever asked has lost interest: what is lost on the way need not be sent again.
   bool unwanted = false;
 
+  // A READ of what is to be changed and written back: it waits for whatever the change waits for.
+  bool precedes_change = false;
+
   // The journey: when the guest asked; when it left the head for the tail (again, after a replay);
   // how long it was away, from there until its reply was whole; and of that, what the way there and
   // back takes at least.
@@ -120,6 +123,11 @@ class RequestQueue {
     first->queued_next_ = nullptr;
     --size_;
     return first;
+  }
+
+  template <class Function>
+  void for_each(Function function) const {
+    for (Request* at = head_; at != nullptr; at = at->queued_next_) function(*at);
   }
 
   // False when it is not in this queue. Takes as long as the queue is.

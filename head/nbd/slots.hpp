@@ -25,6 +25,7 @@ struct Slot {
   int error = 0;          // The first error that a chunk brought.
   bool sent = false;      // All of it has left; its memory is not being read any more.
   bool answered = false;  // The reply is whole, and waits for `sent`.
+  bool orphan = false;    // Whoever asked has taken it back; only its reply is waited for.
 };
 
 class Slots {
@@ -81,22 +82,32 @@ class Slots {
     return slots_[index];
   }
 
-  // Of those that have no answer yet; null when there is none.
+  // Of those that somebody waits for and that have no answer yet; null when there is none.
   const Request* oldest() const noexcept {
     const Request* found = nullptr;
     for (const Slot& slot : slots_)
-      if (slot.request != nullptr && !slot.answered &&
+      if (slot.request != nullptr && !slot.answered && !slot.orphan &&
           (found == nullptr || slot.request->sent < found->sent))
         found = slot.request;
     return found;
   }
 
-  // Removes all of them, oldest first, into `queue`.
+  // Calls it with each that is in use.
+  template <class Function>
+  void for_each(Function function) noexcept {
+    for (Slot& slot : slots_)
+      if (slot.request != nullptr) function(slot);
+  }
+
+  // Removes all of them, orphans apart oldest first into `queue`.
   void drain_into(RequestQueue& queue) noexcept {
     std::array<Request*, capacity> requests;
     std::size_t count = 0;
-    for (Slot& slot : slots_)
-      if (slot.request != nullptr) requests[count++] = &remove(slot);
+    for_each([&](Slot& slot) {
+      const bool orphan = slot.orphan;
+      Request& request = remove(slot);
+      if (!orphan) requests[count++] = &request;
+    });
     std::sort(requests.begin(), requests.begin() + static_cast<std::ptrdiff_t>(count),
               [](const Request* a, const Request* b) { return a->arrived < b->arrived; });
     for (std::size_t i = 0; i < count; ++i) queue.push(*requests[i]);

@@ -65,6 +65,14 @@ class Volume {
   // ECANCELED. Answers nothing inside.
   virtual bool withdraw(Request& request) noexcept = 0;
 
+  // Errors of FLUSH, whoever asked, that may have lost what had been acknowledged: how many there
+  // were, and how many anybody has been told of. Whoever asks is to be told once of those since it
+  // came, at its next FLUSH or FUA; and of those before that nobody has been told of.
+  struct FlushErrors {
+    std::uint64_t met = 0, told = 0;
+  };
+  FlushErrors& flush_errors() noexcept { return flush_errors_; }
+
   // One watcher of this kind per volume.
   void watch(Watcher* watcher) noexcept { watcher_ = watcher; }
 
@@ -76,6 +84,7 @@ class Volume {
 
  private:
   Watcher* watcher_ = nullptr;
+  FlushErrors flush_errors_;
 };
 
 }  // namespace head::nbd

@@ -131,8 +131,9 @@ void Audit::answer(Request& request, int error, std::span<const std::byte> data,
   }
   if (error != 0) {
     // A change may have waited for a FLUSH of headd's own.
-    const bool excused = (is_sync(request.ask) || is_change(request.ask.command)) &&
-                         clock_.now() < sync_errors_until_;
+    const bool told = is_sync(request.ask) && errors_.owes(request.guest);
+    const bool excused = told || ((is_sync(request.ask) || is_change(request.ask.command)) &&
+                                  clock_.now() < sync_errors_until_);
     if (!excused)
       note(errors_.fail(request.progress, request.asked,
                         to_string(request.ask) + " by guest " + std::to_string(request.guest)));
@@ -210,6 +211,9 @@ std::string Audit::describe(const Request& request) {
 }
 
 void Audit::on_data_lost() {
+  // Whoever asked for the FLUSH that failed.
+  values_.may_forget(true);
+  values_.may_forget(false);
   if (promise_ != check::Promise::replay) errors_.tail_lost_data();
 }
 

@@ -29,6 +29,8 @@ Load rewriting(const Scenario& scenario) {
 Scenario with_slow_workers(std::uint64_t seed, Dice& dice, Duration least, Duration most) {
   Scenario scenario = begin_scenario(seed);
   scenario.head.durability = dice.one_of(modes);
+  scenario.head.quarantine = 9s;
+  scenario.head.tail_closes_last = dice.chance(0.5);
   scenario.tail.workers = 16;
   scenario.length = 4s;
   scenario.limit = 60s;
@@ -65,6 +67,7 @@ Scenario draw_silent(std::uint64_t seed) {
   Dice dice(seed);
   Scenario scenario = with_slow_workers(seed, dice, 12s, 20s);
   scenario.length = 24s;
+  scenario.head.quarantine = 12s;
   scenario.actions.push_back({.at = slow_from(scenario) + dice.between(Duration{}, Duration{300ms}),
                               .act = Act::link_fails,
                               .lasts = dice.between(Duration{11s}, Duration{13s})});
@@ -115,6 +118,7 @@ Scenario draw_closed_early(std::uint64_t seed) {
   Dice dice(seed);
   Scenario scenario = with_slow_workers(seed, dice, 100ms, 3s);
   scenario.tail.closes_early = true;
+  scenario.head.tail_closes_last = false;
   scenario.actions.push_back({.at = slow_from(scenario) + dice.between(Duration{}, Duration{300ms}),
                               .act = Act::tail_cuts,
                               .yes = dice.chance(0.5)});

@@ -53,7 +53,8 @@ void Head::begin() {
                                .guard = {.durability = manners_.durability,
                                          .quarantine = manners_.quarantine,
                                          .memory = &memory_->replay},
-                               .identity = manners_.identity},
+                               .identity = manners_.identity,
+                               .tail_closes_last = manners_.tail_closes_last},
       spec_, stats_, [this] {
         // One that is over: it parts, or is the one that serves.
         const auto over = std::find_if(parting_.begin(), parting_.end(),

@@ -20,7 +20,8 @@ struct HeadManners {
   unsigned connections = 1;
   std::chrono::seconds grace{};
   std::chrono::milliseconds suspect_after{2'000};
-  std::chrono::milliseconds quarantine{1'000};
+  std::chrono::milliseconds quarantine{3'000};
+  bool tail_closes_last = false;
   std::size_t replay_memory = 1 << 20;
 };
 

@@ -16,24 +16,8 @@ struct KnownFault {
 };
 
 inline constexpr std::array known_faults{
-    KnownFault{"suspected", check::Rule::stale,
-               "A write that hung for longer than headd waits is carried out after later ones."},
-    KnownFault{"silent", check::Rule::stale, "The same, after the link was down for long."},
-    KnownFault{"moved", check::Rule::stale, "The same, after headctl move."},
-    KnownFault{"upgraded", check::Rule::stale, "The same, after an upgrade."},
-    KnownFault{"ordered", check::Rule::stale, "The same, after headctl fail."},
-    KnownFault{"lied-to", check::Rule::stale, "The same, after the tail broke the protocol."},
-    KnownFault{"killed", check::Rule::stale, "The same, after headd was killed."},
-    KnownFault{"closed-early", check::Rule::stale,
-               "The same, of a tail that closes connections before its workers have ended."},
-    KnownFault{"realigned", check::Rule::stale,
-               "A change of a part of a block that is asked again brings back its neighbours."},
-    KnownFault{"failed-flush", check::Rule::stale,
-               "The error of a FLUSH of headd's own is dropped, and the log with it."},
-    KnownFault{"failed-flush", check::Rule::swallowed,
-               "The error of a FLUSH reaches one guest only."},
-    KnownFault{"unknown-flush", check::Rule::stale,
-               "EINVAL in answer to FLUSH lets the log go although FLUSH was answered before."},
+    KnownFault{"killed", check::Rule::stale,
+               "A write that a headd had sent that was killed is carried out after later ones."},
     KnownFault{"private", check::Rule::stale,
                "Writes that belong to a connection are gone after an upgrade, without a word."},
     KnownFault{"poisoned", check::Rule::stuck,
@@ -63,10 +47,6 @@ inline constexpr std::array known_faults{
                "The next headd believes a tail that is smaller, or read-only, for a moment."},
     KnownFault{"held-by-upgrade", check::Rule::stuck,
                "The next headd compares the first block with what another headd wrote since."},
-    KnownFault{"guest-ends", check::Rule::stale,
-               "What a gone guest had asked is carried out after what another wrote since."},
-    KnownFault{"upgraded-in-vain", check::Rule::stale,
-               "A disc that was handed over in vain replays over what was written since."},
 };
 
 }  // namespace world

@@ -11,13 +11,24 @@
 namespace world {
 namespace {
 
+// What a connection leaves behind that is given up, each way in turn.
+Scenario draw_ghosts(std::uint64_t seed) {
+  constexpr Scenario (*ways[])(std::uint64_t) = {
+      &draw_suspected,  &draw_silent,          &draw_moved,        &draw_upgraded,
+      &draw_ordered,    &draw_lied_to,         &draw_closed_early, &draw_realigned,
+      &draw_guest_ends, &draw_upgraded_in_vain};
+  return ways[seed / 32 % std::size(ways)](seed);
+}
+
 // Every kind that headd survives, the most varied one most often.
 Scenario draw_any(std::uint64_t seed) {
   // Of 32 histories so many are of a kind; the others are weather.
   constexpr std::pair<unsigned, Scenario (*)(std::uint64_t)> kinds[] = {
-      {5, &draw_crashes}, {1, &draw_timed_out}, {2, &draw_replays},      {3, &draw_hung},
-      {4, &draw_refused}, {2, &draw_looked_at}, {1, &draw_another_disc}, {1, &draw_detached},
-      {1, &draw_graced},  {1, &draw_scattered}, {2, &draw_restless},
+      {5, &draw_crashes},      {1, &draw_timed_out},     {2, &draw_replays},
+      {3, &draw_hung},         {4, &draw_refused},       {2, &draw_looked_at},
+      {1, &draw_another_disc}, {1, &draw_detached},      {1, &draw_graced},
+      {1, &draw_scattered},    {2, &draw_restless},      {1, &draw_ghosts},
+      {1, &draw_failed_flush}, {1, &draw_unknown_flush},
   };
   // Those that take as long as many others.
   if (seed % 512 == 77) return draw_huge(seed);

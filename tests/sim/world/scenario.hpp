@@ -76,8 +76,8 @@ struct Scenario {
   std::vector<GuestPlan> guests{GuestPlan{}};
   std::vector<Action> actions;
   Duration length = std::chrono::seconds(3);
-  // So long may a request wait while nothing is in its way.
-  Duration limit = std::chrono::seconds(10);
+  // So long may a request wait while nothing is in its way: ten seconds, and a quarantine.
+  Duration limit = std::chrono::seconds(13);
   // Handshakes are answered at once, whatever the tail does.
   bool greets_at_once = false;
   // Nothing is wrong with any connection: none is to be given up with requests on it.

@@ -338,24 +338,18 @@ Scenario draw_refused(std::uint64_t seed) {
   Scenario scenario = begin_scenario(seed);
   draw_parts(scenario, dice);
   scenario.guests.resize(1);
-  // A FLUSH of a look at the first block fails unheard.
-  scenario.head.identity = head::disc::Identity::shape;
   scenario.length = 2s;
   Load load = load_of(scenario);
   load.hot = 16;
   load.per_second = 100;
   load.burst_most = 1;  // Which of two FLUSHes fails that are under way at once, nobody can tell.
   draw_load(scenario, dice, load, 1ms, scenario.length);
-  const bool writeback = scenario.head.durability == Durability::writeback;
   for (std::uint64_t i = dice.between(1, 4); i != 0; --i) {
     Action refusal{.at = dice.between(Duration{}, scenario.length), .act = Act::tail_refuses};
     refusal.command = dice.one_of({Command::write, Command::write, Command::write_zeroes,
                                    Command::trim, Command::read, Command::flush});
-    // Of FLUSHes of its own headd forgets that they failed, or what they were to cover.
-    refusal.yes = !writeback || dice.chance(0.5);
+    refusal.yes = dice.chance(0.5);
     refusal.error = dice.one_of({EPERM, EIO, ENOSPC, EINVAL, ENOMEM});
-    // In answer to FLUSH it lets the log go.
-    if (refusal.command == Command::flush && refusal.error == EINVAL) refusal.error = EIO;
     refusal.times = static_cast<unsigned>(dice.between(1, 3));
     scenario.actions.push_back(refusal);
   }
