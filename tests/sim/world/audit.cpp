@@ -189,11 +189,14 @@ void Audit::on_refusal(Command command, std::uint64_t offset, std::uint32_t leng
   }
 }
 
-void Audit::on_carried_out(const head::nbd::RequestHeader& header, bool done) {
+void Audit::on_fate(const head::nbd::RequestHeader& header, Fate fate) {
   if (!traces_) return;
-  tell(fmt::format("the tail {} command {} of sectors {}+{}, cookie {:#x}",
-                   done ? "carries out" : "drops", header.type, header.offset / check::sector_bytes,
-                   header.length / check::sector_bytes, header.cookie));
+  const char* const what = fate == Fate::done   ? "carries out"
+                           : fate == Fate::torn ? "carries out in part"
+                                                : "drops";
+  tell(fmt::format("the tail {} command {} of sectors {}+{}, cookie {:#x}", what, header.type,
+                   header.offset / check::sector_bytes, header.length / check::sector_bytes,
+                   header.cookie));
 }
 
 void Audit::tell(const std::string& what) const {

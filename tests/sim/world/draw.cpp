@@ -105,6 +105,9 @@ void draw_parts(Scenario& scenario, Dice& dice) {
   tail.shuffle = dice.one_of({0.0, 0.3, 1.0});
   tail.scattered = tail.structured && dice.chance(0.03);
   tail.cached = dice.one_of({0.0, 0.0, 0.3});
+  tail.early_flush = dice.chance(0.5);
+  tail.tears = dice.chance(0.5);
+  tail.tears_errors = dice.chance(0.5);
   if (dice.chance(0.3)) tail.takes_most = 3ms;
   scenario.head.durability = dice.one_of(often);
   scenario.head.connections = dice.one_of({1u, 1u, 1u, 3u});
@@ -202,6 +205,8 @@ void spare_known_faults(Scenario& scenario) {
   const bool upgraded = has(scenario, Act::head_is_upgraded) || has(scenario, Act::upgrade_fails);
   if (upgraded && faults > 1) scenario.head.identity = head::disc::Identity::shape;
   // A disc that was handed over in vain replays what it had kept.
+  // What was kept is written again over what a refused change has done.
+  if (scenario.head.durability == Durability::replay) scenario.tail.tears_errors = false;
   if (scenario.head.durability == Durability::replay) drop(scenario, Act::upgrade_fails);
   // Part of a block, asked again after a crash, brings back what else was in the block.
   if (scenario.head.durability == Durability::writeback)

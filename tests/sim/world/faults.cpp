@@ -208,6 +208,24 @@ Scenario draw_crowded(std::uint64_t seed) {
   return scenario;
 }
 
+Scenario draw_half_refused(std::uint64_t seed) {
+  Dice dice(seed);
+  Scenario scenario = begin_scenario(seed);
+  scenario.tail.tears_errors = true;
+  scenario.length = 1s;
+  for (unsigned i = 0; i < 3; ++i) {
+    const Duration at = dice.between(Duration{100ms}, Duration{900ms});
+    scenario.actions.push_back(
+        {.at = at, .act = Act::tail_refuses, .command = Command::write, .error = EIO, .times = 2});
+    scenario.actions.push_back(
+        {.at = at + dice.between(Duration{2ms}, Duration{100ms}), .act = Act::tail_cuts});
+  }
+  Load load = rewriting(scenario);
+  load.flushes = 0;
+  load.per_second = 200;
+  return finish(scenario, dice, load);
+}
+
 Scenario draw_failed_flush(std::uint64_t seed) {
   Dice dice(seed);
   Scenario scenario = begin_scenario(seed);

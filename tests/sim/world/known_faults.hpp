@@ -30,6 +30,8 @@ inline constexpr std::array known_faults{
                "A change of a part of a block that is asked again brings back its neighbours."},
     KnownFault{"crowded", check::Rule::dropped,
                "An upgrade repeats the header of a request that waits for memory."},
+    KnownFault{"half-refused", check::Rule::stale,
+               "A replay brings back what a write that was refused, and seen, had replaced."},
     KnownFault{"failed-flush", check::Rule::stale,
                "The error of a FLUSH of headd's own is dropped, and the log with it."},
     KnownFault{"failed-flush", check::Rule::swallowed,

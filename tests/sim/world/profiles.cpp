@@ -74,6 +74,7 @@ constexpr Profile all[] = {
      &draw_hang_after_fail},
     {"hangs-in-a-row", "connections hang again and again, with good answers in between",
      &draw_hangs_in_a_row},
+    {"half-refused", "writes that are refused have been carried out in part", &draw_half_refused},
     {"hang-behind-flush", "connections hang, and what waits longest is a FLUSH or a TRIM",
      &draw_hang_behind_flush},
     {"slow-link", "a large READ takes long, for want of bandwidth", &draw_slow_link},
