@@ -155,7 +155,8 @@ Action draw_fault(Dice& dice, const Scenario& scenario, Duration about) {
       break;
     case Act::tail_refuses:
       action.command = dice.one_of({Command::read, Command::block_status});
-      action.error = dice.one_of({EPERM, EIO, ENOMEM, EINVAL, ENOSPC, EOVERFLOW, ENOTSUP});
+      action.error =
+          dice.one_of({EPERM, EIO, ENOMEM, EINVAL, ENOSPC, EOVERFLOW, ENOTSUP, ESHUTDOWN});
       action.times = 1;
       break;
     case Act::guest_comes_anew:
@@ -204,9 +205,9 @@ void spare_known_faults(Scenario& scenario) {
                                     [](const Action& action) { return action.act != Act::ask; });
   const bool upgraded = has(scenario, Act::head_is_upgraded) || has(scenario, Act::upgrade_fails);
   if (upgraded && faults > 1) scenario.head.identity = head::disc::Identity::shape;
-  // A disc that was handed over in vain replays what it had kept.
   // What was kept is written again over what a refused change has done.
   if (scenario.head.durability == Durability::replay) scenario.tail.tears_errors = false;
+  // A disc that was handed over in vain replays what it had kept.
   if (scenario.head.durability == Durability::replay) drop(scenario, Act::upgrade_fails);
   // Part of a block, asked again after a crash, brings back what else was in the block.
   if (scenario.head.durability == Durability::writeback)

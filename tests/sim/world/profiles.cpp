@@ -1,5 +1,6 @@
 #include "tests/sim/world/profiles.hpp"
 
+#include "tests/sim/world/corners.hpp"
 #include "tests/sim/world/draw.hpp"
 #include "tests/sim/world/faults.hpp"
 #include "tests/sim/world/survived.hpp"
@@ -15,9 +16,11 @@ namespace {
 Scenario draw_any(std::uint64_t seed) {
   // Of 32 histories so many are of a kind; the others are weather.
   constexpr std::pair<unsigned, Scenario (*)(std::uint64_t)> kinds[] = {
-      {5, &draw_crashes}, {1, &draw_timed_out}, {2, &draw_replays},      {3, &draw_hung},
-      {4, &draw_refused}, {2, &draw_looked_at}, {1, &draw_another_disc}, {1, &draw_detached},
-      {1, &draw_graced},  {1, &draw_scattered}, {2, &draw_restless},
+      {5, &draw_crashes},      {1, &draw_timed_out},     {2, &draw_replays},
+      {3, &draw_hung},         {4, &draw_refused},       {2, &draw_looked_at},
+      {1, &draw_another_disc}, {1, &draw_detached},      {1, &draw_graced},
+      {1, &draw_scattered},    {2, &draw_restless},      {1, &draw_one_client},
+      {1, &draw_cut_status},   {1, &draw_shutting_down}, {1, &draw_through},
   };
   if (seed % 512 == 77) return draw_huge(seed);  // It takes as long as twenty others.
   std::uint64_t place = seed % 32;
@@ -43,6 +46,13 @@ constexpr Profile all[] = {
      &draw_looked_at},
     {"graced", "outages shorter and longer than the grace time", &draw_graced},
     {"scattered", "reads come back in many chunks, those of several mixed", &draw_scattered},
+    {"through", "the tail crashes between the FLUSHes of a disc in mode writethrough",
+     &draw_through},
+    {"one-client", "a tail serves one client at a time", &draw_one_client},
+    {"cut-status", "connections break within answers to BLOCK_STATUS", &draw_cut_status},
+    {"shutting-down",
+     "a tail refuses one request because it shuts down, and another one takes long",
+     &draw_shutting_down},
     {"hung", "connections hang once, and something else happens until that is noticed", &draw_hung},
     {"refused", "a tail refuses requests and says so", &draw_refused},
     {"weather", "everything that headd must hide from its guests, combined by chance",
@@ -64,6 +74,7 @@ constexpr Profile all[] = {
     {"killed", "a worker hangs while headd is killed and started again", &draw_killed},
     {"closed-early", "a tail closes connections although its workers go on", &draw_closed_early},
     {"crowded", "headd is upgraded while guests' writes wait for memory", &draw_crowded},
+    {"half-refused", "writes that are refused have been carried out in part", &draw_half_refused},
     {"failed-flush", "a FLUSH fails once, and what it was to make stable is forgotten",
      &draw_failed_flush},
     {"unknown-flush", "FLUSH is answered well, and then with EINVAL", &draw_unknown_flush},
@@ -74,7 +85,6 @@ constexpr Profile all[] = {
      &draw_hang_after_fail},
     {"hangs-in-a-row", "connections hang again and again, with good answers in between",
      &draw_hangs_in_a_row},
-    {"half-refused", "writes that are refused have been carried out in part", &draw_half_refused},
     {"hang-behind-flush", "connections hang, and what waits longest is a FLUSH or a TRIM",
      &draw_hang_behind_flush},
     {"slow-link", "a large READ takes long, for want of bandwidth", &draw_slow_link},

@@ -220,9 +220,16 @@ Scenario draw_restless(std::uint64_t seed) {
     scenario.actions.push_back(
         {.at = at, .act = dice.one_of({Act::tail_ends, Act::head_is_upgraded}), .lasts = 40ms});
     for (unsigned j = 0; j < 4; ++j)
-      scenario.actions.push_back({.at = at + dice.between(Duration{}, Duration{40ms}),
-                                  .act = Act::guest_comes_anew,
-                                  .who = static_cast<unsigned>(dice.pick(guests))});
+      scenario.actions.push_back(
+          {.at = at + dice.between(-Duration{15ms}, dice.chance(0.5) ? Duration{} : Duration{40ms}),
+           .act = Act::guest_comes_anew,
+           .who = static_cast<unsigned>(dice.pick(guests))});
+    if (!dice.chance(0.3)) continue;
+    // One hears nothing from the beginning of its handshake until it is at the next headd.
+    const auto who = static_cast<unsigned>(dice.pick(guests));
+    scenario.actions.push_back({.at = at - 25ms, .act = Act::guest_comes_anew, .who = who});
+    scenario.actions.push_back(
+        {.at = at - 24ms, .act = Act::guest_stops, .who = who, .lasts = 300ms});
   }
   spare_known_faults(scenario);
   sort_actions(scenario);
@@ -309,7 +316,15 @@ Scenario draw_scattered(std::uint64_t seed) {
     scenario.actions.push_back(
         {.at = 50ms + dice.between(Duration{}, Duration{3ms}),
          .ask = {.command = Command::block_status, .first = dice.pick(400), .count = 100}});
-  if (dice.chance(0.3))
+  // Reads that are asked again, in one piece, are not answered when headd is upgraded.
+  const bool stopped = dice.chance(0.3);
+  if (stopped) {
+    scenario.tail.flags |= flag::send_df;
+    scenario.actions.push_back({.at = dice.between(Duration{50ms}, Duration{54ms}),
+                                .act = Act::tail_stops,
+                                .lasts = 600ms});
+  }
+  if (stopped || dice.chance(0.3))
     scenario.actions.push_back({.at = dice.between(Duration{50ms}, Duration{54ms}),
                                 .act = Act::head_is_upgraded,
                                 .lasts = 3ms});
