@@ -41,6 +41,37 @@ Scenario draw_through(std::uint64_t seed) {
   return scenario;
 }
 
+// A worker takes long, and headd is upgraded soon after it has given that connection up, or with
+// the request under way: the next headd waits for what its predecessor would have waited for.
+Scenario draw_ghost_handed(std::uint64_t seed) {
+  Dice dice(seed);
+  Scenario scenario = begin_scenario(seed);
+  draw_parts(scenario, dice);
+  scenario.head.connections = 1;
+  scenario.tail.workers = 16;
+  scenario.tail.takes_most = 120us;
+  scenario.tail.cached = 0;
+  scenario.length = 2s;
+  Load load = load_of(scenario);
+  load.hot = 6;
+  load.large_most = 6;
+  load.flushes = load.trims = load.statuses = load.caches = 0;
+  draw_load(scenario, dice, load, 1ms, scenario.length);
+  const Duration at = dice.between(Duration{100ms}, Duration{600ms});
+  scenario.actions.push_back({.at = at,
+                              .act = Act::tail_is_slow,
+                              .lasts = dice.between(Duration{200ms}, Duration{900ms}),
+                              .times = 1});
+  const Duration given_up = at + dice.between(Duration{}, Duration{40ms});
+  if (dice.chance(0.7)) scenario.actions.push_back({.at = given_up, .act = Act::head_relocates});
+  scenario.actions.push_back({.at = given_up + dice.between(Duration{}, Duration{60ms}),
+                              .act = Act::head_is_upgraded,
+                              .lasts = 3ms});
+  spare_known_faults(scenario);
+  sort_actions(scenario);
+  return scenario;
+}
+
 // A tail refuses one request because it shuts down, and another one takes longer than headd waits
 // for it: it ends before headd has waited long enough for what it has given up.
 Scenario draw_shutting_down(std::uint64_t seed) {

@@ -141,6 +141,10 @@ Scenario draw_another_disc(std::uint64_t seed) {
   Load load = load_of(scenario);
   load.per_second = 30;
   draw_load(scenario, dice, load, 1ms, scenario.length);
+  const Duration changed = scenario.actions.front().at;
+  for (unsigned i = 0; i < 12; ++i)
+    scenario.actions.push_back({.at = changed + dice.between(Duration{}, Duration{5ms}),
+                                .ask = {.first = dice.pick(24), .count = 1}});
   constexpr std::uint64_t first_block = 128;  // Sectors; more than any block has.
   for (Action& action : scenario.actions)
     if (action.ask.count != 0)

@@ -21,6 +21,7 @@ Scenario draw_any(std::uint64_t seed) {
       {1, &draw_another_disc}, {1, &draw_detached},      {1, &draw_graced},
       {1, &draw_scattered},    {2, &draw_restless},      {1, &draw_one_client},
       {1, &draw_cut_status},   {1, &draw_shutting_down}, {1, &draw_through},
+      {1, &draw_ghost_handed},
   };
   if (seed % 512 == 77) return draw_huge(seed);  // It takes as long as twenty others.
   std::uint64_t place = seed % 32;
@@ -48,6 +49,8 @@ constexpr Profile all[] = {
     {"scattered", "reads come back in many chunks, those of several mixed", &draw_scattered},
     {"through", "the tail crashes between the FLUSHes of a disc in mode writethrough",
      &draw_through},
+    {"ghost-handed", "headd is upgraded while it waits for what a connection has left under way",
+     &draw_ghost_handed},
     {"one-client", "a tail serves one client at a time", &draw_one_client},
     {"cut-status", "connections break within answers to BLOCK_STATUS", &draw_cut_status},
     {"shutting-down",

@@ -37,6 +37,12 @@ Scenario draw_hung(std::uint64_t seed) {
   for (std::uint64_t i = 0; i < faults; ++i)
     scenario.actions.push_back(
         draw_fault(dice, scenario, at + dice.between(Duration{1900ms}, Duration{2600ms})));
+  // The second connection that is tried then takes long, and headd is told to move meanwhile.
+  if (dice.chance(0.2)) {
+    scenario.actions.push_back({.at = at + 1900ms, .act = Act::link_fails, .lasts = 900ms});
+    scenario.actions.push_back(
+        {.at = at + dice.between(Duration{2200ms}, Duration{2700ms}), .act = Act::head_relocates});
+  }
   drop(scenario, Act::tail_is_slow);
   spare_known_faults(scenario);
   sort_actions(scenario);
