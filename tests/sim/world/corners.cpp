@@ -72,6 +72,45 @@ Scenario draw_ghost_handed(std::uint64_t seed) {
   return scenario;
 }
 
+// The tail has crashed, and headd is upgraded before it has written again all that it keeps: within
+// the replay, which another crash undoes, or, twice, before the tail is back.
+Scenario draw_log_handed(std::uint64_t seed) {
+  Dice dice(seed);
+  Scenario scenario = begin_scenario(seed);
+  draw_parts(scenario, dice);
+  scenario.head.durability = head::nbd::Durability::replay;
+  scenario.head.connections = 1;
+  scenario.tail.workers = 16;
+  scenario.length = 3s;
+  Load load = load_of(scenario);
+  load.hot = 100;
+  load.flushes = 0;
+  load.fua = 0;
+  const Duration at = 400ms;
+  draw_load(scenario, dice, load, 1ms, at);
+  const bool away = dice.chance(0.5);
+  scenario.actions.push_back(
+      {.at = at, .act = Act::tail_ends, .lasts = away ? Duration{1800ms} : 1ms, .yes = true});
+  if (!away) {
+    // It crashes once more before what it had begun is done.
+    scenario.tail.tears = false;
+    scenario.actions.push_back(
+        {.at = at + 1100us, .act = Act::tail_is_slow, .lasts = 600ms, .times = 3});
+    scenario.actions.push_back(
+        {.at = at + dice.between(Duration{450ms}, Duration{590ms}), .act = Act::power_fails});
+  }
+  scenario.actions.push_back({.at = at + dice.between(Duration{2ms}, Duration{100ms}),
+                              .act = Act::head_is_upgraded,
+                              .lasts = 3ms});
+  if (away)
+    scenario.actions.push_back({.at = at + dice.between(Duration{600ms}, Duration{1100ms}),
+                                .act = Act::head_is_upgraded,
+                                .lasts = 3ms});
+  spare_known_faults(scenario);
+  sort_actions(scenario);
+  return scenario;
+}
+
 // A tail refuses one request because it shuts down, and another one takes longer than headd waits
 // for it: it ends before headd has waited long enough for what it has given up.
 Scenario draw_shutting_down(std::uint64_t seed) {

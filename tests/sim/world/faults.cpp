@@ -212,6 +212,26 @@ Scenario draw_crowded(std::uint64_t seed) {
   return scenario;
 }
 
+Scenario draw_replay_handed(std::uint64_t seed) {
+  Dice dice(seed);
+  Scenario scenario = begin_scenario(seed);
+  scenario.tail.workers = 16;
+  scenario.length = 2s;
+  const Duration at = dice.between(Duration{300ms}, Duration{800ms});
+  scenario.actions.push_back({.at = at, .act = Act::power_fails});
+  scenario.actions.push_back({.at = at + 100us,
+                              .act = Act::tail_is_slow,
+                              .lasts = dice.between(Duration{100ms}, Duration{600ms}),
+                              .times = static_cast<unsigned>(dice.between(1, 4))});
+  scenario.actions.push_back({.at = at + dice.between(Duration{1ms}, Duration{60ms}),
+                              .act = Act::head_is_upgraded,
+                              .lasts = 3ms});
+  Load load = rewriting(scenario);
+  load.per_second = 200;
+  load.flushes = 0;
+  return finish(scenario, dice, load);
+}
+
 Scenario draw_half_refused(std::uint64_t seed) {
   Dice dice(seed);
   Scenario scenario = begin_scenario(seed);

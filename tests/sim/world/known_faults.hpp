@@ -30,6 +30,9 @@ inline constexpr std::array known_faults{
                "A change of a part of a block that is asked again brings back its neighbours."},
     KnownFault{"crowded", check::Rule::dropped,
                "An upgrade repeats the header of a request that waits for memory."},
+    KnownFault{
+        "replay-handed", check::Rule::stale,
+        "A part of a replay that an upgrade cuts short is done after what was written since."},
     KnownFault{"half-refused", check::Rule::stale,
                "A replay brings back what a write that was refused, and seen, had replaced."},
     KnownFault{"failed-flush", check::Rule::stale,

@@ -21,7 +21,7 @@ Scenario draw_any(std::uint64_t seed) {
       {1, &draw_another_disc}, {1, &draw_detached},      {1, &draw_graced},
       {1, &draw_scattered},    {2, &draw_restless},      {1, &draw_one_client},
       {1, &draw_cut_status},   {1, &draw_shutting_down}, {1, &draw_through},
-      {1, &draw_ghost_handed},
+      {1, &draw_ghost_handed}, {1, &draw_log_handed},
   };
   if (seed % 512 == 77) return draw_huge(seed);  // It takes as long as twenty others.
   std::uint64_t place = seed % 32;
@@ -51,6 +51,7 @@ constexpr Profile all[] = {
      &draw_through},
     {"ghost-handed", "headd is upgraded while it waits for what a connection has left under way",
      &draw_ghost_handed},
+    {"log-handed", "headd is upgraded before it has written again what it keeps", &draw_log_handed},
     {"one-client", "a tail serves one client at a time", &draw_one_client},
     {"cut-status", "connections break within answers to BLOCK_STATUS", &draw_cut_status},
     {"shutting-down",
@@ -77,6 +78,8 @@ constexpr Profile all[] = {
     {"killed", "a worker hangs while headd is killed and started again", &draw_killed},
     {"closed-early", "a tail closes connections although its workers go on", &draw_closed_early},
     {"crowded", "headd is upgraded while guests' writes wait for memory", &draw_crowded},
+    {"replay-handed", "headd is upgraded while a worker hangs with what it writes again",
+     &draw_replay_handed},
     {"half-refused", "writes that are refused have been carried out in part", &draw_half_refused},
     {"failed-flush", "a FLUSH fails once, and what it was to make stable is forgotten",
      &draw_failed_flush},

@@ -255,6 +255,7 @@ Scenario draw_looked_at(std::uint64_t seed) {
   load.per_second = 25;
   load.hot = 12;
   load.large_most = 20;
+  if (dice.chance(0.5)) load.writes = load.zeroes = 15;
   Duration from = 1ms;
   for (std::uint64_t i = dice.between(1, 3); i != 0; --i) {
     const Duration to = from + dice.between(Duration{200ms}, Duration{7s});
