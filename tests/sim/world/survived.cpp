@@ -99,6 +99,8 @@ Scenario draw_calm(std::uint64_t seed) {
   // As few events as can be.
   scenario.tail.scattered = false;
   for (GuestPlan& guest : scenario.guests) guest.manners.piece = 0;
+  // A guest is made to come anew: what it had asked and does not ask again is another profile's.
+  for (GuestPlan& guest : scenario.guests) guest.manners.asks_again = true;
   scenario.tail.size = 64 << 10;
   scenario.tail.takes_most = 120us;
   scenario.length = 20ms;
