@@ -14,7 +14,7 @@ namespace {
 
 // Every kind that headd survives, the most varied one most often.
 Scenario draw_any(std::uint64_t seed) {
-  // Of 32 histories so many are of a kind; the others are weather.
+  // Of 40 histories so many are of a kind; the others are weather.
   constexpr std::pair<unsigned, Scenario (*)(std::uint64_t)> kinds[] = {
       {5, &draw_crashes},      {1, &draw_timed_out},     {2, &draw_replays},
       {3, &draw_hung},         {4, &draw_refused},       {2, &draw_looked_at},
@@ -24,7 +24,7 @@ Scenario draw_any(std::uint64_t seed) {
       {1, &draw_ghost_handed}, {1, &draw_log_handed},
   };
   if (seed % 512 == 77) return draw_huge(seed);  // It takes as long as twenty others.
-  std::uint64_t place = seed % 32;
+  std::uint64_t place = seed % 40;
   for (const auto& [share, draw] : kinds) {
     if (place < share) return draw(seed);
     place -= share;
