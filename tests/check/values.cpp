@@ -146,6 +146,21 @@ void Values::drop_read(Moment asked) {
 
 Violation Values::answer_read(Moment asked, std::uint64_t first, std::span<const std::byte> bytes) {
   drop_read(asked);
+  return check_sectors(asked, first, bytes);
+}
+
+Violation Values::answer_zeroes(Moment asked, std::span<const Stretch> stretches) {
+  drop_read(asked);
+  std::vector<std::byte> zeroes;
+  for (const Stretch& stretch : stretches) {
+    zeroes.resize(stretch.count * sector_bytes);
+    if (Violation violation = check_sectors(asked, stretch.first, zeroes)) return violation;
+  }
+  return {};
+}
+
+Violation Values::check_sectors(Moment asked, std::uint64_t first,
+                                std::span<const std::byte> bytes) {
   if (bytes.size() % sector_bytes != 0 || first > sectors_.size() ||
       bytes.size() / sector_bytes > sectors_.size() - first)
     throw std::logic_error("a read that is not of whole sectors of the disc");

@@ -62,6 +62,11 @@ class Values {
   Moment ask_read();
   // Of whole sectors. The read is over then.
   Violation answer_read(Moment asked, std::uint64_t first, std::span<const std::byte> bytes);
+  // The same of sectors that were said to read as zeroes, in any number of stretches.
+  struct Stretch {
+    std::uint64_t first = 0, count = 0;
+  };
+  Violation answer_zeroes(Moment asked, std::span<const Stretch> stretches);
   // It failed, or its guest is gone.
   void drop_read(Moment asked);
 
@@ -120,6 +125,7 @@ class Values {
   void tidy(Sector& sector);
   void list(std::uint64_t sector);
   Moment oldest_read() const;
+  Violation check_sectors(Moment asked, std::uint64_t first, std::span<const std::byte> bytes);
   Violation check_sector(Moment asked, std::uint64_t number,
                          std::span<const std::byte, sector_bytes> bytes);
   bool may_be_torn(Moment asked, std::uint64_t number,

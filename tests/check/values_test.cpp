@@ -497,6 +497,18 @@ TEST_CASE("two heads: what a dead guest left is not written over what came later
   CHECK(may_be(values, 3) == All{second});
 }
 
+TEST_CASE("what is said to read as zeroes is checked in every stretch", "[check]") {
+  using Stretch = Values::Stretch;
+  Values values(disc, 8, Promise::replay);
+  const Change one = values.ask_change(Kind::write, 2, 1, false);
+  values.answer_change(one, true);
+  const Stretch right[] = {{.first = 0, .count = 2}, {.first = 3, .count = 5}};
+  CHECK_FALSE(values.answer_zeroes(values.ask_read(), right));
+  const Stretch wrong[] = {{.first = 0, .count = 1}, {.first = 1, .count = 2}};
+  CHECK(values.answer_zeroes(values.ask_read(), wrong).rule == Rule::stale);
+  CHECK_FALSE(values.answer_zeroes(values.ask_read(), {}));
+}
+
 TEST_CASE("several guests read and write one disc", "[check]") {
   Values values(disc, 1, Promise::replay);
   const auto early = values.ask_read(), later = values.ask_read();

@@ -96,18 +96,17 @@ check::Violation Audit::check_status(const Request& request,
   constexpr std::uint32_t reads_as_zero = 2;
   const std::uint64_t bytes = request.ask.count * check::sector_bytes;
   std::uint64_t at = 0;
+  std::vector<check::Values::Stretch> zeroes;
   for (const head::nbd::Extent& extent : extents) {
     const std::uint64_t to = std::min<std::uint64_t>(at + extent.length, bytes);
     const std::uint64_t first = (at + check::sector_bytes - 1) / check::sector_bytes,
                         end = to / check::sector_bytes;
-    if ((extent.flags & reads_as_zero) != 0 && first < end) {
-      const std::vector<std::byte> zeroes((end - first) * check::sector_bytes);
-      return values_.answer_read(request.read, request.ask.first + first, zeroes);
-    }
+    if ((extent.flags & reads_as_zero) != 0 && first < end)
+      zeroes.push_back({.first = request.ask.first + first, .count = end - first});
     at = to;
   }
+  if (at != 0) return values_.answer_zeroes(request.read, zeroes);
   values_.drop_read(request.read);
-  if (at != 0) return {};
   return {.rule = check::Rule::damaged, .sentence = to_string(request.ask) + " told of no extent"};
 }
 
@@ -191,11 +190,14 @@ void Audit::on_refusal(Command command, std::uint64_t offset, std::uint32_t leng
   }
 }
 
-void Audit::on_carried_out(const head::nbd::RequestHeader& header, bool done) {
+void Audit::on_fate(const head::nbd::RequestHeader& header, Fate fate) {
   if (!traces_) return;
-  tell(fmt::format("the tail {} command {} of sectors {}+{}, cookie {:#x}",
-                   done ? "carries out" : "drops", header.type, header.offset / check::sector_bytes,
-                   header.length / check::sector_bytes, header.cookie));
+  const char* const what = fate == Fate::done   ? "carries out"
+                           : fate == Fate::torn ? "carries out in part"
+                                                : "drops";
+  tell(fmt::format("the tail {} command {} of sectors {}+{}, cookie {:#x}", what, header.type,
+                   header.offset / check::sector_bytes, header.length / check::sector_bytes,
+                   header.cookie));
 }
 
 void Audit::tell(const std::string& what) const {

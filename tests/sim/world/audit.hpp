@@ -61,7 +61,7 @@ class Audit final : public Observer {
   void on_refusal(head::nbd::Command command, std::uint64_t offset, std::uint32_t length,
                   int error) override;
   void on_data_lost() override;
-  void on_carried_out(const head::nbd::RequestHeader& header, bool done) override;
+  void on_fate(const head::nbd::RequestHeader& header, Fate fate) override;
   void on_complaint(const char* what) override;
   // Tells everything that it is told of as it comes.
   void trace(bool yes) noexcept { traces_ = yes; }

@@ -105,6 +105,9 @@ void draw_parts(Scenario& scenario, Dice& dice) {
   tail.shuffle = dice.one_of({0.0, 0.3, 1.0});
   tail.scattered = tail.structured && dice.chance(0.03);
   tail.cached = dice.one_of({0.0, 0.0, 0.3});
+  tail.early_flush = dice.chance(0.5);
+  tail.tears = dice.chance(0.5);
+  tail.tears_errors = dice.chance(0.5);
   if (dice.chance(0.3)) tail.takes_most = 3ms;
   scenario.head.durability = dice.one_of(often);
   scenario.head.connections = dice.one_of({1u, 1u, 1u, 3u});
@@ -155,7 +158,8 @@ Action draw_fault(Dice& dice, const Scenario& scenario, Duration about) {
       break;
     case Act::tail_refuses:
       action.command = dice.one_of({Command::read, Command::block_status});
-      action.error = dice.one_of({EPERM, EIO, ENOMEM, EINVAL, ENOSPC, EOVERFLOW, ENOTSUP});
+      action.error =
+          dice.one_of({EPERM, EIO, ENOMEM, EINVAL, ENOSPC, EOVERFLOW, ENOTSUP, ESHUTDOWN});
       action.times = 1;
       break;
     case Act::guest_comes_anew:
@@ -202,6 +206,8 @@ void spare_known_faults(Scenario& scenario) {
                                     [](const Action& action) { return action.act != Act::ask; });
   const bool upgraded = has(scenario, Act::head_is_upgraded) || has(scenario, Act::upgrade_fails);
   if (upgraded && faults > 1) scenario.head.identity = head::disc::Identity::shape;
+  // What was kept is written again over what a refused change has done.
+  if (scenario.head.durability == Durability::replay) scenario.tail.tears_errors = false;
   for (GuestPlan& guest : scenario.guests)
     if (has(scenario, Act::guest_comes_anew)) guest.manners.asks_again = true;
   // A tail that takes any byte is asked in pieces that cut sectors.

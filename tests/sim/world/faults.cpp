@@ -145,6 +145,10 @@ Scenario draw_another_disc(std::uint64_t seed) {
   Load load = load_of(scenario);
   load.per_second = 30;
   draw_load(scenario, dice, load, 1ms, scenario.length);
+  const Duration changed = scenario.actions.front().at;
+  for (unsigned i = 0; i < 12; ++i)
+    scenario.actions.push_back({.at = changed + dice.between(Duration{}, Duration{5ms}),
+                                .ask = {.first = dice.pick(24), .count = 1}});
   constexpr std::uint64_t first_block = 128;  // Sectors; more than any block has.
   for (Action& action : scenario.actions)
     if (action.ask.count != 0)
@@ -210,6 +214,44 @@ Scenario draw_crowded(std::uint64_t seed) {
                                 .lasts = 5ms});
   sort_actions(scenario);
   return scenario;
+}
+
+Scenario draw_replay_handed(std::uint64_t seed) {
+  Dice dice(seed);
+  Scenario scenario = begin_scenario(seed);
+  scenario.tail.workers = 16;
+  scenario.length = 2s;
+  const Duration at = dice.between(Duration{300ms}, Duration{800ms});
+  scenario.actions.push_back({.at = at, .act = Act::power_fails});
+  scenario.actions.push_back({.at = at + 100us,
+                              .act = Act::tail_is_slow,
+                              .lasts = dice.between(Duration{100ms}, Duration{600ms}),
+                              .times = static_cast<unsigned>(dice.between(1, 4))});
+  scenario.actions.push_back({.at = at + dice.between(Duration{1ms}, Duration{60ms}),
+                              .act = Act::head_is_upgraded,
+                              .lasts = 3ms});
+  Load load = rewriting(scenario);
+  load.per_second = 200;
+  load.flushes = 0;
+  return finish(scenario, dice, load);
+}
+
+Scenario draw_half_refused(std::uint64_t seed) {
+  Dice dice(seed);
+  Scenario scenario = begin_scenario(seed);
+  scenario.tail.tears_errors = true;
+  scenario.length = 1s;
+  for (unsigned i = 0; i < 3; ++i) {
+    const Duration at = dice.between(Duration{100ms}, Duration{900ms});
+    scenario.actions.push_back(
+        {.at = at, .act = Act::tail_refuses, .command = Command::write, .error = EIO, .times = 2});
+    scenario.actions.push_back(
+        {.at = at + dice.between(Duration{2ms}, Duration{100ms}), .act = Act::tail_cuts});
+  }
+  Load load = rewriting(scenario);
+  load.flushes = 0;
+  load.per_second = 200;
+  return finish(scenario, dice, load);
 }
 
 Scenario draw_failed_flush(std::uint64_t seed) {

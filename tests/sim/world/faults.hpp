@@ -19,6 +19,8 @@ Scenario draw_realigned(std::uint64_t seed);
 Scenario draw_killed(std::uint64_t seed);
 Scenario draw_closed_early(std::uint64_t seed);
 Scenario draw_crowded(std::uint64_t seed);
+Scenario draw_replay_handed(std::uint64_t seed);
+Scenario draw_half_refused(std::uint64_t seed);
 Scenario draw_failed_flush(std::uint64_t seed);
 Scenario draw_unknown_flush(std::uint64_t seed);
 Scenario draw_private(std::uint64_t seed);

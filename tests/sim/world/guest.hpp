@@ -41,6 +41,10 @@ class Guest final : public Peer {
   Guest(Clock& clock, Audit& audit, Owner& owner, unsigned number, const GuestManners& manners);
 
   void connect();
+  // Where it is about to come again, now.
+  void come_early() {
+    if (retrying_) connect();
+  }
   void ask(const Ask& ask);
   // Ends its connection, and comes again.
   void come_anew();

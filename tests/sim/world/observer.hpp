@@ -18,8 +18,9 @@ class Observer {
   // It has failed to make stable what it had acknowledged, says so once, and forgets that it had
   // to.
   virtual void on_data_lost() = 0;
-  // For people who look at one history: it carries a request out, or drops it.
-  virtual void on_carried_out(const head::nbd::RequestHeader& header, bool done) = 0;
+  // For people who look at one history.
+  enum class Fate : std::uint8_t { done, torn, dropped };
+  virtual void on_fate(const head::nbd::RequestHeader& header, Fate fate) = 0;
   // A client broke the protocol.
   virtual void on_complaint(const char* what) = 0;
 

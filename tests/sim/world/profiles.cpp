@@ -1,5 +1,6 @@
 #include "tests/sim/world/profiles.hpp"
 
+#include "tests/sim/world/corners.hpp"
 #include "tests/sim/world/draw.hpp"
 #include "tests/sim/world/faults.hpp"
 #include "tests/sim/world/survived.hpp"
@@ -17,23 +18,25 @@ Scenario draw_ghosts(std::uint64_t seed) {
       &draw_suspected,  &draw_silent,          &draw_moved,        &draw_upgraded,
       &draw_ordered,    &draw_lied_to,         &draw_closed_early, &draw_realigned,
       &draw_guest_ends, &draw_upgraded_in_vain};
-  return ways[seed / 32 % std::size(ways)](seed);
+  return ways[seed / 44 % std::size(ways)](seed);
 }
 
 // Every kind that headd survives, the most varied one most often.
 Scenario draw_any(std::uint64_t seed) {
-  // Of 32 histories so many are of a kind; the others are weather.
+  // Of 44 histories so many are of a kind; the others are weather.
   constexpr std::pair<unsigned, Scenario (*)(std::uint64_t)> kinds[] = {
       {5, &draw_crashes},      {1, &draw_timed_out},     {2, &draw_replays},
       {3, &draw_hung},         {4, &draw_refused},       {2, &draw_looked_at},
       {1, &draw_another_disc}, {1, &draw_detached},      {1, &draw_graced},
-      {1, &draw_scattered},    {2, &draw_restless},      {1, &draw_ghosts},
+      {1, &draw_scattered},    {2, &draw_restless},      {1, &draw_one_client},
+      {1, &draw_cut_status},   {1, &draw_shutting_down}, {1, &draw_through},
+      {1, &draw_ghost_handed}, {1, &draw_log_handed},    {1, &draw_ghosts},
       {1, &draw_failed_flush}, {1, &draw_unknown_flush},
   };
   // Those that take as long as many others.
   if (seed % 512 == 77) return draw_huge(seed);
   if (seed % 256 == 78) return draw_crowded(seed);
-  std::uint64_t place = seed % 32;
+  std::uint64_t place = seed % 44;
   for (const auto& [share, draw] : kinds) {
     if (place < share) return draw(seed);
     place -= share;
@@ -56,6 +59,16 @@ constexpr Profile all[] = {
      &draw_looked_at},
     {"graced", "outages shorter and longer than the grace time", &draw_graced},
     {"scattered", "reads come back in many chunks, those of several mixed", &draw_scattered},
+    {"through", "the tail crashes between the FLUSHes of a disc in mode writethrough",
+     &draw_through},
+    {"ghost-handed", "headd is upgraded while it waits for what a connection has left under way",
+     &draw_ghost_handed},
+    {"log-handed", "headd is upgraded before it has written again what it keeps", &draw_log_handed},
+    {"one-client", "a tail serves one client at a time", &draw_one_client},
+    {"cut-status", "connections break within answers to BLOCK_STATUS", &draw_cut_status},
+    {"shutting-down",
+     "a tail refuses one request because it shuts down, and another one takes long",
+     &draw_shutting_down},
     {"hung", "connections hang once, and something else happens until that is noticed", &draw_hung},
     {"refused", "a tail refuses requests and says so", &draw_refused},
     {"weather", "everything that headd must hide from its guests, combined by chance",
@@ -77,6 +90,9 @@ constexpr Profile all[] = {
     {"killed", "a worker hangs while headd is killed and started again", &draw_killed},
     {"closed-early", "a tail closes connections although its workers go on", &draw_closed_early},
     {"crowded", "headd is upgraded while guests' writes wait for memory", &draw_crowded},
+    {"replay-handed", "headd is upgraded while a worker hangs with what it writes again",
+     &draw_replay_handed},
+    {"half-refused", "writes that are refused have been carried out in part", &draw_half_refused},
     {"failed-flush", "a FLUSH fails once, and what it was to make stable is forgotten",
      &draw_failed_flush},
     {"unknown-flush", "FLUSH is answered well, and then with EINVAL", &draw_unknown_flush},

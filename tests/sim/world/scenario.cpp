@@ -95,11 +95,14 @@ std::string to_string(const Scenario& scenario) {
   std::string text = fmt::format("profile {}, seed {}\n", scenario.profile, scenario.seed);
   fmt::format_to(
       std::back_inserter(text),
-      "tail: {} bytes, flags {:#x}, blocks of {}, {} workers, slow {} ({}-{} ms){}{}{}{}\n",
+      "tail: {} bytes, flags {:#x}, blocks of {}, {} workers, slow {} ({}-{} ms){}{}{}{}{}{}{}\n",
       tail.size, tail.flags, tail.block_minimum, tail.workers, tail.slow, ms(tail.slow_least),
       ms(tail.slow_most), tail.is_volatile ? ", a volatile cache" : "",
       tail.keeps_private ? ", writes private to connections" : "",
       tail.one_client ? ", one client at a time" : "",
+      tail.early_flush ? ", FLUSH covers what was done when it began" : "",
+      tail.tears ? ", does in part what it does not end" : "",
+      tail.tears_errors ? ", does in part what it refuses" : "",
       tail.outlives ? ", requests outlive connections" : "");
   fmt::format_to(std::back_inserter(text),
                  "head: {}, {} connections, grace {} s, quarantine {} ms, suspicion {} ms\n",

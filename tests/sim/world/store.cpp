@@ -45,8 +45,12 @@ void Store::from_stable(std::size_t number) {
 }
 
 void Store::flush() {
-  for (const std::size_t number : std::vector<std::size_t>(unclean_))
-    if (states_[number] == State::dirty) to_stable(number);
+  end_flush(std::vector<std::size_t>(unclean_));
+}
+
+void Store::end_flush(const std::vector<std::size_t>& sectors) {
+  for (const std::size_t number : sectors)
+    if (number < states_.size() && states_[number] == State::dirty) to_stable(number);
 }
 
 void Store::forget() {

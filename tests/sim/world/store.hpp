@@ -25,6 +25,9 @@ class Store {
   void write(std::uint64_t offset, std::span<const std::byte> bytes, bool stable);
   void zero(std::uint64_t offset, std::size_t length, bool stable);
   void flush();
+  // The same in two steps: what is not stable when it begins is stable when it ends.
+  const std::vector<std::size_t>& begin_flush() const noexcept { return unclean_; }
+  void end_flush(const std::vector<std::size_t>& sectors);
   // A flush that fails: what it should have made stable is taken for clean from now on, and is gone
   // once it is evicted, or with the power.
   void forget();

@@ -37,6 +37,12 @@ Scenario draw_hung(std::uint64_t seed) {
   for (std::uint64_t i = 0; i < faults; ++i)
     scenario.actions.push_back(
         draw_fault(dice, scenario, at + dice.between(Duration{1900ms}, Duration{2600ms})));
+  // The second connection that is tried then takes long, and headd is told to move meanwhile.
+  if (dice.chance(0.2)) {
+    scenario.actions.push_back({.at = at + 1900ms, .act = Act::link_fails, .lasts = 900ms});
+    scenario.actions.push_back(
+        {.at = at + dice.between(Duration{2200ms}, Duration{2700ms}), .act = Act::head_relocates});
+  }
   drop(scenario, Act::tail_is_slow);
   spare_known_faults(scenario);
   sort_actions(scenario);
@@ -93,6 +99,8 @@ Scenario draw_calm(std::uint64_t seed) {
   // As few events as can be.
   scenario.tail.scattered = false;
   for (GuestPlan& guest : scenario.guests) guest.manners.piece = 0;
+  // A guest is made to come anew: what it had asked and does not ask again is another profile's.
+  for (GuestPlan& guest : scenario.guests) guest.manners.asks_again = true;
   scenario.tail.size = 64 << 10;
   scenario.tail.takes_most = 120us;
   scenario.length = 20ms;
@@ -220,9 +228,16 @@ Scenario draw_restless(std::uint64_t seed) {
     scenario.actions.push_back(
         {.at = at, .act = dice.one_of({Act::tail_ends, Act::head_is_upgraded}), .lasts = 40ms});
     for (unsigned j = 0; j < 4; ++j)
-      scenario.actions.push_back({.at = at + dice.between(Duration{}, Duration{40ms}),
-                                  .act = Act::guest_comes_anew,
-                                  .who = static_cast<unsigned>(dice.pick(guests))});
+      scenario.actions.push_back(
+          {.at = at + dice.between(-Duration{15ms}, dice.chance(0.5) ? Duration{} : Duration{40ms}),
+           .act = Act::guest_comes_anew,
+           .who = static_cast<unsigned>(dice.pick(guests))});
+    if (!dice.chance(0.3)) continue;
+    // One hears nothing from the beginning of its handshake until it is at the next headd.
+    const auto who = static_cast<unsigned>(dice.pick(guests));
+    scenario.actions.push_back({.at = at - 25ms, .act = Act::guest_comes_anew, .who = who});
+    scenario.actions.push_back(
+        {.at = at - 24ms, .act = Act::guest_stops, .who = who, .lasts = 300ms});
   }
   spare_known_faults(scenario);
   sort_actions(scenario);
@@ -242,6 +257,7 @@ Scenario draw_looked_at(std::uint64_t seed) {
   load.per_second = 25;
   load.hot = 12;
   load.large_most = 20;
+  if (dice.chance(0.5)) load.writes = load.zeroes = 15;
   Duration from = 1ms;
   for (std::uint64_t i = dice.between(1, 3); i != 0; --i) {
     const Duration to = from + dice.between(Duration{200ms}, Duration{7s});
@@ -309,7 +325,15 @@ Scenario draw_scattered(std::uint64_t seed) {
     scenario.actions.push_back(
         {.at = 50ms + dice.between(Duration{}, Duration{3ms}),
          .ask = {.command = Command::block_status, .first = dice.pick(400), .count = 100}});
-  if (dice.chance(0.3))
+  // Reads that are asked again, in one piece, are not answered when headd is upgraded.
+  const bool stopped = dice.chance(0.3);
+  if (stopped) {
+    scenario.tail.flags |= flag::send_df;
+    scenario.actions.push_back({.at = dice.between(Duration{50ms}, Duration{54ms}),
+                                .act = Act::tail_stops,
+                                .lasts = 600ms});
+  }
+  if (stopped || dice.chance(0.3))
     scenario.actions.push_back({.at = dice.between(Duration{50ms}, Duration{54ms}),
                                 .act = Act::head_is_upgraded,
                                 .lasts = 3ms});

@@ -62,9 +62,9 @@ void Tail::end(bool lose_power) {
   ++life_;
   const bool reset = dice_.chance(0.5);
   for (const auto& session : sessions_) session->hang_up(reset);
-  for (std::size_t i = 0; i < jobs_.size(); ++i) {
-    if (jobs_[i].slow) observer_.on_trouble(false);
-    jobs_[i] = {};
+  for (const Job& job : jobs_) {
+    if (job.slow) observer_.on_trouble(false);
+    if (manners_.tears && job.is_under_way()) tear(job);
   }
   jobs_.clear();
   free_.clear();
@@ -187,8 +187,11 @@ void Tail::recycle(std::size_t number) {
 // What came over a connection that it closes is not done any more.
 void Tail::drop_jobs(const Session& session) {
   if (manners_.closes_early) return;
-  for (Job& job : jobs_)
-    if (job.session == &session) job.dropped = true;
+  for (Job& job : jobs_) {
+    if (job.session != &session) continue;
+    if (manners_.tears && job.is_under_way()) tear(job);
+    job.dropped = true;
+  }
 }
 
 void Tail::begin_jobs() {
@@ -202,9 +205,12 @@ void Tail::begin_jobs() {
       continue;
     }
     ++busy_;
+    job.begun = true;
     const Duration takes = time_for(job);
+    if (manners_.early_flush && static_cast<Command>(job.header.type) == Command::flush)
+      job.covers = store_.begin_flush();
     if (dice_.chance(manners_.cached)) {
-      observer_.on_carried_out(job.header, true);
+      observer_.on_fate(job.header, Observer::Fate::done);
       carry_out(job);
     }
     clock_.after(takes, [this, number, life = life_] { finish(number, life); });
@@ -230,7 +236,7 @@ void Tail::finish(std::size_t number, std::uint64_t life) {
   if (stopped_) return late_.push_back(number);
   Job& job = jobs_[number];
   if (!job.applied) {
-    observer_.on_carried_out(job.header, !job.dropped);
+    observer_.on_fate(job.header, job.dropped ? Observer::Fate::dropped : Observer::Fate::done);
     if (!job.dropped) carry_out(job);
   }
   if (job.slow) observer_.on_trouble(false);
@@ -265,8 +271,8 @@ void Tail::carry_out(Job& job) {
     case Command::trim:
       return carry_out_change(job);
     case Command::flush:
-      if (!job.session->another_disc) store_.flush();
-      return;
+      if (job.session->another_disc) return;
+      return manners_.early_flush ? store_.end_flush(job.covers) : store_.flush();
     default:
       return;
   }
@@ -294,6 +300,24 @@ void Tail::carry_out_change(Job& job) {
   store_.zero(header.offset, header.length, stable);
 }
 
+// A change that does not come to its end has reached some of its sectors.
+void Tail::tear(const Job& job) {
+  const auto command = static_cast<Command>(job.header.type);
+  const bool changes =
+      command == Command::write || command == Command::write_zeroes || command == Command::trim;
+  if (!changes || manners_.keeps_private || job.session->another_disc) return;
+  observer_.on_fate(job.header, Observer::Fate::torn);
+  const double share = dice_.one_of({0.2, 0.5, 1.0});
+  for (std::uint64_t at = 0; at < job.header.length; at += Store::sector) {
+    if (!dice_.chance(share)) continue;
+    const std::size_t size = std::min<std::uint64_t>(Store::sector, job.header.length - at);
+    if (command == Command::write)
+      store_.write(job.header.offset + at, std::span(job.payload).subspan(at, size), false);
+    else
+      store_.zero(job.header.offset + at, size, false);
+  }
+}
+
 bool Tail::refused(Job& job) {
   if (shutting_down_) {
     job.error = ESHUTDOWN;
@@ -307,12 +331,15 @@ bool Tail::refused(Job& job) {
       command == Command::write || command == Command::write_zeroes || command == Command::trim;
   if (changes && job.header.offset < bad_to_ && bad_from_ < job.header.offset + job.header.length) {
     job.error = EIO;
+    if (manners_.tears_errors) tear(job);
     observer_.on_refusal(command, job.header.offset, job.header.length, job.error);
     return true;
   }
   if (found == refusals_.end()) return false;
   --found->times;
   job.error = found->error;
+  if (job.error == ESHUTDOWN) return true;  // No guest is to hear of it.
+  if (manners_.tears_errors && (job.error == EIO || job.error == ENOSPC)) tear(job);
   observer_.on_refusal(command, job.header.offset, job.header.length, job.error);
   if (command == Command::flush && found->forgets) {
     store_.forget();

@@ -39,8 +39,11 @@ struct TailManners {
   bool outlives = true;
   // Closes a connection although its workers go on with what came over it.
   bool closes_early = false;
-  bool scattered = false;  // Replies to READ come in many chunks, between those of others.
-  double cached = 0.0;     // Carries a request out at once and answers it later.
+  bool scattered = false;     // Replies to READ come in many chunks, between those of others.
+  bool tears = false;         // What it has begun when it ends is done in part.
+  bool tears_errors = false;  // And what it refuses with EIO or ENOSPC.
+  double cached = 0.0;        // Carries a request out at once and answers it later.
+  bool early_flush = false;   // A FLUSH covers what was done when a worker began it, and no more.
   std::optional<head::nbd::Command> poison{};  // Hangs up on such a request.
   bool overlong_extents = false;               // BLOCK_STATUS tells of more than was asked.
   unsigned requests_per_connection = 0;        // It hangs up after so many; 0: it does not.
@@ -105,11 +108,15 @@ class Tail {
     Session* session = nullptr;
     head::nbd::RequestHeader header;
     Bytes payload;
+    bool begun = false;
     bool applied = false;
     bool dropped = false;
     bool slow = false;
     int error = 0;
     Bytes read;
+    std::vector<std::size_t> covers;  // Sectors, of a FLUSH.
+
+    bool is_under_way() const noexcept { return begun && !applied && !dropped; }
   };
   struct Refusal {
     head::nbd::Command command;
@@ -124,6 +131,7 @@ class Tail {
   void finish(std::size_t number, std::uint64_t life);
   void carry_out(Job& job);
   void carry_out_change(Job& job);
+  void tear(const Job& job);
   std::uint64_t told_size() const noexcept;
   bool refused(Job& job);
   void greet_next();

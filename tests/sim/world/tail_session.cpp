@@ -20,8 +20,9 @@ void Tail::Session::greet() {
   greeted = true;
   wire::NewstyleHello hello;
   hello.flags = std::uint16_t{3};
-  stream_.say(wire::bytes_of(hello));
   phase_ = Phase::flags;
+  stream_.say(wire::bytes_of(hello));
+  if (!stream_.peer_open()) hang_up(true);
 }
 
 void Tail::Session::on_bytes(Stream&) {
@@ -49,7 +50,7 @@ void Tail::Session::negotiate() {
     inbox_.take(stream_, 4);
     phase_ = Phase::options;
   }
-  while (phase_ == Phase::options) {
+  while (phase_ == Phase::options && !over_) {
     const auto there = inbox_.bytes(stream_);
     if (there.size() < sizeof(wire::OptionRequest)) return;
     const auto head = wire::load<wire::OptionRequest>(there);
@@ -88,6 +89,7 @@ void Tail::Session::option(wire::Option number) {
       sim::option_reply(out, number, Reply::err_unsup);
   }
   stream_.say(out);
+  if (!stream_.peer_open()) hang_up(true);
 }
 
 void Tail::Session::agree_to_go(Bytes& out) {
@@ -124,9 +126,9 @@ void Tail::Session::collect() {
     const auto command = static_cast<Command>(header->type);
     const std::size_t payload = command == Command::write ? header->length : 0;
     if (there.size() < sizeof(wire::Request) + payload) return inbox_.keep(stream_);
-    if (command == Command::disconnect || tail_.manners_.poison == command)
-      return hang_up(command != Command::disconnect);
-    Job job{.session = this, .header = *header, .payload = {}, .read = {}};
+    if (command == Command::disconnect) return on_goodbye();
+    if (tail_.manners_.poison == command) return hang_up(true);
+    Job job{.session = this, .header = *header, .payload = {}, .read = {}, .covers = {}};
     const auto data = there.subspan(sizeof(wire::Request), payload);
     job.payload.assign(data.begin(), data.end());
     inbox_.take(stream_, sizeof(wire::Request) + payload);
@@ -135,6 +137,12 @@ void Tail::Session::collect() {
     if (!hangs) tail_.enqueue(std::move(job));
     if (++requests_ == tail_.manners_.requests_per_connection) return hang_up(true);
   }
+}
+
+// What was asked before is answered first.
+void Tail::Session::on_goodbye() {
+  parts_ = true;
+  if (may_part()) hang_up(false);
 }
 
 bool Tail::Session::check(const head::nbd::RequestHeader& header) {
@@ -184,6 +192,12 @@ void Tail::Session::hang_up(bool reset) {
 void Tail::Session::reply(Job& job) {
   cookies_.erase(job.header.cookie);
   if (over_ || hangs) return;
+  say_reply(job);
+  if (!stream_.peer_open()) return hang_up(true);  // It was to break just there.
+  if (may_part()) hang_up(false);
+}
+
+void Tail::Session::say_reply(Job& job) {
   Bytes out;
   bool twice = false;
   const auto command = static_cast<Command>(job.header.type);
@@ -201,7 +215,8 @@ void Tail::Session::reply(Job& job) {
   }
   if (structured_ && command == Command::read && job.error == 0 && tail_.manners_.scattered)
     return reply_scattered(job);
-  if (structured_ && (command == Command::read || command == Command::block_status)) {
+  const bool may_be_simple = command != Command::read && command != Command::block_status;
+  if (structured_ && (!may_be_simple || tail_.dice_.chance(0.2))) {
     reply_structured(job, out);
   } else {
     wire::SimpleReply simple;
@@ -212,7 +227,6 @@ void Tail::Session::reply(Job& job) {
   }
   stream_.say(out);
   if (twice) stream_.say(out);
-  if (!stream_.peer_open()) hang_up(true);  // It was to break just there.
 }
 
 void Tail::Session::reply_structured(Job& job, Bytes& out) const {
@@ -226,6 +240,10 @@ void Tail::Session::reply_structured(Job& job, Bytes& out) const {
   }
   if (static_cast<Command>(job.header.type) == Command::block_status) {
     return reply_status(job, out);
+  }
+  if (job.read.empty()) {
+    out << sim::chunk(wire::Chunk::none, 0, true, job.header.cookie);
+    return;
   }
   const bool whole = (job.header.flags & head::nbd::command_flag::df) != 0;
   const std::size_t size = job.read.size();
@@ -259,10 +277,12 @@ void Tail::Session::reply_status(const Job& job, Bytes& out) const {
     at += size;
   }
   if (tail_.manners_.overlong_extents) extents.back().length = extents.back().length + 65536u;
+  const bool at_once = tail_.dice_.chance(0.7);
   out << sim::chunk(wire::Chunk::block_status, static_cast<std::uint32_t>(4 + 8 * extents.size()),
-                    true, job.header.cookie)
+                    at_once, job.header.cookie)
       << be32(7u);
   for (const auto& extent : extents) out << extent;
+  if (!at_once) out << sim::chunk(wire::Chunk::none, 0, true, job.header.cookie);
 }
 
 // Every other stretch first, then those between them; not in pieces where DF forbids it.
@@ -290,6 +310,7 @@ void Tail::Session::say_next_piece() {
   reply.pop_front();
   if (!reply.empty()) pieces_.push_back(std::move(reply));
   if (!stream_.peer_open()) return hang_up(true);
+  if (may_part()) return hang_up(false);
   if (!pieces_.empty())
     tail_.clock_.after(std::chrono::microseconds(1), [this] { say_next_piece(); });
 }

@@ -36,6 +36,9 @@ class Tail::Session final : public Peer {
   enum class Phase : std::uint8_t { fresh, flags, options, transmission };
 
   void negotiate();
+  void on_goodbye();
+  bool may_part() const noexcept { return parts_ && cookies_.empty() && pieces_.empty(); }
+  void say_reply(Job& job);
   void option(head::nbd::wire::Option number);
   void agree_to_go(Bytes& out);
   void collect();
@@ -53,6 +56,7 @@ class Tail::Session final : public Peer {
   bool structured_ = false;
   std::uint16_t told_flags_ = 0;
   bool over_ = false;
+  bool parts_ = false;  // Its client has said goodbye.
   unsigned requests_ = 0;
   std::set<std::uint64_t> cookies_;
   // Replies in pieces: each reply's in order, one of each in turn.

@@ -369,6 +369,8 @@ void World::upgrade_head(Slot& slot, bool succeeds, Duration gap) {
 void World::await_next(Slot& slot, unsigned turn, bool succeeds, Duration gap, Instant until) {
   if (slot.turn != turn || slot.head == nullptr) return;
   if (slot.next->ready() || clock_.now() >= until) {
+    for (const auto& guest : guests_)  // One comes in the very moment.
+      if (&slots_[guest->home] == &slot && dice_.chance(0.5)) guest->come_early();
     slot.head->hand_over([this, &slot, turn, succeeds, gap](head::exports::HandedDisc handed) {
       on_handed(slot, turn, succeeds, gap, std::move(handed));
     });
