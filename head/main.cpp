@@ -127,7 +127,7 @@ void raise_file_limit() noexcept {
 // At the end: whoever restarts headd shall find its guests where the service manager keeps them.
 void keep_guests(control::Agent& agent) {
   if (notify::store_room() == 0) return;
-  agent.freeze(true);
+  agent.lend();
   constexpr auto let_go_within = 2s;  // Those of a thread that hangs connect again.
   const std::size_t guests = control::put_in_store(agent.hand_over_what_comes(let_go_within));
   if (guests != 0) log::info("headd: {} guests wait for the next headd", guests);
@@ -254,6 +254,17 @@ void end(control::Agent& agent, control::Upgrader& upgrader, std::optional<contr
   keep_guests(agent);
 }
 
+// Until the other headd has given everything away, or this one is to end.
+void await_ownership(control::Agent& agent, const control::Heir& heir) {
+  sigset_t pending;
+  sigemptyset(&pending);
+  while (!heir.is_owner(std::chrono::steady_clock::now() + 200ms)) {
+    sigpending(&pending);
+    if (sigismember(&pending, SIGTERM) == 1 || sigismember(&pending, SIGINT) == 1) return;
+  }
+  agent.own();
+}
+
 void serve(const Start& start, control::Heir* heir) {
   // Before that one lets go of its guests; a disc whose tail is away does not hold it up for
   // longer.
@@ -275,7 +286,7 @@ void serve(const Start& start, control::Heir* heir) {
   agent.set_memory({config, control::socket_ceilings()});
   if (heir != nullptr) {
     inheritance->await();
-    agent.freeze(true);  // The state directory is the other's to write until we serve.
+    agent.await_ownership();
   } else {
     receive(*inheritance, control::take_from_store(), store.discs());
   }
@@ -308,11 +319,10 @@ void serve(const Start& start, control::Heir* heir) {
                             .reloader = &reloader,
                             .upgrader = &upgrader},
       api_access, config.metrics.listen, std::move(estate.listeners));
-  upgrader.set_listeners(api->listeners());
   if (api->tcp()) log::info("metrics and the status page: http://{}/", to_string(*api->tcp()));
   if (heir != nullptr) {
     heir->serving();
-    agent.freeze(false);
+    await_ownership(agent, *heir);
   } else {
     notify::ready();
   }

@@ -83,7 +83,7 @@ void Agent::restore() {
 
 std::optional<Refusal> Agent::attach(const DiscSpec& said) {
   const std::shared_lock change(changes_lock_);
-  if (frozen_) return upgrading();
+  if (ownership_ != Ownership::owner) return upgrading();
   DiscSpec spec = said;
   const std::span<const DiscSpec> one(&spec, 1);
   bool fresh = false;
@@ -106,7 +106,7 @@ std::optional<Refusal> Agent::attach(const DiscSpec& said) {
 
 Result<ImportStatus, Refusal> Agent::import(std::vector<DiscSpec> specs, const ImportRequest& how) {
   const std::shared_lock change(changes_lock_);
-  if (frozen_) return Failure{upgrading()};
+  if (ownership_ != Ownership::owner) return Failure{upgrading()};
   std::vector<DiscSpec> added;
   std::shared_ptr<ImportStatus> import;
   std::uint64_t batch = 0;
@@ -140,7 +140,7 @@ Result<ImportStatus, Refusal> Agent::import(std::vector<DiscSpec> specs, const I
 
 std::optional<Refusal> Agent::detach(const std::string& name) {
   const std::shared_lock change(changes_lock_);
-  if (frozen_) return upgrading();
+  if (ownership_ != Ownership::owner) return upgrading();
   std::uint64_t batch = 0;
   {
     std::unique_lock lock(lock_);

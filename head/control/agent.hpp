@@ -57,6 +57,19 @@ struct Refusal {
   std::optional<std::size_t> index{};  // The disc of an import that is meant, where one is.
 };
 
+// Whose the state directory is, as this headd sees it: of several that share its lock while one
+// takes over from another, one owns it at any time. Only the owner changes anything, and only the
+// owner is upgraded.
+//
+//   taking_over ──► owner ◄──► lending ──► given_away
+//   (until the one before says "yours", or is gone)
+enum class Ownership : std::uint8_t {
+  taking_over,  // It is another headd's still.
+  owner,        // It is ours.
+  lending,      // It is ours, and stays as it is: another headd may take over.
+  given_away    // It is another headd's for good.
+};
+
 // How a list of discs is imported, if not as one of its own and at once.
 struct ImportRequest {
   std::uint64_t part_of = 0;  // It belongs to this earlier import; 0: to none.
@@ -121,9 +134,17 @@ class Agent {
   neigh::Snapshot neighbours(bool with_entries) const;
   std::vector<neigh::PastChange> changes(std::chrono::system_clock::time_point since) const;
 
-  // While true, every change is refused: another headd is taking over, or may.
-  // Those under way are through when it returns.
-  void freeze(bool yes);
+  // Every change is refused but by the owner, which a headd is when it begins.
+  Ownership ownership() const noexcept { return ownership_; }
+  // Before restore(): the headd that this one takes over from is the owner, until own().
+  void await_ownership() noexcept { ownership_ = Ownership::taking_over; }
+  void own() noexcept;
+  // When that was last.
+  std::chrono::steady_clock::time_point owner_since() const noexcept { return owner_since_; }
+  // True: this headd lends, and changes that were under way are through. False: it is not the
+  // owner, and nothing has changed. Then one of own() and give_away().
+  bool lend();
+  void give_away() noexcept { ownership_ = Ownership::given_away; }
   // Until so many discs are ready, or every one is, or is not going to be soon; at most until then.
   void await_ready(std::size_t discs, std::chrono::steady_clock::time_point until);
   // What all data threads have (DataThread::hand_over), where all of them come to it in time. Else
@@ -246,7 +267,8 @@ class Agent {
   catalogue::Store& store_;
   std::atomic<std::size_t> discs_max_;
   std::shared_mutex changes_lock_;  // Shared by whoever changes something.
-  std::atomic<bool> frozen_{false};
+  std::atomic<Ownership> ownership_{Ownership::owner};
+  std::atomic<std::chrono::steady_clock::time_point> owner_since_{};
   Bell bell_;
 
   mutable std::mutex lock_;  // Never taken by a data thread or the keeper.

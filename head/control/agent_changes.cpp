@@ -29,7 +29,7 @@ Result<DiscSpec, Refusal> Agent::changed(const std::string& name, const DiscChan
 
 std::optional<Refusal> Agent::change(const std::string& name, const DiscChange& change) {
   const std::shared_lock through(changes_lock_);
-  if (frozen_) return upgrading();
+  if (ownership_ != Ownership::owner) return upgrading();
   DiscSpec spec;
   bool accepted = false;
   {

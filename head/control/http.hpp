@@ -43,6 +43,7 @@ enum class Problem : std::uint8_t {
   disc_exists,
   disc_detaching,
   outdated,
+  upgrade_under_way,
   length_required,
   wrong_host,
   too_large,

@@ -84,7 +84,10 @@ class HttpServer::Protocol final : private httplib::Server {
     Put(".*", handle).Post(".*", handle).Patch(".*", handle);
     set_error_handler(HandlerWithResponse([](const httplib::Request&, httplib::Response& response) {
       if (response.body.empty())
-        put(problem(Problem::bad_request, "this is not a request as HTTP/1.1 has it"), response);
+        put(current_->is_cut_off()
+                ? problem(Problem::unavailable, "headd is ending, and nothing was done; ask again")
+                : problem(Problem::bad_request, "this is not a request as HTTP/1.1 has it"),
+            response);
       return HandlerResponse::Handled;
     }));
     set_exception_handler(
@@ -107,6 +110,7 @@ class HttpServer::Protocol final : private httplib::Server {
       request.ranges.clear();
     });
     held_.clear();
+    connection.finish();
     if (!connection.keeps()) connection.drain();
     return served && !closed && !make_way_ && connection.keeps();
   }
