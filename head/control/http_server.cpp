@@ -199,7 +199,12 @@ class HttpServer::Protocol final : private httplib::Server {
 
 HttpServer::HttpServer(UniqueFd listener, HttpHandler& handler, unsigned threads)
     : lobby_(std::move(listener), threads), protocol_(std::make_unique<Protocol>(handler, lobby_)) {
-  for (unsigned i = 0; i < threads; ++i) threads_.emplace_back([this] { serve(); });
+  try {
+    for (unsigned i = 0; i < threads; ++i) threads_.emplace_back([this] { serve(); });
+  } catch (...) {
+    lobby_.end();  // Those that there are would wait for clients for ever.
+    throw;
+  }
 }
 
 HttpServer::~HttpServer() {
