@@ -98,7 +98,13 @@ std::optional<Refusal> Agent::attach(const DiscSpec& said) {
       spec = with_newest(*failed->second.spec, std::move(spec));
     if (fresh) batch = add(one, 0);
   }
-  if (!fresh) return std::nullopt;
+  if (!fresh) {
+    const std::lock_guard lock(lock_);
+    const auto at = discs_.find(spec.name);
+    // It may have come back, or be as it was again.
+    if (at != discs_.end() && state_of(at->second) != State::ready) look(spec.name, at->second);
+    return std::nullopt;
+  }
   if (auto refusal = store(one, batch)) return refusal;
   begin(one, batch);
   return std::nullopt;

@@ -50,6 +50,7 @@ struct Refusal {
     not_stored,
     duplicate,
     outdated,
+    held,
     upgrading
   };
   Why why;
@@ -88,6 +89,7 @@ struct Move {
 struct DiscChange {
   std::optional<disc::Order> order{};
   std::optional<std::chrono::seconds> grace{};
+  bool look = false;  // Connect anew, to see what the tail offers now.
 };
 
 struct MemoryAccount;
@@ -112,7 +114,9 @@ class Agent {
                                        const ImportRequest& how = {});
   std::optional<Refusal> detach(const std::string& name);
 
-  // Stored, and then obeyed; returns when it is, or after two seconds.
+  // Stored, and then obeyed; returns when it is, or after two seconds. A disc that is told to serve
+  // and is held all the same, as its tail offers another one, looks again first; if that does not
+  // help, it is told why, with the order stored.
   std::optional<Refusal> change(const std::string& name, const DiscChange& change);
 
   // All of them or none: stored, then given to the keeper together. Returns when the neighbour
@@ -131,6 +135,8 @@ class Agent {
   std::vector<DiscCounts> all_stats() const;  // In no order.
   // Of one disc, or of all where `name` is empty; at most so many stalls, and so many that wait.
   StallStatus stalls(std::string_view name, std::size_t most) const;
+  // Discs that no guest can connect to, and why.
+  DataThread::Reasons without_listener() const;
   neigh::Snapshot neighbours(bool with_entries) const;
   std::vector<neigh::PastChange> changes(std::chrono::system_clock::time_point since) const;
 
@@ -230,6 +236,8 @@ class Agent {
   std::shared_ptr<ImportStatus> find_import(std::uint64_t id) const;  // Null: not known.
   void keep(const std::shared_ptr<ImportStatus>& import);             // It is the newest one now.
   void leave(const std::string& name, Disc& disc);
+  // Has it look at its tail at once.
+  void look(const std::string& name, const Disc& disc);
   void on_event(const Event& event);
   void on_neighbour(Disc& disc, const Event& event);
   void on_moved(const Disc& disc);
@@ -243,7 +251,9 @@ class Agent {
   static Gathered gather(const Disc& disc);
 
   // Not under lock_.
-  static DiscStatus complete(Gathered gathered);
+  static DiscStatus complete(Gathered gathered, const DataThread::Reasons& without_listener);
+  // Once it was told to serve: why it does not.
+  std::optional<Refusal> still_held(const std::string& name);
   std::optional<Refusal> store(std::span<const catalogue::DiscSpec> specs, std::uint64_t batch);
   void begin(std::span<const catalogue::DiscSpec> specs, std::uint64_t batch,
              neigh::Source source = neigh::Source::operator_);

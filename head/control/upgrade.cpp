@@ -2,6 +2,7 @@
 
 #include "head/base/log.hpp"
 #include "head/base/notify.hpp"
+#include "head/control/descriptors.hpp"
 #include "head/control/handover.hpp"
 #include "head/control/next_headd.hpp"
 #include "head/control/trusted_program.hpp"
@@ -21,6 +22,22 @@ namespace head::control {
 namespace {
 
 using Clock = std::chrono::steady_clock;
+
+// Each listener and each guest takes one more here and in the new headd, for a moment: counted
+// before anything is let go of.
+std::optional<std::string> too_few_descriptors(const AgentStatus& status) {
+  constexpr std::uint64_t own_max = 64;  // What is not a socket of a disc or guest,
+  constexpr std::uint64_t spare = 16;    // and what may come meanwhile.
+  const Descriptors here = descriptors_here();
+  const std::uint64_t passed = status.discs + status.guests;
+  const std::uint64_t needed = passed + std::min(here.open, own_max) + spare;
+  if (needed <= here.most) return std::nullopt;
+  return fmt::format(
+      "the sockets of {} discs and {} guests cannot be handed over with {} descriptors; {} are "
+      "needed: `prlimit --pid {} --nofile={}:{}` for now, LimitNOFILE= in the unit of headd for "
+      "good",
+      status.discs, status.guests, here.most, needed, ::getpid(), 2 * needed, 2 * needed);
+}
 
 double ms(Clock::duration time) {
   return std::chrono::duration<double, std::milli>(time).count();
@@ -90,6 +107,7 @@ void Upgrader::Attempt::forget_guests() {
 }
 
 std::optional<std::string> Upgrader::Attempt::start(const std::filesystem::path& wanted) {
+  if (auto why = too_few_descriptors(agent_.status())) return why;
   const auto program = open_trusted(wanted.empty() ? options_.binary : wanted);
   if (!program) return program.error();
   // Guests of the other threads would be halted in vain.

@@ -32,6 +32,7 @@ Exit exit_of(const std::string& type) {
     return Exit::refused;
   if (is("not-upgraded")) return Exit::not_upgraded;
   if (is("upgrade-under-way")) return Exit::under_way;
+  if (is("disc-held")) return Exit::held;
   return Exit::unexpected;
 }
 

@@ -20,6 +20,7 @@ enum class Exit : int {
   forbidden = 9,      // It changes something, and who asks may only read.
   not_upgraded = 10,  // No other headd has taken over; the one that is there goes on.
   under_way = 11,     // An upgrade is under way already.
+  held = 12,          // The disc does not go on: its tail offers another one.
 };
 
 // Shown at the end of --help.
@@ -36,7 +37,8 @@ inline constexpr const char* exit_statuses =
     "  8  a disc that was waited for failed, or needs an operator\n"
     "  9  only operators may do this\n"
     " 10  no other headd has taken over: the one that is there goes on\n"
-    " 11  an upgrade is under way already";
+    " 11  an upgrade is under way already\n"
+    " 12  the disc is held: its tail offers another one than before";
 
 struct Failure : std::runtime_error {
   Failure(Exit how, const std::string& sentence) : std::runtime_error(sentence), status(how) {}
