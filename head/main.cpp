@@ -16,8 +16,10 @@
 #include "head/control/loop_thread.hpp"
 #include "head/control/memory_here.hpp"
 #include "head/control/neighbours.hpp"
+#include "head/control/options_of.hpp"
 #include "head/control/reload.hpp"
 #include "head/control/socket_access.hpp"
+#include "head/control/thread_room.hpp"
 #include "head/control/upgrade.hpp"
 #include "iouring/ring.hpp"
 
@@ -39,44 +41,6 @@ namespace {
 
 using namespace head;
 using namespace std::chrono_literals;
-
-neigh::Options keeper_options(const control::Config& config) {
-  neigh::Options options;
-  options.enabled = config.neighbours.enabled;
-  options.mode = config.neighbours.mode;
-  options.route_prefixes = config.neighbours.route_prefixes;
-  options.lease = config.neighbours.lease;
-  options.next_hops = config.next_hops;
-  options.strategy = config.neighbours.strategy;
-  options.table_netns = config.neighbours.table_netns;
-  options.prefixes = config.neighbours.prefixes;
-  options.responder = config.neighbours.responder;
-  options.announcements = config.neighbours.announcements;
-  options.leave = config.neighbours.leave;
-  options.originals = config.paths.run_dir / "neighbour-settings";
-  options.reconcile = config.neighbours.reconcile;
-  options.recheck_limits = config.neighbours.recheck;
-  options.resolutions_per_second = config.neighbours.resolve_per_second;
-  options.table_max = config.neighbours.table_max;
-  return options;
-}
-
-control::LoopThreadOptions thread_options(const control::Config& config, neigh::Keeper& keeper,
-                                          std::shared_ptr<control::Inheritance> inheritance) {
-  control::LoopThreadOptions options;
-  options.make_loop = [] { return std::make_unique<iouring::Ring>(iouring::Ring::Options{}); };
-  options.look = [&keeper](const auto& stats) { keeper.look(stats); };
-  options.run_dir = config.paths.run_dir;
-  options.access = control::access_of(config.exports, "export.socket_group");
-  options.payload_memory = (std::size_t{config.data.memory_mib} << 20) / data_threads(config);
-  options.replay_memory =
-      (std::size_t{config.discs.replay_memory_mib} << 20) / data_threads(config);
-  const unsigned threads = data_threads(config);
-  options.guests_max = (config.data.guests_max + threads - 1) / threads;
-  options.settings = control::data_settings(config);
-  options.inheritance = std::move(inheritance);
-  return options;
-}
 
 std::vector<std::unique_ptr<control::DataThread>> start_threads(
     const control::LoopThreadOptions& options, unsigned count) {
@@ -127,7 +91,7 @@ void raise_file_limit() noexcept {
 // At the end: whoever restarts headd shall find its guests where the service manager keeps them.
 void keep_guests(control::Agent& agent) {
   if (notify::store_room() == 0) return;
-  agent.freeze(true);
+  agent.lend();
   constexpr auto let_go_within = 2s;  // Those of a thread that hangs connect again.
   const std::size_t guests = control::put_in_store(agent.hand_over_what_comes(let_go_within));
   if (guests != 0) log::info("headd: {} guests wait for the next headd", guests);
@@ -254,6 +218,17 @@ void end(control::Agent& agent, control::Upgrader& upgrader, std::optional<contr
   keep_guests(agent);
 }
 
+// Until the other headd has given everything away, or this one is to end.
+void await_ownership(control::Agent& agent, const control::Heir& heir) {
+  sigset_t pending;
+  sigemptyset(&pending);
+  while (!heir.is_owner(std::chrono::steady_clock::now() + 200ms)) {
+    sigpending(&pending);
+    if (sigismember(&pending, SIGTERM) == 1 || sigismember(&pending, SIGINT) == 1) return;
+  }
+  agent.own();
+}
+
 void serve(const Start& start, control::Heir* heir) {
   // Before that one lets go of its guests; a disc whose tail is away does not hold it up for
   // longer.
@@ -262,20 +237,22 @@ void serve(const Start& start, control::Heir* heir) {
   const sigset_t ours = hold_signals();
   set_allocator();
   raise_file_limit();
+  control::require_threads(config);
   const auto run_dir = own_run_dir(config.paths.run_dir);
 
   catalogue::Store store(config.paths.state_dir);
   const auto crashes = prepare_for_crashes(config.paths.state_dir);
-  auto neighbours = std::make_unique<control::KeptNeighbours>(keeper_options(config));
+  auto neighbours = std::make_unique<control::KeptNeighbours>(control::keeper_options(config));
   const auto inheritance = std::make_shared<control::Inheritance>();
-  const auto options = thread_options(config, neighbours->keeper(), inheritance);
+  auto options = control::thread_options(config, neighbours->keeper(), inheritance);
+  options.make_loop = [] { return std::make_unique<iouring::Ring>(iouring::Ring::Options{}); };
   auto threads = start_threads(options, data_threads(config));
   control::Agent agent(store, std::move(neighbours), std::move(threads), config.data.discs_max);
   agent.set_tails(config.tails);
   agent.set_memory({config, control::socket_ceilings()});
   if (heir != nullptr) {
     inheritance->await();
-    agent.freeze(true);  // The state directory is the other's to write until we serve.
+    agent.await_ownership();
   } else {
     receive(*inheritance, control::take_from_store(), store.discs());
   }
@@ -308,11 +285,10 @@ void serve(const Start& start, control::Heir* heir) {
                             .reloader = &reloader,
                             .upgrader = &upgrader},
       api_access, config.metrics.listen, std::move(estate.listeners));
-  upgrader.set_listeners(api->listeners());
   if (api->tcp()) log::info("metrics and the status page: http://{}/", to_string(*api->tcp()));
   if (heir != nullptr) {
     heir->serving();
-    agent.freeze(false);
+    await_ownership(agent, *heir);
   } else {
     notify::ready();
   }
@@ -358,8 +334,9 @@ int main(int argc, char** argv) {
           heir ? &*heir : nullptr);
     return 0;
   } catch (const std::exception& error) {
+    const bool lacks = dynamic_cast<const control::TooFewThreads*>(&error) != nullptr;
     if (heir) heir->say_no(error.what());
     fmt::print(stderr, "headd: {}\n", error.what());
-    return control::exit_failed;
+    return lacks ? control::exit_lacking : control::exit_failed;
   }
 }

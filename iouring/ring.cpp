@@ -45,7 +45,7 @@ Ring::~Ring() {
 }
 
 Socket Ring::open_tcp(const TcpOptions& options, const std::string& interface) {
-  UniqueFd made = tcp_socket(options, interface);
+  UniqueFd made = tcp_socket(options, interface, features_.direct_sockets && !free_places_.empty());
   if (!made) return {};
   return adopt(std::move(made));
 }

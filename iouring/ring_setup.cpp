@@ -1,4 +1,5 @@
 // How a ring begins: what the kernel has is found out by trying, best first.
+#include "iouring/kernel.hpp"
 #include "iouring/ring.hpp"
 #include "iouring/socket.hpp"
 
@@ -8,6 +9,7 @@
 #include <netinet/tcp.h>
 #include <sys/eventfd.h>
 #include <sys/resource.h>
+#include <sys/utsname.h>
 #include <system_error>
 
 namespace iouring {
@@ -66,14 +68,14 @@ void Ring::set_up(const Options& options) {
     return;
   features_.defer_taskrun = false;
   if (try_set_up(options, IORING_SETUP_COOP_TASKRUN)) return;  // 5.19
+  utsname kernel{};
+  ::uname(&kernel);
+  // Some kernels before that have a newer io_uring; they are not tested, and not promised.
+  if (const auto objection = objection_to_kernel(kernel.release)) fail(ENOSYS, objection->c_str());
   if (!try_set_up(options, 0))
     fail(errno,
-         "io_uring is not to be had: it needs Linux 5.15, kernel.io_uring_disabled=0, and "
-         "a seccomp profile that allows it");
-  if ((ring_.features & IORING_FEAT_EXT_ARG) == 0) {
-    io_uring_queue_exit(&ring_);
-    fail(ENOSYS, "this kernel's io_uring is too old: Linux 5.15 or newer is needed");
-  }
+         "io_uring is not to be had: it needs kernel.io_uring_disabled=0, and a seccomp profile "
+         "that allows it");
 }
 
 // Direct descriptors take no number of the process. They are of use where options can be set by

@@ -47,13 +47,16 @@ sockaddr_un address_of(const std::string& path) {
 constexpr const char* way_out =
     "; check the directory's owner and mode, or choose another --run-dir";
 
-// How many file numbers are kept.
-constexpr rlim_t reserve = 64;
+// How many file numbers are kept, of so many.
+constexpr rlim_t reserve_of(rlim_t files) noexcept {
+  constexpr rlim_t most = 64;
+  return files / 4 < most ? files / 4 : most;
+}
 
-// errno says why there is none.
-UniqueFd new_socket(int family, int type, int protocol) noexcept {
+// errno says why there is none. `may_be_reserved`: its number is given back at once.
+UniqueFd new_socket(int family, int type, int protocol, bool may_be_reserved = false) noexcept {
   UniqueFd made(adopt, ::socket(family, type | SOCK_CLOEXEC, protocol));
-  if (!made || !is_reserved(made.fd())) return made;
+  if (!made || may_be_reserved || !is_reserved(made.fd())) return made;
   errno = EMFILE;
   return {};
 }
@@ -62,12 +65,13 @@ UniqueFd new_socket(int family, int type, int protocol) noexcept {
 
 bool is_reserved(int fd) noexcept {
   rlimit files{};
-  if (getrlimit(RLIMIT_NOFILE, &files) != 0 || files.rlim_cur < 4 * reserve) return false;
-  return static_cast<rlim_t>(fd) >= files.rlim_cur - reserve;
+  if (getrlimit(RLIMIT_NOFILE, &files) != 0) return false;
+  return static_cast<rlim_t>(fd) >= files.rlim_cur - reserve_of(files.rlim_cur);
 }
 
-UniqueFd tcp_socket(const TcpOptions& options, const std::string& interface) noexcept {
-  UniqueFd made = new_socket(AF_INET6, SOCK_STREAM | SOCK_NONBLOCK, IPPROTO_TCP);
+UniqueFd tcp_socket(const TcpOptions& options, const std::string& interface,
+                    bool may_be_reserved) noexcept {
+  UniqueFd made = new_socket(AF_INET6, SOCK_STREAM | SOCK_NONBLOCK, IPPROTO_TCP, may_be_reserved);
   if (!made) return made;
   const int fd = made.fd();
   if (!interface.empty() && !bind_to(fd, interface)) return {};

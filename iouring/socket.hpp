@@ -11,12 +11,14 @@
 namespace iouring {
 
 // What Io::open_tcp() asks of the kernel. False, with errno set, when it has none for us, or when
-// there is no such interface.
-UniqueFd tcp_socket(const TcpOptions& options, const std::string& interface) noexcept;
+// there is no such interface. `may_be_reserved`: it goes into a direct place at once, and its
+// number back to the process.
+UniqueFd tcp_socket(const TcpOptions& options, const std::string& interface,
+                    bool may_be_reserved = false) noexcept;
 
-// The process's last file numbers are kept free of sockets for discs and guests: its state file,
-// its API and its netlink sockets must go on when those are many. Whether `fd` is one of these
-// numbers.
+// The process's last file numbers, 64 or a quarter of all, are kept free of sockets for discs and
+// guests: its state file, its API and its netlink sockets must go on when those are many. Whether
+// `fd` is one of these numbers.
 bool is_reserved(int fd) noexcept;
 
 // Lets `fd` hold so many bytes that its peer has not read; less where the system allows no more.

@@ -15,6 +15,7 @@
 #include <semaphore>
 #include <sstream>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <thread>
 #include <unistd.h>
@@ -22,6 +23,7 @@
 using namespace head;
 using test::Folder;
 using namespace std::chrono_literals;
+namespace fs = std::filesystem;
 
 namespace {
 
@@ -156,6 +158,53 @@ TEST_CASE("a thread whose stack overflows leaves a report", "[base]") {
   CHECK(text_of(raw).find("\nmaps:\n") != std::string::npos);
   REQUIRE(control::explain_crash(raw));
   CHECK(text_of(only_file(folder.path)).find("overflow_here_for_the_test") != std::string::npos);
+}
+
+// `headd --explain-crash FILE` removed whatever it was given, and wrote over FILE.txt.
+TEST_CASE("what is no report of headd's is not explained, and stays as it is", "[base]") {
+  const Folder folder;
+  const auto content = [](const fs::path& path) {
+    std::ifstream in(path);
+    return std::string(std::istreambuf_iterator<char>(in), {});
+  };
+  const std::string good = "headd 1 crashed\nbuild id 00\nprocess 7\n";
+  std::string name = "crash-1.raw", text = good, txt;
+  SECTION("for its name") {
+    name = GENERATE(as<std::string>(), "passwd", "crash-1.txt", "crash-.raw", "crash-1x.raw",
+                    "crash-1", "xcrash-1.raw");
+  }
+  SECTION("for what it holds") {
+    text = GENERATE(as<std::string>(), "", "root:x:0:0::/root:/bin/sh\n", "headd",
+                    "headd 1 crashed\nroot:x:0:0\n");
+  }
+  SECTION("as it is explained already") {
+    txt = "somebody's";
+  }
+  const auto raw = folder.path / name;
+  std::ofstream(raw) << text;
+  if (!txt.empty()) std::ofstream(folder.path / "crash-1.txt") << txt;
+  CHECK_FALSE(control::explain_crash(raw));
+  CHECK(content(raw) == text);
+  CHECK(content(folder.path / "crash-1.txt") == (name == "crash-1.txt" ? text : txt));
+}
+
+TEST_CASE("a report is no link, and no pipe", "[base]") {
+  const Folder folder;
+  const auto raw = folder.path / "crash-1.raw";
+  std::ofstream(folder.path / "mine") << "headd 1 crashed\nbuild id 00\n";
+  SECTION("a link") {
+    fs::create_symlink(folder.path / "mine", raw);
+  }
+  SECTION("a pipe") {
+    REQUIRE(::mkfifo(raw.c_str(), 0600) == 0);
+  }
+  SECTION("a folder") {
+    fs::create_directory(raw);
+  }
+  CHECK_FALSE(control::explain_crash(raw));
+  CHECK(fs::exists(fs::symlink_status(raw)));
+  CHECK(fs::exists(folder.path / "mine"));
+  CHECK_FALSE(fs::exists(folder.path / "crash-1.txt"));
 }
 
 TEST_CASE("a report that is cut off, or of another build, is said to be that", "[base]") {

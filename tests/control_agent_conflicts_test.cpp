@@ -102,10 +102,10 @@ TEST_CASE("no conflict is settled while changes are refused, and none is lost", 
   Head head;
   REQUIRE_FALSE(head.agent->attach(at(there)));
   REQUIRE(head.becomes("a", State::ready));
-  head.agent->freeze(true);
+  REQUIRE(head.agent->lend());
   head.neighbours->contradict({.disc = "a", .lladdr = elsewhere, .answered = true});
   std::this_thread::sleep_for(50ms);
   CHECK(stored(head).lladdr == there);
-  head.agent->freeze(false);
+  head.agent->own();
   CHECK(head.eventually([&] { return stored(head).lladdr == elsewhere; }));
 }

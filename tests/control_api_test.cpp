@@ -89,6 +89,49 @@ TEST_CASE("a disc's order and grace time can be changed", "[control]") {
   CHECK(daemon.ask("GET", "/v1/discs/a").body["grace_s"] == 7);
 }
 
+// `headctl resume` of a disc that was held because it had shrunk said that it goes on.
+TEST_CASE("a disc that its tail keeps from going on looks again, and is refused", "[control]") {
+  Daemon daemon;
+  REQUIRE(daemon.put("a", plain, "?wait=10").status == 200);
+  auto* const thread = daemon.threads[daemon.threads[0]->size() == 1 ? 0 : 1];
+  const auto stats = thread->stats("a");
+  stats->set_problem("it has shrunk");
+  stats->enter(stats::DiscState::held, iouring::Instant{1s});
+  const auto patch = [&](const std::string& body) {
+    return daemon.ask("PATCH", "/v1/discs/a", body);
+  };
+  SECTION("where that does not help") {
+    const Reply refused = patch(R"({"order": "serve"})");
+    CHECK(refused.status == 409);
+    CHECK(type_of(refused) == "urn:headstart:disc-held");
+    CHECK(refused.body.value("detail", "").find("it has shrunk") != std::string::npos);
+  }
+  SECTION("where it does") {
+    const std::jthread tail([&] {
+      while (thread->relocated().empty()) std::this_thread::sleep_for(1ms);
+      stats->enter(stats::DiscState::ready, iouring::Instant{2s});
+      daemon.agent->bell().ring();
+    });
+    CHECK(patch(R"({"order": "serve"})").status == 200);
+  }
+  SECTION("as it is attached again") {
+    CHECK(daemon.put("a", plain).status == 200);
+  }
+  CHECK(thread->relocated() == std::vector<std::string>{"a"});
+}
+
+TEST_CASE("a disc that is served looks at its tail when it is told to", "[control]") {
+  Daemon daemon;
+  REQUIRE(daemon.put("a", plain, "?wait=10").status == 200);
+  auto* const thread = daemon.threads[daemon.threads[0]->size() == 1 ? 0 : 1];
+  REQUIRE(daemon.put("a", plain).status == 200);
+  CHECK(daemon.ask("PATCH", "/v1/discs/a", R"({"order": "serve"})").status == 200);
+  CHECK(daemon.ask("PATCH", "/v1/discs/a", R"({"look": false})").status == 422);
+  CHECK(thread->relocated().empty());
+  CHECK(daemon.ask("PATCH", "/v1/discs/a", R"({"look": true})").status == 200);
+  CHECK(thread->relocated() == std::vector<std::string>{"a"});
+}
+
 TEST_CASE("a slow attach is accepted and can be waited for", "[control]") {
   Daemon daemon;
   daemon.neighbours->at_once(false);

@@ -140,6 +140,35 @@ std::vector<exports::HandedDisc> hand_over(control::LoopThread& thread) {
 }  // namespace
 
 // It came back, though nobody has such a disc.
+// It was `ready`, and nobody could connect to it any more.
+TEST_CASE("a disc without a listener is told of, and gets one as soon as it can", "[control]") {
+  const test::Folder folder;
+  const auto thread = make_thread(folder.path);
+  if (!thread) return;
+  const catalogue::DiscSpec spec = {.name = "a", .uri = *nbd::parse_uri("nbd://[::1]:1/")};
+  std::promise<void> attached, handed;
+  thread->attach(spec, std::make_shared<stats::DiscStats>(),
+                 [&](const std::string&) { attached.set_value(); });
+  attached.get_future().get();
+  thread->hand_over([&](auto) { handed.set_value(); });
+  handed.get_future().get();
+  const auto path = folder.path / "discs/a/nbd.sock";
+  std::filesystem::remove(path);
+  std::filesystem::create_directory(path);  // In its way.
+  thread->take_back();
+  const auto until = std::chrono::steady_clock::now() + 10s;
+  const auto await_deaf = [&](bool yes) {
+    while (thread->without_listener().empty() == yes && std::chrono::steady_clock::now() < until)
+      std::this_thread::sleep_for(5ms);
+    return thread->without_listener().empty() != yes;
+  };
+  REQUIRE(await_deaf(true));
+  CHECK(thread->without_listener().at("a").find("in the way") != std::string::npos);
+  std::filesystem::remove(path);
+  CHECK(await_deaf(false));
+  CHECK(std::filesystem::is_socket(path));
+}
+
 TEST_CASE("a disc that is detached between a handover and its end is not taken back",
           "[control][handover]") {
   const test::Folder folder;

@@ -35,7 +35,7 @@ struct Upgrading : Head {
       : upgrader(*agent, inheritance, std::move(options)) {
     threads[0]->lets_go_of = {"a"};
   }
-  Result<control::Upgraded, std::string> upgrade_to(const std::string& does) {
+  Result<control::Upgraded, control::NotUpgraded> upgrade_to(const std::string& does) {
     return upgrader.upgrade(write_script(folder.path / "next", does));
   }
   // Each that has let go of its guests has them again, and changes are taken.
@@ -114,7 +114,7 @@ TEST_CASE("no guest is halted while a data thread hangs", "[control][upgrade]") 
   head.threads[1]->hold();
   const auto done = head.upgrade_to("exit 5");
   REQUIRE_FALSE(done);
-  CHECK(says(done.error(), "a data thread hangs"));
+  CHECK(says(done.error().sentence, "a data thread hangs"));
   CHECK(head.threads[0]->handed_over == 0);
   head.threads[1]->release();
   head.goes_on();
@@ -127,7 +127,7 @@ TEST_CASE("a data thread that does not let go ends the upgrade", "[control][upgr
   head.threads[1]->lets_go_of = {"late"};
   const auto done = head.upgrade_to(hear + std::string("printf 'ready ' >&3\nexec sleep 60"));
   REQUIRE_FALSE(done);
-  CHECK(says(done.error(), "a data thread hangs"));
+  CHECK(says(done.error().sentence, "a data thread hangs"));
   CHECK(head.threads[0]->taken_back == 1);
   CHECK(head.threads[1]->taken_back == 0);
   CHECK_FALSE(head.inheritance->take("late"));
@@ -167,28 +167,28 @@ TEST_CASE("an upgrade that fails leaves a head that goes on", "[control][upgrade
   SECTION("as the next one ends") {
     const auto done = head.upgrade_to("exit 5");
     REQUIRE_FALSE(done);
-    CHECK(says(done.error(), "status 5"));
+    CHECK(says(done.error().sentence, "status 5"));
     CHECK(head.threads[0]->handed_over == 0);
   }
   SECTION("as the next one ends with the guests") {
     const auto done =
         head.upgrade_to(hear + std::string("printf 'ready ' >&3\n") + hear + "exit 6");
     REQUIRE_FALSE(done);
-    CHECK(says(done.error(), "status 6"));
+    CHECK(says(done.error().sentence, "status 6"));
     CHECK(head.threads[0]->handed_over == 1);
   }
   // It may be gone before it is told anything.
   SECTION("as the next one has ended before that") {
     const auto done = head.upgrade_to("exec 3>&-\nsleep 0.02\nexit 5");
     REQUIRE_FALSE(done);
-    CHECK(says(done.error(), "status 5"));
+    CHECK(says(done.error().sentence, "status 5"));
   }
   // It was waited for, though it knew of nothing that it could answer.
   SECTION("as the next one cannot be told of the guests") {
     head.upgrader.set_listeners({-1});
     const auto done = head.upgrade_to(hear + std::string("printf 'ready ' >&3\nexec sleep 60"));
     REQUIRE_FALSE(done);
-    CHECK(says(done.error(), "cannot be told \"guests\""));
+    CHECK(says(done.error().sentence, "cannot be told \"guests\""));
     CHECK(head.threads[0]->handed_over == 1);
   }
   // The head took no changes ever after.
@@ -196,7 +196,7 @@ TEST_CASE("an upgrade that fails leaves a head that goes on", "[control][upgrade
     head.threads[1]->asks_until_bad = 0;
     const auto done = head.upgrade_to("exec sleep 60");
     REQUIRE_FALSE(done);
-    CHECK(says(done.error(), "bad_alloc"));
+    CHECK(says(done.error().sentence, "bad_alloc"));
     head.threads[1]->asks_until_bad = -1;
   }
   CHECK(Clock::now() - began < 2500ms);

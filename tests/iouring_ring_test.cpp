@@ -1,3 +1,4 @@
+#include "iouring/kernel.hpp"
 #include "iouring/ring.hpp"
 
 #include <catch2/catch.hpp>
@@ -73,6 +74,19 @@ struct Echo {
 };
 
 }  // namespace
+
+// 5.10 was taken, although 5.15 was asked for.
+TEST_CASE("a kernel that is older than what is promised is refused", "[iouring]") {
+  for (const char* old : {"5.14.21-150500", "5.10.0-30-amd64", "4.19.0", "5.4"}) {
+    CAPTURE(old);
+    const auto objection = iouring::objection_to_kernel(old);
+    REQUIRE(objection);
+    CHECK(objection->find(old) != std::string::npos);
+    CHECK(objection->find("Linux 5.15 or newer") != std::string::npos);
+  }
+  for (const char* good : {"5.15.0", "5.15", "6.1.0-18-amd64", "6.12.0+deb13", "10.0", "odd"})
+    CHECK_FALSE(iouring::objection_to_kernel(good));
+}
 
 TEST_CASE("every rung of the ladder of features carries the same bytes", "[iouring]") {
   iouring::Features allowed;

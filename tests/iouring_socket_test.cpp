@@ -90,7 +90,31 @@ TEST_CASE("the last file numbers are kept from sockets of discs and guests", "[i
   REQUIRE(::setrlimit(RLIMIT_NOFILE, &few) == 0);
   CHECK_FALSE(is_reserved(935));
   CHECK(is_reserved(936));
+  // Below 256 none were kept, and the API answered no more.
+  const rlimit fewer{.rlim_cur = 100, .rlim_max = files.rlim_max};
+  REQUIRE(::setrlimit(RLIMIT_NOFILE, &fewer) == 0);
+  CHECK_FALSE(is_reserved(74));
+  CHECK(is_reserved(75));
   REQUIRE(::setrlimit(RLIMIT_NOFILE, &files) == 0);
+}
+
+// Discs stayed `reconnecting` for as long as a client of the API had the last number below those.
+TEST_CASE("a socket that gives its number back at once may have one of the last", "[iouring]") {
+  rlimit files{};
+  REQUIRE(::getrlimit(RLIMIT_NOFILE, &files) == 0);
+  UniqueFd next(adopt, ::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  const int number = next.fd();  // That the next one will have, and the first that is kept.
+  next = {};
+  const rlimit few{.rlim_cur = static_cast<rlim_t>(number + number / 3),
+                   .rlim_max = files.rlim_max};
+  REQUIRE(::setrlimit(RLIMIT_NOFILE, &few) == 0);
+  const bool kept = is_reserved(number);
+  const bool refused = !tcp_socket({}, "");
+  const bool taken = static_cast<bool>(tcp_socket({}, "", true));
+  REQUIRE(::setrlimit(RLIMIT_NOFILE, &files) == 0);
+  REQUIRE(kept);
+  CHECK(refused);
+  CHECK(taken);
 }
 
 TEST_CASE("a send buffer is as wide as it was made", "[iouring]") {

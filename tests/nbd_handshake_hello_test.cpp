@@ -68,6 +68,11 @@ TEST_CASE("H9: sizes that cannot be a disc's", "[nbd]") {
   CHECK(refused(oldstyle(std::numeric_limits<std::uint64_t>::max())) == bad);
   CHECK(refused(oldstyle(511)) == bad);
   CHECK(refused(good(0)) == bad);
+  ClientHandshake huge("disk"), empty("disk");
+  play(huge, oldstyle(std::uint64_t{1} << 63).all);
+  play(empty, oldstyle(0).all);
+  CHECK_THAT(huge.problem(), Contains("no more than 2^63-1 bytes") && !Contains("one block"));
+  CHECK_THAT(empty.problem(), Contains("at least one block"));
   CHECK(accepted(oldstyle(std::numeric_limits<std::int64_t>::max() - 511)).size ==
         std::numeric_limits<std::int64_t>::max() - 511);
 }

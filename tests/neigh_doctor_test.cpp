@@ -140,6 +140,11 @@ const Case cases[] = {
      }},
     {"same-export", Gravity::warning, [](Evidence& e) { e.daemon->twins = {"a and b"}; }},
     {"open-files", Gravity::warning, [](Evidence& e) { e.daemon->files = 19'950; }},
+    {"no-listener", Gravity::stall,
+     [](Evidence& e) {
+       e.daemon->deaf = 1;
+       e.daemon->deaf_disc = "disc a: no descriptors";
+     }},
 };
 
 std::set<std::string> ids(const Evidence& evidence) {

@@ -83,7 +83,7 @@ void Agent::restore() {
 
 std::optional<Refusal> Agent::attach(const DiscSpec& said) {
   const std::shared_lock change(changes_lock_);
-  if (frozen_) return upgrading();
+  if (ownership_ != Ownership::owner) return upgrading();
   DiscSpec spec = said;
   const std::span<const DiscSpec> one(&spec, 1);
   bool fresh = false;
@@ -98,7 +98,13 @@ std::optional<Refusal> Agent::attach(const DiscSpec& said) {
       spec = with_newest(*failed->second.spec, std::move(spec));
     if (fresh) batch = add(one, 0);
   }
-  if (!fresh) return std::nullopt;
+  if (!fresh) {
+    const std::lock_guard lock(lock_);
+    const auto at = discs_.find(spec.name);
+    // It may have come back, or be as it was again.
+    if (at != discs_.end() && state_of(at->second) != State::ready) look(spec.name, at->second);
+    return std::nullopt;
+  }
   if (auto refusal = store(one, batch)) return refusal;
   begin(one, batch);
   return std::nullopt;
@@ -106,7 +112,7 @@ std::optional<Refusal> Agent::attach(const DiscSpec& said) {
 
 Result<ImportStatus, Refusal> Agent::import(std::vector<DiscSpec> specs, const ImportRequest& how) {
   const std::shared_lock change(changes_lock_);
-  if (frozen_) return Failure{upgrading()};
+  if (ownership_ != Ownership::owner) return Failure{upgrading()};
   std::vector<DiscSpec> added;
   std::shared_ptr<ImportStatus> import;
   std::uint64_t batch = 0;
@@ -140,7 +146,7 @@ Result<ImportStatus, Refusal> Agent::import(std::vector<DiscSpec> specs, const I
 
 std::optional<Refusal> Agent::detach(const std::string& name) {
   const std::shared_lock change(changes_lock_);
-  if (frozen_) return upgrading();
+  if (ownership_ != Ownership::owner) return upgrading();
   std::uint64_t batch = 0;
   {
     std::unique_lock lock(lock_);

@@ -50,11 +50,25 @@ struct Refusal {
     not_stored,
     duplicate,
     outdated,
+    held,
     upgrading
   };
   Why why;
   std::string sentence;
   std::optional<std::size_t> index{};  // The disc of an import that is meant, where one is.
+};
+
+// Whose the state directory is, as this headd sees it: of several that share its lock while one
+// takes over from another, one owns it at any time. Only the owner changes anything, and only the
+// owner is upgraded.
+//
+//   taking_over ──► owner ◄──► lending ──► given_away
+//   (until the one before says "yours", or is gone)
+enum class Ownership : std::uint8_t {
+  taking_over,  // It is another headd's still.
+  owner,        // It is ours.
+  lending,      // It is ours, and stays as it is: another headd may take over.
+  given_away    // It is another headd's for good.
 };
 
 // How a list of discs is imported, if not as one of its own and at once.
@@ -75,6 +89,7 @@ struct Move {
 struct DiscChange {
   std::optional<disc::Order> order{};
   std::optional<std::chrono::seconds> grace{};
+  bool look = false;  // Connect anew, to see what the tail offers now.
 };
 
 struct MemoryAccount;
@@ -99,7 +114,9 @@ class Agent {
                                        const ImportRequest& how = {});
   std::optional<Refusal> detach(const std::string& name);
 
-  // Stored, and then obeyed; returns when it is, or after two seconds.
+  // Stored, and then obeyed; returns when it is, or after two seconds. A disc that is told to serve
+  // and is held all the same, as its tail offers another one, looks again first; if that does not
+  // help, it is told why, with the order stored.
   std::optional<Refusal> change(const std::string& name, const DiscChange& change);
 
   // All of them or none: stored, then given to the keeper together. Returns when the neighbour
@@ -118,12 +135,22 @@ class Agent {
   std::vector<DiscCounts> all_stats() const;  // In no order.
   // Of one disc, or of all where `name` is empty; at most so many stalls, and so many that wait.
   StallStatus stalls(std::string_view name, std::size_t most) const;
+  // Discs that no guest can connect to, and why.
+  DataThread::Reasons without_listener() const;
   neigh::Snapshot neighbours(bool with_entries) const;
   std::vector<neigh::PastChange> changes(std::chrono::system_clock::time_point since) const;
 
-  // While true, every change is refused: another headd is taking over, or may.
-  // Those under way are through when it returns.
-  void freeze(bool yes);
+  // Every change is refused but by the owner, which a headd is when it begins.
+  Ownership ownership() const noexcept { return ownership_; }
+  // Before restore(): the headd that this one takes over from is the owner, until own().
+  void await_ownership() noexcept { ownership_ = Ownership::taking_over; }
+  void own() noexcept;
+  // When that was last.
+  std::chrono::steady_clock::time_point owner_since() const noexcept { return owner_since_; }
+  // True: this headd lends, and changes that were under way are through. False: it is not the
+  // owner, and nothing has changed. Then one of own() and give_away().
+  bool lend();
+  void give_away() noexcept { ownership_ = Ownership::given_away; }
   // Until so many discs are ready, or every one is, or is not going to be soon; at most until then.
   void await_ready(std::size_t discs, std::chrono::steady_clock::time_point until);
   // What all data threads have (DataThread::hand_over), where all of them come to it in time. Else
@@ -209,6 +236,8 @@ class Agent {
   std::shared_ptr<ImportStatus> find_import(std::uint64_t id) const;  // Null: not known.
   void keep(const std::shared_ptr<ImportStatus>& import);             // It is the newest one now.
   void leave(const std::string& name, Disc& disc);
+  // Has it look at its tail at once.
+  void look(const std::string& name, const Disc& disc);
   void on_event(const Event& event);
   void on_neighbour(Disc& disc, const Event& event);
   void on_moved(const Disc& disc);
@@ -222,7 +251,9 @@ class Agent {
   static Gathered gather(const Disc& disc);
 
   // Not under lock_.
-  static DiscStatus complete(Gathered gathered);
+  static DiscStatus complete(Gathered gathered, const DataThread::Reasons& without_listener);
+  // Once it was told to serve: why it does not.
+  std::optional<Refusal> still_held(const std::string& name);
   std::optional<Refusal> store(std::span<const catalogue::DiscSpec> specs, std::uint64_t batch);
   void begin(std::span<const catalogue::DiscSpec> specs, std::uint64_t batch,
              neigh::Source source = neigh::Source::operator_);
@@ -246,7 +277,8 @@ class Agent {
   catalogue::Store& store_;
   std::atomic<std::size_t> discs_max_;
   std::shared_mutex changes_lock_;  // Shared by whoever changes something.
-  std::atomic<bool> frozen_{false};
+  std::atomic<Ownership> ownership_{Ownership::owner};
+  std::atomic<std::chrono::steady_clock::time_point> owner_since_{};
   Bell bell_;
 
   mutable std::mutex lock_;  // Never taken by a data thread or the keeper.

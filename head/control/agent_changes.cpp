@@ -11,6 +11,7 @@ using catalogue::DiscSpec;
 namespace {
 
 constexpr std::chrono::seconds obeyed_within{2};
+constexpr std::chrono::seconds looked_within{2};
 
 }  // namespace
 
@@ -29,7 +30,7 @@ Result<DiscSpec, Refusal> Agent::changed(const std::string& name, const DiscChan
 
 std::optional<Refusal> Agent::change(const std::string& name, const DiscChange& change) {
   const std::shared_lock through(changes_lock_);
-  if (frozen_) return upgrading();
+  if (ownership_ != Ownership::owner) return upgrading();
   DiscSpec spec;
   bool accepted = false;
   {
@@ -61,11 +62,33 @@ std::optional<Refusal> Agent::change(const std::string& name, const DiscChange& 
     // Under the lock, so that of two who change it the last one is obeyed last.
     if (thread && accepted) threads_[*thread]->accept(name);
     if (thread) threads_[*thread]->change(spec, [obeyed] { obeyed->set_value(); });
+    const bool is_held = thread && state_of(discs_.at(name)) == State::held;
+    if (thread && (change.look || (accepted && is_held))) look(name, discs_.at(name));
   }
   begun_.notify_all();
   if (thread) obeyed->get_future().wait_for(obeyed_within);
   bell_.ring();
+  if (!refusal && thread && change.order == disc::Order::serve) return still_held(name);
   return refusal;
+}
+
+void Agent::look(const std::string& name, const Disc& disc) {
+  if (disc.thread) threads_[*disc.thread]->relocate(name);
+}
+
+std::optional<Refusal> Agent::still_held(const std::string& name) {
+  const auto until = std::chrono::steady_clock::now() + looked_within;
+  for (;;) {
+    const std::uint64_t seen = bell_.rung();
+    const auto now = disc(name);
+    if (!now || now->state != State::held || now->spec->order != disc::Order::serve) return {};
+    if (bell_.wait(seen, until)) continue;
+    return Refusal{
+        Refusal::Why::held,
+        fmt::format("disc {} does not go on, and is held: {}; have its tail offer it as it was, or "
+                    "detach it and attach it as it is",
+                    name, now->problem.empty() ? "its tail offers another disc" : now->problem)};
+  }
 }
 
 }  // namespace head::control

@@ -60,7 +60,7 @@ void Agent::settle_conflicts(const std::stop_token& stop) {
     }
     {
       const std::shared_lock change(changes_lock_);
-      if (frozen_) {
+      if (ownership_ != Ownership::owner) {
         // The catalogue is another headd's as well: later, unless something newer is said.
         const std::lock_guard lock(conflicts_lock_);
         conflicts_.merge(conflicts);

@@ -13,9 +13,16 @@
 
 namespace head::control {
 
-void Agent::freeze(bool yes) {
-  frozen_ = yes;
+void Agent::own() noexcept {
+  owner_since_ = std::chrono::steady_clock::now();
+  ownership_ = Ownership::owner;
+}
+
+bool Agent::lend() {
+  Ownership expected = Ownership::owner;
+  if (!ownership_.compare_exchange_strong(expected, Ownership::lending)) return false;
   const std::unique_lock through(changes_lock_);
+  return true;
 }
 
 void Agent::await_ready(std::size_t ready, std::chrono::steady_clock::time_point until) {

@@ -101,7 +101,7 @@ Result<std::vector<DiscSpec>, Refusal> Agent::moved(const std::vector<Move>& mov
 
 Result<std::size_t, Refusal> Agent::move(const std::vector<Move>& moves) {
   const std::shared_lock change(changes_lock_);
-  if (frozen_) return Failure{upgrading()};
+  if (ownership_ != Ownership::owner) return Failure{upgrading()};
   std::vector<DiscSpec> specs;
   {
     std::unique_lock lock(lock_);

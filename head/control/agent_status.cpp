@@ -1,6 +1,8 @@
 // What the agent tells. Each answer is gathered under the lock as pointers and counted outside it.
 #include "head/control/agent.hpp"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <array>
 #include <net/if.h>
@@ -98,7 +100,13 @@ Agent::Gathered Agent::gather(const Disc& disc) {
           .stats = disc.stats};
 }
 
-DiscStatus Agent::complete(Gathered gathered) {
+DataThread::Reasons Agent::without_listener() const {
+  DataThread::Reasons all;
+  for (const auto& thread : threads_) all.merge(thread->without_listener());
+  return all;
+}
+
+DiscStatus Agent::complete(Gathered gathered, const DataThread::Reasons& without_listener) {
   DiscStatus status{.spec = std::move(gathered.spec),
                     .state = gathered.state,
                     .problem = std::move(gathered.problem),
@@ -111,6 +119,10 @@ DiscStatus Agent::complete(Gathered gathered) {
   } else if (status.state != State::failed && !status.stats.last_problem.empty()) {
     status.problem = status.stats.last_problem;
   }
+  if (const auto deaf = without_listener.find(status.spec->name);
+      deaf != without_listener.end() && status.problem.empty())
+    status.problem =
+        fmt::format("no guest can connect, and it is tried again every second: {}", deaf->second);
   status.waits_for = waits_for(status);
   return status;
 }
@@ -123,7 +135,7 @@ std::optional<DiscStatus> Agent::disc(const std::string& name) const {
     if (at == discs_.end()) return std::nullopt;
     gathered = gather(at->second);
   }
-  DiscStatus status = complete(std::move(gathered));
+  DiscStatus status = complete(std::move(gathered), without_listener());
   status.dev = interface_name(status.stats.ifindex);
   return status;
 }
@@ -143,9 +155,10 @@ void Agent::each_disc(const std::function<void(const DiscStatus&)>& tell) const 
   }
   std::sort(gathered.begin(), gathered.end(),
             [](const Gathered& a, const Gathered& b) { return a.spec->name < b.spec->name; });
+  const auto deaf = without_listener();
   std::unordered_map<int, std::string> interfaces;  // Few, and each name costs system calls.
   for (Gathered& one : gathered) {
-    DiscStatus status = complete(std::move(one));
+    DiscStatus status = complete(std::move(one), deaf);
     const auto [at, first] = interfaces.try_emplace(status.stats.ifindex);
     if (first) at->second = interface_name(at->first);
     status.dev = at->second;

@@ -18,7 +18,8 @@ using nlohmann::json;
 
 Result<DiscChange, std::string> change_from(const json& body) {
   if (!body.is_object() || body.empty())
-    return Failure{std::string("a change is an object with \"order\", \"grace_s\" or both")};
+    return Failure{
+        std::string("a change is an object with \"order\", \"grace_s\" or \"look\", or several")};
   DiscChange change;
   for (const auto& [key, value] : body.items()) {
     const auto wrong = [&key = key](std::string_view rule) {
@@ -32,6 +33,9 @@ Result<DiscChange, std::string> change_from(const json& body) {
       const auto grace = catalogue::grace_from_json(value);
       if (!grace) return wrong(grace.error());
       change.grace = *grace;
+    } else if (key == "look") {
+      if (value != true) return wrong("is true, or absent");
+      change.look = true;
     } else {
       return wrong("cannot change while a disc is attached; order and grace_s can");
     }

@@ -34,6 +34,8 @@ Problem kind_of(Refusal::Why why) noexcept {
       return Problem::memory_ceiling;
     case Refusal::Why::not_stored:
       return Problem::not_stored;
+    case Refusal::Why::held:
+      return Problem::disc_held;
     case Refusal::Why::upgrading:
       return Problem::unavailable;
     case Refusal::Why::duplicate:

@@ -1,6 +1,7 @@
 #include "head/control/api_server.hpp"
 
 #include "head/base/log.hpp"
+#include "head/control/upgrade.hpp"
 
 #include <fmt/format.h>
 
@@ -12,7 +13,6 @@ namespace head::control {
 namespace {
 
 constexpr int backlog = 128;
-constexpr unsigned tcp_threads = 4;
 constexpr int tcp_backlog = 32;
 
 iouring::UniqueFd copy_of(const iouring::UniqueFd& fd) noexcept {
@@ -29,9 +29,10 @@ ApiServer::ApiServer(Agent& agent, const Api::Options& options, const iouring::U
                                : std::move(inherited[0])),
       local_copy_(copy_of(local_)),
       tcp_(open(tcp, inherited.size() > 1 ? std::move(inherited[1]) : iouring::UniqueFd())),
-      api_(agent, with(options, tcp_.problem)),
-      server_(std::move(local_), api_, api_threads) {
+      api_(agent, with(options, tcp_.problem)) {
   if (tcp_.listener) tcp_copy_ = copy_of(tcp_.listener);
+  if (options.upgrader != nullptr) options.upgrader->set_listeners(listeners());
+  server_.emplace(std::move(local_), api_, api_threads);
   if (tcp_.listener) tcp_server_.emplace(std::move(tcp_.listener), read_only_, tcp_threads);
 }
 

@@ -16,12 +16,16 @@
 
 namespace head::control {
 
+// Beside api_threads, where it is on TCP.
+inline constexpr unsigned tcp_threads = 4;
+
 class ApiServer {
  public:
   // Serves as soon as it is made; throws std::runtime_error, with one sentence, when it cannot.
   // Without the address for TCP it serves all the same, and says so in the log and in its status.
   // `agent` outlives it. The caller owns options.run_dir.
-  // `inherited`: its listeners, where another had them; the local one first.
+  // `inherited`: its listeners, where another had them; the local one first. The upgrader of
+  // `options` knows its listeners before anybody can ask for an upgrade.
   ApiServer(Agent& agent, const Api::Options& options, const iouring::UnixAccess& access,
             const std::optional<ListenAddress>& tcp = std::nullopt,
             std::vector<iouring::UniqueFd> inherited = {});
@@ -54,7 +58,7 @@ class ApiServer {
   Tcp tcp_;
   Api api_;
   ReadOnlyApi read_only_{api_};
-  HttpServer server_;
+  std::optional<HttpServer> server_;
   std::optional<HttpServer> tcp_server_;
 };
 

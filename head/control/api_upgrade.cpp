@@ -17,7 +17,9 @@ HttpResponse Api::upgrade(const HttpRequest& request) {
   if (!body.is_object() || body.size() > (named ? 1 : 0) || (named && !binary->is_string()))
     return problem(Problem::bad_json, "an upgrade is {} or {\"binary\": \"/absolute/path\"}");
   const auto done = options_.upgrader->upgrade(named ? binary->get<std::string>() : std::string());
-  if (!done) return problem(Problem::not_upgraded, done.error());
+  if (!done)
+    return problem(done.error().under_way ? Problem::upgrade_under_way : Problem::not_upgraded,
+                   done.error().sentence);
   return answer(200, {{"pid", done->pid},
                       {"discs", done->discs},
                       {"guests", done->guests},

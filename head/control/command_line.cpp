@@ -18,7 +18,8 @@ constexpr const char* footer =
     "  0  it was told to end\n"
     "  1  it could not begin, or not go on\n"
     "  2  the command line is wrong\n"
-    "  3  the configuration is wrong";
+    "  3  the configuration is wrong\n"
+    "  4  the system lets it have too few threads";
 
 struct Flags {
   std::string config, state_dir, run_dir, table_netns, strategy, log_level, crash;

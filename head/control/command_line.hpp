@@ -26,8 +26,9 @@ struct Ending {
 };
 
 // Exit statuses of headd, as of headctl: 0 when it was told to end, 1 when it could not begin or go
-// on, 2 for a wrong command line, 3 for a wrong configuration.
-inline constexpr int exit_failed = 1, exit_usage = 2, exit_invalid = 3;
+// on, 2 for a wrong command line, 3 for a wrong configuration, 4 where the system lets it have too
+// few threads.
+inline constexpr int exit_failed = 1, exit_usage = 2, exit_invalid = 3, exit_lacking = 4;
 
 Result<Invocation, Ending> parse_command_line(int argc, const char* const* argv);
 

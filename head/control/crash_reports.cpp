@@ -3,6 +3,7 @@
 #include "head/base/log.hpp"
 #include "head/base/post_mortem.hpp"
 #include "head/base/symbols.hpp"
+#include "iouring/unique_fd.hpp"
 
 #include <fmt/format.h>
 
@@ -11,8 +12,11 @@
 #include <chrono>
 #include <csignal>
 #include <cstring>
+#include <fcntl.h>
 #include <fstream>
+#include <optional>
 #include <spawn.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -21,6 +25,7 @@ namespace head::control {
 namespace {
 
 namespace fs = std::filesystem;
+using iouring::UniqueFd;
 
 constexpr std::size_t raw_max = 4 << 20;
 constexpr std::chrono::seconds explained_within{60};
@@ -69,6 +74,72 @@ std::string worth_telling(std::string_view text) {
   return std::string(text.substr(0, end));
 }
 
+// As post_mortem.cpp names them: "crash-", digits, ".raw".
+bool is_name_of_report(std::string_view name) {
+  constexpr std::string_view extension = ".raw";
+  if (name.substr(0, 6) != "crash-" && name.substr(0, 6) != "stall-") return false;
+  name.remove_prefix(6);
+  if (name.size() <= extension.size() || name.substr(name.size() - 4) != extension) return false;
+  name.remove_suffix(extension.size());
+  return std::all_of(name.begin(), name.end(), [](char c) { return c >= '0' && c <= '9'; });
+}
+
+// As post_mortem.cpp begins them.
+bool is_report(std::string_view text) {
+  const std::size_t first = text.find('\n');
+  if (text.rfind("headd ", 0) != 0 || first == std::string_view::npos) return false;
+  return text.substr(first + 1).rfind("build id ", 0) == 0;
+}
+
+struct Report {
+  std::string text;
+  struct stat about {};
+};
+
+bool is_still(const UniqueFd& folder, const std::string& name, const struct stat& about) {
+  struct stat now {};
+  return ::fstatat(folder.fd(), name.c_str(), &now, AT_SYMLINK_NOFOLLOW) == 0 &&
+         now.st_dev == about.st_dev && now.st_ino == about.st_ino;
+}
+
+// Nothing where it is none.
+std::optional<Report> read_report(const UniqueFd& folder, const std::string& name) {
+  if (!is_name_of_report(name)) return std::nullopt;
+  const UniqueFd file(iouring::adopt, ::openat(folder.fd(), name.c_str(),
+                                               O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC));
+  Report report;
+  if (!file || ::fstat(file.fd(), &report.about) != 0 || !S_ISREG(report.about.st_mode))
+    return std::nullopt;
+  report.text.resize(raw_max);
+  std::size_t size = 0;
+  for (ssize_t got = 1; got > 0 && size < raw_max; size += static_cast<std::size_t>(got)) {
+    got = ::read(file.fd(), report.text.data() + size, raw_max - size);
+    if (got < 0) return std::nullopt;
+  }
+  report.text.resize(size);
+  if (!is_report(report.text)) return std::nullopt;
+  return report;
+}
+
+// The errno; nothing of it is there then.
+int write_new(const UniqueFd& folder, const fs::path& name, std::string_view text) {
+  const UniqueFd file(iouring::adopt,
+                      ::openat(folder.fd(), name.c_str(),
+                               O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0640));
+  if (!file) return errno;
+  while (!text.empty()) {
+    const ssize_t wrote = ::write(file.fd(), text.data(), text.size());
+    if (wrote < 0 && errno == EINTR) continue;
+    if (wrote < 0) {
+      const int error = errno;
+      ::unlinkat(folder.fd(), name.c_str(), 0);
+      return error;
+    }
+    text.remove_prefix(static_cast<std::size_t>(wrote));
+  }
+  return 0;
+}
+
 // False when it was ended because of `stop`, or could not be begun.
 bool run_explainer(const fs::path& raw, const std::stop_token& stop) {
   std::string self = "/proc/self/exe";
@@ -114,22 +185,29 @@ std::vector<CrashReport> crash_reports(const fs::path& folder) {
 }
 
 Result<std::string, std::string> explain_crash(const fs::path& raw) {
-  const std::string report = read_file(raw, raw_max);
-  if (report.empty()) return Failure{fmt::format("{} cannot be read, or is empty", raw.string())};
-  auto explained = symbols::explain(report);
-  const std::string text =
-      explained ? *explained
-                : fmt::format("{}\n(no names for the addresses: {})\n", report, explained.error());
-  fs::path into = raw;
-  into.replace_extension(".txt");
-  {
-    std::ofstream file(into, std::ios::binary | std::ios::trunc);
-    file << text;
-    if (!file.flush())
-      return Failure{fmt::format("{} cannot be written; is the disk full?", into.string())};
-  }
-  fs::remove(raw);
-  return fmt::format("{}\n{} has all of it\n", worth_telling(text), into.string());
+  // By the folder that was opened: no name leads anywhere else meanwhile.
+  const fs::path parent = raw.has_parent_path() ? raw.parent_path() : ".";
+  const UniqueFd folder(iouring::adopt, ::open(parent.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  const std::string name = raw.filename();
+  auto report = folder ? read_report(folder, name) : std::nullopt;
+  if (!report)
+    return Failure{fmt::format(
+        "{} is no report of a crash that headd has written, and was left as it is: name a "
+        "crash-SECONDS.raw or stall-SECONDS.raw of STATE/crashes",
+        raw.string())};
+  auto explained = symbols::explain(report->text);
+  const std::string text = explained ? *explained
+                                     : fmt::format("{}\n(no names for the addresses: {})\n",
+                                                   report->text, explained.error());
+  const fs::path into = fs::path(name).replace_extension(".txt");
+  if (const int error = write_new(folder, into, text); error == EEXIST)
+    return Failure{fmt::format("{} is there already, and was left as it is: move it away",
+                               (parent / into).string())};
+  else if (error != 0)
+    return Failure{fmt::format("{} cannot be written: {}; {} is kept", (parent / into).string(),
+                               std::strerror(error), raw.string())};
+  if (is_still(folder, name, report->about)) ::unlinkat(folder.fd(), name.c_str(), 0);
+  return fmt::format("{}\n{} has all of it\n", worth_telling(text), (parent / into).string());
 }
 
 CrashExplainer::CrashExplainer(fs::path folder) : folder_(std::move(folder)) {

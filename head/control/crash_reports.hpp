@@ -24,6 +24,9 @@ std::vector<CrashReport> crash_reports(const std::filesystem::path& folder);
 // Makes FILE.txt of FILE.raw, with names for its addresses where they can be found, and removes the
 // latter. Gives the lines that are worth the journal: what happened, and where the thread was that
 // it happened in. The error is a sentence.
+//
+// What is not named and does not begin as post_mortem.hpp writes it is refused, as is a FILE.txt
+// that is there; then nothing is written or removed.
 Result<std::string, std::string> explain_crash(const std::filesystem::path& raw);
 
 // Explains what is new in `folder`, in processes of their own that are in nobody's way, and keeps

@@ -12,6 +12,7 @@
 #include "head/stats/stall_log.hpp"
 
 #include <functional>
+#include <map>
 #include <memory>
 #include <string>
 #include <vector>
@@ -70,6 +71,11 @@ class DataThread {
 
   // `done` runs on the data thread when its turn comes: a thread that hangs does not get to it.
   virtual void ask(std::function<void()> done) = 0;
+
+  // Discs that no guest can connect to, as their sockets could not be opened when they were taken
+  // up, and why: it is tried again every second. Any thread.
+  using Reasons = std::map<std::string, std::string>;
+  virtual Reasons without_listener() const { return {}; }
 
   // Its slow requests; may be read at any time while the thread is there.
   virtual const stats::StallLog& stalls() const noexcept = 0;

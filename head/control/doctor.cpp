@@ -1,14 +1,13 @@
 #include "head/control/doctor.hpp"
 
+#include "head/control/descriptors.hpp"
 #include "head/control/memory_here.hpp"
 #include "netlink/format.hpp"
 
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <filesystem>
 #include <map>
-#include <sys/resource.h>
 #include <tuple>
 
 namespace head::control {
@@ -17,13 +16,14 @@ namespace {
 
 constexpr std::size_t twins_max = 20;
 
-void look_at_files(neigh::DaemonEvidence& daemon) {
-  rlimit files{};
-  if (::getrlimit(RLIMIT_NOFILE, &files) == 0) daemon.files_max = files.rlim_cur;
-  std::error_code error;
-  std::filesystem::directory_iterator open("/proc/self/fd", error);
-  for (; !error && open != std::filesystem::directory_iterator(); open.increment(error))
-    ++daemon.files;
+void look_at_files(const Agent& agent, neigh::DaemonEvidence& daemon) {
+  const Descriptors descriptors = descriptors_here();
+  daemon.files = descriptors.open;
+  daemon.files_max = descriptors.most;
+  const auto deaf = agent.without_listener();
+  daemon.deaf = deaf.size();
+  if (!deaf.empty())
+    daemon.deaf_disc = fmt::format("disc {}: {}", deaf.begin()->first, deaf.begin()->second);
 }
 
 void look_at_memory(const Agent& agent, neigh::DaemonEvidence& daemon) {
@@ -81,7 +81,7 @@ neigh::DaemonEvidence of_itself(const Agent& agent, const neigh::Snapshot& now) 
   daemon.discs = status.discs;
   daemon.stalls = stalls.count;
   daemon.stall_seconds = static_cast<double>(stalls.time_ns) / 1e9;
-  look_at_files(daemon);
+  look_at_files(agent, daemon);
   look_at_memory(agent, daemon);
   return daemon;
 }

@@ -77,6 +77,11 @@ Estate Heir::take_over() {
   return estate;
 }
 
+bool Heir::is_owner(Clock::time_point until) const {
+  const auto heard = channel_.hear(until);
+  return heard ? heard->word == "yours" : channel_.is_over();
+}
+
 std::size_t put_in_store(std::vector<exports::HandedDisc> discs) {
   note_cookies(discs);
   const auto sockets = descriptors_of(discs);

@@ -30,6 +30,9 @@ class Heir {
   // Everything is prepared. Comes back when the guests are ours.
   Estate take_over();
   void serving() const noexcept { channel_.say("serving"); }
+  // After that: whether everything is ours, as the other one has said so or is gone; waits for it
+  // until then.
+  bool is_owner(std::chrono::steady_clock::time_point until) const;
   void say_no(const std::string& sentence) const noexcept { channel_.say("no", sentence); }
 
  private:

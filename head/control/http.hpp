@@ -43,6 +43,8 @@ enum class Problem : std::uint8_t {
   disc_exists,
   disc_detaching,
   outdated,
+  disc_held,
+  upgrade_under_way,
   length_required,
   wrong_host,
   too_large,

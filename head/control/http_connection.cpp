@@ -23,6 +23,7 @@ constexpr auto stall_max = 1s;  // In the middle of something, while others wait
 
 bool HttpConnection::wait_for_request() {
   if (begin_ == end_ && !fill(Clock::now() + idle_max, 0s)) return false;
+  under_way_ = true;
   deadline_ = Clock::now() + request_max;
   answer_until_.reset();
   allowance_ = headers_max;
@@ -39,7 +40,7 @@ void HttpConnection::drain() {
 }
 
 bool HttpConnection::is_readable() const {
-  return begin_ != end_ || lobby_.wait(socket_.fd(), POLLIN, Clock::now(), 0s);
+  return begin_ != end_ || lobby_.wait(socket_.fd(), POLLIN, Clock::now(), 0s, false);
 }
 
 ssize_t HttpConnection::read(char* into, std::size_t size) {
@@ -79,7 +80,7 @@ bool HttpConnection::fill(Clock::time_point until, Clock::duration patience) {
 }
 
 bool HttpConnection::wait(short events, Clock::time_point until, Clock::duration patience) {
-  if (!given_up_) given_up_ = !lobby_.wait(socket_.fd(), events, until, patience);
+  if (!given_up_) given_up_ = !lobby_.wait(socket_.fd(), events, until, patience, under_way_);
   return !given_up_;
 }
 

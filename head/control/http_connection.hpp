@@ -29,10 +29,15 @@ class HttpConnection {
   // The request was read whole: what follows is the next one. Said of none, it ends after the
   // answer, because nobody knows where the next request would begin.
   void keep() noexcept { keep_ = true; }
+  // It is answered.
+  void finish() noexcept { under_way_ = false; }
   bool keeps() const noexcept { return keep_; }
   // Lets the client finish sending, so that it sees the answer rather than a reset; not one that
   // was waited for in vain, because somebody else wants its thread.
   void drain();
+
+  // The server ends, and did not wait for the rest of the request.
+  bool is_cut_off() const noexcept { return given_up_ && lobby_.is_ending(); }
 
   int socket() const noexcept { return socket_.fd(); }
   bool is_readable() const;
@@ -53,6 +58,7 @@ class HttpConnection {
   std::optional<Clock::time_point> answer_until_;  // From its first wait on.
   std::size_t allowance_ = 0;
   bool keep_ = false;
+  bool under_way_ = true;  // A request or an answer; or whoever has just connected, and is to ask.
   bool given_up_ = false;  // The lobby has said no: this connection waits for nothing any more.
   std::array<char, 16 * 1024> buffer_;
   std::size_t begin_ = 0;

@@ -55,9 +55,11 @@ void HttpLobby::leave() {
   if (leaving_ != 0) --leaving_;
 }
 
-bool HttpLobby::wait(int client, short events, Clock::time_point until, Clock::duration patience) {
+bool HttpLobby::wait(int client, short events, Clock::time_point until, Clock::duration patience,
+                     bool under_way) {
   const auto since = Clock::now() + patience;
   Woken woken = poll(client, events, std::min(since, until), false);
+  if (woken == Woken::ended && under_way) return waits_for_rest(client, events, until);
   if (woken != Woken::time || since >= until) return woken == Woken::client;
 
   std::list<Clock::time_point> mine = {since};
@@ -71,9 +73,19 @@ bool HttpLobby::wait(int client, short events, Clock::time_point until, Clock::d
     if (woken != Woken::listener || makes_way(since)) break;
     woken = poll(client, events, std::min(until, Clock::now() + turn), false);
   } while (woken == Woken::time && Clock::now() < until);
-  const std::lock_guard lock(lock_);
-  kept_.erase(me);
+  {
+    const std::lock_guard lock(lock_);
+    kept_.erase(me);
+  }
+  if (woken == Woken::ended && under_way) return waits_for_rest(client, events, until);
   return woken == Woken::client;
+}
+
+bool HttpLobby::waits_for_rest(int client, short events, Clock::time_point until) const {
+  const auto most = std::min(until, ended_at_.load() + finish_within);
+  const auto left = std::chrono::ceil<std::chrono::milliseconds>(most - Clock::now()).count();
+  pollfd rest{client, events, 0};
+  return left > 0 && ::poll(&rest, 1, static_cast<int>(left)) > 0;
 }
 
 bool HttpLobby::makes_way(Clock::time_point since) {
@@ -105,6 +117,7 @@ bool HttpLobby::somebody_waits() const {
 }
 
 void HttpLobby::end() noexcept {
+  ended_at_ = Clock::now();
   ::eventfd_write(stop_.fd(), 1);
 }
 

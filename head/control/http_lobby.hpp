@@ -6,6 +6,7 @@
 
 #include "iouring/unique_fd.hpp"
 
+#include <atomic>
 #include <chrono>
 #include <list>
 #include <mutex>
@@ -26,22 +27,28 @@ class HttpLobby {
 
   // For a thread that serves: waits for its client, for poll(2)'s `events`. False when `until` has
   // come, when the server is to end, or when this client makes way for another one, which it does
-  // not before it has been waited for `patience` long.
-  bool wait(int client, short events, Clock::time_point until, Clock::duration patience);
+  // not before it has been waited for `patience` long. `under_way`: what it is waited for has
+  // begun, and goes on for `finish_within` when the server is to end.
+  static constexpr std::chrono::milliseconds finish_within{500};
+  bool wait(int client, short events, Clock::time_point until, Clock::duration patience,
+            bool under_way);
 
   // Somebody is not served yet: there may be no thread but those that clients keep.
   bool somebody_waits() const;
   // Ends every wait, for ever.
   void end() noexcept;
+  bool is_ending() const noexcept { return ended_at_.load() != Clock::time_point(); }
 
  private:
   enum class Woken { client, ended, listener, time };
 
   Woken poll(int client, short events, Clock::time_point until, bool listener_too) const;
+  bool waits_for_rest(int client, short events, Clock::time_point until) const;
   bool makes_way(Clock::time_point since);
 
   const iouring::UniqueFd listener_;
   const iouring::UniqueFd stop_;  // An eventfd: readable for ever once it is time to end.
+  std::atomic<Clock::time_point> ended_at_{};
 
   std::mutex lock_;
   unsigned free_;                      // Threads that wait for a client.

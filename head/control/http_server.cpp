@@ -84,7 +84,10 @@ class HttpServer::Protocol final : private httplib::Server {
     Put(".*", handle).Post(".*", handle).Patch(".*", handle);
     set_error_handler(HandlerWithResponse([](const httplib::Request&, httplib::Response& response) {
       if (response.body.empty())
-        put(problem(Problem::bad_request, "this is not a request as HTTP/1.1 has it"), response);
+        put(current_->is_cut_off()
+                ? problem(Problem::unavailable, "headd is ending, and nothing was done; ask again")
+                : problem(Problem::bad_request, "this is not a request as HTTP/1.1 has it"),
+            response);
       return HandlerResponse::Handled;
     }));
     set_exception_handler(
@@ -107,6 +110,7 @@ class HttpServer::Protocol final : private httplib::Server {
       request.ranges.clear();
     });
     held_.clear();
+    connection.finish();
     if (!connection.keeps()) connection.drain();
     return served && !closed && !make_way_ && connection.keeps();
   }
@@ -195,7 +199,12 @@ class HttpServer::Protocol final : private httplib::Server {
 
 HttpServer::HttpServer(UniqueFd listener, HttpHandler& handler, unsigned threads)
     : lobby_(std::move(listener), threads), protocol_(std::make_unique<Protocol>(handler, lobby_)) {
-  for (unsigned i = 0; i < threads; ++i) threads_.emplace_back([this] { serve(); });
+  try {
+    for (unsigned i = 0; i < threads; ++i) threads_.emplace_back([this] { serve(); });
+  } catch (...) {
+    lobby_.end();  // Those that there are would wait for clients for ever.
+    throw;
+  }
 }
 
 HttpServer::~HttpServer() {

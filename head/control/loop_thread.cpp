@@ -3,6 +3,7 @@
 #include "head/base/log.hpp"
 #include "head/base/post_mortem.hpp"
 #include "head/control/served.hpp"
+#include "iouring/timer.hpp"
 
 #include <algorithm>
 #include <future>
@@ -19,6 +20,8 @@ namespace {
 
 // Nothing answered for so long: the tail may have gone elsewhere, whatever its entry says.
 constexpr std::chrono::milliseconds silent_after{500};
+// Discs whose sockets could not be opened.
+constexpr std::chrono::seconds listen_again_after{1};
 
 }  // namespace
 
@@ -49,6 +52,10 @@ class LoopThread::Work final : disc::Patience::Owner {
 
   const LoopThreadOptions& options() const noexcept { return options_; }
   const stats::StallLog& stalls() const noexcept { return stall_log_; }
+  Reasons without_listener() const {
+    const std::lock_guard hold(lock_);
+    return deaf_;
+  }
 
   void apply(const DataSettings& settings) {
     settings_ = settings;
@@ -93,7 +100,9 @@ class LoopThread::Work final : disc::Patience::Owner {
         handed->listener =
             exports::open_listener(options_.run_dir, served.spec().name, options_.access);
     } catch (const std::system_error& error) {
-      log::error("disc {}: no further guest can come: {}", served.spec().name, error.what());
+      log::error("disc {}: no guest can connect: {}; trying again every second", served.spec().name,
+                 error.what());
+      note_deaf(served.spec().name, error.what());
     }
     served.take_up(std::move(*handed));
   }
@@ -109,6 +118,7 @@ class LoopThread::Work final : disc::Patience::Owner {
     }
     let_go_.clear();
     handed_.clear();
+    forget_deaf([](const std::string&) { return true; });
     on_handed_ = std::move(done);
     to_hand_ = 0;
     for (auto& [name, served] : served_) {
@@ -170,6 +180,35 @@ class LoopThread::Work final : disc::Patience::Owner {
       post([this, next = std::exchange(next_hand_over_, nullptr)] { hand_over(next); });
   }
 
+  void note_deaf(const std::string& name, const char* why) {
+    {
+      const std::lock_guard hold(lock_);
+      deaf_[name] = why;
+    }
+    loop_->arm(listen_again_, loop_->now() + listen_again_after);
+  }
+  template <class Is>
+  void forget_deaf(Is is) {
+    const std::lock_guard hold(lock_);
+    std::erase_if(deaf_, [&](const auto& one) { return is(one.first); });
+  }
+
+  void on_listen_again() noexcept {
+    for (const auto& [name, why] : without_listener()) {
+      const auto found = served_.find(name);
+      const bool wanted =
+          found != served_.end() && !found->second->listens() && !found->second->closing();
+      try {
+        if (wanted)
+          found->second->listen(exports::open_listener(options_.run_dir, name, options_.access));
+        if (wanted) log::info("disc {}: guests can connect again", name);
+        forget_deaf([&](const std::string& deaf) { return deaf == name; });
+      } catch (const std::exception& error) {
+        note_deaf(name, error.what());
+      }
+    }
+  }
+
   void run(std::promise<void>& started) {
     ::pthread_setname_np(::pthread_self(), "data");
     post_mortem::guard_thread();
@@ -187,6 +226,7 @@ class LoopThread::Work final : disc::Patience::Owner {
       loop_->run_once();
       obey();
     }
+    loop_->disarm(listen_again_);
     patience_.reset();
     pool_.reset();
     loop_.reset();
@@ -252,8 +292,10 @@ class LoopThread::Work final : disc::Patience::Owner {
   std::function<void(std::vector<exports::HandedDisc>)> on_handed_, next_hand_over_;
   std::size_t to_hand_ = 0;
   bool stopping_ = false;
+  iouring::Alarm<&Work::on_listen_again> listen_again_{*this};
 
-  std::mutex lock_;  // Of `commands_`; held for a move and a wake().
+  mutable std::mutex lock_;  // Of these two; held for a move and a wake(), or a copy of few.
+  Reasons deaf_;
   std::vector<std::function<void()>> commands_;
   std::thread thread_;
 };
@@ -319,6 +361,10 @@ void LoopThread::apply(const DataSettings& settings) {
 
 void LoopThread::ask(std::function<void()> done) {
   work_->post(std::move(done));
+}
+
+LoopThread::Reasons LoopThread::without_listener() const {
+  return work_->without_listener();
 }
 
 const stats::StallLog& LoopThread::stalls() const noexcept {

@@ -47,6 +47,7 @@ class LoopThread final : public DataThread {
   void take_up(std::function<void()> done) override;
   void apply(const DataSettings& settings) override;
   void ask(std::function<void()> done) override;
+  Reasons without_listener() const override;
   const stats::StallLog& stalls() const noexcept override;
 
  private:

@@ -14,7 +14,7 @@ struct Kind {
   int status;
 };
 
-constexpr std::array<Kind, 23> kinds = {{
+constexpr std::array<Kind, 25> kinds = {{
     {"urn:headstart:bad-request", "The request cannot be understood", 400},
     {"urn:headstart:bad-json", "The body is not the JSON that was expected", 400},
     {"urn:headstart:bad-disc", "The disc cannot be as described", 422},
@@ -28,6 +28,8 @@ constexpr std::array<Kind, 23> kinds = {{
     {"urn:headstart:disc-exists", "The name is taken", 409},
     {"urn:headstart:disc-detaching", "The disc is being detached", 409},
     {"urn:headstart:outdated", "Something newer is known", 409},
+    {"urn:headstart:disc-held", "The disc cannot go on", 409},
+    {"urn:headstart:upgrade-under-way", "Another headd is taking over already", 409},
     {"urn:headstart:length-required", "The body's length is not given", 411},
     {"urn:headstart:wrong-host", "The host is not named by an address", 421},
     {"urn:headstart:too-large", "The request is too large", 413},

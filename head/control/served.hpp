@@ -55,6 +55,8 @@ class Served final : disc::Disc::Owner, exports::Export::Owner {
     disc_.inherit(handed.legacy);
     export_.take_up(std::move(handed.listener), std::move(handed.sessions));
   }
+  // A listener, where take_up() had none.
+  void listen(iouring::UniqueFd listener) { export_.take_up(std::move(listener), {}); }
   // One of these, once.
   void hand_over(std::function<void(exports::HandedDisc)> handed);
   void close(std::function<void()> done);

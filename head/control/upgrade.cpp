@@ -2,6 +2,7 @@
 
 #include "head/base/log.hpp"
 #include "head/base/notify.hpp"
+#include "head/control/descriptors.hpp"
 #include "head/control/handover.hpp"
 #include "head/control/next_headd.hpp"
 #include "head/control/trusted_program.hpp"
@@ -22,6 +23,22 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
+// Each listener and each guest takes one more here and in the new headd, for a moment: counted
+// before anything is let go of.
+std::optional<std::string> too_few_descriptors(const AgentStatus& status) {
+  constexpr std::uint64_t own_max = 64;  // What is not a socket of a disc or guest,
+  constexpr std::uint64_t spare = 16;    // and what may come meanwhile.
+  const Descriptors here = descriptors_here();
+  const std::uint64_t passed = status.discs + status.guests;
+  const std::uint64_t needed = passed + std::min(here.open, own_max) + spare;
+  if (needed <= here.most) return std::nullopt;
+  return fmt::format(
+      "the sockets of {} discs and {} guests cannot be handed over with {} descriptors; {} are "
+      "needed: `prlimit --pid {} --nofile={}:{}` for now, LimitNOFILE= in the unit of headd for "
+      "good",
+      status.discs, status.guests, here.most, needed, ::getpid(), 2 * needed, 2 * needed);
+}
+
 double ms(Clock::duration time) {
   return std::chrono::duration<double, std::milli>(time).count();
 }
@@ -32,14 +49,15 @@ double ms(Clock::duration time) {
 // no more, and this one has its guests again, or its discs at least, and takes changes.
 class Upgrader::Attempt {
  public:
-  explicit Attempt(Upgrader& upgrader) : upgrader_(upgrader) {
-    agent_.freeze(true);
-    upgrader_.set_next(&next_);
+  explicit Attempt(Upgrader& upgrader) : upgrader_(upgrader), lends_(upgrader.agent_.lend()) {
+    if (lends_) upgrader_.set_next(&next_);
   }
   Attempt(const Attempt&) = delete;
   Attempt& operator=(const Attempt&) = delete;
   ~Attempt();
 
+  // False: this headd is not the owner of what it would hand over.
+  bool lends() const noexcept { return lends_; }
   Result<Upgraded, std::string> make(const std::filesystem::path& wanted);
 
  private:
@@ -54,10 +72,12 @@ class Upgrader::Attempt {
   NextHeadd next_;
   std::optional<std::vector<exports::HandedDisc>> discs_;  // Once this headd has let go of them.
   bool serves_ = false;                                    // The new one.
+  const bool lends_;                                       // The last member: nothing fails after.
 };
 
 // Where there is no memory even for this, headd ends, and whoever starts it again serves the discs.
 Upgrader::Attempt::~Attempt() {
+  if (!lends_) return;
   upgrader_.set_next(nullptr);
   if (serves_) return;
   next_.end();
@@ -67,7 +87,7 @@ Upgrader::Attempt::~Attempt() {
     agent_.take_back();
   }
   upgrader_.handed_over_ = false;
-  agent_.freeze(false);
+  agent_.own();
 }
 
 // The new one, which is gone, may have answered guests, and have written: what they were told is
@@ -87,6 +107,7 @@ void Upgrader::Attempt::forget_guests() {
 }
 
 std::optional<std::string> Upgrader::Attempt::start(const std::filesystem::path& wanted) {
+  if (auto why = too_few_descriptors(agent_.status())) return why;
   const auto program = open_trusted(wanted.empty() ? options_.binary : wanted);
   if (!program) return program.error();
   // Guests of the other threads would be halted in vain.
@@ -145,10 +166,12 @@ Result<Upgraded, std::string> Upgrader::Attempt::make(const std::filesystem::pat
     return Failure{std::move(*why)};
   }
   // There is no way back from here for the guests.
-  const auto why = next_.await("serving", options_.taken_within);
+  auto why = next_.await("serving", options_.taken_within);
   upgraded.pause = Clock::now() - began;
+  if (!why) why = next_.tell("yours");
   if (why)
     return Failure{fmt::format("{}; {} guests have to connect again", *why, upgraded.guests)};
+  agent_.give_away();
   serves_ = true;
   next_.let_go();
   ::kill(::getpid(), SIGTERM);
@@ -160,22 +183,31 @@ Result<Upgraded, std::string> Upgrader::Attempt::make(const std::filesystem::pat
   return upgraded;
 }
 
-Result<Upgraded, std::string> Upgrader::upgrade(const std::filesystem::path& wanted) {
+Result<Upgraded, NotUpgraded> Upgrader::upgrade(const std::filesystem::path& wanted) {
+  const NotUpgraded under_way{
+      .under_way = true, .sentence = "an upgrade is under way already; ask again when it is over"};
   const std::unique_lock alone(one_at_a_time_, std::try_to_lock);
-  if (!alone || handed_over_)
-    return Failure{std::string("another headd is taking over already; ask that one")};
-  if (ending()) return Failure{std::string("this headd is to end; ask the next one")};
+  if (!alone || agent_.ownership() != Ownership::owner) return Failure{under_way};
+  let_changes_pass();
+  if (ending()) return Failure{NotUpgraded{.sentence = "this headd is to end; ask the next one"}};
   std::string why;
   try {
-    auto done = Attempt(*this).make(wanted);
-    if (done) return done;
+    Attempt attempt(*this);
+    if (!attempt.lends()) return Failure{under_way};
+    auto done = attempt.make(wanted);
+    if (done) return *done;
     why = done.error();
   } catch (const std::exception& error) {
     why = error.what();
   }
   log::error("headd: not upgraded: {}; this headd {}", why,
              ending() ? "was told to end" : "goes on");
-  return Failure{std::move(why)};
+  return Failure{NotUpgraded{.sentence = std::move(why)}};
+}
+
+void Upgrader::let_changes_pass() {
+  std::unique_lock lock(next_lock_);
+  ends_.wait_until(lock, agent_.owner_since() + options_.changes_first, [this] { return ending_; });
 }
 
 void Upgrader::set_next(const NextHeadd* next) noexcept {
@@ -193,6 +225,7 @@ void Upgrader::cancel() noexcept {
   {
     const std::lock_guard lock(next_lock_);
     ending_ = true;
+    ends_.notify_all();
     if (next_ != nullptr && !handed_over_) next_->abandon();
   }
   const std::lock_guard until_it_is_over(one_at_a_time_);

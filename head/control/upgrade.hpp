@@ -7,7 +7,11 @@
 // reset before. If it ends when it has the guests and does not serve yet, the discs are taken back,
 // and their guests have to connect again. Else, if the new one says no, ends, or is silent for too
 // long, or whatever else goes wrong, it is killed, the guests are taken back, and this headd goes
-// on as before. Meanwhile changes are refused: both own the one state directory, and one writes.
+// on as before.
+//
+// One of them owns the state directory at any time (Ownership): this one lends it meanwhile,
+// refuses every change, and gives it away once the new one serves. The new one refuses changes and
+// upgrades until then.
 #pragma once
 
 #include "head/base/result.hpp"
@@ -16,6 +20,7 @@
 
 #include <atomic>
 #include <chrono>
+#include <condition_variable>
 #include <filesystem>
 #include <memory>
 #include <mutex>
@@ -35,6 +40,12 @@ struct Upgraded {
   std::chrono::steady_clock::duration pause{};  // Of the guests.
 };
 
+struct NotUpgraded {
+  // Nothing was begun: an upgrade is under way, or this headd is not the owner yet or any more.
+  bool under_way = false;
+  std::string sentence;
+};
+
 class Upgrader {
  public:
   struct Options {
@@ -46,18 +57,22 @@ class Upgrader {
     std::chrono::milliseconds let_go_within{2'000};
     std::chrono::milliseconds taken_within{3'000};
     std::chrono::milliseconds quarantine{30'000};  // Of what a new one that ended may have sent.
+    // So long a headd takes changes after each upgrade before the next one begins: those that were
+    // refused meanwhile get their turn.
+    std::chrono::milliseconds changes_first{1'000};
   };
 
   // `agent` outlives it.
   Upgrader(Agent& agent, std::shared_ptr<Inheritance> inheritance, Options options)
       : agent_(agent), inheritance_(std::move(inheritance)), options_(std::move(options)) {}
 
-  // The API's, which go along: descriptors that stay open as long as this is there.
+  // The API's, which go along: descriptors that stay open as long as this is there. Before the API
+  // serves.
   void set_listeners(std::vector<int> listeners) { listeners_ = std::move(listeners); }
 
   // Any thread; empty: the binary that runs now, as it is on the disk. When it succeeds, this
   // process has no guests any more, and SIGTERM is on its way.
-  Result<Upgraded, std::string> upgrade(const std::filesystem::path& binary);
+  Result<Upgraded, NotUpgraded> upgrade(const std::filesystem::path& binary);
 
   // This process is to end. What is under way is given up where it still can be, and is over one
   // way or the other when this returns, within bounds; nothing begins any more.
@@ -73,6 +88,7 @@ class Upgrader {
   // False: this process is to end.
   bool begin_to_hand_over() noexcept;
   bool ending() const noexcept;
+  void let_changes_pass();
 
   Agent& agent_;
   const std::shared_ptr<Inheritance> inheritance_;
@@ -82,6 +98,7 @@ class Upgrader {
   mutable std::mutex next_lock_;  // Of `next_` and `ending_`, and of what follows from them.
   const NextHeadd* next_ = nullptr;
   bool ending_ = false;
+  std::condition_variable ends_;
   std::atomic<bool> handed_over_{false};  // The guests are the new one's, or may be.
 };
 

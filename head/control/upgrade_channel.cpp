@@ -64,6 +64,12 @@ void UpgradeChannel::end() const noexcept {
   ::shutdown(socket_.fd(), SHUT_RDWR);
 }
 
+bool UpgradeChannel::is_over() const noexcept {
+  char nothing = 0;
+  const ssize_t got = ::recv(socket_.fd(), &nothing, 1, MSG_PEEK | MSG_DONTWAIT);
+  return got == 0 || (got < 0 && errno != EAGAIN && errno != EINTR);
+}
+
 std::optional<UpgradeChannel::Message> UpgradeChannel::hear(
     std::chrono::steady_clock::time_point until) const {
   const auto left = std::chrono::duration_cast<std::chrono::milliseconds>(

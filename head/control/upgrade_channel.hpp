@@ -9,6 +9,9 @@
 //   < taken     everything is there and understood
 //   > go        from here on the guests' sockets are the new one's
 //   < serving
+//   > yours     from here on the state directory is the new one's, as everything else
+//
+// Until it hears that, the new one changes nothing and is not upgraded, unless the old one is gone.
 //
 // Instead of ready or taken the new one may say no, with a sentence. Before `go` the old one can
 // always take its guests back. Between `go` and `serving` it can take back the discs, and not the
@@ -45,6 +48,8 @@ class UpgradeChannel {
            std::span<const int> descriptors = {}) const noexcept;
   // Nothing when it says nothing until then, or is gone.
   std::optional<Message> hear(std::chrono::steady_clock::time_point until) const;
+  // The other end is gone, and everything that it said was heard.
+  bool is_over() const noexcept;
   // Both ends hear from then on that the other is gone.
   void end() const noexcept;
 

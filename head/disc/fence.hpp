@@ -70,14 +70,20 @@ class Fence {
     return true;
   }
 
-  // A ghost of it may come. `who` may be null.
-  void doubt(const void* who, Range range, const Term& term) {
-    add({.who = who, .range = range, .term = term, .witness = {}});
+  // A ghost of it may come. `who` may be null; `content` is what it writes, 0 where that is not
+  // known.
+  void doubt(const void* who, Range range, const Term& term, std::uint64_t content = 0) {
+    add({.who = who, .range = range, .term = term, .witness = {}, .content = content});
+  }
+  // Its ghosts write this.
+  void tell_content(const void* who, std::uint64_t content) noexcept {
+    for (Doubt& doubt : doubts_)
+      if (doubt.who == who) doubt.content = content;
   }
   // The same, until it is answered where it was asked, or that connection is lost.
   void doubt(const void* who, Range range, Witness witness) {
     constexpr auto never = iouring::Instant::max();
-    add({.who = who, .range = range, .term = {never, never}, .witness = witness});
+    add({.who = who, .range = range, .term = {never, never}, .witness = witness, .content = 0});
   }
   // A ghost has been carried out, or never will be. False: it was none.
   bool settle(Witness witness) noexcept {
@@ -118,7 +124,7 @@ class Fence {
     expected_.erase(found);
     begin(who, range, true);
     for (Doubt& doubt : doubts_)
-      if (doubt.who == nullptr && doubt.range == range) doubt.who = who;
+      if (doubt.who == nullptr && doubt.range == range && doubt.content == content) doubt.who = who;
     return true;
   }
   // Was it with a tail, and is it unanswered?
@@ -160,12 +166,13 @@ class Fence {
     return next;
   }
 
-  // Tells of each doubt that lasts: a range, and until when.
+  // Tells of each doubt that lasts: a range, until when, and what the ghost writes.
   template <class Function>
   void list(iouring::Instant now, Function function) const {
-    if (all_until_ > now) function(Range{.offset = 0, .length = UINT64_MAX}, all_until_);
+    if (all_until_ > now)
+      function(Range{.offset = 0, .length = UINT64_MAX}, all_until_, std::uint64_t{0});
     for (const Doubt& doubt : doubts_)
-      if (doubt.term.until > now) function(doubt.range, doubt.term.until);
+      if (doubt.term.until > now) function(doubt.range, doubt.term.until, doubt.content);
   }
 
   bool idle() const noexcept {
@@ -185,6 +192,7 @@ class Fence {
     Range range;
     Term term;
     Witness witness;
+    std::uint64_t content;
   };
 
   struct Expected {

@@ -53,7 +53,7 @@ void Guard::inherit(const nbd::Legacy& legacy) {
   for (const auto& doubt : legacy.doubts) {
     const iouring::Instant until(std::chrono::nanoseconds(doubt.until_ns));
     const Range range{.offset = doubt.offset, .length = doubt.length};
-    if (until != iouring::Instant{}) fence_.doubt(nullptr, range, {until, until});
+    if (until != iouring::Instant{}) fence_.doubt(nullptr, range, {until, until}, doubt.content);
     if (doubt.asked_again) fence_.expect(range, doubt.content, io_.now() + expected_within);
   }
   if (!legacy.doubts.empty()) arm();
@@ -71,11 +71,13 @@ bool Guard::restore(std::span<const std::byte> log) {
 void Guard::leave(nbd::Legacy& into) const {
   // No answer to a ghost will be heard any more.
   const auto most = io_.now() + options_.quarantine;
-  fence_.list(io_.now(), [&](Range range, iouring::Instant until) {
+  fence_.list(io_.now(), [&](Range range, iouring::Instant until, std::uint64_t content) {
     until = std::min(until, most);
     into.doubts.push_back({.offset = range.offset,
                            .length = range.length,
-                           .until_ns = std::chrono::nanoseconds(until.time_since_epoch()).count()});
+                           .until_ns = std::chrono::nanoseconds(until.time_since_epoch()).count(),
+                           .asked_again = false,
+                           .content = content});
   });
   into.flush = flush_known_;
   into.doubts.insert(into.doubts.end(), left_.begin(), left_.end());
@@ -86,10 +88,13 @@ void Guard::leave(nbd::Legacy& into) const {
 void Guard::leave_behind(const nbd::Request& request) {
   if (!fence_.was_sent(&request)) return;
   const bool whole = changes(request.command) && !request.precedes_change;
+  const std::uint64_t content = whole ? content_of(request) : 0;
+  fence_.tell_content(&request, content);
   left_.push_back({.offset = request.offset,
                    .length = request.length,
+                   .until_ns = 0,
                    .asked_again = true,
-                   .content = whole ? content_of(request) : 0});
+                   .content = content});
 }
 
 bool Guard::admit(nbd::Request& request) noexcept {

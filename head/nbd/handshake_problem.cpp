@@ -1,6 +1,8 @@
 // What an operator reads when a tail could not be opened.
 #include "head/nbd/handshake.hpp"
 
+#include <cstdint>
+
 namespace head::nbd {
 
 std::string ClientHandshake::problem() const {
@@ -30,7 +32,9 @@ std::string ClientHandshake::problem() const {
              std::to_string(info_.payload_maximum) + " do not go together" + look;
     case HandshakeFailure::bad_size:
       return "The export " + name + " has " + std::to_string(info_.size) +
-             " bytes, which cannot be a disc; give it at least one block on the tail.";
+             " bytes, which cannot be a disc; give it " +
+             (info_.size > INT64_MAX ? "no more than 2^63-1 bytes" : "at least one block") +
+             " on the tail.";
     case HandshakeFailure::no_flags:
       return broken + "the export has no flags" + look;
     case HandshakeFailure::export_unknown:

@@ -13,8 +13,9 @@ struct Legacy {
     std::uint64_t offset = 0;
     std::uint64_t length = 0;
     std::int64_t until_ns = 0;
-    // It was not answered, so its guest asks it again: a checksum of what it writes; 0 for any.
+    // Nothing may come, but its guest asks it again, as it was not answered.
     bool asked_again = false;
+    // A checksum of what is written; 0: not known.
     std::uint64_t content = 0;
 
     bool operator==(const Doubt&) const = default;

@@ -120,6 +120,14 @@ void look_at_bindings(const DaemonEvidence& daemon, std::vector<Finding>& found)
 }
 
 void look_at_files(const DaemonEvidence& daemon, std::vector<Finding>& found) {
+  if (daemon.deaf != 0)
+    found.push_back({"no-listener", "", Gravity::stall,
+                     fmt::format("no guest can connect to {} discs, whose sockets could not be "
+                                 "opened; headd tries again every second",
+                                 daemon.deaf),
+                     daemon.deaf_disc,
+                     "prlimit --pid $(pidof headd) --nofile=65536   # where descriptors have run "
+                     "out"});
   if (daemon.files_max == 0) return;
   const std::uint64_t left = daemon.files_max - std::min(daemon.files, daemon.files_max);
   if (left >= std::max<std::uint64_t>(64, daemon.files_max / 20)) return;

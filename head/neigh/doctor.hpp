@@ -75,6 +75,8 @@ struct DaemonEvidence {
   std::uint64_t stalls = 0;                   // Requests that waited for neighbour discovery.
   double stall_seconds = 0;
   std::uint64_t files = 0, files_max = 0;  // Open descriptors.
+  std::uint64_t deaf = 0;                  // Discs that no guest can connect to,
+  std::string deaf_disc;                   // one of them, and why.
   std::vector<std::string> twins;          // Pairs of discs that are one export, "a and b".
   // Bytes: what the account of memory comes to, and what there is for us at most.
   std::string memory_objection;  // The account is above what the configuration allows.

@@ -3,6 +3,7 @@
 
 Every operation is asked, every answer must be described, and no answer may hold a member that is
 not. CONFIG is headd's head.toml, which may be overwritten."""
+import concurrent.futures
 import http.client
 import json
 import os
@@ -153,7 +154,12 @@ expect(422, "POST", "/v1/reload")
 open(config_file, "w").write(right)
 expect(400, "POST", "/v1/upgrade", {"program": "/bin/false"})
 expect(502, "POST", "/v1/upgrade", {"binary": "/bin/false"})
-successor = expect(200, "POST", "/v1/upgrade", {})["pid"]
+# After the one that failed, it lets changes have their turn for a second, and others are refused.
+with concurrent.futures.ThreadPoolExecutor(1) as pool:
+    upgrade = pool.submit(expect, 200, "POST", "/v1/upgrade", {})
+    time.sleep(0.3)
+    expect(409, "POST", "/v1/upgrade", {})
+    successor = upgrade.result()["pid"]
 # The one before may hear it still, and says so.
 for _ in range(100):
     got = ask("DELETE", "/v1/discs/a")[0]

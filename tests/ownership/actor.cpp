@@ -7,6 +7,8 @@
 #include <ctime>
 #include <poll.h>
 #include <spawn.h>
+#include <string_view>
+#include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 #include <utility>
@@ -60,6 +62,11 @@ void Actor::abandon() {
   changed_.notify_all();
 }
 
+bool Actor::is_abandoned() {
+  const std::lock_guard lock(lock_);
+  return abandoned_;
+}
+
 Actor::Order Actor::wait_at(Stop stop) {
   std::unique_lock lock(lock_);
   if (abandoned_) return Order::fail;
@@ -89,6 +96,7 @@ int __real_poll(pollfd* fds, nfds_t count, int timeout_ms);
 int __real_posix_spawn(pid_t* pid, const char* path, const posix_spawn_file_actions_t* files,
                        const posix_spawnattr_t* how, char* const* arguments,
                        char* const* variables);
+ssize_t __real_sendmsg(int fd, const msghdr* message, int flags);
 int __real_kill(pid_t pid, int signal) noexcept;
 pid_t __real_waitpid(pid_t pid, int* status, int options);
 int __real_nanosleep(const timespec* time, timespec* left);
@@ -98,6 +106,7 @@ int __wrap_poll(pollfd* fds, nfds_t count, int timeout_ms);
 int __wrap_posix_spawn(pid_t* pid, const char* path, const posix_spawn_file_actions_t* files,
                        const posix_spawnattr_t* how, char* const* arguments,
                        char* const* variables);
+ssize_t __wrap_sendmsg(int fd, const msghdr* message, int flags);
 int __wrap_kill(pid_t pid, int signal) noexcept;
 pid_t __wrap_waitpid(pid_t pid, int* status, int options);
 int __wrap_nanosleep(const timespec* time, timespec* left);
@@ -119,6 +128,16 @@ int __wrap_posix_spawn(pid_t* pid, const char* path, const posix_spawn_file_acti
                        char* const* variables) {
   if (Actor::stop(Actor::Stop::spawn) == Actor::Order::fail) return EAGAIN;
   return __real_posix_spawn(pid, path, files, how, arguments, variables);
+}
+
+// Told to fail, it finds nobody at the other end.
+ssize_t __wrap_sendmsg(int fd, const msghdr* message, int flags) {
+  const std::string_view said(static_cast<const char*>(message->msg_iov->iov_base),
+                              message->msg_iov->iov_len);
+  if (said != "yours " || Actor::stop(Actor::Stop::say_yours) == Actor::Order::go)
+    return __real_sendmsg(fd, message, flags);
+  errno = EPIPE;
+  return -1;
 }
 
 int __wrap_kill(pid_t pid, int signal) noexcept {

@@ -1,7 +1,8 @@
 // A thread that runs production code and stops before every step that the model knows of, until a
 // test lets it go on. The stops are calls of the system that the linker leads here (--wrap, in
-// CMakeLists.txt): rename(2), poll(2), posix_spawn(3), kill(2) and waitpid(2). It sleeps for less
-// than it was told, too. On every other thread these do what they always do.
+// CMakeLists.txt): rename(2), poll(2), posix_spawn(3), kill(2), waitpid(2), and sendmsg(2) where it
+// says "yours". It sleeps for less than it was told, too. On every other thread these do what they
+// always do.
 #pragma once
 
 #include <atomic>
@@ -16,16 +17,16 @@ namespace head::ownership {
 class Actor {
  public:
   enum class Stop : std::uint8_t {
-    none,      // It runs.
-    put,       // Before the state directory is written.
-    rename,    // Before discs.json.new takes the place of discs.json.
-    spawn,     // Before a new headd is started.
-    hear,      // Before it waits for a message of the other headd.
+    none,    // It runs.
+    put,     // Before the state directory is written.
+    rename,  // Before discs.json.new takes the place of discs.json.
+    spawn,   // Before a new headd is started.
+    hear,    // Before it waits for a message of the other headd.
+    say_yours,
     kill,      // Before the new headd is killed.
     buried,    // After that, or after the new headd was seen to have ended.
-    open_api,  // These three are called by name, in heads.cpp.
+    open_api,  // These two are called by name, in heads.cpp.
     say_serving,
-    thaw,
     finished
   };
   enum class Order : std::uint8_t { go, fail };
@@ -41,6 +42,7 @@ class Actor {
   void go(Order order = Order::go);
   // From now on it fails at every stop.
   void abandon();
+  bool is_abandoned();
   // It has sent SIGTERM to this process, which was kept from it.
   bool sent_sigterm() const noexcept { return sent_sigterm_; }
 

@@ -67,8 +67,10 @@ void RealHead::make() {
   inheritance_ = std::make_shared<control::Inheritance>();
   upgrader = std::make_unique<control::Upgrader>(
       *agent, inheritance_,
-      control::Upgrader::Options{
-          .binary = folder_ / "next", .arguments = {}, .locks = {store->owner_lock()}});
+      control::Upgrader::Options{.binary = folder_ / "next",
+                                 .arguments = {},
+                                 .locks = {store->owner_lock()},
+                                 .changes_first = std::chrono::milliseconds(0)});
 }
 
 // main() and serve() of a headd that takes over, in their order. A change of that order there has
@@ -78,7 +80,7 @@ void RealHead::take_over(int channel) {
     heir_.emplace(channel);
     make();
     inheritance_->await();
-    agent->freeze(true);
+    agent->await_ownership();
     agent->restore();
     auto estate = heir_->take_over();
     inheritance_->arrive(std::move(estate.discs));
@@ -86,8 +88,9 @@ void RealHead::take_over(int channel) {
     stop_or_end(Stop::open_api);
     stop_or_end(Stop::say_serving);
     heir_->serving();
-    stop_or_end(Stop::thaw);
-    agent->freeze(false);
+    while (!heir_->is_owner(std::chrono::steady_clock::now() + std::chrono::seconds(10)))
+      if (Actor::here()->is_abandoned()) return;
+    agent->own();
   } catch (const std::exception& error) {
     if (heir_) heir_->say_no(error.what());
   }
@@ -97,6 +100,12 @@ void RealHead::take_over(int channel) {
 void RealHead::ask_upgrade() {
   upgraded.reset();
   upgrade = std::make_unique<Actor>([this] { upgraded = upgrader->upgrade({}); });
+}
+
+// Not of one that would begin it.
+bool RealHead::refuses_upgrades() {
+  const auto done = upgrader->upgrade({});
+  return !done && done.error().under_way;
 }
 
 bool RealHead::refuses_changes() {

@@ -41,10 +41,11 @@ class RealHead {
 
   void ask_upgrade();
   bool refuses_changes();
+  bool refuses_upgrades();
 
   std::unique_ptr<Actor> main;     // Of a headd that was started by an upgrade.
   std::unique_ptr<Actor> upgrade;  // The latest.
-  std::optional<Result<control::Upgraded, std::string>> upgraded;
+  std::optional<Result<control::Upgraded, control::NotUpgraded>> upgraded;
   std::unique_ptr<SteppedStore> store;
   std::unique_ptr<control::Agent> agent;
   std::unique_ptr<control::Upgrader> upgrader;

@@ -197,11 +197,15 @@ class Model::Steps {
     const Head& head = from_.heads[i];
     if (head.attempt == Attempt::freezes) spawn(i);
     if (is_old_waiting(head)) hear(i);
-    // Upgrader::Attempt::make, after "serving", with the mend.
+    // Upgrader::Attempt::make, after "serving".
     if (head.attempt == Attempt::says_yours) {
       State& to = step(What::say_yours, i);
-      to.heads[head.child].to_child = Word::yours;
-      succeed(to, i);
+      if (from_.heads[head.child].open == 0) {  // It cannot be told.
+        to.heads[i].attempt = Attempt::kills;
+      } else {
+        to.heads[head.child].to_child = Word::yours;
+        succeed(to, i);
+      }
     }
     // ~Attempt, NextHeadd::end: the new one is no more.
     if (head.attempt == Attempt::kills) {
@@ -218,12 +222,12 @@ class Model::Steps {
     }
   }
 
-  // In Agent::freeze.
+  // In Agent::lend.
   bool waits(std::size_t i) const {
     return rules_.freezes && rules_.waits_for_changes && has_changes(from_, i);
   }
 
-  // Agent::freeze has waited; Upgrader::Attempt::start, as far as "begin".
+  // Agent::lend has waited; Upgrader::Attempt::start, as far as "begin".
   void spawn(std::size_t i) {
     if (rules_.freezes_first && waits(i)) return;
     const auto free = std::find_if(from_.heads.begin(), from_.heads.end(),
@@ -295,7 +299,7 @@ class Model::Steps {
       if (head.open != 0) to.heads[i].to_parent = Word::serving;
       to.heads[i].main = Main::thaws;
     }
-    // serve(): agent.freeze(false)
+    // await_ownership()
     const bool may_thaw =
         !rules_.owner_says_yours || head.to_child == Word::yours || head.open == 0;
     if (head.main == Main::thaws && may_thaw) {
@@ -326,7 +330,7 @@ class Model::Steps {
     Head& heir = to.heads[i];
     heir.to_child = Word::none;
     if (is_alone && rules_.heir_needs_go) return bury(to, i);
-    // Heir::Heir, Store::Store, Agent::freeze and restore.
+    // Heir::Heir, Store::Store, Agent::await_ownership and restore.
     if (head.main == Main::hears_begin) {
       heir.memory = to.file;
       heir.to_parent = Word::ready;

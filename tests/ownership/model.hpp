@@ -20,7 +20,8 @@
 
 namespace head::ownership {
 
-// The rules that the processes follow. As it is made: those of the production code today.
+// The rules that the processes follow. As it is made: those of the production code, with which
+// there is one owner at any time, as model_test.cpp shows.
 struct Protocol {
   bool freezes = true;              // An upgrade makes the old headd refuse changes.
   bool waits_for_changes = true;    // And waits for those that are under way.
@@ -31,19 +32,11 @@ struct Protocol {
   bool thaws_after_failure = true;  // And the old one takes changes again.
   bool heir_needs_go = true;        // A new headd whose old one is gone before "go" ends.
   bool respects_lock = true;        // A headd that is started by hand needs the lock.
-  // The two halves of the mend.
-  bool only_owner_upgrades = false;  // A headd that does not own the directory yet, or any more,
-                                     // refuses an upgrade.
-  bool owner_says_yours = false;     // The new headd takes changes when the old one has said
-                                     // "yours" or is gone, not as soon as it has said "serving".
+  bool only_owner_upgrades = true;  // A headd that does not own the directory yet, or any more,
+                                    // refuses an upgrade.
+  bool owner_says_yours = true;     // The new headd takes changes when the old one has said
+                                    // "yours" or is gone, not as soon as it has said "serving".
 };
-// One owner at any time, as model_test.cpp shows.
-inline Protocol right_protocol() {
-  Protocol rules;
-  rules.only_owner_upgrades = true;
-  rules.owner_says_yours = true;
-  return rules;
-}
 
 // How much may happen from outside. Every one of these multiplies the states.
 struct Limits {
@@ -69,7 +62,7 @@ enum class Main : std::uint8_t {
   hears_go,      // Heir::take_over, after "taken"
   has_guests,    // Before ApiServer
   says_serving,  // ApiServer takes requests
-  thaws,         // Before agent.freeze(false)
+  thaws,         // await_ownership(), before agent.own()
   runs,          // run()
   ends,          // end(), in Upgrader::cancel()
   gone
@@ -82,9 +75,9 @@ enum class Attempt : std::uint8_t {
   hears_ready,    // start()
   hears_taken,    // pass_on()
   hears_serving,  // make()
-  says_yours,     // Only with Protocol::owner_says_yours
+  says_yours,     // make(), before "yours"
   kills,          // ~Attempt, before next_.end()
-  thaws           // ~Attempt, before agent_.freeze(false)
+  thaws           // ~Attempt, before agent_.own()
 };
 
 enum class Word : std::uint8_t { none, begin, ready, guests, taken, go, serving, yours, no };
@@ -92,7 +85,7 @@ enum class Word : std::uint8_t { none, begin, ready, guests, taken, go, serving,
 struct Head {
   Main main = Main::none;
   Attempt attempt = Attempt::none;
-  std::uint8_t frozen = 0;       // Agent::frozen_
+  std::uint8_t frozen = 0;       // Agent::ownership_ is not `owner`
   std::uint8_t handed_over = 0;  // Upgrader::handed_over_
   std::uint8_t term = 0;         // SIGTERM is pending.
   std::uint8_t lock = 0;         // It has a descriptor of the lock.

@@ -103,6 +103,7 @@ std::optional<std::string> Play::make(const Step& step, const State& before, con
     case What::spawn:
     case What::hear:
     case What::time_out:
+    case What::say_yours:
     case What::kill_heir:
     case What::thaw_old:
       why = make_upgrade(step, after);
@@ -161,8 +162,9 @@ std::optional<std::string> Play::ask_upgrade(RealHead& head, const State& after,
     const Stop at = head.upgrade->where_now();
     if (at == Stop::spawn || (waits && head.refuses_changes())) return std::nullopt;
     if (at == Stop::finished)
-      return "the real headd refuses the upgrade: " +
-             (head.upgraded && !*head.upgraded ? head.upgraded->error() : std::string("?"));
+      return "the real headd refuses the upgrade: " + (head.upgraded && !*head.upgraded
+                                                           ? head.upgraded->error().sentence
+                                                           : std::string("?"));
     std::this_thread::sleep_for(200us);
   }
   return "the real headd does not begin the upgrade";
@@ -199,7 +201,7 @@ std::optional<std::string> Play::make_upgrade(const Step& step, const State& aft
     return receive_heir(now.child);
   }
   if (step.what == What::time_out) actor.go(Order::fail);
-  if (step.what == What::hear) actor.go();
+  if (step.what == What::hear || step.what == What::say_yours) actor.go();
   if (step.what == What::kill_heir) {
     if (now.child == nobody) return std::nullopt;
     if (actor.where() == Stop::kill) actor.go();
@@ -213,9 +215,10 @@ std::optional<std::string> Play::make_upgrade(const Step& step, const State& aft
     return std::nullopt;
   }
   if (now.attempt == Attempt::kills) return expect_given_up(actor);
+  if (now.attempt == Attempt::says_yours) return expect(actor, Stop::say_yours);
   if (now.attempt != Attempt::none) return expect(actor, Stop::hear);
   if (auto why = expect(actor, Stop::finished)) return why;
-  if (!*head.upgraded) return "the real upgrade fails: " + head.upgraded->error();
+  if (!*head.upgraded) return "the real upgrade fails: " + head.upgraded->error().sentence;
   return actor.sent_sigterm() ? std::nullopt
                               : std::optional<std::string>("the real headd does not end itself");
 }
@@ -237,7 +240,7 @@ std::optional<std::string> Play::make_heir(const Step& step, const State& before
     case Main::says_serving:
       return expect(actor, Stop::say_serving);
     case Main::thaws:
-      return expect(actor, Stop::thaw);
+      return expect(actor, Stop::hear);
     case Main::runs:
       return expect(actor, Stop::finished);
     default:
@@ -278,6 +281,7 @@ std::optional<std::string> Play::compare(const State& after) {
                        names_of_discs(after.file));
   if (std::filesystem::exists(folder_ / "state/discs.json.new") != (after.next_exists != 0))
     return "discs.json.new is there, or is not";
+  std::size_t owners = 0;
   for (std::size_t i = 0; i < heads_max; ++i) {
     if (is_alive(after.heads.at(i)) != (heads_.at(i) != nullptr))
       return fmt::format("headd {} is there, or is not", name_of_head(i));
@@ -290,8 +294,14 @@ std::optional<std::string> Play::compare(const State& after) {
     const bool asks = after.heads.at(i).attempt == Attempt::freezes;  // It may be about to.
     if (asks && is_before_rename(after, i) && heads_.at(i)->upgrade->where_now() == Stop::spawn)
       return fmt::format("headd {} does not wait for a change that is under way", name_of_head(i));
-    if (!asks && heads_.at(i)->refuses_changes() != (after.heads.at(i).frozen != 0))
+    if (asks) continue;
+    const bool refuses = heads_.at(i)->refuses_changes();
+    if (refuses != (after.heads.at(i).frozen != 0))
       return fmt::format("headd {} refuses changes, or does not", name_of_head(i));
+    const bool may_be_asked = has_api(after.heads.at(i)) && after.heads.at(i).main != Main::ends;
+    if (refuses && may_be_asked && !heads_.at(i)->refuses_upgrades())
+      return fmt::format("headd {} would begin an upgrade, and is not the owner", name_of_head(i));
+    if (!refuses && ++owners > 1) return "two headds take changes";
   }
   return std::nullopt;
 }

@@ -108,6 +108,8 @@ std::string of_old(const Step& step, const State& before) {
           "an error",
           old);
     case Step::What::say_yours:
+      if (before.heads[child].open == 0)
+        return fmt::format("{} cannot say \"yours\", as {} is gone", old, heir);
       return fmt::format("{} says \"yours\": the state directory is {}'s", old, heir);
     case Step::What::told_to_end:
       return fmt::format("{} receives SIGTERM", old);

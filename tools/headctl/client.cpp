@@ -31,6 +31,8 @@ Exit exit_of(const std::string& type) {
       is("unavailable"))
     return Exit::refused;
   if (is("not-upgraded")) return Exit::not_upgraded;
+  if (is("upgrade-under-way")) return Exit::under_way;
+  if (is("disc-held")) return Exit::held;
   return Exit::unexpected;
 }
 

@@ -41,7 +41,7 @@ void add_attach(CLI::App& app, Commands& commands) {
   command.add_flag("--wait", options.wait, "Until it is ready, or has failed");
 }
 
-// hold, resume, fail.
+// hold, resume, fail, look.
 template <class Function>
 void add_order(CLI::App& app, Commands& commands, const char* word, const char* what,
                Function function) {
@@ -256,6 +256,9 @@ void declare(CLI::App& app, Commands& commands) {
             "Ends that, and goes on; accepts the first block of a disc that is held for "
             "another one",
             resume);
+  add_order(app, commands, "look",
+            "Connects to their tails anew, to see what these offer now: a disc that has grown",
+            look);
   add_discs(app, commands);
   add_latency(app, commands);
   add_stalls(app, commands);

@@ -56,6 +56,7 @@ struct OrderOptions {
 Exit hold(const Context& context, const OrderOptions& options);
 Exit resume(const Context& context, const OrderOptions& options);
 Exit fail(const Context& context, const OrderOptions& options);
+Exit look(const Context& context, const OrderOptions& options);
 
 struct ImportOptions {
   std::string file;

@@ -113,6 +113,8 @@ void print_one(const json& disc) {
     sheet.add("grace", fmt::format("guests wait {} s for the tail, then get EIO", grace));
   sheet.add("size", human_bytes(disc["size"]));
   sheet.add("tail offers", joined(disc["flags"]));
+  if (const auto kept = disc.value("unflushed", std::uint64_t{0}); kept != 0)
+    sheet.add("not flushed", human_bytes(kept) + " of memory for acknowledged writes");
   sheet.add("read only", disc["read_only"] ? "yes" : "");
   for (const char* key : {"guests", "connected", "in_flight", "reconnects"})
     sheet.add(key, disc[key].dump());

@@ -19,6 +19,8 @@ enum class Exit : int {
   not_ready = 8,      // Waited for, and it failed or needs an operator.
   forbidden = 9,      // It changes something, and who asks may only read.
   not_upgraded = 10,  // No other headd has taken over; the one that is there goes on.
+  under_way = 11,     // An upgrade is under way already.
+  held = 12,          // The disc does not go on: its tail offers another one.
 };
 
 // Shown at the end of --help.
@@ -34,7 +36,9 @@ inline constexpr const char* exit_statuses =
     "  7  the head cannot: it is full, lacks something, or cannot write its state directory\n"
     "  8  a disc that was waited for failed, or needs an operator\n"
     "  9  only operators may do this\n"
-    " 10  no other headd has taken over: the one that is there goes on";
+    " 10  no other headd has taken over: the one that is there goes on\n"
+    " 11  an upgrade is under way already\n"
+    " 12  the disc is held: its tail offers another one than before";
 
 struct Failure : std::runtime_error {
   Failure(Exit how, const std::string& sentence) : std::runtime_error(sentence), status(how) {}

@@ -1,4 +1,4 @@
-// hold, resume, fail: what is done with what guests ask, as an operator wants it.
+// hold, resume, fail: what is done with what guests ask, as an operator wants it. And look.
 #include "tools/headctl/commands.hpp"
 #include "tools/headctl/output.hpp"
 
@@ -11,12 +11,12 @@ namespace {
 
 using nlohmann::json;
 
-Exit order(const Context& context, const OrderOptions& options, const char* what,
+Exit order(const Context& context, const OrderOptions& options, const json& change,
            const char* said) {
   Client client = context.client();
   json answers = json::array();
   for (const std::string& name : options.names) {
-    json disc = client.patch(disc_path(name), {{"order", what}});
+    json disc = client.patch(disc_path(name), change);
     if (!context.json) print(fmt::format("{} {}\n", name, said));
     answers.push_back(std::move(disc));
   }
@@ -27,16 +27,22 @@ Exit order(const Context& context, const OrderOptions& options, const char* what
 }  // namespace
 
 Exit hold(const Context& context, const OrderOptions& options) {
-  return order(context, options, "hold", "is held: what its guests ask waits for `headctl resume`");
+  return order(context, options, {{"order", "hold"}},
+               "is held: what its guests ask waits for `headctl resume`");
 }
 
 Exit resume(const Context& context, const OrderOptions& options) {
-  return order(context, options, "serve", "goes on");
+  return order(context, options, {{"order", "serve"}}, "goes on");
 }
 
 Exit fail(const Context& context, const OrderOptions& options) {
-  return order(context, options, "fail",
+  return order(context, options, {{"order", "fail"}},
                "fails: its guests get EIO for all they ask until `headctl resume`");
+}
+
+Exit look(const Context& context, const OrderOptions& options) {
+  return order(context, options, {{"look", true}},
+               "connects anew; `headctl discs NAME` has what its tail offers");
 }
 
 }  // namespace headctl

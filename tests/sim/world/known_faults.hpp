@@ -18,9 +18,6 @@ struct KnownFault {
 inline constexpr std::array known_faults{
     KnownFault{"killed", check::Rule::stale,
                "A write that a headd had sent that was killed is carried out after later ones."},
-    KnownFault{
-        "replay-handed", check::Rule::stale,
-        "A part of a replay that an upgrade cuts short is done after what was written since."},
     KnownFault{"half-refused", check::Rule::stale,
                "A replay brings back what a write that was refused, and seen, had replaced."},
     KnownFault{"private", check::Rule::stale,

@@ -15,9 +15,9 @@ namespace {
 // What a connection leaves behind that is given up, each way in turn.
 Scenario draw_ghosts(std::uint64_t seed) {
   constexpr Scenario (*ways[])(std::uint64_t) = {
-      &draw_suspected,  &draw_silent,          &draw_moved,        &draw_upgraded,
-      &draw_ordered,    &draw_lied_to,         &draw_closed_early, &draw_realigned,
-      &draw_guest_ends, &draw_upgraded_in_vain};
+      &draw_suspected,  &draw_silent,           &draw_moved,        &draw_upgraded,
+      &draw_ordered,    &draw_lied_to,          &draw_closed_early, &draw_realigned,
+      &draw_guest_ends, &draw_upgraded_in_vain, &draw_replay_handed};
   return ways[seed / 44 % std::size(ways)](seed);
 }
 
