@@ -69,6 +69,7 @@ Disc::~Disc() {
   io_.disarm(opening_late_);
   io_.disarm(cut_off_long_);
   io_.disarm(look_due_);
+  io_.disarm(judgement_);
   if (watched_) patience_.forget(*this);
   links_.clear();
   gone_.clear();
@@ -186,6 +187,8 @@ void Disc::on_closed(Link& link, const std::string& problem,
     if (first_block_) note_returned(*request, under_way);
     if (is_look(*request))
       lose_look(*request);
+    else if (request == link.probe.get())
+      link.probe.reset();
     else if (!is_trial(*request) && !guard_.lost(*request, under_way))
       (request->unwanted ? unwanted : again).push(*request);
   }
@@ -282,8 +285,9 @@ void Disc::follow_way() noexcept {
   for (std::size_t i = 0, before = links_.size(); i < before; ++i) {
     Link& link = *links_[i];
     const bool ready = link.connection.ready();
-    const bool waits =
-        ready ? link.connection.in_flight() > 0 && last_progress_ <= back : link.tried_at_ < back;
+    const bool waits = ready ? link.connection.in_flight() > 0 && last_progress_ <= back &&
+                                   link.connection.heard_at() <= back
+                             : link.tried_at_ < back;
     if (waits) relocate(link);
   }
 }
@@ -305,9 +309,11 @@ void Disc::part_from(Link& link) noexcept {
       other->predecessor = nullptr;
       other->lost_ = true;
       if (other->connection.state() == nbd::Connection::State::closed) other->connect_after({});
+      if (on_trial(*other) && trial_->answered) io_.arm(judgement_, io_.now());
     }
   link.predecessor = nullptr;
   link.superseded = true;
+  io_.disarm(link.retry_);
   if (link.connection.state() != nbd::Connection::State::closed) return link.connection.leave();
   const auto found = std::find_if(links_.begin(), links_.end(),
                                   [&](const auto& other) { return other.get() == &link; });
@@ -340,6 +346,7 @@ void Disc::close() noexcept {
   end_opening(ESHUTDOWN);
   tell_state();
   io_.disarm(look_due_);
+  io_.disarm(judgement_);
   for (const auto& link : links_) {
     io_.disarm(link->retry_);
     if (link->connection.in_flight() == 0)

@@ -16,6 +16,7 @@
 #include "head/disc/identity.hpp"
 #include "head/disc/patience.hpp"
 #include "head/disc/reshape.hpp"
+#include "head/disc/small_read.hpp"
 #include "head/disc/standing.hpp"
 #include "head/disc/suspicion.hpp"
 #include "head/nbd/connection.hpp"
@@ -91,8 +92,8 @@ class Disc final : public nbd::Volume, Reshape::Owner, Guard::Owner {
   // Whoever watches it: where answers have been waited for beyond the grace time, there are none
   // any more to wait for.
   void mind_grace() noexcept;
-  // Whoever watches it: where a request has been with the tail for longer than its answers took
-  // lately, tries the tail on a second connection.
+  // Whoever watches it: where a connection is silent for longer than it was lately, tries the tail
+  // on a second one.
   void mind_silence() noexcept;
   // Notes, soon, whether packets were lost where answers are late, and how far the tail is.
   void look_at_network() noexcept;
@@ -146,12 +147,13 @@ class Disc final : public nbd::Volume, Reshape::Owner, Guard::Owner {
 
     // Until it is answered nothing else is asked here.
     std::unique_ptr<Look> proof;
+    // Does it answer? Never waited for by itself.
+    std::unique_ptr<SmallRead> probe;
 
    private:
     void on_open() noexcept override { disc_.on_open(*this); }
     void on_answer(nbd::Request& request, int error) noexcept override {
-      if (disc_.first_block_) disc_.note_returned(request, false);
-      disc_.on_answer(request, error);
+      disc_.on_answer(*this, request, error);
     }
     void on_proof_late() noexcept;
     void on_closed(const std::string& problem, nbd::RequestQueue unanswered) noexcept override {
@@ -175,20 +177,21 @@ class Disc final : public nbd::Volume, Reshape::Owner, Guard::Owner {
     iouring::Alarm<&Link::on_proof_late> proof_late_{*this};
   };
 
-  // A read on a second connection, to find out whether the tail answers there.
-  struct Trial final : nbd::Request {
-    Trial(Link& with, iouring::Instant now, std::uint32_t size);
-    void on_done(int) noexcept override {}  // The disc is asked first.
+  // Of a connection that is silent: whether the tail answers on a second one.
+  struct Trial {
+    Trial(Link& with, iouring::Instant now, std::uint32_t block)
+        : link(&with), since(now), question(now, block) {}
 
-    Link* link;
+    Link* link;  // The second one. Its predecessor is the suspect.
     iouring::Instant since;
-    std::vector<std::byte> block;
-    iovec part{};
+    SmallRead question;     // There; the suspect is asked as well.
+    bool answered = false;  // There; the suspect is listened to for a moment more.
   };
 
   void on_open(Link& link) noexcept;
   void go_on_with(Link& link) noexcept;
-  void on_answer(nbd::Request& request, int error) noexcept;
+  void on_answer(Link& link, nbd::Request& request, int error) noexcept;
+  void conclude(nbd::Request& request, int error) noexcept;
   void on_closed(Link& link, const std::string& problem, nbd::RequestQueue unanswered) noexcept;
   void on_packets_lost(iouring::Instant at) noexcept;
   Link& add_link();
@@ -229,11 +232,13 @@ class Disc final : public nbd::Volume, Reshape::Owner, Guard::Owner {
   void refuse_all() noexcept;
   void on_refusal(iouring::Result result) noexcept;
 
+  bool is_silent(const Link& link) noexcept;
   bool on_trial(const Link& link) const noexcept;
   bool is_trial(const nbd::Request& request) const noexcept;
   void begin_trial(Link& suspect) noexcept;
   void send_trial() noexcept;
-  void end_trial(int error) noexcept;
+  void end_trial() noexcept;
+  void judge() noexcept;
   void lose_trial() noexcept;
   void cancel_trial() noexcept;
 
@@ -308,11 +313,11 @@ class Disc final : public nbd::Volume, Reshape::Owner, Guard::Owner {
   iouring::Alarm<&Disc::on_cut_off_long> cut_off_long_{*this};
   iouring::Op<&Disc::on_refusal> refusal_{*this};
 
-  Slowest slowest_;
-  int doubts_ = 0;  // Connections that were given up for one request.
+  Suspicion suspicion_;
   int trials_failed_ = 0;
   iouring::Instant next_doubt_{};
-  std::unique_ptr<Trial> trial_;
+  std::optional<Trial> trial_;
+  iouring::Alarm<&Disc::judge> judgement_{*this};
 
   // Null: the disc is told by its shape alone.
   std::unique_ptr<FirstBlock> first_block_;

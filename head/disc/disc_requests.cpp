@@ -128,14 +128,19 @@ Reshape* Disc::as_piece(const nbd::Request& request) noexcept {
   return found == reshapes_.end() ? nullptr : found->get();
 }
 
-void Disc::on_answer(nbd::Request& request, int error) noexcept {
-  if (is_trial(request)) return end_trial(error);
+void Disc::on_answer(Link& link, nbd::Request& request, int error) noexcept {
+  if (first_block_) note_returned(request, false);
+  if (is_trial(request)) return end_trial();  // Well or not: the tail does answer there.
+  if (&request == link.probe.get()) return link.probe.reset();
   if (is_look(request)) return on_look(request, error);
+  suspicion_.note(request, io_.now());
+  conclude(request, error);
+}
+
+// It is answered by the tail, or not to be asked any more.
+void Disc::conclude(nbd::Request& request, int error) noexcept {
   last_progress_ = io_.now();
-  const auto took = last_progress_ - request.sent;  // This time; it may have been asked before.
-  slowest_.note(last_progress_, took);
-  // Who was doubted may be slow, and no more.
-  if (took >= connection_options_.suspect_after) doubts_ = 0;
+  request.doubts = request.excuses = 0;
   const bool now = guard_.settle(request, error);
   if (guard_.keeps())
     stats_->kept_bytes.store(static_cast<std::uint32_t>(guard_.kept_bytes()),
@@ -183,6 +188,7 @@ bool Disc::asked_again(nbd::Request& request, int error) noexcept {
 }
 
 void Disc::complete(nbd::Request& request, int error) noexcept {
+  request.doubts = request.excuses = 0;
   settle(request);
   request.on_done(answer_of(request.command, error));  // Last: it may be submitted again.
 }
@@ -217,11 +223,11 @@ void Disc::on_answers_due(iouring::Result) noexcept {
 void Disc::abandon_all(int error) noexcept {
   while (outstanding_ != 0) {
     if (nbd::Request* request = waiting_.pop()) {
-      on_answer(*request, error);
+      conclude(*request, error);
     } else if (nbd::Request* held = held_.pop()) {
       complete(*held, error);
     } else if (nbd::Request* guarded = guard_.pop()) {
-      on_answer(*guarded, error);
+      conclude(*guarded, error);
     } else {
       break;
     }

@@ -70,14 +70,15 @@ void Disc::on_cut_off_long() noexcept {
 }
 
 void Disc::mind_grace() noexcept {
-  const nbd::Request* owed =
-      nullptr;  // What waits in here, for a quarantine say, is not the tail's.
-  for (const auto& link : links_) {
-    const nbd::Request* const oldest = link->connection.oldest();
-    if (oldest != nullptr && (owed == nullptr || oldest->sent < owed->sent)) owed = oldest;
-  }
-  if (gave_up_ || owed == nullptr) return;
-  if (grace_is_over(standing_, io_.now() - std::max(last_progress_, owed->sent))) give_up();
+  if (gave_up_ || standing_.grace.count() == 0) return;
+  // What waits in here, for a quarantine say, is not the tail's.
+  iouring::Instant silent_since = iouring::Instant::max();
+  for (const auto& link : links_)
+    link->connection.for_each_unanswered([&](const nbd::Request& request, iouring::Instant since) {
+      if (&request != link->probe.get()) silent_since = std::min(silent_since, since);
+    });
+  if (silent_since == iouring::Instant::max()) return;
+  if (grace_is_over(standing_, io_.now() - std::max(last_progress_, silent_since))) give_up();
 }
 
 void Disc::give_up() noexcept {

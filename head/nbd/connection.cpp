@@ -118,13 +118,13 @@ void Connection::become_ready() noexcept {
   owner_.on_open();
 }
 
-void Connection::submit(Request& request) noexcept {
-  assert(room());
+void Connection::send(Request& request) noexcept {
+  assert(ready());
   const std::size_t timed_most = departures_.due(slots_.size() == 0 && writer_.idle());
   if (timed_most != 0) writer_.time_next(timed_most);
   const std::uint64_t cookie = slots_.insert(request);
   request.slot_ = static_cast<std::uint32_t>(cookie);
-  request.sent = io_.now();
+  request.sent = request.moved_ = io_.now();
   request.extents_filled = 0;
   wire::Request header;
   header.flags = request.flags;
@@ -147,6 +147,8 @@ void Connection::on_sent(Writer::Item& item) noexcept {
   }
   Slot& slot = slots_.at(static_cast<Request::Outgoing&>(item).request.slot_);
   slot.sent = true;
+  slot.request->end_ = writer_.gone();
+  slot.request->moved_ = io_.now();
   if (slot.answered) hand_back(slot);
 }
 
@@ -176,6 +178,10 @@ void Connection::on_health(iouring::Result result) noexcept {
   const auto least = seen_.least_round_trip;
   if (least.count() != 0 && (round_trip_.count() == 0 || least < round_trip_)) round_trip_ = least;
   const Health now{.at = io_.now(), .tcp = seen_};
+  if (const auto before = health_.tcp.acknowledged; seen_.acknowledged > before)
+    slots_.for_each_unanswered([&](const Slot& slot) {
+      if (!slot.sent || slot.request->end_ > before) slot.request->moved_ = now.at;
+    });
   if (const auto at = packets_lost_at(std::exchange(health_, now), now)) {
     departures_.on_loss();
     owner_.on_packets_lost(*at);

@@ -83,6 +83,8 @@ void Connection::on_start(std::span<const std::byte> bytes) noexcept {
   slot_ = slots_.find(reply_.cookie);
   // Unknown, or answered before: we could not tell where its payload ends.
   if (slot_ == nullptr || slot_->answered) return violate("a reply to no request of ours");
+  slot_->request->silence =
+      io_.now() - std::max({last_reply_, reader_.progress_before(), slot_->request->moved_});
   watch_for_delayed_acks();
   if (!reply_.structured) return on_simple_reply();
   if (!info_.structured_replies) return violate("a structured reply that was not negotiated");

@@ -67,6 +67,12 @@ class Request {
   iouring::Instant sent{};
   iouring::Duration away{};
   iouring::Duration wire{};
+  // Of its answer: for how long nothing had moved on the connection before it came.
+  iouring::Duration silence{};
+  // How often it was on a connection that was given up because it was silent (suspicion.hpp).
+  std::uint8_t doubts = 0;
+  // How often it was silent on one that answered when it was asked.
+  std::uint8_t excuses = 0;
 
   // Exactly once per submit(), never from inside submit(). `error` is an errno, 0 for success. The
   // request may be submitted again, or destroyed, inside.
@@ -87,7 +93,10 @@ class Request {
 
   Outgoing outgoing_{*this};
   Request* queued_next_ = nullptr;  // In the one queue that it is in.
-  std::uint32_t slot_ = 0;          // On the one connection that it is on.
+  // On the one connection that it is on:
+  std::uint32_t slot_ = 0;
+  std::uint64_t end_ = 0;     // Behind its last byte, in all that is sent there.
+  iouring::Instant moved_{};  // When its bytes, or others before them, last left or arrived there.
 };
 
 // Requests in order, linked through themselves.

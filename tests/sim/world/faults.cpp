@@ -334,7 +334,33 @@ Scenario draw_slow_link(std::uint64_t seed) {
   scenario.actions.push_back(
       {.at = 100ms, .ask = {.command = Command::write, .first = 0, .count = 2048}});
   scenario.actions.push_back({.at = 15s, .ask = {.first = 0, .count = 2048}});
+  for (std::uint64_t i = dice.pick(3); i != 0; --i)
+    scenario.actions.push_back({.at = 15s + i * 1ms, .ask = {.first = 256 * i, .count = 1024}});
+  // The way is interrupted for less time than anybody waits for.
+  if (dice.chance(0.5))
+    scenario.actions.push_back({.at = 15s + dice.between(Duration{100ms}, Duration{2s}),
+                                .act = Act::link_fails,
+                                .lasts = dice.between(Duration{10ms}, Duration{1s})});
   return scenario;
+}
+
+// One request takes long, and the connection is not to blame.
+Scenario draw_slow_worker(std::uint64_t seed) {
+  Dice dice(seed);
+  Scenario scenario = begin_scenario(seed);
+  scenario.head.durability = dice.one_of(modes);
+  scenario.length = 12s;
+  scenario.limit = 60s;
+  scenario.gives_up_nothing = true;
+  scenario.crash_at_end = false;
+  scenario.actions.push_back({.at = dice.between(Duration{100ms}, Duration{1s}),
+                              .act = Act::tail_is_slow,
+                              .lasts = dice.between(Duration{2500ms}, Duration{20s}),
+                              .times = 1});
+  Load load = load_of(scenario);
+  load.per_second = dice.one_of({1u, 5u, 40u});
+  load.burst_most = 2;
+  return finish(scenario, dice, load);
 }
 
 Scenario draw_grace_changed(std::uint64_t seed) {

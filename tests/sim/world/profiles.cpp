@@ -11,13 +11,21 @@
 namespace world {
 namespace {
 
+// Connections that are silent, and those that only seem to be.
+Scenario draw_silences(std::uint64_t seed) {
+  constexpr Scenario (*kinds[])(std::uint64_t) = {&draw_hang_after_fail, &draw_hangs_in_a_row,
+                                                  &draw_hang_behind_flush, &draw_slow_link,
+                                                  &draw_slow_worker};
+  return kinds[seed / 32 % std::size(kinds)](seed);
+}
+
 // Every kind that headd survives, the most varied one most often.
 Scenario draw_any(std::uint64_t seed) {
   // Of 32 histories so many are of a kind; the others are weather.
   constexpr std::pair<unsigned, Scenario (*)(std::uint64_t)> kinds[] = {
       {5, &draw_crashes}, {1, &draw_timed_out}, {2, &draw_replays},      {3, &draw_hung},
       {4, &draw_refused}, {2, &draw_looked_at}, {1, &draw_another_disc}, {1, &draw_detached},
-      {1, &draw_graced},  {1, &draw_scattered}, {2, &draw_restless},
+      {1, &draw_graced},  {1, &draw_scattered}, {2, &draw_restless},     {1, &draw_silences},
   };
   if (seed % 512 == 77) return draw_huge(seed);  // It takes as long as twenty others.
   std::uint64_t place = seed % 32;
@@ -77,6 +85,7 @@ constexpr Profile all[] = {
     {"hang-behind-flush", "connections hang, and what waits longest is a FLUSH or a TRIM",
      &draw_hang_behind_flush},
     {"slow-link", "a large READ takes long, for want of bandwidth", &draw_slow_link},
+    {"slow-worker", "one request takes long, and nothing else is wrong", &draw_slow_worker},
     {"grace-changed", "the grace time is made longer during an outage", &draw_grace_changed},
     {"grace-held", "an outage that an operator holds the disc for", &draw_grace_held},
     {"two-heads-cut", "a guest goes on at another head while its first one is cut off",
