@@ -227,6 +227,7 @@ class Disc final : public nbd::Volume, Reshape::Owner, Guard::Owner {
 
   Course course() const noexcept { return disc::course(standing_, gave_up_); }
   void note_connections() noexcept;
+  iouring::Duration cut_off_for() const noexcept;
   void on_cut_off_long() noexcept;
   void give_up() noexcept;
   void refuse_all() noexcept;
@@ -309,6 +310,7 @@ class Disc final : public nbd::Volume, Reshape::Owner, Guard::Owner {
 
   Standing standing_;
   std::optional<iouring::Instant> cut_off_since_;  // There has been no connection since.
+  iouring::Instant grace_from_{};                  // At the earliest: an operator held it before.
   bool gave_up_ = false;                           // The grace time is over since then.
   iouring::Alarm<&Disc::on_cut_off_long> cut_off_long_{*this};
   iouring::Op<&Disc::on_refusal> refusal_{*this};

@@ -51,13 +51,22 @@ void Disc::note_connections() noexcept {
   tell_state();
 }
 
+// As far as grace goes.
+iouring::Duration Disc::cut_off_for() const noexcept {
+  if (!cut_off_since_) return {};
+  return io_.now() - std::max(*cut_off_since_, grace_from_);
+}
+
 void Disc::set(const Standing& standing) noexcept {
   const bool hastened = standing_.order != Order::serve && standing.order == Order::serve;
+  // While it was held nobody waited for the tail.
+  if (standing_.order == Order::hold && standing.order != Order::hold) grace_from_ = io_.now();
   standing_ = standing;
   io_.disarm(cut_off_long_);
-  if (standing_.grace.count() == 0) gave_up_ = false;
+  gave_up_ = gave_up_ && grace_is_over(standing_, cut_off_for());
   if (cut_off_since_ && standing_.grace.count() != 0)
-    io_.arm(cut_off_long_, std::max(*cut_off_since_ + standing_.grace, io_.now()));
+    io_.arm(cut_off_long_,
+            io_.now() + std::max(standing_.grace - cut_off_for(), iouring::Duration()));
   tell_state();
   if (course() == Course::refuse) refuse_all();
   if (closing_ || !known_ || course() != Course::send) return;
@@ -66,7 +75,7 @@ void Disc::set(const Standing& standing) noexcept {
 }
 
 void Disc::on_cut_off_long() noexcept {
-  if (cut_off_since_ && grace_is_over(standing_, io_.now() - *cut_off_since_)) give_up();
+  if (cut_off_since_ && grace_is_over(standing_, cut_off_for())) give_up();
 }
 
 void Disc::mind_grace() noexcept {
@@ -78,7 +87,8 @@ void Disc::mind_grace() noexcept {
       if (&request != link->probe.get()) silent_since = std::min(silent_since, since);
     });
   if (silent_since == iouring::Instant::max()) return;
-  if (grace_is_over(standing_, io_.now() - std::max(last_progress_, silent_since))) give_up();
+  if (grace_is_over(standing_, io_.now() - std::max({last_progress_, silent_since, grace_from_})))
+    give_up();
 }
 
 void Disc::give_up() noexcept {

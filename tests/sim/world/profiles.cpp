@@ -19,13 +19,20 @@ Scenario draw_silences(std::uint64_t seed) {
   return kinds[seed / 32 % std::size(kinds)](seed);
 }
 
+// Outages about as long as the grace time, which changes.
+Scenario draw_graces(std::uint64_t seed) {
+  constexpr Scenario (*kinds[])(std::uint64_t) = {&draw_graced, &draw_grace_changed,
+                                                  &draw_grace_held};
+  return kinds[seed / 32 % std::size(kinds)](seed);
+}
+
 // Every kind that headd survives, the most varied one most often.
 Scenario draw_any(std::uint64_t seed) {
   // Of 32 histories so many are of a kind; the others are weather.
   constexpr std::pair<unsigned, Scenario (*)(std::uint64_t)> kinds[] = {
       {5, &draw_crashes}, {1, &draw_timed_out}, {2, &draw_replays},      {3, &draw_hung},
       {4, &draw_refused}, {2, &draw_looked_at}, {1, &draw_another_disc}, {1, &draw_detached},
-      {1, &draw_graced},  {1, &draw_scattered}, {2, &draw_restless},     {1, &draw_silences},
+      {2, &draw_graces},  {1, &draw_scattered}, {2, &draw_restless},     {1, &draw_silences},
   };
   if (seed % 512 == 77) return draw_huge(seed);  // It takes as long as twenty others.
   std::uint64_t place = seed % 32;
