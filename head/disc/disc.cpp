@@ -70,6 +70,7 @@ Disc::~Disc() {
   io_.disarm(cut_off_long_);
   io_.disarm(look_due_);
   io_.disarm(judgement_);
+  io_.disarm(isolated_long_);
   if (watched_) patience_.forget(*this);
   links_.clear();
   gone_.clear();
@@ -181,6 +182,8 @@ void Disc::on_closed(Link& link, const std::string& problem,
   // What is sent again was asked before what waits now.
   nbd::RequestQueue again, unwanted;
   const bool under_way = !link.connection.tail_is_done();
+  const bool died = link.connection.ended_by_tail(), one = unanswered.size() == 1;
+  if (died && guard_.replaying()) note_replay_death();
   io_.disarm(link.proof_late_);
   guard_.fence_others();
   while (nbd::Request* request = unanswered.pop()) {
@@ -189,9 +192,17 @@ void Disc::on_closed(Link& link, const std::string& problem,
       lose_look(*request);
     else if (request == link.probe.get())
       link.probe.reset();
-    else if (!is_trial(*request) && !guard_.lost(*request, under_way))
-      (request->unwanted ? unwanted : again).push(*request);
+    else if (request == isolation_.question.get())
+      isolation_.question.reset();
+    else if (!is_trial(*request)) {
+      owed_since_ = std::min(owed_since_.value_or(request->first_sent), request->first_sent);
+      if (guard_.lost(*request, under_way)) continue;
+      const bool to_blame =
+          died && isolation_.lost(*request, one, connection_options_.poison_attempts);
+      (request->unwanted ? unwanted : to_blame ? isolation_.condemned : again).push(*request);
+    }
   }
+  if (&link == alone_link_) end_isolation(Isolation::apart);
   guard_.lost_others(again);
   while (nbd::Request* request = waiting_.pop()) again.push(*request);
   waiting_ = again;
@@ -245,6 +256,8 @@ void Disc::relocate() noexcept {
 void Disc::relocate(Link& link) noexcept {
   if (link.superseded) return;
   link.backoff_.reset();
+  if (&link == extra_link_)
+    return link.connection.fail("the tail is elsewhere now, or there again");
   switch (link.connection.state()) {
     case nbd::Connection::State::closed:
       return link.connect_after({});
@@ -314,6 +327,7 @@ void Disc::part_from(Link& link) noexcept {
   link.predecessor = nullptr;
   link.superseded = true;
   io_.disarm(link.retry_);
+  if (&link == extra_link_) extra_link_ = nullptr;
   if (link.connection.state() != nbd::Connection::State::closed) return link.connection.leave();
   const auto found = std::find_if(links_.begin(), links_.end(),
                                   [&](const auto& other) { return other.get() == &link; });

@@ -14,6 +14,7 @@
 #include "head/disc/first_block.hpp"
 #include "head/disc/guard.hpp"
 #include "head/disc/identity.hpp"
+#include "head/disc/isolation.hpp"
 #include "head/disc/patience.hpp"
 #include "head/disc/reshape.hpp"
 #include "head/disc/small_read.hpp"
@@ -243,6 +244,14 @@ class Disc final : public nbd::Volume, Reshape::Owner, Guard::Owner {
   void lose_trial() noexcept;
   void cancel_trial() noexcept;
 
+  void isolate() noexcept;
+  Link* link_to_isolate_on() noexcept;
+  void ask_alone() noexcept;
+  void on_isolated_long() noexcept;
+  void condemn(nbd::Request& request) noexcept;
+  void end_isolation(iouring::Duration wait) noexcept;
+  void note_replay_death() noexcept;
+
   bool must_wait(const nbd::Request& request) const noexcept;
   void start(nbd::Request& request) noexcept;
   void start_reshaped(nbd::Request& request) noexcept;
@@ -251,6 +260,7 @@ class Disc final : public nbd::Volume, Reshape::Owner, Guard::Owner {
   int give_up_on_pieces() noexcept;
   void start_held() noexcept;
   void pump() noexcept;
+  void send_waiting() noexcept;
   nbd::Connection* free_connection() noexcept;
   Reshape* as_piece(const nbd::Request& request) noexcept;
   void answered(nbd::Request& request, int error) noexcept;
@@ -310,6 +320,7 @@ class Disc final : public nbd::Volume, Reshape::Owner, Guard::Owner {
 
   Standing standing_;
   std::optional<iouring::Instant> cut_off_since_;  // There has been no connection since.
+  std::optional<iouring::Instant> owed_since_;     // Of what was lost: sent first, unanswered.
   iouring::Instant grace_from_{};                  // At the earliest: an operator held it before.
   bool gave_up_ = false;                           // The grace time is over since then.
   iouring::Alarm<&Disc::on_cut_off_long> cut_off_long_{*this};
@@ -320,6 +331,12 @@ class Disc final : public nbd::Volume, Reshape::Owner, Guard::Owner {
   iouring::Instant next_doubt_{};
   std::optional<Trial> trial_;
   iouring::Alarm<&Disc::judge> judgement_{*this};
+
+  Isolation isolation_;
+  Link* alone_link_ = nullptr;  // Unless idle.
+  Link* extra_link_ = nullptr;  // For that alone.
+  int replay_deaths_ = 0;       // In a row, of connections that were written to again.
+  iouring::Alarm<&Disc::on_isolated_long> isolated_long_{*this};
 
   // Null: the disc is told by its shape alone.
   std::unique_ptr<FirstBlock> first_block_;

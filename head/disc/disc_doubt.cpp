@@ -38,7 +38,9 @@ void Disc::mind_silence() noexcept {
     return;
   }
   for (const auto& link : links_) {
-    if (link->superseded || !link->connection.ready() || link->proof != nullptr) continue;
+    if (link->superseded || !link->connection.ready() || link->proof != nullptr ||
+        link.get() == extra_link_)
+      continue;
     if (is_silent(*link) && patience_.has_spare_link()) return begin_trial(*link);
   }
 }

@@ -22,6 +22,7 @@ DiscState Disc::state() const noexcept {
     case Course::send:
       break;
   }
+  if (replay_deaths_ >= Isolation::deaths_before) return DiscState::held;
   if (!cut_off_since_) return DiscState::ready;
   return last_objection_ != nullptr ? DiscState::held : DiscState::reconnecting;
 }
@@ -37,7 +38,8 @@ void Disc::tell_state() noexcept {
 void Disc::note_connections() noexcept {
   const auto usable = static_cast<std::uint32_t>(
       std::count_if(links_.begin(), links_.end(), [this](const auto& link) {
-        return link->connection.ready() && !on_trial(*link) && link->proof == nullptr;
+        return link->connection.ready() && !on_trial(*link) && link->proof == nullptr &&
+               link.get() != extra_link_;
       }));
   stats_->connections.store(usable, std::memory_order_relaxed);
   if (usable != 0) {
@@ -81,10 +83,12 @@ void Disc::on_cut_off_long() noexcept {
 void Disc::mind_grace() noexcept {
   if (gave_up_ || standing_.grace.count() == 0) return;
   // What waits in here, for a quarantine say, is not the tail's.
-  iouring::Instant silent_since = iouring::Instant::max();
+  // It is so from its first sending on, without the time in which its bytes move now.
+  iouring::Instant silent_since = owed_since_.value_or(iouring::Instant::max());
   for (const auto& link : links_)
-    link->connection.for_each_unanswered([&](const nbd::Request& request, iouring::Instant since) {
-      if (&request != link->probe.get()) silent_since = std::min(silent_since, since);
+    link->connection.for_each_unanswered([&](const nbd::Request& request, iouring::Instant moved) {
+      if (&request != link->probe.get())
+        silent_since = std::min(silent_since, request.first_sent + (moved - request.sent));
     });
   if (silent_since == iouring::Instant::max()) return;
   if (grace_is_over(standing_, io_.now() - std::max({last_progress_, silent_since, grace_from_})))
@@ -94,6 +98,7 @@ void Disc::mind_grace() noexcept {
 void Disc::give_up() noexcept {
   if (gave_up_ || closing_) return;
   gave_up_ = true;
+  owed_since_.reset();
   static log::RateLimit limit;
   say(log::Level::warning, limit,
       fmt::format("no answer within its grace time of {} s; requests fail with EIO until the tail "

@@ -30,7 +30,7 @@ void Connection::open(const sockaddr_in6& to, const std::string& interface,
   assert(state_ == State::closed);
   to_ = to;
   problem_.clear();
-  reset_ = tail_gone_ = false;
+  reset_ = tail_gone_ = ended_by_tail_ = false;
   saying_ = heard_all_ = false;
   refused_ = 0;
   health_ = {};
@@ -125,6 +125,7 @@ void Connection::send(Request& request) noexcept {
   const std::uint64_t cookie = slots_.insert(request);
   request.slot_ = static_cast<std::uint32_t>(cookie);
   request.sent = request.moved_ = io_.now();
+  if (request.first_sent == iouring::Instant()) request.first_sent = request.sent;
   request.extents_filled = 0;
   wire::Request header;
   header.flags = request.flags;
@@ -154,12 +155,14 @@ void Connection::on_sent(Writer::Item& item) noexcept {
 
 void Connection::on_send_failed(int error) noexcept {
   tail_gone_ = tail_gone_ || error == ECONNRESET || error == EPIPE;
+  ended_by_tail_ = ready();
   fail(std::string("sending: ") + std::strerror(error));
 }
 
 void Connection::on_end(int error) noexcept {
   tail_gone_ = tail_gone_ || error == 0 || error == ECONNRESET;
   if (state_ == State::leaving) return drain(false);
+  ended_by_tail_ = ready();
   fail(error == 0 ? "the tail closed the connection"
                   : std::string("receiving: ") + std::strerror(error));
 }
@@ -218,6 +221,7 @@ void Connection::fail(std::string problem) noexcept {
 }
 
 void Connection::violate(const char* what) noexcept {
+  ended_by_tail_ = ready();
   fail(std::string("the tail broke the protocol: ") + what);
 }
 

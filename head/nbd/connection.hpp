@@ -87,6 +87,8 @@ class Connection final : Reader::Owner, Writer::Owner, Departures::Owner {
   // Inside on_closed(): the tail will not carry out any more what came back unanswered, as far as
   // can be seen from here: it had gone, by its own word (FIN or RST), or had refused it.
   bool tail_is_done() const noexcept { return tail_is_done_; }
+  // Inside on_closed(): it was the tail, or what it said, that ended it, not its owner.
+  bool ended_by_tail() const noexcept { return ended_by_tail_; }
 
   // In state closed only. Ends in on_open() or on_closed(), never inside the call.
   // `interface`: as Io::open_tcp() has it. `patience`: for the tail to accept.
@@ -183,7 +185,8 @@ class Connection final : Reader::Owner, Writer::Owner, Departures::Owner {
   std::string note_;
   bool reset_ = false;
   bool tail_gone_ = false;     // It said so.
-  bool tail_is_done_ = false;  // When it was closed last.
+  bool tail_is_done_ = false;  // When it was closed last;
+  bool ended_by_tail_ = false;
   bool quick_ack_ = false;
   iouring::Op<&Connection::on_connect> connect_{*this};
   iouring::Op<&Connection::on_over> over_{*this};

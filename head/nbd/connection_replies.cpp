@@ -206,7 +206,6 @@ void Connection::on_extent(std::span<const std::byte> bytes) noexcept {
   const bool one = (request.flags & command_flag::req_one) != 0;
   if (extents_sum_ >= request.length || (one && extents_sum_ != 0))
     return violate("extents beyond the request");
-  if (one && extent->length > request.length) return violate("an extent beyond the request");
   if (request.extents_filled < request.extents.size()) {
     const auto rest = static_cast<std::uint32_t>(request.length - extents_sum_);
     request.extents[request.extents_filled++] = {.length = std::min(extent->length, rest),

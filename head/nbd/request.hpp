@@ -60,6 +60,11 @@ class Request {
   // Whoever asked has lost interest: what is lost on the way need not be sent again.
   bool unwanted = false;
 
+  // Since it was answered last. How often it was on a connection that was given up because it was
+  // silent; how often on one that was silent, and answered when it was asked (suspicion.hpp); how
+  // often the tail ended a connection with it in flight (isolation.hpp).
+  std::uint8_t doubts = 0, excuses = 0, deaths = 0;
+
   // The journey: when the guest asked; when it left the head for the tail (again, after a replay);
   // how long it was away, from there until its reply was whole; and of that, what the way there and
   // back takes at least.
@@ -69,10 +74,13 @@ class Request {
   iouring::Duration wire{};
   // Of its answer: for how long nothing had moved on the connection before it came.
   iouring::Duration silence{};
-  // How often it was on a connection that was given up because it was silent (suspicion.hpp).
-  std::uint8_t doubts = 0;
-  // How often it was silent on one that answered when it was asked.
-  std::uint8_t excuses = 0;
+  iouring::Instant first_sent{};  // Since it was answered last.
+
+  // It is answered: the next time is another story.
+  void forget_attempts() noexcept {
+    doubts = excuses = deaths = 0;
+    first_sent = {};
+  }
 
   // Exactly once per submit(), never from inside submit(). `error` is an errno, 0 for success. The
   // request may be submitted again, or destroyed, inside.

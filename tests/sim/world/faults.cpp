@@ -254,18 +254,33 @@ Scenario draw_private(std::uint64_t seed) {
 
 // ---- Service ------------------------------------------------------------------------------------
 
+// One guest asks what a tail hangs up on, and others are served.
 Scenario draw_poisoned(std::uint64_t seed) {
   Dice dice(seed);
   Scenario scenario = begin_scenario(seed);
+  scenario.head.durability = dice.one_of(modes);
   scenario.guests.push_back({});
-  scenario.tail.poison = Command::trim;
+  scenario.tail.poison =
+      dice.one_of({Command::trim, Command::read, Command::write, Command::write_zeroes,
+                   Command::cache, Command::block_status, Command::flush});
+  // headd's own FLUSH is as poisonous as a guest's.
+  if (scenario.tail.poison == Command::flush) scenario.head.durability = Durability::writeback;
+  scenario.tail.poison_from = 504;
+  if (dice.chance(0.3)) scenario.tail.flags &= static_cast<std::uint16_t>(~flag::can_multi_conn);
+  if (dice.chance(0.3)) scenario.head.connections = 3;
   scenario.length = 15s;
   Load load = load_of(scenario);
+  load.sectors = 504;
   load.per_second = 20;
-  load.trims = 0;
-  scenario.actions.push_back({.at = dice.between(Duration{1s}, Duration{2s}),
-                              .who = 1,
-                              .ask = {.command = Command::trim, .first = 100, .count = 8}});
+  if (scenario.tail.poison == Command::flush) load.flushes = 0;
+  const auto at = dice.between(Duration{1s}, Duration{2s});
+  for (std::uint64_t i = dice.between(1, 2); i != 0; --i)
+    scenario.actions.push_back(
+        {.at = at + i * 1ms,
+         .who = 1,
+         .ask = {.command = *scenario.tail.poison, .first = 500 + i, .count = 8}});
+  if (scenario.tail.poison == Command::flush)
+    for (Action& action : scenario.actions) action.ask.first = action.ask.count = 0;
   return finish(scenario, dice, load);
 }
 

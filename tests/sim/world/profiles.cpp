@@ -19,6 +19,11 @@ Scenario draw_silences(std::uint64_t seed) {
   return kinds[seed / 32 % std::size(kinds)](seed);
 }
 
+// Requests, or answers to them, that end connections again and again.
+Scenario draw_deadly(std::uint64_t seed) {
+  return seed / 32 % 3 == 0 ? draw_overlong(seed) : draw_poisoned(seed);
+}
+
 // Outages about as long as the grace time, which changes.
 Scenario draw_graces(std::uint64_t seed) {
   constexpr Scenario (*kinds[])(std::uint64_t) = {&draw_graced, &draw_grace_changed,
@@ -33,6 +38,7 @@ Scenario draw_any(std::uint64_t seed) {
       {5, &draw_crashes}, {1, &draw_timed_out}, {2, &draw_replays},      {3, &draw_hung},
       {4, &draw_refused}, {2, &draw_looked_at}, {1, &draw_another_disc}, {1, &draw_detached},
       {2, &draw_graces},  {1, &draw_scattered}, {2, &draw_restless},     {1, &draw_silences},
+      {1, &draw_deadly},
   };
   if (seed % 512 == 77) return draw_huge(seed);  // It takes as long as twenty others.
   std::uint64_t place = seed % 32;

@@ -41,7 +41,8 @@ struct TailManners {
   bool closes_early = false;
   bool scattered = false;  // Replies to READ come in many chunks, between those of others.
   double cached = 0.0;     // Carries a request out at once and answers it later.
-  std::optional<head::nbd::Command> poison{};  // Hangs up on such a request.
+  std::optional<head::nbd::Command> poison{};  // Hangs up on such a request, where it reaches
+  std::uint64_t poison_from = 0;               // beyond this sector.
   bool overlong_extents = false;               // BLOCK_STATUS tells of more than was asked.
   unsigned requests_per_connection = 0;        // It hangs up after so many; 0: it does not.
 };
