@@ -47,6 +47,7 @@ struct TcpHealth {
   std::chrono::microseconds round_trip{};  // Smoothed: with what acknowledgements are put off.
   std::chrono::microseconds least_round_trip{};  // Of the last minutes; 0 until known.
   bool recovering = false;                       // It knows of a loss that is not repaired yet.
+  std::uint64_t acknowledged = 0;                // Bytes of what was sent, since it was opened.
 };
 
 class Io {

@@ -20,7 +20,9 @@ int tcp_health(int fd, TcpHealth& into) noexcept {
           .least_round_trip =
               std::chrono::microseconds(info.tcpi_min_rtt == UINT32_MAX ? 0 : info.tcpi_min_rtt),
           .recovering = info.tcpi_ca_state == TCP_CA_Recovery ||
-                        info.tcpi_ca_state == TCP_CA_Loss || info.tcpi_retransmits != 0};
+                        info.tcpi_ca_state == TCP_CA_Loss || info.tcpi_retransmits != 0,
+          // The kernel counts our SYN as a byte.
+          .acknowledged = info.tcpi_bytes_acked == 0 ? 0 : info.tcpi_bytes_acked - 1};
   return 0;
 }
 

@@ -89,6 +89,8 @@ TEST_CASE("T10 a connection that is cut after any byte, either way, is a pause",
   };
   tests::disc_world::World world(1, {}, {.structured = structured}, 1, {}, disc::Identity::shape,
                                  std::chrono::seconds(5), make);
+  // Hundreds of connections in a row end in the midst of the same request, and it is not to blame.
+  world.connection.poison_attempts = 0;
   world.run_until([&] { return world.disc->info() != nullptr; });
   int round = 0;
   while (next <= last) {

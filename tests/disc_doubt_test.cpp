@@ -48,6 +48,7 @@ TEST_CASE("a tail is doubted by what it took lately", "[disc]") {
   CHECK(patience(Command::read, 2s, 0s, 1) == 4s);
   CHECK(patience(Command::read, 2s, 0s, 3) == 16s);
   CHECK(patience(Command::flush, 2s, 4min, 8) == 5min);
+  CHECK(patience(Command::block_status, 2s, 0s, 9) == 5min);
 
   disc::Slowest slowest;
   const iouring::Instant start{1h};
@@ -58,6 +59,50 @@ TEST_CASE("a tail is doubted by what it took lately", "[disc]") {
   CHECK(slowest.lately(start + 140s) == 0s);
   slowest.note(start + 150s, 2s);
   CHECK(slowest.lately(start + 10min) == 0s);
+}
+
+TEST_CASE("a connection is silent by what each kind of request took lately", "[disc]") {
+  disc::Suspicion suspicion;
+  const iouring::Instant start{1h};
+  const auto answered = [&](Command command, iouring::Duration silence) {
+    Asked one(command, 0, 512, start);
+    one.silence = silence;
+    suspicion.note(one, start);
+  };
+  struct Waits {
+    Command command;
+    iouring::Duration silent;
+    std::uint8_t doubts = 0, excuses = 0;
+  };
+  const auto is_silent = [&](std::vector<Waits> all) {
+    disc::Suspicion::Look look(suspicion, start + 10s, 2s);
+    for (const Waits& waits : all) {
+      Asked one(waits.command, 0, 512, start);
+      one.doubts = waits.doubts;
+      one.excuses = waits.excuses;
+      look.see(one, start + 10s - waits.silent);
+    }
+    return look.is_silent();
+  };
+  CHECK_FALSE(is_silent({}));
+  CHECK_FALSE(is_silent({{Command::flush, 9s}}));
+  // What waits behind a FLUSH waits no longer for that.
+  CHECK(is_silent({{Command::flush, 3s}, {Command::read, 2s}}));
+  CHECK_FALSE(is_silent({{Command::flush, 3s}, {Command::read, 1999ms}}));
+  // Each time it is asked anew because of this, everything beside it gets twice as long as well.
+  CHECK_FALSE(is_silent({{Command::write, 3s, 1}, {Command::read, 3s}}));
+  CHECK(is_silent({{Command::write, 1s, 1}, {Command::read, 4s}}));
+  // Once its connection has answered when it was asked, it alone does.
+  CHECK_FALSE(is_silent({{Command::write, 3s, 0, 1}, {Command::read, 1s}}));
+  CHECK(is_silent({{Command::write, 3s, 0, 1}, {Command::read, 2s}}));
+  CHECK(is_silent({{Command::write, 4s, 0, 1}}));
+
+  answered(Command::flush, 5s);
+  CHECK(is_silent({{Command::read, 2s}}));
+  answered(Command::read, 500ms);
+  CHECK_FALSE(is_silent({{Command::read, 3s}}));
+  CHECK(is_silent({{Command::read, 4s}}));
+  CHECK(is_silent({{Command::write, 2s}}));
 }
 
 TEST_CASE("who answers on a second connection and not on the first has the first one reset",
@@ -77,6 +122,50 @@ TEST_CASE("who answers on a second connection and not on the first has the first
   CHECK(world.disc->stats()->state == DiscState::ready);
   CHECK(world.disc->stats()->replaced_at_ns > began.time_since_epoch().count());
   world.run_until([&] { return world.io.sockets_open() == 1; });
+}
+
+TEST_CASE("a connection that answers when it is asked stays", "[disc][sim]") {
+  Opened world;
+  world.tail.options.lose = 1;
+  Asked& lost = world.ask(Command::read);
+  world.pass(1min);
+  CHECK(lost.answers == 0);
+  CHECK(world.disc->stats()->reconnects == 0);
+  CHECK(world.io.sockets_open() == 1);
+  CHECK(world.tail.connections > 3);
+  CHECK(world.tail.connections < 8);  // Tried less and less often.
+  // That it hangs now is noticed as soon as ever.
+  world.tail.options.silent_up_to = world.tail.connections;
+  Asked& read = world.ask(Command::read, 4096);
+  world.pass(4s);
+  CHECK(read.answers == 1);
+  CHECK(lost.answers == 1);
+  CHECK(world.disc->stats()->reconnects == 1);
+}
+
+TEST_CASE("hangs are noticed as soon each time, when everything is answered between",
+          "[disc][sim]") {
+  Opened world;
+  for (int i = 0; i < 4; ++i) {
+    world.tail.options.silent_up_to = world.tail.connections;
+    Asked& read = world.ask(Command::read);
+    world.pass(3s);
+    CHECK(read.answers == 1);
+  }
+}
+
+TEST_CASE("what was failed unsent says nothing of how long a tail takes", "[disc][sim]") {
+  Opened world;
+  world.pass(1h);
+  world.disc->set({.order = disc::Order::hold});
+  Asked& failed = world.ask(Command::read);
+  world.disc->set({.order = disc::Order::fail});
+  world.run_until([&] { return failed.answers == 1; });
+  world.disc->set({});
+  world.tail.options.silent_up_to = world.tail.connections;
+  Asked& read = world.ask(Command::read);
+  world.pass(3s);
+  CHECK(read.answers == 1);
 }
 
 TEST_CASE("a trial whose suspect is gone is all that there is", "[disc][sim]") {

@@ -76,6 +76,53 @@ TEST_CASE("what becomes of a request, by order and grace", "[disc]") {
   CHECK(disc::parse_order("stop") == std::nullopt);
 }
 
+TEST_CASE("a longer grace time is obeyed when a shorter one is over", "[disc][sim]") {
+  Opened world;
+  world.disc->set({.grace = 2s});
+  world.lose_tail();
+  CHECK(world.answer_to(world.ask(Command::read)) == EIO);
+  CHECK(world.state() == DiscState::failing);
+  world.disc->set({.grace = 600s});
+  CHECK(world.state() == DiscState::reconnecting);
+  Asked& read = world.ask(Command::read);
+  SECTION("the tail comes back") {
+    world.io.faults = calm;
+    CHECK(world.answer_to(read) == 0);
+  }
+  SECTION("it does not") {
+    const auto asked = world.io.now();
+    CHECK(world.answer_to(read) == EIO);
+    CHECK(world.io.now() - asked >= 590s);
+  }
+  SECTION("it is made shorter again") {
+    world.disc->set({.grace = 1s});
+    CHECK(world.answer_to(read) == EIO);
+  }
+}
+
+TEST_CASE("grace does not run while an operator holds the disc", "[disc][sim]") {
+  const bool was_over = GENERATE(false, true);
+  Opened world;
+  world.disc->set({.grace = 2s});
+  world.lose_tail();
+  if (was_over) CHECK(world.answer_to(world.ask(Command::read)) == EIO);
+  world.disc->set({.order = Order::hold, .grace = 2s});
+  Asked& read = world.ask(Command::read);
+  const auto later = world.io.now() + 1h;
+  world.run_until([&] { return world.io.now() >= later; });
+  CHECK(read.answers == 0);
+  world.disc->set({.grace = 2s});
+  SECTION("the tail comes back in time") {
+    world.io.faults = calm;
+    CHECK(world.answer_to(read) == 0);
+  }
+  SECTION("it does not") {
+    const auto resumed = world.io.now();
+    CHECK(world.answer_to(read) == EIO);
+    CHECK(world.io.now() - resumed >= 2s);
+  }
+}
+
 TEST_CASE("without a grace time guests wait however long it takes", "[disc][sim]") {
   Opened world;
   world.lose_tail();

@@ -329,6 +329,7 @@ TEST_CASE("how a TCP connection fares can be asked of any socket", "[iouring]") 
   CHECK(health.least_round_trip > std::chrono::microseconds(0));
   CHECK(health.least_round_trip < std::chrono::milliseconds(40));
   CHECK(health.since_sent >= std::chrono::milliseconds(40));
+  CHECK(health.acknowledged == 1);
   ring.close(talk.socket, true);
 }
 

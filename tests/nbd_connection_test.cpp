@@ -269,6 +269,17 @@ TEST_CASE("a tail that breaks the protocol loses the connection, not the request
          << be32(4096u) << be32(0u);
     check_broken(said, status, "beyond");
   }
+  SECTION("T9 one extent that is too long is cut") {
+    status.flags = nbd::command_flag::req_one;
+    said << sim::chunk(Chunk::block_status, 12, true) << be32(7u) << be32(1u << 30) << be32(3u);
+    Talk talk(said);
+    talk.ask({&status});
+    REQUIRE(talk.answers.size() == 1);
+    CHECK(talk.answers[0].second == 0);
+    REQUIRE(status.extents_filled == 1);
+    CHECK(status.room[0].length == status.length);
+    CHECK(status.room[0].flags == 3);
+  }
   SECTION("T9 nothing but the end") {
     said << sim::chunk(Chunk::none, 0, true);
     check_broken(said, status, "without extents");

@@ -105,6 +105,7 @@ struct Config {
     std::chrono::milliseconds connect_timeout{3'000};
     std::chrono::milliseconds handshake_timeout{10'000};
     std::chrono::milliseconds suspect_after{2'000};
+    unsigned poison_attempts = 3;
     nbd::QuickAck quick_ack = nbd::QuickAck::adaptive;
     bool operator==(const Tcp&) const = default;
   } tcp;

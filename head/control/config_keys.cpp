@@ -242,6 +242,8 @@ constexpr std::array entries = {
     KeyEntry{
         {"tcp.suspect_after_ms", "a whole number from 0 to 3600000"},
         [](Config& c, const Value& v) { return duration(c.tcp.suspect_after, v, 0, 3'600'000); }},
+    KeyEntry{{"tcp.poison_attempts", "a whole number from 0 to 100"},
+             [](Config& c, const Value& v) { return number(c.tcp.poison_attempts, v, 0, 100); }},
     KeyEntry{{"tcp.quick_ack", "\"adaptive\", \"always\" or \"off\""},
              [](Config& c, const Value& v) { return quick_ack(c.tcp.quick_ack, v); }},
     KeyEntry{{tail_key, tail_rule},

@@ -93,6 +93,7 @@ DataSettings data_settings(const Config& config) {
   settings.connection.connect_timeout = config.tcp.connect_timeout;
   settings.connection.handshake_timeout = config.tcp.handshake_timeout;
   settings.connection.suspect_after = config.tcp.suspect_after;
+  settings.connection.poison_attempts = config.tcp.poison_attempts;
   settings.connection.quick_ack = config.tcp.quick_ack;
   settings.durability = config.discs.durability;
   settings.identity = config.discs.identity;

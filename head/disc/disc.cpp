@@ -71,6 +71,8 @@ Disc::~Disc() {
   io_.disarm(opening_late_);
   io_.disarm(cut_off_long_);
   io_.disarm(look_due_);
+  io_.disarm(judgement_);
+  io_.disarm(isolated_long_);
   if (watched_) patience_.forget(*this);
   links_.clear();
   gone_.clear();
@@ -181,16 +183,21 @@ void Disc::on_closed(Link& link, const std::string& problem,
                      nbd::RequestQueue unanswered) noexcept {
   nbd::RequestQueue again, unwanted;
   const Fence::Term ghosts = ghosts_of(link);
+  const bool died = link.connection.ended_by_tail(), one = unanswered.size() == 1;
+  if (died && guard_.replaying()) note_replay_death();
   io_.disarm(link.proof_late_);
   guard_.lose_witness(&link.connection, ghosts);
   guard_.fence_others();
   while (nbd::Request* request = unanswered.pop()) {
     if (first_block_) note_returned(*request, ghosts.until);
-    if (is_look(*request))
-      lose_look(*request);
-    else if (!is_trial(*request) && !guard_.lost(*request, ghosts))
-      (request->unwanted ? unwanted : again).push(*request);
+    if (lose_own(link, *request)) continue;
+    owed_since_ = std::min(owed_since_.value_or(request->first_sent), request->first_sent);
+    if (guard_.lost(*request, ghosts)) continue;
+    const bool to_blame =
+        died && isolation_.lost(*request, one, connection_options_.poison_attempts);
+    (request->unwanted ? unwanted : to_blame ? isolation_.condemned : again).push(*request);
   }
+  if (&link == alone_link_) end_isolation(Isolation::apart);
   ask_once_more(again);
   while (nbd::Request* request = unwanted.pop()) {
     guard_.forget(*request);
@@ -244,6 +251,8 @@ void Disc::relocate() noexcept {
 void Disc::relocate(Link& link) noexcept {
   if (link.superseded) return;
   link.backoff_.reset();
+  if (&link == extra_link_)
+    return link.connection.fail("the tail is elsewhere now, or there again");
   switch (link.connection.state()) {
     case nbd::Connection::State::closed:
       return link.connect_after({});
@@ -284,8 +293,9 @@ void Disc::follow_way() noexcept {
   for (std::size_t i = 0, before = links_.size(); i < before; ++i) {
     Link& link = *links_[i];
     const bool ready = link.connection.ready();
-    const bool waits =
-        ready ? link.connection.in_flight() > 0 && last_progress_ <= back : link.tried_at_ < back;
+    const bool waits = ready ? link.connection.in_flight() > 0 && last_progress_ <= back &&
+                                   link.connection.heard_at() <= back
+                             : link.tried_at_ < back;
     if (waits) relocate(link);
   }
 }
@@ -311,9 +321,12 @@ void Disc::part_from(Link& link) noexcept {
       other->predecessor = nullptr;
       other->lost_ = true;
       if (other->connection.state() == nbd::Connection::State::closed) other->connect_after({});
+      if (on_trial(*other) && trial_->answered) io_.arm(judgement_, io_.now());
     }
   link.predecessor = nullptr;
   link.superseded = true;
+  io_.disarm(link.retry_);
+  if (&link == extra_link_) extra_link_ = nullptr;
   if (link.connection.state() != nbd::Connection::State::closed) return link.connection.leave();
   const auto found = std::find_if(links_.begin(), links_.end(),
                                   [&](const auto& other) { return other.get() == &link; });
@@ -346,6 +359,7 @@ void Disc::close() noexcept {
   end_opening(ESHUTDOWN);
   tell_state();
   io_.disarm(look_due_);
+  io_.disarm(judgement_);
   for (const auto& link : links_) {
     io_.disarm(link->retry_);
     if (link->connection.in_flight() == 0)

@@ -11,12 +11,12 @@
 #include "head/base/log.hpp"
 #include "head/disc/backoff.hpp"
 #include "head/disc/block_locks.hpp"
+#include "head/disc/disc_options.hpp"
 #include "head/disc/first_block.hpp"
-#include "head/disc/guard.hpp"
-#include "head/disc/identity.hpp"
+#include "head/disc/isolation.hpp"
 #include "head/disc/patience.hpp"
 #include "head/disc/reshape.hpp"
-#include "head/disc/standing.hpp"
+#include "head/disc/small_read.hpp"
 #include "head/disc/suspicion.hpp"
 #include "head/nbd/connection.hpp"
 #include "head/nbd/legacy.hpp"
@@ -32,25 +32,9 @@
 
 namespace head::disc {
 
-struct DiscOptions {
-  std::string name;
-  sockaddr_in6 tail{};
-  std::string interface {};  // That leads to the tail; empty: as the route says.
-  std::string export_name;
-  bool read_only = false;
-  // More than one only where the tail says CAN_MULTI_CONN, and not in mode replay.
-  unsigned connections = 1;
-  Identity identity = Identity::shape;
-  iouring::Duration looks_apart = FirstBlock::looks_apart;
-  Standing standing{};
-  GuardOptions guard{};
-  // A tail closes a connection only when its workers have ended with what came over it.
-  bool tail_closes_last = false;
-};
-
 class Disc final : public nbd::Volume, Reshape::Owner, Guard::Owner {
  public:
-  // With so many at once, further requests that the tail would not take as they are wait.
+  // Of requests that the tail would not take as they are; others wait.
   static constexpr std::size_t reshapes_max = 32;
   // After the way is there again, for answers that are on it.
   static constexpr std::chrono::milliseconds way_grace{5};
@@ -75,28 +59,25 @@ class Disc final : public nbd::Volume, Reshape::Owner, Guard::Owner {
   const nbd::ExportInfo* info() const noexcept override { return known_ ? &info_ : nullptr; }
 
   std::uint32_t outstanding() const noexcept { return outstanding_; }
-  // When a request was answered last, or the first of those outstanding came.
+  // When a request was answered last, or the first outstanding came.
   iouring::Instant last_progress() const noexcept { return last_progress_; }
-  // Since when its tail has answered nothing: no request, or no attempt to open the disc. Nothing
-  // where neither is waited for.
+  // Since when its tail has answered nothing that is waited for: requests, or the disc's opening.
   std::optional<iouring::Instant> waiting_since() const noexcept {
     if (outstanding_ != 0) return last_progress_;
     return opening_ ? std::optional(opening_->since) : std::nullopt;
   }
-  // Whoever watches it: since when nothing has been answered, or that answers come.
+
+  // For whoever watches it. Since when nothing has been answered, or that answers come.
   void tell_waiting(std::optional<iouring::Instant> since) noexcept;
   void no_longer_watched() noexcept { watched_ = false; }
-  // Whoever watches it: where the way to the tail was interrupted and is there again, connections
-  // that have heard nothing since are replaced. TCP would send again only after a wait that grows
-  // with the interruption.
+  // Where the way to the tail was interrupted and is there again, replaces connections that have
+  // heard nothing since: TCP would send again only after a wait that grows with the interruption.
   void follow_way() noexcept;
-  // Whoever watches it: where answers have been waited for beyond the grace time, there are none
-  // any more to wait for.
+  // Where answers have been waited for beyond the grace time, there are none any more.
   void mind_grace() noexcept;
-  // Whoever watches it: where a request has been with the tail for longer than its answers took
-  // lately, tries the tail on a second connection.
+  // Where a connection is silent for longer than it was lately, tries the tail on a second one.
   void mind_silence() noexcept;
-  // Notes, soon, whether packets were lost where answers are late, and how far the tail is.
+  // Notes, soon, whether packets were lost, where answers are late; and how far the tail is.
   void look_at_network() noexcept;
 
   void open();
@@ -105,14 +86,12 @@ class Disc final : public nbd::Volume, Reshape::Owner, Guard::Owner {
   // From now on. What was refused before stays refused.
   void set(const Standing& standing) noexcept;
   // The tail is elsewhere now, or there again: connects anew at once. Connections that there are
-  // serve until each one's successor is open; then they are reset, and what they had not answered
-  // is sent again.
+  // serve until each one's successor is open; what they have not answered is sent there again.
   void relocate() noexcept;
-  // The first block is another one than before, and is right: an operator says so. Nothing where
-  // the disc is not held because of that.
+  // The first block is another one, and an operator says that it is right. Nothing where the disc
+  // is not held because of that.
   void accept() noexcept;
-  // Before guests ask anything: what an earlier headd knew of the disc. What is not in it is not
-  // known.
+  // Before guests ask anything: all that an earlier headd knew of the disc.
   void inherit(const nbd::Legacy& legacy);
   // Once it is closed.
   nbd::Legacy legacy();
@@ -147,17 +126,18 @@ class Disc final : public nbd::Volume, Reshape::Owner, Guard::Owner {
     bool superseded = false;  // A successor is to take over; it does not connect again.
     // A successor has taken over; only what is still to be answered here is waited for.
     bool witness = false;
+    bool overdue = false;    // For as long as a ghost may take.
     bool elsewhere = false;  // The disc was said to be elsewhere since it was opened.
 
     // Until it is answered nothing else is asked here.
     std::unique_ptr<Look> proof;
+    // Does it answer? Never waited for by itself.
+    std::unique_ptr<SmallRead> probe;
 
    private:
     void on_open() noexcept override { disc_.on_open(*this); }
     void on_answer(nbd::Request& request, int error) noexcept override {
-      if (disc_.first_block_) disc_.note_returned(request, {});
-      if (request.command == nbd::Command::flush) disc_.on_flush_answered(request, error);
-      disc_.on_answer(request, error);
+      disc_.on_answer(*this, request, error);
     }
     void on_proof_late() noexcept;
     void on_orphan_answered(std::uint64_t cookie) noexcept override {
@@ -186,24 +166,26 @@ class Disc final : public nbd::Volume, Reshape::Owner, Guard::Owner {
     iouring::Alarm<&Link::on_witnessed_long> witnessed_long_{*this};
   };
 
-  // A read on a second connection, to find out whether the tail answers there.
-  struct Trial final : nbd::Request {
-    Trial(Link& with, iouring::Instant now, std::uint32_t size);
-    void on_done(int) noexcept override {}  // The disc is asked first.
+  // Of a connection that is silent: whether the tail answers on a second one.
+  struct Trial {
+    Trial(Link& with, iouring::Instant now, std::uint32_t block)
+        : link(&with), since(now), question(now, block) {}
 
-    Link* link;
+    Link* link;  // The second one. Its predecessor is the suspect.
     iouring::Instant since;
-    std::vector<std::byte> block;
-    iovec part{};
+    SmallRead question;     // There; the suspect is asked as well.
+    bool answered = false;  // There; the suspect is listened to for a moment more.
   };
 
   void on_open(Link& link) noexcept;
   void go_on_with(Link& link) noexcept;
-  void on_answer(nbd::Request& request, int error) noexcept;
+  void on_answer(Link& link, nbd::Request& request, int error) noexcept;
+  void conclude(nbd::Request& request, int error) noexcept;
   void on_closed(Link& link, const std::string& problem, nbd::RequestQueue unanswered) noexcept;
   void ask_once_more(nbd::RequestQueue again) noexcept;
   Fence::Term ghosts_of(const Link& link) const noexcept;
   bool orphan(Link& link) noexcept;
+  bool lose_own(Link& link, const nbd::Request& request) noexcept;
   void on_orphan_answered(Link& link, std::uint64_t cookie) noexcept;
   void on_flush_answered(const nbd::Request& request, int error) noexcept;
   void on_packets_lost(iouring::Instant at) noexcept;
@@ -240,18 +222,29 @@ class Disc final : public nbd::Volume, Reshape::Owner, Guard::Owner {
 
   Course course() const noexcept { return disc::course(standing_, gave_up_); }
   void note_connections() noexcept;
+  iouring::Duration cut_off_for() const noexcept;
   void on_cut_off_long() noexcept;
   void give_up() noexcept;
   void refuse_all() noexcept;
   void on_refusal(iouring::Result result) noexcept;
 
+  bool is_silent(const Link& link) noexcept;
   bool on_trial(const Link& link) const noexcept;
   bool is_trial(const nbd::Request& request) const noexcept;
   void begin_trial(Link& suspect) noexcept;
   void send_trial() noexcept;
-  void end_trial(int error) noexcept;
+  void end_trial() noexcept;
+  void judge() noexcept;
   void lose_trial() noexcept;
   void cancel_trial() noexcept;
+
+  void isolate() noexcept;
+  Link* link_to_isolate_on() noexcept;
+  void ask_alone() noexcept;
+  void on_isolated_long() noexcept;
+  void condemn(nbd::Request& request) noexcept;
+  void end_isolation(iouring::Duration wait) noexcept;
+  void note_replay_death() noexcept;
 
   bool must_wait(const nbd::Request& request) const noexcept;
   void start(nbd::Request& request) noexcept;
@@ -261,6 +254,7 @@ class Disc final : public nbd::Volume, Reshape::Owner, Guard::Owner {
   int give_up_on_pieces() noexcept;
   void start_held() noexcept;
   void pump() noexcept;
+  void send_waiting() noexcept;
   nbd::Connection* free_connection() noexcept;
   Reshape* as_piece(const nbd::Request& request) noexcept;
   void answered(nbd::Request& request, int error) noexcept;
@@ -321,15 +315,23 @@ class Disc final : public nbd::Volume, Reshape::Owner, Guard::Owner {
 
   Standing standing_;
   std::optional<iouring::Instant> cut_off_since_;  // There has been no connection since.
+  std::optional<iouring::Instant> owed_since_;     // Of what was lost: sent first, unanswered.
+  iouring::Instant grace_from_{};                  // At the earliest: an operator held it before.
   bool gave_up_ = false;                           // The grace time is over since then.
   iouring::Alarm<&Disc::on_cut_off_long> cut_off_long_{*this};
   iouring::Op<&Disc::on_refusal> refusal_{*this};
 
-  Slowest slowest_;
-  int doubts_ = 0;  // Connections that were given up for one request.
+  Suspicion suspicion_;
   int trials_failed_ = 0;
   iouring::Instant next_doubt_{};
-  std::unique_ptr<Trial> trial_;
+  std::optional<Trial> trial_;
+  iouring::Alarm<&Disc::judge> judgement_{*this};
+
+  Isolation isolation_;
+  Link* alone_link_ = nullptr;  // Unless idle.
+  Link* extra_link_ = nullptr;  // For that alone.
+  int replay_deaths_ = 0;       // In a row, of connections that were written to again.
+  iouring::Alarm<&Disc::on_isolated_long> isolated_long_{*this};
 
   // Null: the disc is told by its shape alone.
   std::unique_ptr<FirstBlock> first_block_;

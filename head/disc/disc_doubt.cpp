@@ -1,5 +1,6 @@
-// A tail that holds its connection and answers nothing on it: whether it hangs, or only that
-// connection does, is tried on a second one. Whoever answers there takes over.
+// A connection that holds and is silent: whether the tail hangs, or only that connection does, is
+// tried on a second one, and asked on the first as well. Whoever answers there and not here takes
+// over.
 #include "head/disc/disc.hpp"
 
 #include <fmt/format.h>
@@ -12,24 +13,17 @@ namespace {
 
 constexpr std::chrono::milliseconds looks_apart{250};
 constexpr std::chrono::seconds trials_apart_most{30};
-constexpr std::uint32_t trial_bytes = 512;
+// For its answer the suspect has so much longer than the second connection took.
+constexpr std::chrono::milliseconds hearing{250};
 
 }  // namespace
-
-Disc::Trial::Trial(Link& with, iouring::Instant now, std::uint32_t size)
-    : link(&with), since(now), block(size) {
-  part = {.iov_base = block.data(), .iov_len = block.size()};
-  length = size;
-  memory = {&part, 1};
-  arrived = now;
-}
 
 bool Disc::on_trial(const Link& link) const noexcept {
   return trial_ && trial_->link == &link;
 }
 
 bool Disc::is_trial(const nbd::Request& request) const noexcept {
-  return trial_.get() == &request;
+  return trial_ && &trial_->question == &request;
 }
 
 void Disc::mind_silence() noexcept {
@@ -39,17 +33,24 @@ void Disc::mind_silence() noexcept {
   const auto least = connection_options_.suspect_after;
   if (least.count() == 0) return;
   if (trial_) {
-    if (now - trial_->since >= connection_options_.handshake_timeout)
+    if (!trial_->answered && now - trial_->since >= connection_options_.handshake_timeout)
       trial_->link->connection.fail("no answer to a read on a second connection");
     return;
   }
   for (const auto& link : links_) {
-    if (link->superseded || !link->connection.ready() || link->proof != nullptr) continue;
-    const nbd::Request* const oldest = link->connection.oldest();
-    if (oldest == nullptr) continue;
-    const auto most = suspicion::patience(oldest->command, least, slowest_.lately(now), doubts_);
-    if (now - oldest->sent >= most && patience_.has_spare_link()) return begin_trial(*link);
+    if (link->superseded || !link->connection.ready() || link->proof != nullptr ||
+        link.get() == extra_link_)
+      continue;
+    if (is_silent(*link) && patience_.has_spare_link()) return begin_trial(*link);
   }
+}
+
+bool Disc::is_silent(const Link& link) noexcept {
+  Suspicion::Look look(suspicion_, io_.now(), connection_options_.suspect_after);
+  link.connection.for_each_unanswered([&](const nbd::Request& request, iouring::Instant since) {
+    if (&request != link.probe.get()) look.see(request, since);
+  });
+  return look.is_silent();
 }
 
 void Disc::begin_trial(Link& suspect) noexcept {
@@ -58,38 +59,55 @@ void Disc::begin_trial(Link& suspect) noexcept {
   Link& other = add_link();
   other.predecessor = &suspect;
   suspect.superseded = true;
-  trial_ = std::make_unique<Trial>(other, io_.now(), std::max(trial_bytes, tail_.block_minimum));
+  const auto now = io_.now();
+  trial_.emplace(other, now, tail_.block_minimum);
+  if (suspect.probe == nullptr && trial_->question.length <= tail_.size) {
+    suspect.probe = std::make_unique<SmallRead>(now, tail_.block_minimum);
+    suspect.connection.probe(*suspect.probe);
+  }
   other.connect_after({});
 }
 
 // It is open.
 void Disc::send_trial() noexcept {
-  if (trial_->length > tail_.size) return end_trial(0);  // There is nothing to be read.
-  trial_->link->connection.submit(*trial_);
+  if (trial_->question.length > tail_.size) return end_trial();  // There is nothing to be read.
+  trial_->link->connection.submit(trial_->question);
 }
 
-// The tail has answered there; whether well or not, it does answer.
-void Disc::end_trial(int) noexcept {
+void Disc::end_trial() noexcept {
+  trial_->answered = true;
+  const bool alone = trial_->link->predecessor == nullptr;
+  io_.arm(judgement_, io_.now() + (alone ? iouring::Duration() : hearing));
+}
+
+// The tail answers on the second connection. Where it has said anything on the first one as well
+// meanwhile, that is slow with some requests, and serves on.
+void Disc::judge() noexcept {
   Link& link = *trial_->link;
+  if (!link.connection.ready()) return;  // It is about to be told that it is over.
   const auto since = trial_->since;
   trial_.reset();
   trials_failed_ = 0;
-  const Link* const suspect = link.predecessor;
-  const nbd::Request* const oldest =
-      suspect != nullptr && suspect->connection.ready() ? suspect->connection.oldest() : nullptr;
-  const bool answers = suspect != nullptr && suspect->connection.ready() &&
-                       (oldest == nullptr || oldest->sent > since);
-  if (answers) return part_from(link);
-  static log::RateLimit limit;
-  if (suspect != nullptr)
+  if (Link* const suspect = link.predecessor; suspect != nullptr) {
+    const nbd::Connection& first = suspect->connection;
+    if (first.ready() && (first.heard_at() > since || !is_silent(*suspect))) {
+      first.for_each_unanswered([](nbd::Request& request, iouring::Instant) {
+        request.excuses = one_more(request.excuses);
+      });
+      return part_from(link);
+    }
+    static log::RateLimit limit;
     say(log::Level::warning, limit,
         "the tail answers on a second connection and not on the first, which is given up");
-  doubts_ = std::min(doubts_ + 1, 8);
+    first.for_each_unanswered(
+        [](nbd::Request& request, iouring::Instant) { request.doubts = one_more(request.doubts); });
+  }
   go_on_with(link);
 }
 
 // Its connection has ended before.
 void Disc::lose_trial() noexcept {
+  io_.disarm(judgement_);
   trial_.reset();
   trials_failed_ = std::min(trials_failed_ + 1, 8);
   next_doubt_ = io_.now() + std::min<iouring::Duration>(std::chrono::seconds(1 << trials_failed_),
@@ -105,6 +123,7 @@ void Disc::cancel_trial() noexcept {
   link.predecessor = nullptr;
   link.superseded = !alone;
   if (link.connection.state() == nbd::Connection::State::closed) {
+    io_.disarm(judgement_);
     trial_.reset();
     return alone ? void() : part_from(link);
   }

@@ -27,7 +27,8 @@ void Disc::submit(nbd::Request& request) noexcept {
 
 bool Disc::withdraw(nbd::Request& request) noexcept {
   request.unwanted = true;
-  if (waiting_.remove(request) || held_.remove(request))
+  if (waiting_.remove(request) || held_.remove(request) || isolation_.suspects.remove(request) ||
+      isolation_.condemned.remove(request))
     guard_.forget(request);
   else if (!guard_.withdraw(request))
     return false;
@@ -74,12 +75,21 @@ void Disc::start_held() noexcept {
 }
 
 void Disc::pump() noexcept {
+  send_waiting();
+  isolate();
+}
+
+void Disc::send_waiting() noexcept {
   if (course() != Course::send) return;
   guard_.send_own();
   while (!waiting_.empty() && !guard_.replaying()) {
     nbd::Connection* const connection = free_connection();
     if (connection == nullptr) return;
     nbd::Request& next = *waiting_.pop();
+    if (Isolation::is_suspect(next)) {
+      isolation_.suspects.push(next);
+      continue;
+    }
     if (!guard_.admit(next)) continue;
     if (first_block_) first_block_->sent(next);
     connection->submit(next);
@@ -133,8 +143,8 @@ nbd::Connection* Disc::free_connection() noexcept {
   for (std::size_t tried = 0; tried < links_.size(); ++tried) {
     next_link_ = next_link_ + 1 < links_.size() ? next_link_ + 1 : 0;
     Link& link = *links_[next_link_];
-    if (link.connection.room() && !on_trial(link) && link.proof == nullptr && !link.witness)
-      return &link.connection;
+    if (&link == alone_link_ || &link == extra_link_ || link.witness) continue;
+    if (link.connection.room() && !on_trial(link) && link.proof == nullptr) return &link.connection;
   }
   return nullptr;
 }
@@ -146,14 +156,25 @@ Reshape* Disc::as_piece(const nbd::Request& request) noexcept {
   return found == reshapes_.end() ? nullptr : found->get();
 }
 
-void Disc::on_answer(nbd::Request& request, int error) noexcept {
-  if (is_trial(request)) return end_trial(error);
+void Disc::on_answer(Link& link, nbd::Request& request, int error) noexcept {
+  if (first_block_) note_returned(request, {});
+  if (request.command == nbd::Command::flush) on_flush_answered(request, error);
+  if (is_trial(request)) return end_trial();  // Well or not: the tail does answer there.
+  if (&request == link.probe.get()) return link.probe.reset();
+  if (&request == isolation_.question.get()) return ask_alone();
   if (is_look(request)) return on_look(request, error);
+  suspicion_.note(request, io_.now());
+  owed_since_.reset();
+  if (!guard_.replaying()) replay_deaths_ = 0;
+  if (&request == isolation_.alone) end_isolation({});
+  conclude(request, error);
+  isolate();
+}
+
+// It is answered by the tail, or not to be asked any more.
+void Disc::conclude(nbd::Request& request, int error) noexcept {
   last_progress_ = io_.now();
-  const auto took = last_progress_ - request.sent;  // This time; it may have been asked before.
-  slowest_.note(last_progress_, took);
-  // Who was doubted may be slow, and no more.
-  if (took >= connection_options_.suspect_after) doubts_ = 0;
+  request.forget_attempts();
   const bool now = guard_.settle(request, error);
   if (guard_.keeps())
     stats_->kept_bytes.store(static_cast<std::uint32_t>(guard_.kept_bytes()),
@@ -201,13 +222,14 @@ bool Disc::asked_again(nbd::Request& request, int error) noexcept {
 }
 
 void Disc::complete(nbd::Request& request, int error) noexcept {
+  request.forget_attempts();
   settle(request);
   request.on_done(answer_of(request.command, error));  // Last: it may be submitted again.
 }
 
 // It is not outstanding any more; others may go on.
 void Disc::settle(nbd::Request& request) noexcept {
-  --outstanding_;
+  if (--outstanding_ == 0) owed_since_.reset();
   if (!locks_.idle()) {
     locks_.end_change(&request);
     locks_.release(&request);
@@ -236,12 +258,17 @@ void Disc::abandon_all(int error) noexcept {
   while (outstanding_ != 0) {
     if (nbd::Request* request = waiting_.pop()) {
       if (closing_) guard_.leave_behind(*request);
-      on_answer(*request, error);
+      conclude(*request, error);
+    } else if (nbd::Request* suspect = isolation_.suspects.pop()) {
+      if (closing_) guard_.leave_behind(*suspect);
+      conclude(*suspect, error);
+    } else if (nbd::Request* condemned = isolation_.condemned.pop()) {
+      conclude(*condemned, error);
     } else if (nbd::Request* held = held_.pop()) {
       complete(*held, error);
     } else if (nbd::Request* guarded = guard_.pop()) {
       if (closing_) guard_.leave_behind(*guarded);
-      on_answer(*guarded, error);
+      conclude(*guarded, error);
     } else {
       break;
     }

@@ -22,6 +22,7 @@ DiscState Disc::state() const noexcept {
     case Course::send:
       break;
   }
+  if (replay_deaths_ >= Isolation::deaths_before) return DiscState::held;
   if (!cut_off_since_) return DiscState::ready;
   return last_objection_ != nullptr ? DiscState::held : DiscState::reconnecting;
 }
@@ -38,7 +39,7 @@ void Disc::note_connections() noexcept {
   const auto usable = static_cast<std::uint32_t>(
       std::count_if(links_.begin(), links_.end(), [this](const auto& link) {
         return link->connection.ready() && !on_trial(*link) && link->proof == nullptr &&
-               !link->witness;
+               !link->witness && link.get() != extra_link_;
       }));
   stats_->connections.store(usable, std::memory_order_relaxed);
   if (usable != 0) {
@@ -52,13 +53,22 @@ void Disc::note_connections() noexcept {
   tell_state();
 }
 
+// As far as grace goes.
+iouring::Duration Disc::cut_off_for() const noexcept {
+  if (!cut_off_since_) return {};
+  return io_.now() - std::max(*cut_off_since_, grace_from_);
+}
+
 void Disc::set(const Standing& standing) noexcept {
   const bool hastened = standing_.order != Order::serve && standing.order == Order::serve;
+  // While it was held nobody waited for the tail.
+  if (standing_.order == Order::hold && standing.order != Order::hold) grace_from_ = io_.now();
   standing_ = standing;
   io_.disarm(cut_off_long_);
-  if (standing_.grace.count() == 0) gave_up_ = false;
+  gave_up_ = gave_up_ && grace_is_over(standing_, cut_off_for());
   if (cut_off_since_ && standing_.grace.count() != 0)
-    io_.arm(cut_off_long_, std::max(*cut_off_since_ + standing_.grace, io_.now()));
+    io_.arm(cut_off_long_,
+            io_.now() + std::max(standing_.grace - cut_off_for(), iouring::Duration()));
   tell_state();
   if (course() == Course::refuse) refuse_all();
   if (closing_ || !known_ || course() != Course::send) return;
@@ -67,23 +77,28 @@ void Disc::set(const Standing& standing) noexcept {
 }
 
 void Disc::on_cut_off_long() noexcept {
-  if (cut_off_since_ && grace_is_over(standing_, io_.now() - *cut_off_since_)) give_up();
+  if (cut_off_since_ && grace_is_over(standing_, cut_off_for())) give_up();
 }
 
 void Disc::mind_grace() noexcept {
-  const nbd::Request* owed =
-      nullptr;  // What waits in here, for a quarantine say, is not the tail's.
-  for (const auto& link : links_) {
-    const nbd::Request* const oldest = link->connection.oldest();
-    if (oldest != nullptr && (owed == nullptr || oldest->sent < owed->sent)) owed = oldest;
-  }
-  if (gave_up_ || owed == nullptr) return;
-  if (grace_is_over(standing_, io_.now() - std::max(last_progress_, owed->sent))) give_up();
+  if (gave_up_ || standing_.grace.count() == 0) return;
+  // What waits in here, for a quarantine say, is not the tail's.
+  // It is so from its first sending on, without the time in which its bytes move now.
+  iouring::Instant silent_since = owed_since_.value_or(iouring::Instant::max());
+  for (const auto& link : links_)
+    link->connection.for_each_unanswered([&](const nbd::Request& request, iouring::Instant moved) {
+      if (&request != link->probe.get())
+        silent_since = std::min(silent_since, request.first_sent + (moved - request.sent));
+    });
+  if (silent_since == iouring::Instant::max()) return;
+  if (grace_is_over(standing_, io_.now() - std::max({last_progress_, silent_since, grace_from_})))
+    give_up();
 }
 
 void Disc::give_up() noexcept {
   if (gave_up_ || closing_) return;
   gave_up_ = true;
+  owed_since_.reset();
   static log::RateLimit limit;
   say(log::Level::warning, limit,
       fmt::format("no answer within its grace time of {} s; requests fail with EIO until the tail "

@@ -22,12 +22,6 @@ std::uint64_t content_of(const nbd::Request& request) noexcept {
   return std::max<std::uint64_t>(sum, 1);
 }
 
-// Puts all of `first` before `then`.
-void prepend(nbd::RequestQueue first, nbd::RequestQueue& then) noexcept {
-  while (nbd::Request* request = then.pop()) first.push(*request);
-  then = first;
-}
-
 }  // namespace
 
 void Guard::learn(const nbd::ExportInfo& tail) noexcept {
@@ -277,115 +271,6 @@ void Guard::on_flushed(int error) noexcept {
   if (!put_off_.empty()) flush_soon();
   while (nbd::Request* request = done.pop()) owner_.on_settled(*request, error);
   wake();
-}
-
-// ---- Loss and replay ----------------------------------------------------------------------------
-
-template <class Ghost>
-bool Guard::take_back(nbd::Request& request, const Ghost& ghost) {
-  if (flush_ != nullptr && &request == flush_.get()) {
-    flush_->busy = false;
-    flush_wanted_ = true;
-    return true;
-  }
-  if (replays_busy_ != 0)
-    for (Own& own : replays_->requests)
-      if (&own == &request) {
-        own.busy = false;
-        --replays_busy_;
-        fence_.doubt(nullptr, range_of(own), ghost);
-        return true;
-      }
-  const Going going = take(request);
-  if (going.reserved) log_->unreserve(data_of(request));
-  if (request.precedes_change) fence_.rest(&request);
-  if (!changes(request.command)) return false;
-  fence_.begin(&request, range_of(request), true);
-  fence_.doubt(&request, range_of(request), ghost);
-  return false;
-}
-
-bool Guard::lost(nbd::Request& request, const Fence::Term& ghost) {
-  return take_back(request, ghost);
-}
-
-bool Guard::orphaned(nbd::Request& request, Fence::Witness ghost) {
-  return take_back(request, ghost);
-}
-
-void Guard::lose_witness(const void* connection, const Fence::Term& ghosts) noexcept {
-  fence_.lose_witness(connection, ghosts);
-  held_.empty() ? arm() : io_.arm(alarm_, io_.now());  // Some may go now.
-}
-
-void Guard::fence_others() noexcept {
-  for (nbd::RequestQueue* const queue : {&covered_, &put_off_})
-    for (std::uint32_t i = queue->size(); i != 0; --i) {
-      nbd::Request& request = *queue->pop();
-      fence_.begin(&request, range_of(request), true);
-      queue->push(request);
-    }
-}
-
-void Guard::lost_others(nbd::RequestQueue& again) noexcept {
-  nbd::RequestQueue others = std::exchange(covered_, {});
-  while (nbd::Request* request = put_off_.pop()) others.push(*request);
-  prepend(others, again);
-  if (!fence_.idle()) arm();
-  if (replay_due_) replay_more();
-}
-
-void Guard::must_replay() noexcept {
-  if (keeps() && !log_->empty()) replay_due_ = replay_from_start_ = true;
-}
-
-void Guard::on_open() noexcept {
-  must_replay();
-  replay_more();
-}
-
-// What is kept goes again before anything else does: a read must not see what there was before.
-void Guard::replay_more() noexcept {
-  if (!replay_due_) return;
-  if (replay_from_start_) {
-    // On a connection that has not let go of them yet; or changes that may be newer.
-    if (replays_busy_ != 0 || fence_.any_under_way()) return;
-    replays_ = std::make_unique<Replays>(*log_);
-    replay_from_start_ = false;
-  }
-  while (replays_->next)
-    if (!replay_next()) return;
-  if (replays_busy_ != 0) return;
-  replays_.reset();
-  replay_due_ = false;
-  wake();
-}
-
-// False: not now.
-bool Guard::replay_next() noexcept {
-  auto& own = replays_->requests;
-  const auto free = std::find_if(own.begin(), own.end(), [](const Own& one) { return !one.busy; });
-  if (free == own.end()) return false;
-  const ReplaySweep::Part& part = *replays_->next;
-  const ReplayLog::Change change = log_->at(part.of);
-  auto& data = replays_->data[static_cast<std::size_t>(free - own.begin())];
-  log_->data_at(part.of, part.range, data);
-  free->command = change.command;
-  // Not "fast or not at all", and not stable each: a FLUSH comes.
-  free->flags = change.flags & nbd::command_flag::no_hole;
-  free->offset = part.range.offset;
-  free->length = static_cast<std::uint32_t>(part.range.length);
-  free->memory = data;
-  free->arrived = io_.now();
-  free->busy = true;
-  ++replays_busy_;
-  if (owner_.send_own(*free)) {
-    replays_->next = replays_->sweep.next();
-    return true;
-  }
-  free->busy = false;
-  --replays_busy_;
-  return false;
 }
 
 // ---- Who waits ----------------------------------------------------------------------------------

@@ -1,16 +1,18 @@
-// How long a request may be unanswered before a tail that holds its connection is doubted: measured
-// by what the tail took lately. Pure. Doubt costs a second connection and one read on it; only a
-// tail that answers there, and not here, has its first connection reset.
+// How long a request may be unanswered, while nothing moves on its connection, before a tail that
+// holds the connection is doubted: measured by what such requests took lately. Pure. Doubt costs a
+// second connection and a small read on both; only a tail that answers there, and not here, has its
+// first connection reset.
 #pragma once
 
 #include "head/nbd/request.hpp"
 
 #include <algorithm>
+#include <array>
 #include <chrono>
 
 namespace head::disc {
 
-// The slowest answer of the last one to two minutes.
+// The longest of the last one to two minutes.
 class Slowest {
  public:
   static constexpr std::chrono::minutes window{1};
@@ -46,19 +48,74 @@ inline constexpr std::chrono::seconds least{2};  // Unless head.toml says otherw
 inline constexpr std::chrono::seconds least_of_flush{30};
 inline constexpr std::chrono::minutes most{5};
 inline constexpr int times_usual = 8;
+inline constexpr int doubts_most = 8;
 
-// `doubts`: how often in a row the request was asked anew because of this; each time it gets twice
-// as long, so that one which merely takes long is answered in the end.
+// `usual`: the longest silence that an answer to such a command ended lately. `doubts`: the most
+// that any request on the connection has been asked anew because of this; each time all of them get
+// twice as long, so that one which merely takes long is answered in the end.
 constexpr iouring::Duration patience(nbd::Command command, iouring::Duration least_of_io,
-                                     iouring::Duration slowest_lately, int doubts) noexcept {
+                                     iouring::Duration usual, int doubts) noexcept {
   const bool quick = command == nbd::Command::read || command == nbd::Command::write ||
                      command == nbd::Command::block_status;
-  const iouring::Duration usual = std::max<iouring::Duration>(
+  const iouring::Duration once = std::max<iouring::Duration>(
       quick ? least_of_io : std::max<iouring::Duration>(least_of_io, least_of_flush),
-      slowest_lately * times_usual);
-  return std::min<iouring::Duration>(usual * (1 << std::min(doubts, 8)), most);
+      usual * times_usual);
+  return std::min<iouring::Duration>(once * (1 << std::min(doubts, doubts_most)), most);
 }
 
 }  // namespace suspicion
+
+// One more of these, which are powers of two of the patience.
+constexpr std::uint8_t one_more(std::uint8_t times) noexcept {
+  return static_cast<std::uint8_t>(std::min(times + 1, suspicion::doubts_most));
+}
+
+// Of one disc: what silences of its tail are usual, and which are not.
+class Suspicion {
+ public:
+  // It is answered by the tail.
+  void note(const nbd::Request& request, iouring::Instant now) noexcept {
+    slowest_[index(request.command)].note(now, request.silence);
+  }
+
+  // A look at the requests of one connection, each with the instant since when nothing has moved
+  // for it.
+  class Look {
+   public:
+    Look(Suspicion& suspicion, iouring::Instant now, iouring::Duration least) noexcept
+        : suspicion_(suspicion), now_(now), least_(least) {}
+
+    void see(const nbd::Request& request, iouring::Instant since) noexcept {
+      doubts_ = std::max<int>(doubts_, request.doubts);
+      // What was excused gets longer each time, and what is beside it does not.
+      iouring::Duration& longest = silences_[index(request.command)];
+      longest = std::max(longest, (now_ - since) / (1 << request.excuses));
+    }
+    bool is_silent() const noexcept {
+      for (std::size_t i = 0; i < commands; ++i) {
+        const auto usual = suspicion_.slowest_[i].lately(now_);
+        const auto may_take =
+            suspicion::patience(static_cast<nbd::Command>(i), least_, usual, doubts_);
+        if (silences_[i] >= may_take) return true;
+      }
+      return false;
+    }
+
+   private:
+    Suspicion& suspicion_;
+    iouring::Instant now_;
+    iouring::Duration least_;
+    int doubts_ = 0;
+    std::array<iouring::Duration, 8> silences_{};  // By command: the longest.
+  };
+
+ private:
+  static constexpr std::size_t commands = 8;
+  static constexpr std::size_t index(nbd::Command command) noexcept {
+    return static_cast<std::size_t>(command);
+  }
+
+  std::array<Slowest, commands> slowest_;  // By command.
+};
 
 }  // namespace head::disc

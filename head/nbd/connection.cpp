@@ -31,7 +31,7 @@ void Connection::open(const sockaddr_in6& to, const std::string& interface,
   assert(state_ == State::closed);
   to_ = to;
   problem_.clear();
-  reset_ = false;
+  reset_ = ended_by_tail_ = false;
   end_ = End::given_up;
   saying_ = heard_all_ = false;
   refused_ = 0;
@@ -120,13 +120,14 @@ void Connection::become_ready() noexcept {
   owner_.on_open();
 }
 
-void Connection::submit(Request& request) noexcept {
-  assert(room());
+void Connection::send(Request& request) noexcept {
+  assert(ready());
   const std::size_t timed_most = departures_.due(slots_.size() == 0 && writer_.idle());
   if (timed_most != 0) writer_.time_next(timed_most);
   const std::uint64_t cookie = slots_.insert(request);
   request.slot_ = static_cast<std::uint32_t>(cookie);
-  request.sent = io_.now();
+  request.sent = request.moved_ = io_.now();
+  if (request.first_sent == iouring::Instant()) request.first_sent = request.sent;
   request.extents_filled = 0;
   wire::Request header;
   header.flags = request.flags;
@@ -175,17 +176,21 @@ void Connection::on_sent(Writer::Item& item) noexcept {
   }
   Slot& slot = slots_.at(static_cast<Request::Outgoing&>(item).request.slot_);
   slot.sent = true;
+  slot.request->end_ = writer_.gone();
+  slot.request->moved_ = io_.now();
   if (slot.answered) hand_back(slot);
 }
 
 void Connection::on_send_failed(int error) noexcept {
   if (end_ == End::given_up && (error == ECONNRESET || error == EPIPE)) end_ = End::reset;
+  ended_by_tail_ = ready();
   fail(std::string("sending: ") + std::strerror(error));
 }
 
 void Connection::on_end(int error) noexcept {
   if (error == 0 || error == ECONNRESET) end_ = error == 0 ? End::closed : End::reset;
   if (state_ == State::leaving) return drain(false);
+  ended_by_tail_ = ready();
   fail(error == 0 ? "the tail closed the connection"
                   : std::string("receiving: ") + std::strerror(error));
 }
@@ -204,6 +209,10 @@ void Connection::on_health(iouring::Result result) noexcept {
   const auto least = seen_.least_round_trip;
   if (least.count() != 0 && (round_trip_.count() == 0 || least < round_trip_)) round_trip_ = least;
   const Health now{.at = io_.now(), .tcp = seen_};
+  if (const auto before = health_.tcp.acknowledged; seen_.acknowledged > before)
+    slots_.for_each_unanswered([&](const Slot& slot) {
+      if (!slot.sent || slot.request->end_ > before) slot.request->moved_ = now.at;
+    });
   if (const auto at = packets_lost_at(std::exchange(health_, now), now)) {
     departures_.on_loss();
     owner_.on_packets_lost(*at);
@@ -240,6 +249,7 @@ void Connection::fail(std::string problem) noexcept {
 }
 
 void Connection::violate(const char* what) noexcept {
+  ended_by_tail_ = ready();
   fail(std::string("the tail broke the protocol: ") + what);
 }
 

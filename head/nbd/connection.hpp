@@ -22,6 +22,8 @@
 #include "head/nbd/wire.hpp"
 #include "head/nbd/writer.hpp"
 
+#include <algorithm>
+#include <cassert>
 #include <cerrno>
 #include <memory>
 #include <string>
@@ -72,8 +74,18 @@ class Connection final : Reader::Owner, Writer::Owner, Departures::Owner {
   bool room() const noexcept { return ready() && !slots_.full(); }
   std::uint32_t in_flight() const noexcept { return slots_.size(); }
   const ExportInfo& info() const noexcept { return info_; }
-  // Of the requests in flight the one that was sent first; null when there is none. Looks at each.
-  const Request* oldest() const noexcept { return slots_.oldest(); }
+  // Of each request in flight: function(request, since), since when nothing has moved that could
+  // have brought its answer nearer: no byte has come on the connection, and none of its own, or
+  // before them, has left or was acknowledged.
+  template <class Function>
+  void for_each_unanswered(Function function) const {
+    slots_.for_each_unanswered([&](const Slot& slot) {
+      const auto left = slot.sent ? iouring::Instant() : writer_.last_progress();
+      function(*slot.request, std::max({reader_.last_progress(), slot.request->moved_, left}));
+    });
+  }
+  // When bytes came last.
+  iouring::Instant heard_at() const noexcept { return reader_.last_progress(); }
   const std::string& note() const noexcept { return note_; }
   bool acknowledges_at_once() const noexcept { return quick_ack_; }
 
@@ -94,6 +106,8 @@ class Connection final : Reader::Owner, Writer::Owner, Departures::Owner {
     std::uint64_t cookie;
   };
   bool orphan(std::vector<Orphaned>& requests);
+  // Inside on_closed(): it was the tail, or what it said, that ended it, not its owner.
+  bool ended_by_tail() const noexcept { return ended_by_tail_; }
 
   // In state closed only. Ends in on_open() or on_closed(), never inside the call.
   // `interface`: as Io::open_tcp() has it. `patience`: for the tail to accept.
@@ -103,7 +117,12 @@ class Connection final : Reader::Owner, Writer::Owner, Departures::Owner {
     open(to, interface, export_name, options_.connect_timeout);
   }
   // Needs room(). The request keeps to info(), alignment and payload_maximum included.
-  void submit(Request& request) noexcept;
+  void submit(Request& request) noexcept {
+    assert(room());
+    send(request);
+  }
+  // A question to find out whether it answers at all; one at a time. Needs ready(), and no room().
+  void probe(Request& request) noexcept { send(request); }
   // Looks whether the network is why answers are late, if they are and it did not look just now;
   // and every few seconds how long the way to the tail is. To be called often while in_flight().
   void look_at_network() noexcept;
@@ -149,6 +168,7 @@ class Connection final : Reader::Owner, Writer::Owner, Departures::Owner {
   void on_over(iouring::Result result) noexcept;
   void on_health(iouring::Result result) noexcept;
 
+  void send(Request& request) noexcept;
   void follow(ClientHandshake::Step step) noexcept;
   void step_handshake() noexcept;
   void become_ready() noexcept;
@@ -187,6 +207,7 @@ class Connection final : Reader::Owner, Writer::Owner, Departures::Owner {
   std::string note_;
   bool reset_ = false;
   End end_ = End::given_up;  // So far; when it was closed, how.
+  bool ended_by_tail_ = false;
   bool quick_ack_ = false;
   iouring::Op<&Connection::on_connect> connect_{*this};
   iouring::Op<&Connection::on_over> over_{*this};

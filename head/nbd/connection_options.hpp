@@ -18,6 +18,9 @@ struct ConnectionOptions {
   std::chrono::milliseconds handshake_timeout{10'000};
   // A read or write that is with the tail for longer is tried on a second connection; 0: none is.
   std::chrono::milliseconds suspect_after{2'000};
+  // A request that the tail ends its connection on is asked alone so often, and then fails; 0: for
+  // ever.
+  unsigned poison_attempts = 3;
   QuickAck quick_ack = QuickAck::adaptive;
 };
 

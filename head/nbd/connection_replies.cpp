@@ -85,6 +85,8 @@ void Connection::on_start(std::span<const std::byte> bytes) noexcept {
   slot_ = slots_.find(reply_.cookie);
   // Unknown, or answered before: we could not tell where its payload ends.
   if (slot_ == nullptr || slot_->answered) return violate("a reply to no request of ours");
+  slot_->request->silence =
+      io_.now() - std::max({last_reply_, reader_.progress_before(), slot_->request->moved_});
   watch_for_delayed_acks();
   if (!reply_.structured) return on_simple_reply();
   if (!info_.structured_replies) return violate("a structured reply that was not negotiated");
@@ -210,7 +212,6 @@ void Connection::on_extent(std::span<const std::byte> bytes) noexcept {
   const bool one = (request.flags & command_flag::req_one) != 0;
   if (extents_sum_ >= request.length || (one && extents_sum_ != 0))
     return violate("extents beyond the request");
-  if (one && extent->length > request.length) return violate("an extent beyond the request");
   if (request.extents_filled < request.extents.size()) {
     const auto rest = static_cast<std::uint32_t>(request.length - extents_sum_);
     request.extents[request.extents_filled++] = {.length = std::min(extent->length, rest),

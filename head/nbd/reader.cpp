@@ -98,7 +98,8 @@ void Reader::on_recv(iouring::Result result) noexcept {
     stopped_ = true;
     return owner_.on_end(-result.res);
   }
-  last_progress_ = came_at_ = io_.now();
+  progress_before_ = std::exchange(last_progress_, io_.now());
+  came_at_ = last_progress_;
   if (quick_ack_) io_.quick_ack(socket_);
   drained_ = !result.more_waiting;
 

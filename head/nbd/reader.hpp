@@ -92,6 +92,8 @@ class Reader {
   }
   // When bytes last came, or it began again to take some.
   iouring::Instant last_progress() const noexcept { return last_progress_; }
+  // When bytes had come before those that came last.
+  iouring::Instant progress_before() const noexcept { return progress_before_; }
   // When the bytes that a handler is given came, were they kept meanwhile or not.
   iouring::Instant came_at() const noexcept { return came_at_; }
   // Ends a pending receive where it is. If bytes of it have come, the others follow; if none have,
@@ -135,7 +137,7 @@ class Reader {
   bool large_ = false;           // The last payload was large: take the next header alone.
   std::vector<std::byte> kept_;  // While paused, from here on:
   std::size_t kept_from_ = 0;
-  iouring::Instant last_progress_{};
+  iouring::Instant last_progress_{}, progress_before_{};
   iouring::Instant came_at_{};
 
   iouring::Op<&Reader::on_recv> recv_{*this};

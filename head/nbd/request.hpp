@@ -58,10 +58,14 @@ class Request {
   std::uint32_t extents_filled = 0;
 
   // Whoever asked has lost interest: what is lost on the way need not be sent again.
-  bool unwanted = false;
+  bool unwanted : 1 = false;
 
   // A READ of what is to be changed and written back: it waits for whatever the change waits for.
-  bool precedes_change = false;
+  bool precedes_change : 1 = false;
+  // Since it was answered last. How often it was on a connection that was given up because it was
+  // silent; how often on one that was silent, and answered when it was asked (suspicion.hpp); how
+  // often the tail ended a connection with it in flight (isolation.hpp).
+  std::uint8_t doubts = 0, excuses = 0, deaths = 0;
 
   // The journey: when the guest asked; when it left the head for the tail (again, after a replay);
   // how long it was away, from there until its reply was whole; and of that, what the way there and
@@ -70,6 +74,15 @@ class Request {
   iouring::Instant sent{};
   iouring::Duration away{};
   iouring::Duration wire{};
+  // Of its answer: for how long nothing had moved on the connection before it came.
+  iouring::Duration silence{};
+  iouring::Instant first_sent{};  // Since it was answered last.
+
+  // It is answered: the next time is another story.
+  void forget_attempts() noexcept {
+    doubts = excuses = deaths = 0;
+    first_sent = {};
+  }
 
   // Exactly once per submit(), never from inside submit(). `error` is an errno, 0 for success. The
   // request may be submitted again, or destroyed, inside.
@@ -90,7 +103,10 @@ class Request {
 
   Outgoing outgoing_{*this};
   Request* queued_next_ = nullptr;  // In the one queue that it is in.
-  std::uint32_t slot_ = 0;          // On the one connection that it is on.
+  // On the one connection that it is on:
+  std::uint32_t slot_ = 0;
+  std::uint64_t end_ = 0;     // Behind its last byte, in all that is sent there.
+  iouring::Instant moved_{};  // When its bytes, or others before them, last left or arrived there.
 };
 
 // Requests in order, linked through themselves.

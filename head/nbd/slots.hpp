@@ -31,16 +31,17 @@ struct Slot {
 class Slots {
  public:
   static constexpr std::uint32_t capacity = 128;
+  static constexpr std::uint32_t places = capacity + 1;  // One is for a question to the connection.
 
   Slots() noexcept {
-    for (std::uint32_t i = 0; i < capacity; ++i) slots_[i].next_free = i + 1;
+    for (std::uint32_t i = 0; i < places; ++i) slots_[i].next_free = i + 1;
   }
 
-  bool full() const noexcept { return first_free_ == capacity; }
+  bool full() const noexcept { return size_ >= capacity; }
   std::uint32_t size() const noexcept { return size_; }
 
   std::uint64_t insert(Request& request) noexcept {
-    assert(!full());
+    assert(size_ < places);
     const std::uint32_t index = first_free_;
     Slot& slot = slots_[index];
     first_free_ = slot.next_free;
@@ -55,7 +56,7 @@ class Slots {
   // Null when no request has that cookie.
   Slot* find(std::uint64_t cookie) noexcept {
     const auto index = static_cast<std::uint32_t>(cookie);
-    if (index >= capacity) return nullptr;
+    if (index >= places) return nullptr;
     Slot& slot = slots_[index];
     return slot.request != nullptr && slot.generation == cookie >> 32 ? &slot : nullptr;
   }
@@ -78,18 +79,15 @@ class Slots {
 
   // The slot of a request that is on this connection.
   Slot& at(std::uint32_t index) noexcept {
-    assert(index < capacity && slots_[index].request != nullptr);
+    assert(index < places && slots_[index].request != nullptr);
     return slots_[index];
   }
 
-  // Of those that somebody waits for and that have no answer yet; null when there is none.
-  const Request* oldest() const noexcept {
-    const Request* found = nullptr;
+  // Those that somebody waits for and that have no answer yet.
+  template <class Function>
+  void for_each_unanswered(Function function) const {
     for (const Slot& slot : slots_)
-      if (slot.request != nullptr && !slot.answered && !slot.orphan &&
-          (found == nullptr || slot.request->sent < found->sent))
-        found = slot.request;
-    return found;
+      if (slot.request != nullptr && !slot.answered && !slot.orphan) function(slot);
   }
 
   // Calls it with each that is in use.
@@ -101,7 +99,7 @@ class Slots {
 
   // Removes all of them, orphans apart oldest first into `queue`.
   void drain_into(RequestQueue& queue) noexcept {
-    std::array<Request*, capacity> requests;
+    std::array<Request*, places> requests;
     std::size_t count = 0;
     for_each([&](Slot& slot) {
       const bool orphan = slot.orphan;
@@ -114,7 +112,7 @@ class Slots {
   }
 
  private:
-  std::array<Slot, capacity> slots_{};
+  std::array<Slot, places> slots_{};
   std::uint32_t first_free_ = 0;
   std::uint32_t size_ = 0;
 };

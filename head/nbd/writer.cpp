@@ -110,6 +110,7 @@ void Writer::on_send(iouring::Result result) noexcept {
     const std::size_t size = first.header_size_ + size_of(first.body_);
     if (sent_ < size) break;
     sent_ -= size;
+    gone_ += size;
     head_ = first.next_;
     owner_.on_sent(first);
   }

@@ -70,6 +70,7 @@ class Writer {
     assert(idle() && !pending());
     socket_ = socket;
     stopped_ = halted_ = false;
+    gone_ = 0;
   }
   void queue(Item& item) noexcept;
 
@@ -79,6 +80,8 @@ class Writer {
   bool idle() const noexcept { return head_ == nullptr; }
   // Not idle: when bytes last left, or there were first some to leave.
   iouring::Instant last_progress() const noexcept { return last_progress_; }
+  // Bytes of items that have left since start(); inside on_sent(), up to the end of that item.
+  std::uint64_t gone() const noexcept { return gone_; }
   // Ends a pending send where it is. If bytes of it have left, the others follow; if none have, the
   // send has failed (ECANCELED).
   void interrupt() noexcept {
@@ -121,6 +124,7 @@ class Writer {
   Item* head_ = nullptr;
   Item* tail_ = nullptr;
   std::size_t sent_ = 0;  // Of the first item: bytes that are gone.
+  std::uint64_t gone_ = 0;
   std::size_t timed_most_ = 0;
   bool timed_ = false;  // The send in flight is.
   iouring::Instant last_progress_{};

@@ -28,11 +28,14 @@ bool NbdServer::on_bytes(Bytes& from_us, Bytes& to_us) {
   if (phase_ != Phase::transmission && !negotiate(from_us, to_us)) return false;
   if (phase_ != Phase::transmission) return true;
   collect(from_us);
-  if (state_.options.silent || number_ <= state_.options.silent_up_to) {
+  hangs_ = hangs_ || state_.options.silent || number_ <= state_.options.silent_up_to;
+  if (hangs_) {
     asked_.clear();
     cookies_.clear();
   }
   if (state_.options.in_turns && state_.complaints.empty()) answer_reads_in_turns(to_us);
+  for (; state_.options.lose != 0 && !asked_.empty(); --state_.options.lose)
+    asked_.erase(asked_.begin());
   while (!asked_.empty()) {
     const std::size_t which =
         chance(state_.options.shuffle)

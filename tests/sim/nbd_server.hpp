@@ -18,8 +18,9 @@ struct TailOptions {
   std::uint32_t payload_maximum = 32u << 20;
   bool structured = true;
   double shuffle = 0.3;            // Answers a request out of turn.
-  bool silent = false;             // Takes requests, and drops them.
-  std::uint64_t silent_up_to = 0;  // The same, of the connections up to this one.
+  bool silent = false;             // Connections that are asked anything now hang from now on.
+  std::uint64_t silent_up_to = 0;  // So do the connections up to this one.
+  unsigned lose = 0;               // So many requests are never answered.
   double shutdown = 0.0;           // Answers ESHUTDOWN, and means it.
   // Longer reads are answered with EOVERFLOW: without DF, with it.
   std::uint32_t read_max = UINT32_MAX, unfragmented_max = UINT32_MAX;
@@ -101,6 +102,7 @@ class NbdServer final : public Peer {
   enum class Phase { fresh, flags, options, transmission, over } phase_ = Phase::fresh;
   bool structured_ = false;
   std::uint64_t number_ = 0;
+  bool hangs_ = false;
   std::vector<Asked> asked_;
   std::set<std::uint64_t> cookies_;
 };

@@ -71,7 +71,10 @@ class Audit final : public Observer {
   // headd was told to fail requests, or may.
   void allow_errors(bool yes) { errors_.allow(yes); }
   // Requests of this kind kill whoever serves them: they need not be answered, and may fail.
-  void poisoned(head::nbd::Command command) { poison_ = command; }
+  void poisoned(head::nbd::Command command, std::uint64_t from) {
+    poison_ = command;
+    poison_from_ = from;
+  }
   // A FLUSH that covers all that was acknowledged when it was asked.
   check::Values::Moment ask_flush() { return values_.ask_flush(); }
   void answer_flush(check::Values::Moment asked, bool success) {
@@ -108,6 +111,7 @@ class Audit final : public Observer {
   check::Errors::Moment flush_refused_at_ = 0;
   Instant sync_errors_until_{};  // A FLUSH has been refused lately.
   std::optional<head::nbd::Command> poison_;
+  std::uint64_t poison_from_ = 0;
 };
 
 }  // namespace world

@@ -300,18 +300,33 @@ Scenario draw_private(std::uint64_t seed) {
 
 // ---- Service ------------------------------------------------------------------------------------
 
+// One guest asks what a tail hangs up on, and others are served.
 Scenario draw_poisoned(std::uint64_t seed) {
   Dice dice(seed);
   Scenario scenario = begin_scenario(seed);
+  scenario.head.durability = dice.one_of(modes);
   scenario.guests.push_back({});
-  scenario.tail.poison = Command::trim;
+  scenario.tail.poison =
+      dice.one_of({Command::trim, Command::read, Command::write, Command::write_zeroes,
+                   Command::cache, Command::block_status, Command::flush});
+  // headd's own FLUSH is as poisonous as a guest's.
+  if (scenario.tail.poison == Command::flush) scenario.head.durability = Durability::writeback;
+  scenario.tail.poison_from = 504;
+  if (dice.chance(0.3)) scenario.tail.flags &= static_cast<std::uint16_t>(~flag::can_multi_conn);
+  if (dice.chance(0.3)) scenario.head.connections = 3;
   scenario.length = 15s;
   Load load = load_of(scenario);
+  load.sectors = 504;
   load.per_second = 20;
-  load.trims = 0;
-  scenario.actions.push_back({.at = dice.between(Duration{1s}, Duration{2s}),
-                              .who = 1,
-                              .ask = {.command = Command::trim, .first = 100, .count = 8}});
+  if (scenario.tail.poison == Command::flush) load.flushes = 0;
+  const auto at = dice.between(Duration{1s}, Duration{2s});
+  for (std::uint64_t i = dice.between(1, 2); i != 0; --i)
+    scenario.actions.push_back(
+        {.at = at + i * 1ms,
+         .who = 1,
+         .ask = {.command = *scenario.tail.poison, .first = 500 + i, .count = 8}});
+  if (scenario.tail.poison == Command::flush)
+    for (Action& action : scenario.actions) action.ask.first = action.ask.count = 0;
   return finish(scenario, dice, load);
 }
 
@@ -342,6 +357,7 @@ Scenario draw_hang_after_fail(std::uint64_t seed) {
 Scenario draw_hangs_in_a_row(std::uint64_t seed) {
   Dice dice(seed);
   Scenario scenario = begin_scenario(seed);
+  scenario.limit = 25s;  // One hang follows the other before the quarantine of the first is over.
   scenario.length = 40s;
   for (unsigned i = 0; i < 5; ++i)
     scenario.actions.push_back(
@@ -380,7 +396,33 @@ Scenario draw_slow_link(std::uint64_t seed) {
   scenario.actions.push_back(
       {.at = 100ms, .ask = {.command = Command::write, .first = 0, .count = 2048}});
   scenario.actions.push_back({.at = 15s, .ask = {.first = 0, .count = 2048}});
+  for (std::uint64_t i = dice.pick(3); i != 0; --i)
+    scenario.actions.push_back({.at = 15s + i * 1ms, .ask = {.first = 256 * i, .count = 1024}});
+  // The way is interrupted for less time than anybody waits for.
+  if (dice.chance(0.5))
+    scenario.actions.push_back({.at = 15s + dice.between(Duration{100ms}, Duration{2s}),
+                                .act = Act::link_fails,
+                                .lasts = dice.between(Duration{10ms}, Duration{1s})});
   return scenario;
+}
+
+// One request takes long, and the connection is not to blame.
+Scenario draw_slow_worker(std::uint64_t seed) {
+  Dice dice(seed);
+  Scenario scenario = begin_scenario(seed);
+  scenario.head.durability = dice.one_of(modes);
+  scenario.length = 12s;
+  scenario.limit = 60s;
+  scenario.gives_up_nothing = true;
+  scenario.crash_at_end = false;
+  scenario.actions.push_back({.at = dice.between(Duration{100ms}, Duration{1s}),
+                              .act = Act::tail_is_slow,
+                              .lasts = dice.between(Duration{2500ms}, Duration{20s}),
+                              .times = 1});
+  Load load = load_of(scenario);
+  load.per_second = dice.one_of({1u, 5u, 40u});
+  load.burst_most = 2;
+  return finish(scenario, dice, load);
 }
 
 Scenario draw_grace_changed(std::uint64_t seed) {

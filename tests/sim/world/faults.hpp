@@ -30,6 +30,7 @@ Scenario draw_hang_after_fail(std::uint64_t seed);
 Scenario draw_hangs_in_a_row(std::uint64_t seed);
 Scenario draw_hang_behind_flush(std::uint64_t seed);
 Scenario draw_slow_link(std::uint64_t seed);
+Scenario draw_slow_worker(std::uint64_t seed);
 Scenario draw_grace_changed(std::uint64_t seed);
 Scenario draw_grace_held(std::uint64_t seed);
 Scenario draw_two_heads_cut(std::uint64_t seed);

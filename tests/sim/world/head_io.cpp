@@ -266,6 +266,7 @@ void HeadIo::look_at(iouring::Completion& completion, iouring::Socket number,
   const Stream* const stream = at(number).stream;
   into = {};
   if (stream == nullptr) return end(completion, {.res = -ENOTCONN});
+  into.acknowledged = stream->acknowledged();
   into.round_trip = into.least_round_trip = std::chrono::microseconds(60);
   if (stream->unacknowledged() != Duration{}) {
     into.unacknowledged = 1;

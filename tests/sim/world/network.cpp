@@ -109,6 +109,7 @@ void Stream::deliver(bool to_peer, std::size_t size) {
       return;
     }
     to_peer_.have += size;
+    acknowledged_ += size;
     if (peer_open_) peer_->on_bytes(*this);
     if (to_peer_.held() < window_) tell_head();
   } else if (head_open_ && head_error_ == 0) {

@@ -101,6 +101,8 @@ class Stream {
   bool head_open() const noexcept { return head_open_; }
   // How long bytes have waited for the other kernel to take them.
   Duration unacknowledged() const noexcept;
+  // Bytes that the other kernel has taken.
+  std::uint64_t acknowledged() const noexcept { return acknowledged_; }
 
   // Of what the head writes the peer's kernel takes no more at a time.
   void narrow(std::size_t bytes) noexcept { window_ = bytes; }
@@ -161,6 +163,7 @@ class Stream {
   Instant last_[2]{};                                // Nothing overtakes.
   Instant busy_until_[2]{};                          // Its share of the link is in use.
   Instant waits_since_{};
+  std::uint64_t acknowledged_ = 0;
   bool head_open_ = true, peer_open_ = true;
   bool peer_lost_ = false, peer_back_ = false;
   int head_error_ = 0;        // Of the head's end: -errno.

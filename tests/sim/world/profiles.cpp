@@ -18,25 +18,46 @@ Scenario draw_ghosts(std::uint64_t seed) {
       &draw_suspected,  &draw_silent,           &draw_moved,        &draw_upgraded,
       &draw_ordered,    &draw_lied_to,          &draw_closed_early, &draw_realigned,
       &draw_guest_ends, &draw_upgraded_in_vain, &draw_replay_handed};
-  return ways[seed / 44 % std::size(ways)](seed);
+  return ways[seed / 48 % std::size(ways)](seed);
+}
+
+// Connections that are silent, and those that only seem to be.
+Scenario draw_silences(std::uint64_t seed) {
+  constexpr Scenario (*kinds[])(std::uint64_t) = {&draw_hang_after_fail, &draw_hangs_in_a_row,
+                                                  &draw_hang_behind_flush, &draw_slow_link,
+                                                  &draw_slow_worker};
+  return kinds[seed / 48 % std::size(kinds)](seed);
+}
+
+// Requests, or answers to them, that end connections again and again.
+Scenario draw_deadly(std::uint64_t seed) {
+  return seed / 48 % 3 == 0 ? draw_overlong(seed) : draw_poisoned(seed);
+}
+
+// Outages about as long as the grace time, which changes.
+Scenario draw_graces(std::uint64_t seed) {
+  constexpr Scenario (*kinds[])(std::uint64_t) = {&draw_graced, &draw_grace_changed,
+                                                  &draw_grace_held};
+  return kinds[seed / 48 % std::size(kinds)](seed);
 }
 
 // Every kind that headd survives, the most varied one most often.
 Scenario draw_any(std::uint64_t seed) {
-  // Of 44 histories so many are of a kind; the others are weather.
+  // Of 48 histories so many are of a kind; the others are weather.
   constexpr std::pair<unsigned, Scenario (*)(std::uint64_t)> kinds[] = {
       {5, &draw_crashes},      {1, &draw_timed_out},     {2, &draw_replays},
       {3, &draw_hung},         {4, &draw_refused},       {2, &draw_looked_at},
-      {1, &draw_another_disc}, {1, &draw_detached},      {1, &draw_graced},
+      {1, &draw_another_disc}, {1, &draw_detached},      {2, &draw_graces},
       {1, &draw_scattered},    {2, &draw_restless},      {1, &draw_one_client},
       {1, &draw_cut_status},   {1, &draw_shutting_down}, {1, &draw_through},
       {1, &draw_ghost_handed}, {1, &draw_log_handed},    {1, &draw_ghosts},
-      {1, &draw_failed_flush}, {1, &draw_unknown_flush},
+      {1, &draw_failed_flush}, {1, &draw_unknown_flush}, {1, &draw_silences},
+      {1, &draw_deadly},
   };
   // Those that take as long as many others.
   if (seed % 512 == 77) return draw_huge(seed);
   if (seed % 256 == 78) return draw_crowded(seed);
-  std::uint64_t place = seed % 44;
+  std::uint64_t place = seed % 48;
   for (const auto& [share, draw] : kinds) {
     if (place < share) return draw(seed);
     place -= share;
@@ -106,6 +127,7 @@ constexpr Profile all[] = {
     {"hang-behind-flush", "connections hang, and what waits longest is a FLUSH or a TRIM",
      &draw_hang_behind_flush},
     {"slow-link", "a large READ takes long, for want of bandwidth", &draw_slow_link},
+    {"slow-worker", "one request takes long, and nothing else is wrong", &draw_slow_worker},
     {"grace-changed", "the grace time is made longer during an outage", &draw_grace_changed},
     {"grace-held", "an outage that an operator holds the disc for", &draw_grace_held},
     {"two-heads-cut", "a guest goes on at another head while its first one is cut off",

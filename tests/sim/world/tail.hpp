@@ -44,7 +44,8 @@ struct TailManners {
   bool tears_errors = false;  // And what it refuses with EIO or ENOSPC.
   double cached = 0.0;        // Carries a request out at once and answers it later.
   bool early_flush = false;   // A FLUSH covers what was done when a worker began it, and no more.
-  std::optional<head::nbd::Command> poison{};  // Hangs up on such a request.
+  std::optional<head::nbd::Command> poison{};  // Hangs up on such a request, where it reaches
+  std::uint64_t poison_from = 0;               // beyond this sector.
   bool overlong_extents = false;               // BLOCK_STATUS tells of more than was asked.
   unsigned requests_per_connection = 0;        // It hangs up after so many; 0: it does not.
 };

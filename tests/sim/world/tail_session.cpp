@@ -126,8 +126,11 @@ void Tail::Session::collect() {
     const auto command = static_cast<Command>(header->type);
     const std::size_t payload = command == Command::write ? header->length : 0;
     if (there.size() < sizeof(wire::Request) + payload) return inbox_.keep(stream_);
+    const bool reaches =
+        command == Command::flush ||
+        header->offset + header->length > tail_.manners_.poison_from * Store::sector;
     if (command == Command::disconnect) return on_goodbye();
-    if (tail_.manners_.poison == command) return hang_up(true);
+    if (tail_.manners_.poison == command && reaches) return hang_up(true);
     Job job{.session = this, .header = *header, .payload = {}, .read = {}, .covers = {}};
     const auto data = there.subspan(sizeof(wire::Request), payload);
     job.payload.assign(data.begin(), data.end());
@@ -263,8 +266,8 @@ void Tail::Session::reply_status(const Job& job, Bytes& out) const {
                        [](std::byte byte) { return byte == std::byte{0}; });
   };
   std::vector<wire::BlockDescriptor> extents;
-  std::uint32_t last = UINT32_MAX;
-  for (std::uint32_t at = 0; at < job.header.length;) {
+  std::uint32_t last = UINT32_MAX, at = 0;
+  while (at < job.header.length) {
     const std::uint32_t size = std::min<std::uint32_t>(Store::sector, job.header.length - at);
     const std::uint32_t flags =
         is_zero(tail_.store_.read(job.header.offset + at, size)) ? hole_and_zero : 0;
@@ -276,7 +279,8 @@ void Tail::Session::reply_status(const Job& job, Bytes& out) const {
     extents.back().length = extents.back().length + size;
     at += size;
   }
-  if (tail_.manners_.overlong_extents) extents.back().length = extents.back().length + 65536u;
+  if (tail_.manners_.overlong_extents && at >= job.header.length)
+    extents.back().length = extents.back().length + 65536u;
   const bool at_once = tail_.dice_.chance(0.7);
   out << sim::chunk(wire::Chunk::block_status, static_cast<std::uint32_t>(4 + 8 * extents.size()),
                     at_once, job.header.cookie)

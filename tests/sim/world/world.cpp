@@ -50,7 +50,7 @@ World::World(const Scenario& scenario)
     guests_[i]->home = plan.home;
     if (plan.begins) guests_[i]->connect();
   }
-  if (scenario_.tail.poison) audit_.poisoned(*scenario_.tail.poison);
+  if (scenario_.tail.poison) audit_.poisoned(*scenario_.tail.poison, scenario_.tail.poison_from);
   schedule();
   look_again();
 }
