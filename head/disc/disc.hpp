@@ -36,7 +36,7 @@ class Disc final : public nbd::Volume, Reshape::Owner, Guard::Owner {
  public:
   // Of requests that the tail would not take as they are; others wait.
   static constexpr std::size_t reshapes_max = 32;
-  // After the way is there again, for answers that are on it.
+  // After the way is back, for answers that are on it.
   static constexpr std::chrono::milliseconds way_grace{5};
 
   class Owner {
@@ -217,7 +217,7 @@ class Disc final : public nbd::Volume, Reshape::Owner, Guard::Owner {
   stats::DiscState state() const noexcept;
   void tell_state() noexcept;
   void complain(const std::string& problem) noexcept;
-  // In the log; thousands of discs may have the same to say at once.
+  // Thousands of discs may have the same to say at once.
   void say(log::Level level, log::RateLimit& limit, std::string_view what) const noexcept;
 
   Course course() const noexcept { return disc::course(standing_, gave_up_); }
