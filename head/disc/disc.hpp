@@ -95,7 +95,7 @@ class Disc final : public nbd::Volume, Reshape::Owner, Guard::Owner {
   void inherit(const nbd::Legacy& legacy);
   // Once it is closed.
   nbd::Legacy legacy();
-  // For good. What is outstanding is answered with ESHUTDOWN once the kernel has let go of it.
+  // What is outstanding is answered with ESHUTDOWN once the kernel has let go of it.
   // Ends in on_disc_closed(), never inside the call.
   void close() noexcept;
 
