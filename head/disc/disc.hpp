@@ -85,7 +85,7 @@ class Disc final : public nbd::Volume, Reshape::Owner, Guard::Owner {
   bool withdraw(nbd::Request& request) noexcept override;
   // From now on. What was refused before stays refused.
   void set(const Standing& standing) noexcept;
-  // The tail is elsewhere now, or there again: connects anew at once. Connections that there are
+  // The tail is elsewhere, or there again: connects anew at once. Connections that there are
   // serve until each one's successor is open; what they have not answered is sent there again.
   void relocate() noexcept;
   // The first block is another one, and an operator says that it is right. Nothing where the disc
@@ -95,7 +95,7 @@ class Disc final : public nbd::Volume, Reshape::Owner, Guard::Owner {
   void inherit(const nbd::Legacy& legacy);
   // Once it is closed.
   nbd::Legacy legacy();
-  // What is outstanding is answered with ESHUTDOWN once the kernel has let go of it.
+  // What is outstanding is answered with ESHUTDOWN, once the kernel lets go of it.
   // Ends in on_disc_closed(), never inside the call.
   void close() noexcept;
 
