@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # ghost.sh parallel|serial: a write that a tail's worker is stuck with for six seconds, while other
-# connections go on; `parallel`, and other requests of the same one. The guest writes something else to the same place, which is answered and
-# flushed; what the worker does in the end must not undo that.
+# connections go on; `parallel`, and other requests of the same one. The guest writes something
+# else to the same place, which is answered and flushed; what the worker does in the end must not
+# undo that.
 # shellcheck source=tests/e2e/lib.sh
 source "$(dirname "$0")/lib.sh"
 need nbdkit qemu-io python3
