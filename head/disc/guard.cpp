@@ -262,7 +262,10 @@ void Guard::begin_probe() noexcept {
 void Guard::on_flushed(int error) noexcept {
   if (error == 0 && keeps()) log_->release(flush_covers_);
   nbd::RequestQueue done = std::exchange(covered_, {});
-  if (error != 0) {
+  flushes_failed_ = error == 0 ? 0 : flushes_failed_ + 1;
+  if (flushes_failed_ < flushes_failed_max && error != 0 && !no_room_.empty()) {
+    flush_wanted_ = true;  // Once what is kept has been written again.
+  } else if (error != 0) {
     while (nbd::Request* request = no_room_.pop()) {
       fence_.end(request);
       done.push(*request);

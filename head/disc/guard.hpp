@@ -39,6 +39,8 @@ class Guard {
   // Whoever reset a connection may have been another host than the tail, if by then the disc turns
   // out to have moved.
   static constexpr std::chrono::milliseconds moves_known_within{1'000};
+  // Changes that find no room in the log fail when so many FLUSHes have failed in a row.
+  static constexpr unsigned flushes_failed_max = 3;
   // What an earlier headd has left unanswered its guests ask again at once.
   static constexpr std::chrono::seconds expected_within{5};
   // Whatever is kept is flushed after so long, for the sake of other discs.
@@ -189,6 +191,7 @@ class Guard {
   nbd::RequestQueue covered_;  // or is under way.
   bool flush_wanted_ = false;
   std::unique_ptr<Own> flush_;
+  unsigned flushes_failed_ = 0;  // In a row, of these.
   // Whether a tail that offers FLUSH knows it, which some do not: found out before anything relies
   // on it.
   enum class Probe : std::uint8_t { needless, due, done };
