@@ -62,7 +62,8 @@ Disc::Disc(iouring::Io& io, Owner& owner, Patience& patience, DiscOptions option
       stats_(std::move(stats)),
       standing_(options_.standing),
       guard_(io, *this, options_.guard) {
-  if (options_.identity == Identity::first_block) first_block_ = std::make_unique<FirstBlock>();
+  if (options_.identity == Identity::first_block)
+    first_block_ = std::make_unique<FirstBlock>(options_.guard.inherits);
   add_link();
 }
 

@@ -89,7 +89,7 @@ void Disc::settle_in(Link& link) noexcept {
 
 // False: there is nothing to compare, and it is taken as the disc; or it is not, and is left.
 bool Disc::prove(Link& link) noexcept {
-  if (!first_block_) return false;
+  if (!first_block_ || first_block_->awaits()) return false;
   // Once it was another one, only a comparison, or an operator, says that it is not.
   if (!first_block_->known() && last_objection_ == another_block)
     return object(link, another_block), true;

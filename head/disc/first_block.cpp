@@ -19,6 +19,7 @@ void FirstBlock::learn(const nbd::ExportInfo& tail) noexcept {
 }
 
 void FirstBlock::inherit(std::uint32_t length, Checksum sum) noexcept {
+  awaits_ = false;
   ++version_;  // A look that is under way is of a time before.
   known_.reset();
   if (length == 0 || (length_ != 0 && length_ != length)) return;

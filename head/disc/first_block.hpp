@@ -37,6 +37,11 @@ class FirstBlock {
 
   enum class Verdict : std::uint8_t { same, another, not_compared };
 
+  // `inherits`: another headd may write the block until inherit(), and before that nothing is
+  // learned of it.
+  explicit FirstBlock(bool inherits = false) noexcept : awaits_(inherits) {}
+  bool awaits() const noexcept { return awaits_; }
+
   // When the disc became known. A block that has been learned already keeps its length.
   void learn(const nbd::ExportInfo& tail) noexcept;
   // As an earlier headd knew it; zero, for nothing is known, as well. It may come at any time: what
@@ -61,7 +66,7 @@ class FirstBlock {
   // A read for a comparison, or the FLUSH before a read that is to find out, begins now.
   std::uint64_t version() const noexcept { return version_; }
   bool may_look(iouring::Instant now) const noexcept {
-    return length_ != 0 && !known_ && under_way_ == 0 && ghosts_until_ <= now;
+    return !awaits_ && length_ != 0 && !known_ && under_way_ == 0 && ghosts_until_ <= now;
   }
   // It has ended, well; it began at `version`.
   void take_stock(std::uint64_t version, Checksum found) noexcept;
@@ -71,6 +76,7 @@ class FirstBlock {
  private:
   bool concerns(const nbd::Request& request) const noexcept;
 
+  bool awaits_;
   std::uint32_t length_ = 0;
   std::optional<Checksum> known_;
   bool touched_ = false;

@@ -201,11 +201,6 @@ void spare_known_faults(Scenario& scenario) {
     drop(scenario, Act::head_is_upgraded);
     drop(scenario, Act::upgrade_fails);
   }
-  // A process that waits to take over compares the first block with what another has written since.
-  const auto faults = std::count_if(scenario.actions.begin(), scenario.actions.end(),
-                                    [](const Action& action) { return action.act != Act::ask; });
-  const bool upgraded = has(scenario, Act::head_is_upgraded) || has(scenario, Act::upgrade_fails);
-  if (upgraded && faults > 1) scenario.head.identity = head::disc::Identity::shape;
   // What was kept is written again over what a refused change has done.
   if (scenario.head.durability == Durability::replay) scenario.tail.tears_errors = false;
   for (GuestPlan& guest : scenario.guests)

@@ -31,8 +31,6 @@ inline constexpr std::array known_faults{
                "A replay makes no progress where connections die sooner than it takes."},
     KnownFault{"changed-at-upgrade", check::Rule::stuck,
                "The next headd believes a tail that is smaller, or read-only, for a moment."},
-    KnownFault{"held-by-upgrade", check::Rule::stuck,
-               "The next headd compares the first block with what another headd wrote since."},
 };
 
 }  // namespace world
