@@ -253,8 +253,8 @@ void Guard::begin_probe() noexcept {
   using Flush = nbd::Legacy::Flush;
   probe_ = flush_known_ == Flush::not_tried ? Probe::due : Probe::done;
   if (flush_known_ != Flush::unknown) return;
-  can_flush_ = false;
-  through_ = can_fua_;
+  // Nor is it to be expected that it knows FUA, though it may offer that as well.
+  can_flush_ = can_fua_ = through_ = false;
   log_.reset();  // What is never flushed could be kept only for ever.
 }
 

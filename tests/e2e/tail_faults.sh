@@ -51,6 +51,8 @@ well_again() {
 
 tail_up
 headd_prefix=(ip netns exec "$head_net") headd_options=()
+# nbdkit's file plugin writes itself, and a process that is killed closes its sockets last.
+printf '[metrics]\nlisten = "off"\n[discs]\ntail_closes_last = true\n' >"$work/head.toml"
 start_headd
 tail_uri='nbd://[fd00:77::2]/'
 attach disc
