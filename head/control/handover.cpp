@@ -150,6 +150,7 @@ HandedSession read_session(Eye& eye, std::uint32_t version) {
 void write(Pen& pen, const nbd::Legacy& legacy) {
   pen.number(static_cast<std::uint8_t>(legacy.flush));
   pen.number(std::uint8_t{legacy.owes_flush_error});
+  pen.number(std::uint8_t{legacy.first_block_doubted});
   pen.number(legacy.first_block_length);
   pen.number(legacy.first_block_sum);
   pen.number(static_cast<std::uint32_t>(legacy.doubts.size()));
@@ -170,6 +171,7 @@ nbd::Legacy read_legacy(Eye& eye, std::uint32_t version) {
     if (flush > static_cast<std::uint8_t>(nbd::Legacy::Flush::unknown)) eye.fail();
     legacy.flush = static_cast<nbd::Legacy::Flush>(flush);
     legacy.owes_flush_error = eye.flag();
+    legacy.first_block_doubted = eye.flag();
   }
   legacy.first_block_length = eye.number<std::uint32_t>();
   legacy.first_block_sum = eye.number<std::uint64_t>();

@@ -202,7 +202,7 @@ class LoopThread::Work final : disc::Patience::Owner {
         if (wanted)
           found->second->listen(exports::open_listener(options_.run_dir, name, options_.access));
         if (wanted) log::info("disc {}: guests can connect again", name);
-        forget_deaf([&](const std::string& deaf) { return deaf == name; });
+        forget_deaf([&name = name](const std::string& deaf) { return deaf == name; });
       } catch (const std::exception& error) {
         note_deaf(name, error.what());
       }

@@ -205,6 +205,7 @@ void Disc::inherit(const nbd::Legacy& legacy) {
   if (known_) restore_log();
   if (first_block_) {
     first_block_->inherit(legacy.first_block_length, legacy.first_block_sum);
+    if (legacy.first_block_doubted) first_block_->doubt();
     // What was connected to while another headd served was not compared with what that left.
     for (const auto& link : links_)
       if (first_block_->known() && link->connection.ready() && link->proof == nullptr) prove(*link);
@@ -236,6 +237,7 @@ nbd::Legacy Disc::legacy() {
     legacy.first_block_length = first_block_->length();
     legacy.first_block_sum = *first_block_->known();
   }
+  legacy.first_block_doubted = first_block_ && first_block_->doubted();
   guard_.leave(legacy);
   if (!left_log_.empty()) legacy.log = left_log_;
   return legacy;

@@ -114,6 +114,7 @@ void Disc::on_flush_answered(const nbd::Request& request, int error) noexcept {
   static log::RateLimit limit;
   if (guard_.on_flush_answered(request, error)) return;
   ++flush_errors().met;
+  if (first_block_) first_block_->doubt();
   say(log::Level::warning, limit,
       fmt::format("the tail has failed a FLUSH ({}): what it had acknowledged before may be lost; "
                   "each guest is told at its next FLUSH",

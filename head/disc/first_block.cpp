@@ -40,6 +40,8 @@ void FirstBlock::sent(const nbd::Request& request) noexcept {
   if (!concerns(request)) return;
   known_.reset();
   touched_ = true;
+  if (request.command == nbd::Command::write && request.offset == 0 && request.length >= length_)
+    doubted_ = false;
   ++version_;
   ++under_way_;
 }

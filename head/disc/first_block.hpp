@@ -47,6 +47,14 @@ class FirstBlock {
   // As an earlier headd knew it; zero, for nothing is known, as well. It may come at any time: what
   // was known before is forgotten.
   void inherit(std::uint32_t length, Checksum sum) noexcept;
+  // The tail has failed a FLUSH: what it shows may not be what it has, until all of it is written
+  // anew.
+  void doubt() noexcept {
+    known_.reset();
+    ++version_;
+    doubted_ = true;
+  }
+  bool doubted() const noexcept { return doubted_; }
   // Whatever the next look finds is right.
   void forget() noexcept { known_.reset(); }
 
@@ -66,7 +74,8 @@ class FirstBlock {
   // A read for a comparison, or the FLUSH before a read that is to find out, begins now.
   std::uint64_t version() const noexcept { return version_; }
   bool may_look(iouring::Instant now) const noexcept {
-    return !awaits_ && length_ != 0 && !known_ && under_way_ == 0 && ghosts_until_ <= now;
+    return !awaits_ && !doubted_ && length_ != 0 && !known_ && under_way_ == 0 &&
+           ghosts_until_ <= now;
   }
   // It has ended, well; it began at `version`.
   void take_stock(std::uint64_t version, Checksum found) noexcept;
@@ -77,6 +86,7 @@ class FirstBlock {
   bool concerns(const nbd::Request& request) const noexcept;
 
   bool awaits_;
+  bool doubted_ = false;
   std::uint32_t length_ = 0;
   std::optional<Checksum> known_;
   bool touched_ = false;

@@ -26,6 +26,7 @@ struct Legacy {
 
   Flush flush = Flush::not_tried;
   bool owes_flush_error = false;         // To whoever comes next: nobody has been told.
+  bool first_block_doubted = false;      // What the tail shows of it may not be what it has.
   std::uint32_t first_block_length = 0;  // 0: what the first block must be is not known.
   std::uint64_t first_block_sum = 0;
   std::vector<Doubt> doubts{};
