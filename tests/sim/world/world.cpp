@@ -386,7 +386,7 @@ void World::on_handed(Slot& slot, unsigned turn, bool succeeds, Duration gap,
                       head::exports::HandedDisc handed) {
   if (over_ || slot.turn != turn || slot.head == nullptr || slot.head->io().killed()) return;
   slot.handed = std::make_unique<head::exports::HandedDisc>(through_document(std::move(handed)));
-  clock_.after(gap, [this, &slot, turn, succeeds] {
+  clock_.after(gap, [&slot, turn, succeeds] {
     if (slot.turn != turn || slot.head == nullptr) return;
     slot.upgrading = false;
     head::exports::HandedDisc came = std::move(*std::exchange(slot.handed, nullptr));
