@@ -130,6 +130,34 @@ TEST_CASE("a ghost may come for longer where the disc turns out to have moved", 
   CHECK(fence.idle());
 }
 
+TEST_CASE("what an earlier headd has left unanswered goes first, and passes its own ghost only",
+          "[disc]") {
+  Fence fence;
+  const Range range{.offset = 0, .length = 10};
+  fence.doubt(nullptr, range, {now + 9s, now + 9s}, 7);
+  fence.expect(range, 7, now + 5s);
+  CHECK(fence.holds(&b, range, false, now));  // Reads as well, but not for ever.
+  CHECK_FALSE(fence.holds(&b, range, false, now + 5s));
+  fence.arrive(&a, range, 8);  // Another one.
+  CHECK(fence.holds(&a, range, true, now));
+  fence.arrive(&a, range, 7);
+  CHECK_FALSE(fence.expects(range));
+  CHECK_FALSE(fence.holds(&a, range, true, now));
+  CHECK(fence.holds(&b, range, false, now));
+  fence.end(&a);
+  CHECK_FALSE(fence.holds(&b, range, false, now));
+  CHECK(fence.holds(&b, range, true, now));
+}
+
+TEST_CASE("an expected change does not pass the ghost of another one", "[disc]") {
+  Fence fence;
+  const Range range{.offset = 0, .length = 10};
+  fence.doubt(nullptr, range, {now + 9s, now + 9s}, 6);
+  fence.expect(range, 7, now + 5s);
+  fence.arrive(&a, range, 7);
+  CHECK(fence.holds(&a, range, true, now));
+}
+
 // Against a queue, and never more memory than there is.
 TEST_CASE("a log keeps what it was given, in order, until it is released", "[disc]") {
   const auto seed = GENERATE(range(0u, 30u));

@@ -115,17 +115,16 @@ class Fence {
     return std::any_of(expected_.begin(), expected_.end(),
                        [&](const Expected& one) { return one.range == range; });
   }
-  // That is it: its ghosts are its own. False: nothing like it was expected.
-  bool arrive(const void* who, Range range, std::uint64_t content) {
+  // If it is one of those, it is sent again, and their ghosts are its own.
+  void arrive(const void* who, Range range, std::uint64_t content) {
     const auto found = std::find_if(expected_.begin(), expected_.end(), [&](const Expected& one) {
       return one.range == range && (one.content == 0 || one.content == content);
     });
-    if (found == expected_.end()) return false;
+    if (found == expected_.end()) return;
     expected_.erase(found);
     begin(who, range, true);
     for (Doubt& doubt : doubts_)
       if (doubt.who == nullptr && doubt.range == range && doubt.content == content) doubt.who = who;
-    return true;
   }
   // Was it with a tail, and is it unanswered?
   bool was_sent(const void* who) const noexcept {
