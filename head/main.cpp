@@ -20,6 +20,7 @@
 #include "head/control/reload.hpp"
 #include "head/control/socket_access.hpp"
 #include "head/control/thread_room.hpp"
+#include "head/control/trace_file.hpp"
 #include "head/control/upgrade.hpp"
 #include "iouring/ring.hpp"
 
@@ -42,11 +43,15 @@ namespace {
 using namespace head;
 using namespace std::chrono_literals;
 
-std::vector<std::unique_ptr<control::DataThread>> start_threads(
-    const control::LoopThreadOptions& options, unsigned count) {
+std::vector<std::unique_ptr<control::DataThread>> start_threads(control::LoopThreadOptions options,
+                                                                control::TraceFile& traces,
+                                                                unsigned count) {
   std::vector<std::unique_ptr<control::DataThread>> threads;
-  for (unsigned i = 0; i < count; ++i)
+  options.make_loop = [] { return std::make_unique<iouring::Ring>(iouring::Ring::Options{}); };
+  for (unsigned i = 0; i < count; ++i) {
+    options.traces = &traces.of(i);
     threads.push_back(std::make_unique<control::LoopThread>(options));
+  }
   return threads;
 }
 
@@ -205,11 +210,12 @@ void warn_of_memory(const control::Agent& agent) {
 
 // What an upgrade that is under way comes to decides whose everything is.
 void end(control::Agent& agent, control::Upgrader& upgrader, std::optional<control::ApiServer>& api,
-         int signal) {
+         control::TraceFile& traces, int signal) {
   upgrader.cancel();
   if (upgrader.handed_over()) {
     api->leave_path();
     api.reset();  // Whoever asked for it has the answer.
+    traces.remove();
     log::info("headd: ending; everything is another headd's now");
     std::_Exit(0);  // Nothing is tidied up: it is in use.
   }
@@ -244,9 +250,9 @@ void serve(const Start& start, control::Heir* heir) {
   const auto crashes = prepare_for_crashes(config.paths.state_dir);
   auto neighbours = std::make_unique<control::KeptNeighbours>(control::keeper_options(config));
   const auto inheritance = std::make_shared<control::Inheritance>();
-  auto options = control::thread_options(config, neighbours->keeper(), inheritance);
-  options.make_loop = [] { return std::make_unique<iouring::Ring>(iouring::Ring::Options{}); };
-  auto threads = start_threads(options, data_threads(config));
+  const auto options = control::thread_options(config, neighbours->keeper(), inheritance);
+  control::TraceFile traces(config.paths.run_dir, data_threads(config), config.discs.quarantine);
+  auto threads = start_threads(options, traces, data_threads(config));
   control::Agent agent(store, std::move(neighbours), std::move(threads), config.data.discs_max);
   agent.set_tails(config.tails);
   agent.set_memory({config, control::socket_ceilings()});
@@ -297,7 +303,7 @@ void serve(const Start& start, control::Heir* heir) {
 
   control::CrashExplainer explainer(crashes);
   const int signal = run(agent, reloader, explainer, ours);
-  end(agent, upgrader, api, signal);
+  end(agent, upgrader, api, traces, signal);
 }
 
 }  // namespace

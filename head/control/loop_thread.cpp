@@ -81,7 +81,8 @@ class LoopThread::Work final : disc::Patience::Owner {
                         .connection = settings_.connection,
                         .guard = {.durability = durability,
                                   .quarantine = settings_.quarantine,
-                                  .memory = &replay_memory_},
+                                  .memory = &replay_memory_,
+                                  .traces = options_.traces},
                         .identity = settings_.identity,
                         .tail_closes_last = settings_.tail_closes_last},
         spec, std::move(stats), [this, name = spec.name] { forget(name); });

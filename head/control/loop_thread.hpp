@@ -3,6 +3,7 @@
 
 #include "head/control/data_thread.hpp"
 #include "head/control/inheritance.hpp"
+#include "head/disc/traces.hpp"
 #include "head/export/listener.hpp"
 #include "head/nbd/connection.hpp"
 #include "iouring/io.hpp"
@@ -27,6 +28,7 @@ struct LoopThreadOptions {
   std::size_t guests_max = SIZE_MAX;
   DataSettings settings;
   std::shared_ptr<Inheritance> inheritance{};  // Null: there is none, ever.
+  disc::Traces* traces = nullptr;              // Its own. Null: nothing outlives headd.
 };
 
 class LoopThread final : public DataThread {

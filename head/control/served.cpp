@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
+#include <span>
 #include <utility>
 
 namespace head::control {
@@ -16,6 +17,11 @@ sockaddr_in6 address_of(const catalogue::DiscSpec& spec) noexcept {
   address.sin6_port = htons(spec.uri.port);
   std::copy(spec.uri.address.begin(), spec.uri.address.end(), address.sin6_addr.s6_addr);
   return address;
+}
+
+std::uint64_t key_of(const catalogue::DiscSpec& spec) noexcept {
+  return disc::key_of(std::as_bytes(std::span(spec.uri.address)), spec.uri.port,
+                      spec.uri.export_name);
 }
 
 disc::Standing standing_of(const catalogue::DiscSpec& spec) noexcept {
@@ -42,6 +48,8 @@ Served::Served(const Context& context, const catalogue::DiscSpec& spec,
              .guard = {.durability = context.guard.durability,
                        .quarantine = context.guard.quarantine,
                        .memory = context.guard.memory,
+                       .traces = context.guard.traces,
+                       .export_key = key_of(spec),
                        .inherits = true},
              .tail_closes_last = context.tail_closes_last},
             context.connection, stats),

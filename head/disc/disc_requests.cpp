@@ -292,6 +292,8 @@ void Disc::on_reshaped(Reshape& reshape, int error) noexcept {
   *found = std::move(reshapes_.back());
   reshapes_.pop_back();
   guard_.forget(*keep);
+  if ((keep->flags & nbd::command_flag::fua) != 0)  // Its success says as much.
+    keep->whole().flags |= nbd::command_flag::fua;
   complete(keep->whole(), error);
 }
 

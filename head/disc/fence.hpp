@@ -4,17 +4,21 @@
 // sent again after its connection was lost goes before later ones of the same bytes, and reads of
 // them wait until it is answered. What the tail got of it on that connection it may still carry
 // out: a ghost. The range of a possible ghost is in doubt until the ghost is known to have been
-// carried out or to come no more, or for a time that is safe; only the change itself, which writes
-// the same, may go there meanwhile.
+// carried out or to come no more, or for a time that is safe; only the change itself, and others
+// that write the same, may go there meanwhile.
+//
+// `content` is what a change writes, as content_of() tells it; 0 where that is not known.
 #pragma once
 
 #include "head/disc/pieces.hpp"
+#include "head/disc/traces.hpp"
 #include "iouring/timer.hpp"
 
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <optional>
+#include <utility>
 #include <vector>
 
 namespace head::disc {
@@ -37,16 +41,27 @@ class Fence {
     std::uint64_t cookie = 0;  // The request's, there.
   };
 
+  // With `traces`, which outlives it, whatever may be carried out leaves its trace there.
+  explicit Fence(Traces* traces = nullptr, std::uint64_t export_key = Trace::any_export) noexcept
+      : traces_(traces), export_key_(export_key) {}
+  Fence(const Fence&) = delete;
+  Fence& operator=(const Fence&) = delete;
+
   // A change is sent; or, `again`, it was sent before, on a connection that was lost, and has to be
-  // once more.
-  void begin(const void* who, Range range, bool again) {
-    for (Change& change : changes_)
-      if (change.who == who) {
-        change.again |= again;
-        change.under_way = !again;
-        return;
-      }
-    changes_.push_back({.who = who, .range = range, .again = again, .under_way = !again});
+  // once more. Where its content is not known yet, nothing that can be carried out is sent.
+  // `acknowledged`: its guest has been told already.
+  void begin(const void* who, Range range, bool again, std::uint64_t content = 0,
+             bool acknowledged = false) {
+    auto change = std::find_if(changes_.begin(), changes_.end(),
+                               [who](const Change& other) { return other.who == who; });
+    if (change == changes_.end())
+      change = changes_.insert(changes_.end(), {.who = who, .range = range});
+    change->again |= again;
+    change->under_way = !again;
+    if (content == 0 || content == change->content) return;
+    change->content = content;
+    const auto before = std::exchange(change->trace, note(range, content, acknowledged));
+    forget(before);  // Its ghosts have traces of their own.
   }
   // It is not with the tail for now, and keeps its turn.
   void rest(const void* who) noexcept {
@@ -66,31 +81,37 @@ class Fence {
     const auto found = std::find_if(changes_.begin(), changes_.end(),
                                     [who](const Change& change) { return change.who == who; });
     if (found == changes_.end()) return false;
+    forget(found->trace);
     changes_.erase(found);  // The others keep their order.
     return true;
   }
 
-  // A ghost of it may come. `who` may be null; `content` is what it writes, 0 where that is not
-  // known.
-  void doubt(const void* who, Range range, const Term& term, std::uint64_t content = 0) {
-    add({.who = who, .range = range, .term = term, .witness = {}, .content = content});
-  }
-  // Its ghosts write this.
-  void tell_content(const void* who, std::uint64_t content) noexcept {
-    for (Doubt& doubt : doubts_)
-      if (doubt.who == who) doubt.content = content;
+  // A ghost of it may come. `who` may be null.
+  void doubt(const void* who, Range range, const Term& term, std::uint64_t content = 0,
+             bool acknowledged = false) {
+    add({.who = who,
+         .range = range,
+         .term = term,
+         .content = content,
+         .acknowledged = acknowledged});
   }
   // The same, until it is answered where it was asked, or that connection is lost.
-  void doubt(const void* who, Range range, Witness witness) {
+  void doubt(const void* who, Range range, Witness witness, std::uint64_t content = 0,
+             bool acknowledged = false) {
     constexpr auto never = iouring::Instant::max();
-    add({.who = who, .range = range, .term = {never, never}, .witness = witness, .content = 0});
+    add({.who = who,
+         .range = range,
+         .term = {never, never},
+         .witness = witness,
+         .content = content,
+         .acknowledged = acknowledged});
   }
   // A ghost has been carried out, or never will be. False: it was none.
   bool settle(Witness witness) noexcept {
-    return std::erase_if(doubts_, [&](const Doubt& doubt) {
-             return doubt.witness.connection == witness.connection &&
-                    doubt.witness.cookie == witness.cookie;
-           }) != 0;
+    return drop_doubts([&](const Doubt& doubt) {
+      return doubt.witness.connection == witness.connection &&
+             doubt.witness.cookie == witness.cookie;
+    });
   }
   // Its answers will not come.
   void lose_witness(const void* connection, const Term& term) noexcept {
@@ -98,6 +119,7 @@ class Fence {
       if (doubt.witness.connection == connection) {
         doubt.term = term;
         doubt.witness = {};
+        if (traces_ != nullptr) traces_->set_end(doubt.trace, latest(term));
       }
   }
 
@@ -111,25 +133,31 @@ class Fence {
   void expect(Range range, std::uint64_t content, iouring::Instant until) {
     expected_.push_back({.range = range, .content = content, .until = until});
   }
+  // Could a change of that range be one of those, or write what a ghost does?
   bool expects(Range range) const noexcept {
     return std::any_of(expected_.begin(), expected_.end(),
-                       [&](const Expected& one) { return one.range == range; });
+                       [&](const Expected& one) { return one.range == range; }) ||
+           std::any_of(doubts_.begin(), doubts_.end(), [&](const Doubt& doubt) {
+             return doubt.who == nullptr && doubt.content != 0 && doubt.range == range;
+           });
   }
-  // If it is one of those, it is sent again, and their ghosts are its own.
+  // If it is one of those, it is sent again; what ghosts write the same are its own.
   void arrive(const void* who, Range range, std::uint64_t content) {
     const auto found = std::find_if(expected_.begin(), expected_.end(), [&](const Expected& one) {
       return one.range == range && (one.content == 0 || one.content == content);
     });
-    if (found == expected_.end()) return;
-    expected_.erase(found);
-    begin(who, range, true);
+    if (found != expected_.end()) {
+      expected_.erase(found);
+      begin(who, range, true);
+    }
     for (Doubt& doubt : doubts_)
       if (doubt.who == nullptr && doubt.range == range && doubt.content == content) doubt.who = who;
   }
-  // Was it with a tail, and is it unanswered?
-  bool was_sent(const void* who) const noexcept {
-    return std::any_of(changes_.begin(), changes_.end(),
-                       [who](const Change& change) { return change.who == who; });
+  // What is known of a change that was with a tail and is unanswered; nothing where it was not.
+  std::optional<std::uint64_t> sent(const void* who) const noexcept {
+    for (const Change& change : changes_)
+      if (change.who == who) return change.content;
+    return std::nullopt;
   }
 
   // May it not go now?
@@ -152,9 +180,12 @@ class Fence {
 
   // Forgets the doubts that have ended. When the next one ends; nothing where there is none.
   std::optional<iouring::Instant> expire(iouring::Instant now) noexcept {
-    if (all_until_ <= now) all_until_ = {};
+    if (all_until_ <= now) {
+      all_until_ = {};
+      forget(std::exchange(all_trace_, nullptr));
+    }
     std::erase_if(expected_, [now](const Expected& one) { return one.until <= now; });
-    std::erase_if(doubts_, [now](const Doubt& doubt) { return doubt.term.until <= now; });
+    drop_doubts([now](const Doubt& doubt) { return doubt.term.until <= now; });
     std::optional<iouring::Instant> next;
     const auto at = [&](iouring::Instant when) {
       if (when != iouring::Instant::max()) next = std::min(next.value_or(when), when);
@@ -179,19 +210,34 @@ class Fence {
            all_until_ == iouring::Instant{};
   }
 
+  // Nobody here will hear of anything any more: what is left may come until `most`, at the latest.
+  void leave(iouring::Instant now, iouring::Instant most) {
+    if (traces_ == nullptr) return;
+    for (Change& change : changes_)
+      traces_->abandon(std::exchange(change.trace, nullptr), most, now);
+    for (Doubt& doubt : doubts_)
+      traces_->abandon(std::exchange(doubt.trace, nullptr), std::min(latest(doubt.term), most),
+                       now);
+    traces_->abandon(std::exchange(all_trace_, nullptr), std::min(all_until_, most), now);
+  }
+
  private:
   struct Change {
     const void* who;
     Range range;
-    bool again;
-    bool under_way;
+    bool again = false;
+    bool under_way = false;
+    std::uint64_t content = 0;
+    Traces::Record* trace = nullptr;
   };
   struct Doubt {
     const void* who;
     Range range;
     Term term;
-    Witness witness;
-    std::uint64_t content;
+    Witness witness{};
+    std::uint64_t content = 0;
+    bool acknowledged = false;
+    Traces::Record* trace = nullptr;
   };
 
   struct Expected {
@@ -200,18 +246,53 @@ class Fence {
     iouring::Instant until;
   };
 
-  void add(const Doubt& doubt) {
-    if (doubt.term.until == iouring::Instant{}) return;  // None comes.
-    if (doubts_.size() < doubts_max || doubt.witness.connection != nullptr)
-      doubts_.push_back(doubt);
-    else
-      all_until_ = std::max(all_until_, std::max(doubt.term.until, doubt.term.if_moved));
+  // Where it may still turn out to be elsewhere.
+  static iouring::Instant latest(const Term& term) noexcept {
+    return std::max(term.until, term.if_moved);
   }
 
+  void add(Doubt doubt) {
+    if (doubt.term.until == iouring::Instant{}) return;  // None comes.
+    const bool witnessed = doubt.witness.connection != nullptr;
+    const iouring::Instant end = witnessed ? iouring::Instant{} : latest(doubt.term);
+    if (doubts_.size() < doubts_max || witnessed) {
+      doubt.trace = note(doubt.range, doubt.content, doubt.acknowledged, end);
+      doubts_.push_back(doubt);
+      return;
+    }
+    all_until_ = std::max(all_until_, end);
+    forget(
+        std::exchange(all_trace_, note({.offset = 0, .length = UINT64_MAX}, 0, false, all_until_)));
+  }
+  template <class Function>
+  bool drop_doubts(Function which) noexcept {
+    return std::erase_if(doubts_, [&](const Doubt& doubt) {
+             const bool drop = which(doubt);
+             if (drop) forget(doubt.trace);
+             return drop;
+           }) != 0;
+  }
+
+  Traces::Record* note(Range range, std::uint64_t content, bool acknowledged,
+                       iouring::Instant until = {}) noexcept {
+    if (traces_ == nullptr) return nullptr;
+    return traces_->note({.export_key = export_key_,
+                          .range = range,
+                          .content = content,
+                          .until = until,
+                          .acknowledged = acknowledged});
+  }
+  void forget(Traces::Record* trace) noexcept {
+    if (traces_ != nullptr) traces_->forget(trace);
+  }
+
+  Traces* traces_;
+  const std::uint64_t export_key_;
   std::vector<Change> changes_;  // In the order in which they began.
   std::vector<Doubt> doubts_;
   std::vector<Expected> expected_;
   iouring::Instant all_until_{};
+  Traces::Record* all_trace_ = nullptr;
 };
 
 }  // namespace head::disc

@@ -1,7 +1,5 @@
 #include "head/disc/guard.hpp"
 
-#include "head/disc/first_block.hpp"
-
 #include <algorithm>
 #include <cerrno>
 #include <utility>
@@ -11,18 +9,25 @@ namespace head::disc {
 using nbd::Command;
 namespace flag = nbd::transmission_flag;
 
-namespace {
-
-// Of what it writes, with what kind of change; never 0.
-std::uint64_t content_of(const nbd::Request& request) noexcept {
-  Checksum sum = checksum_of_nothing ^ static_cast<std::uint64_t>(request.command);
-  if (request.command == Command::write)
-    for (const iovec& part : request.memory)
-      sum = checksum_of({static_cast<const std::byte*>(part.iov_base), part.iov_len}, sum);
-  return std::max<std::uint64_t>(sum, 1);
+Guard::Guard(iouring::Io& io, Owner& owner, const GuardOptions& options)
+    : io_(io),
+      owner_(owner),
+      options_(options),
+      fence_(options.traces, options.export_key),
+      may_probe_(!options.inherits) {
+  if (options.traces == nullptr) return;
+  for (const Trace& trace : options.traces->left(options.export_key, io.now())) {
+    fence_.doubt(nullptr, trace.range, {trace.until, trace.until}, trace.content,
+                 trace.acknowledged);
+    if (trace.acknowledged) fence_.expect(trace.range, trace.content, trace.until);
+  }
+  arm();
 }
 
-}  // namespace
+Guard::~Guard() {
+  io_.disarm(alarm_);
+  fence_.leave(io_.now(), io_.now() + options_.quarantine);
+}
 
 void Guard::learn(const nbd::ExportInfo& tail) noexcept {
   can_fua_ = tail.has(flag::send_fua);
@@ -80,15 +85,13 @@ void Guard::leave(nbd::Legacy& into) const {
 
 // A block that is read again and written back may be another one then.
 void Guard::leave_behind(const nbd::Request& request) {
-  if (!fence_.was_sent(&request)) return;
-  const bool whole = changes(request.command) && !request.precedes_change;
-  const std::uint64_t content = whole ? content_of(request) : 0;
-  fence_.tell_content(&request, content);
+  const std::optional<std::uint64_t> content = fence_.sent(&request);
+  if (!content) return;
   left_.push_back({.offset = request.offset,
                    .length = request.length,
                    .until_ns = 0,
                    .asked_again = true,
-                   .content = content});
+                   .content = request.precedes_change ? 0 : *content});
 }
 
 bool Guard::admit(nbd::Request& request) noexcept {
@@ -122,7 +125,7 @@ bool Guard::admit(nbd::Request& request) noexcept {
     going.flush_follows = !can_fua_;
   }
   if (going.reserved || going.flush_follows) going_.push_back(going);
-  fence_.begin(&request, range_of(request), false);
+  fence_.begin(&request, range_of(request), false, content_of(request));
   return true;
 }
 
@@ -219,6 +222,7 @@ bool Guard::settle_own(nbd::Request& request, int error) noexcept {
   if (found == own.end()) return false;
   found->busy = false;
   --replays_busy_;
+  fence_.end(&request);
   if (error != 0)
     owner_.on_replay_refused(error);
   else

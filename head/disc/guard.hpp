@@ -31,6 +31,8 @@ struct GuardOptions {
   // carry out nothing more of it.
   std::chrono::milliseconds quarantine{30'000};
   ReplayMemory* memory = nullptr;  // For mode replay; shared.
+  Traces* traces = nullptr;        // Shared. Null: nothing outlives the disc.
+  std::uint64_t export_key = 0;    // There.
   bool inherits = false;           // inherit() follows, and before it no FLUSH is tried.
 };
 
@@ -63,9 +65,8 @@ class Guard {
     ~Owner() = default;
   };
 
-  Guard(iouring::Io& io, Owner& owner, const GuardOptions& options) noexcept
-      : io_(io), owner_(owner), options_(options), may_probe_(!options.inherits) {}
-  ~Guard() { io_.disarm(alarm_); }
+  Guard(iouring::Io& io, Owner& owner, const GuardOptions& options);
+  ~Guard();
 
   // Before anything is admitted: what the tail can do.
   void learn(const nbd::ExportInfo& tail) noexcept;

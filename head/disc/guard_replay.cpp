@@ -29,7 +29,8 @@ bool Guard::take_back(nbd::Request& request, const Ghost& ghost) {
       if (&own == &request) {
         own.busy = false;
         --replays_busy_;
-        fence_.doubt(nullptr, range_of(own), ghost);
+        fence_.doubt(nullptr, range_of(own), ghost, fence_.sent(&own).value_or(0), true);
+        fence_.end(&own);
         return true;
       }
   const Going going = take(request);
@@ -37,7 +38,7 @@ bool Guard::take_back(nbd::Request& request, const Ghost& ghost) {
   if (request.precedes_change) fence_.rest(&request);
   if (!changes(request.command)) return false;
   fence_.begin(&request, range_of(request), true);
-  fence_.doubt(&request, range_of(request), ghost);
+  fence_.doubt(&request, range_of(request), ghost, fence_.sent(&request).value_or(0));
   return false;
 }
 
@@ -115,10 +116,12 @@ bool Guard::replay_next() noexcept {
   free->arrived = io_.now();
   free->busy = true;
   ++replays_busy_;
+  fence_.begin(free, range_of(*free), false, content_of(*free), true);
   if (owner_.send_own(*free)) {
     replays_->next = replays_->sweep.next();
     return true;
   }
+  fence_.end(free);
   free->busy = false;
   --replays_busy_;
   return false;

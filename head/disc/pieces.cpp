@@ -4,6 +4,9 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <span>
+#define XXH_STATIC_LINKING_ONLY  // A state on the stack.
+#include <xxhash.h>
 
 namespace head::disc {
 namespace {
@@ -21,7 +24,23 @@ std::uint64_t longest(const nbd::Request& request, const nbd::ExportInfo& tail) 
 // What no tail has a reason to find too long. With DF, 65,536 bytes must be answered.
 constexpr std::uint32_t short_enough = 4096;
 
+// XXH3, 64 bits; it is the same however the bytes lie.
+std::uint64_t hash_of(std::span<const iovec> memory, std::uint64_t seed) noexcept {
+  if (memory.empty()) return XXH3_64bits_withSeed(nullptr, 0, seed);
+  if (memory.size() == 1) return XXH3_64bits_withSeed(memory[0].iov_base, memory[0].iov_len, seed);
+  XXH3_state_t state;
+  XXH3_64bits_reset_withSeed(&state, seed);
+  for (const iovec& part : memory) XXH3_64bits_update(&state, part.iov_base, part.iov_len);
+  return XXH3_64bits_digest(&state);
+}
+
 }  // namespace
+
+std::uint64_t content_of(const nbd::Request& change) noexcept {
+  const auto seed = static_cast<std::uint64_t>(change.command);
+  const bool writes = change.command == nbd::Command::write;
+  return std::max<std::uint64_t>(hash_of(writes ? change.memory : std::span<iovec>{}, seed), 1);
+}
 
 bool fits(const nbd::Request& request, const nbd::ExportInfo& tail) noexcept {
   if (request.command == nbd::Command::flush) return true;

@@ -30,6 +30,10 @@ inline Range range_of(const nbd::Request& request) noexcept {
   return {.offset = request.offset, .length = request.length};
 }
 
+// Of what a change writes, and with what command; never 0. Against mistakes, not against malice.
+// The same in every headd.
+std::uint64_t content_of(const nbd::Request& change) noexcept;
+
 // Whole blocks around a range.
 constexpr Range around(Range range, std::uint64_t block) noexcept {
   const std::uint64_t from = range.offset / block * block;

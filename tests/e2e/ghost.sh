@@ -1,13 +1,14 @@
 #!/usr/bin/env bash
-# ghost.sh parallel|serial: a write that a tail's worker is stuck with for six seconds, while other
-# connections go on; `parallel`, and other requests of the same one. The guest writes something
-# else to the same place, which is answered and flushed; what the worker does in the end must not
-# undo that.
+# ghost.sh parallel|serial|killed: a write that a tail's worker is stuck with for six seconds, while
+# other connections go on; `parallel`, and other requests of the same one; `killed`, and headd is
+# killed meanwhile and started again. The guest writes something else to the same place, which is
+# answered and flushed; what the worker does in the end must not undo that.
 # shellcheck source=tests/e2e/lib.sh
 source "$(dirname "$0")/lib.sh"
-need nbdkit qemu-io python3
+need nbdkit qemu-io nbdinfo python3
 filters=()
-[[ ${1:?parallel or serial} == parallel ]] || filters=(--filter=noparallel)
+how=${1:?parallel, serial or killed}
+[[ $how != serial ]] || filters=(--filter=noparallel)
 
 truncate -s 1M "$work/tail.img"
 cat >"$work/tail.sh" <<'END'
@@ -32,21 +33,33 @@ export image=$work/tail.img
 mkdir "$image.stuck"
 start_tail nbdkit -t 4 -f -i ::1 -p PORT "${filters[@]}" sh "$work/tail.sh" \
   ${filters[0]:+serialize=requests}
-printf '[metrics]\nlisten = "off"\n' >"$work/head.toml"
+printf '[metrics]\nlisten = "off"\n[discs]\nquarantine_ms = 8000\n' >"$work/head.toml"
 start_headd
 attach disc
 
 begun=$(date +%s.%N)
 since() { python3 -c "import time; print(f'{time.time() - $begun:.1f}')"; }
-qemu-io -f raw -t none -c "write -P 0xa1 4096 4096" "$(disc_uri disc)" >/dev/null ||
-  fail "the first write failed"
+write_first() {
+  qemu-io -f raw -t none -c "write -P 0xa1 4096 4096" "$(disc_uri disc)" >/dev/null
+}
+if [[ $how == killed ]]; then
+  stuck() { [[ ! -d $image.stuck ]]; }
+  write_first 2>/dev/null &
+  await 10 "a worker to be stuck" stuck
+  stop headd KILL || true
+  wait $! && fail "the first write outlived headd"
+  start_headd
+  await 10 "the disc" nbdinfo "$(disc_uri disc)"
+fi
+# Where it is asked again it passes what it left behind, which writes the same.
+write_first || fail "the first write failed"
 printf 'the write that was stuck is answered after %s s\n' "$(since)"
 qemu-io -f raw -t none -c "write -P 0xb2 4096 4096" -c flush "$(disc_uri disc)" >/dev/null ||
   fail "the second write failed"
 printf 'what overlaps it is written and flushed after %s s\n' "$(since)"
 [[ ! -d $image.stuck ]] || fail "no worker was stuck"
 # The worker ends after six.
-python3 -c "import time; time.sleep(max(0, 8 - (time.time() - $begun)))"
+python3 -c "import time; time.sleep(max(0, 10 - (time.time() - $begun)))"
 qemu-io -f raw -r -c "read -P 0xb2 4096 4096" "$(disc_uri disc)" >"$work/read.log" 2>&1
 grep -q failed "$work/read.log" && fail "the write of a stuck worker came back over a newer one"
 printf 'passed: ghost\n'

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # kill_loop.sh [KILLS [DISCS]]: headd is killed at random moments under verified load. Guests that
 # connect again see no error and no wrong byte. Then: how long until so many discs serve again.
+# The tail carries out at once what it gets: a second is safe here, QUARANTINE_MS else.
 # shellcheck source=tests/e2e/lib.sh
 source "$(dirname "$0")/lib.sh"
 need nbdkit python3
@@ -9,6 +10,8 @@ discs=${2:-1000}
 
 # A thread for each connection: by default there would be 16.
 start_tail nbdkit -f -t 1 -p PORT memory 256m
+printf '[metrics]\nlisten = "off"\n[discs]\nquarantine_ms = %s\n' "${QUARANTINE_MS:-1000}" \
+  >"$work/head.toml"
 start_headd
 for disc in a b; do attach $disc; done
 background guest-a python3 "$here/guest.py" "$(disc_socket a)" --reconnect

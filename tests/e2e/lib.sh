@@ -2,7 +2,9 @@
 # What the scripts of this folder share. One script is one behaviour: it starts the real headd with
 # its state and sockets in a folder of its own, real tails and real clients, and cleans up after
 # itself. HEAD_BIN is the folder of headd and headctl.
-set -euo pipefail
+set -Eeuo pipefail
+trap 'printf "FAILED: %s:%s: status %s: %s\n" "${BASH_SOURCE[0]##*/}" "$LINENO" "$?" \
+  "$BASH_COMMAND" >&2' ERR
 
 : "${HEAD_BIN:?set HEAD_BIN to the folder of headd and headctl, as in build/release/bin}"
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)

@@ -24,7 +24,7 @@ done
 # Part of its requests are large, and many are in flight; it verifies what it has written.
 background fio fio --name=fio --ioengine=nbd --uri="$(disc_uri d)" --rw=randwrite \
   --bsrange=4k-512k --bs_unaligned=0 --offset=64m --size=128m --iodepth=16 --verify=crc32c \
-  --verify_fatal=1 --time_based --runtime=60 --output="$work/fio.log"
+  --verify_fatal=1 --time_based --runtime=230 --output="$work/fio.log"
 
 all_connected() { [[ $(headctl discs --json | grep -c '"guests": 1') == 4 ]]; }
 await 20 "all guests" all_connected

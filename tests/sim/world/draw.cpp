@@ -210,15 +210,6 @@ void spare_known_faults(Scenario& scenario) {
     for (Action& action : scenario.actions) action.ask.skew = 0;
   // With sixteen guests there is no place for one more, who comes before its other self is gone.
   if (scenario.guests.size() > 12) drop(scenario, Act::guest_comes_anew);
-  // Nobody knows what a headd that was killed had under way.
-  if (has(scenario, Act::head_is_killed)) {
-    scenario.tail.outlives = false;
-    scenario.tail.takes_most = std::min(scenario.tail.takes_most, Duration{120us});
-    drop(scenario, Act::tail_is_slow);
-    drop(scenario, Act::tail_stops);
-    for (Action& action : scenario.actions)
-      if (action.act == Act::head_is_killed) action.lasts = std::max(action.lasts, Duration{40ms});
-  }
 }
 
 Scenario draw_weather(std::uint64_t seed) {

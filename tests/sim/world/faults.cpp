@@ -52,6 +52,26 @@ Scenario finish(Scenario scenario, Dice& dice, const Load& load) {
   return scenario;
 }
 
+// A tail that has crashed is slow with what is written to it again, and then this happens.
+Scenario replay_and(std::uint64_t seed, Action action) {
+  Dice dice(seed);
+  Scenario scenario = begin_scenario(seed);
+  scenario.tail.workers = 16;
+  scenario.length = 2s;
+  const Duration at = dice.between(Duration{300ms}, Duration{800ms});
+  scenario.actions.push_back({.at = at, .act = Act::power_fails});
+  scenario.actions.push_back({.at = at + 100us,
+                              .act = Act::tail_is_slow,
+                              .lasts = dice.between(Duration{100ms}, Duration{600ms}),
+                              .times = static_cast<unsigned>(dice.between(1, 4))});
+  action.at = at + dice.between(Duration{1ms}, Duration{60ms});
+  scenario.actions.push_back(action);
+  Load load = rewriting(scenario);
+  load.per_second = 200;
+  load.flushes = 0;
+  return finish(scenario, dice, load);
+}
+
 }  // namespace
 
 // ---- Ghosts: every way in which a connection with an unanswered change is given up --------------
@@ -108,10 +128,17 @@ Scenario draw_lied_to(std::uint64_t seed) {
 Scenario draw_killed(std::uint64_t seed) {
   Dice dice(seed);
   Scenario scenario = with_slow_workers(seed, dice, 100ms, 3s);
-  scenario.actions.push_back({.at = slow_from(scenario) + dice.between(Duration{}, Duration{300ms}),
-                              .act = Act::head_is_killed,
-                              .lasts = 40ms});
+  Duration at = slow_from(scenario) + dice.between(Duration{}, Duration{300ms});
+  // Often again before what was under way at the first time has ended.
+  for (int kills = dice.chance(0.4) ? 2 : 1; kills != 0; --kills) {
+    scenario.actions.push_back({.at = at, .act = Act::head_is_killed, .lasts = 40ms});
+    at += dice.between(Duration{50ms}, Duration{1s});
+  }
   return finish(scenario, dice, rewriting(scenario));
+}
+
+Scenario draw_detached_early(std::uint64_t seed) {
+  return slow_and(seed, {.act = Act::head_detaches, .lasts = 20ms});
 }
 
 Scenario draw_closed_early(std::uint64_t seed) {
@@ -217,23 +244,11 @@ Scenario draw_crowded(std::uint64_t seed) {
 }
 
 Scenario draw_replay_handed(std::uint64_t seed) {
-  Dice dice(seed);
-  Scenario scenario = begin_scenario(seed);
-  scenario.tail.workers = 16;
-  scenario.length = 2s;
-  const Duration at = dice.between(Duration{300ms}, Duration{800ms});
-  scenario.actions.push_back({.at = at, .act = Act::power_fails});
-  scenario.actions.push_back({.at = at + 100us,
-                              .act = Act::tail_is_slow,
-                              .lasts = dice.between(Duration{100ms}, Duration{600ms}),
-                              .times = static_cast<unsigned>(dice.between(1, 4))});
-  scenario.actions.push_back({.at = at + dice.between(Duration{1ms}, Duration{60ms}),
-                              .act = Act::head_is_upgraded,
-                              .lasts = 3ms});
-  Load load = rewriting(scenario);
-  load.per_second = 200;
-  load.flushes = 0;
-  return finish(scenario, dice, load);
+  return replay_and(seed, {.act = Act::head_is_upgraded, .lasts = 3ms});
+}
+
+Scenario draw_replay_killed(std::uint64_t seed) {
+  return replay_and(seed, {.act = Act::head_is_killed, .lasts = 10ms});
 }
 
 Scenario draw_half_refused(std::uint64_t seed) {

@@ -12,21 +12,26 @@ using namespace head;
 
 // What all discs of a data thread share, in the order in which it is made.
 struct Head::Memory {
-  Memory(iouring::Io& io, disc::Patience::Owner& owner, std::size_t replay_memory)
+  Memory(iouring::Io& io, disc::Patience::Owner& owner, std::size_t replay_memory,
+         std::vector<disc::Trace> left)
       : stalls(std::chrono::milliseconds(20), log),
         pool(io, 0),
         replay(replay_memory),
+        records(1 << 10),
+        traces(records, std::move(left)),
         patience(io, owner, stalls.hold_ups()) {}
 
   stats::StallLog log;
   stats::Stalls stalls;
   exports::PayloadPool pool;
   disc::ReplayMemory replay;
+  std::vector<disc::Traces::Record> records;
+  disc::Traces traces;
   disc::Patience patience;
 };
 
 Head::Head(Clock& clock, Dice& dice, HeadIo::Connector& connector, Descriptors& descriptors,
-           const HeadManners& manners)
+           const HeadManners& manners, std::vector<disc::Trace> left)
     : io_(clock, dice, connector, descriptors), manners_(manners) {
   spec_.name = "d";
   spec_.uri.address = {0xfd, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1};
@@ -36,7 +41,7 @@ Head::Head(Clock& clock, Dice& dice, HeadIo::Connector& connector, Descriptors& 
   spec_.grace = manners.grace;
   connection_.suspect_after = manners.suspect_after;
   memory_ = std::make_unique<Memory>(io_, static_cast<disc::Patience::Owner&>(*this),
-                                     manners.replay_memory);
+                                     manners.replay_memory, std::move(left));
 }
 
 Head::~Head() = default;
@@ -52,7 +57,8 @@ void Head::begin() {
                                .connection = connection_,
                                .guard = {.durability = manners_.durability,
                                          .quarantine = manners_.quarantine,
-                                         .memory = &memory_->replay},
+                                         .memory = &memory_->replay,
+                                         .traces = &memory_->traces},
                                .identity = manners_.identity,
                                .tail_closes_last = manners_.tail_closes_last},
       spec_, stats_, [this] {
@@ -97,7 +103,8 @@ bool Head::ready() const noexcept {
   return stats_ != nullptr && stats_->connections.load() != 0;
 }
 
-void Head::kill() {
+std::vector<disc::Traces::Record> Head::kill() {
+  std::vector<disc::Traces::Record> left = memory_->records;
   io_.kill();
   if (served_ != nullptr && !served_->closing()) served_->close([] {});
   // It drains in a time of its own: the last FLUSH is waited for, a second at most.
@@ -106,6 +113,7 @@ void Head::kill() {
   if (served_ != nullptr || !parting_.empty() || io_.sockets_open() != 0) std::abort();
   memory_.reset();
   stats_.reset();
+  return left;
 }
 
 exports::HandedDisc through_document(exports::HandedDisc handed) {

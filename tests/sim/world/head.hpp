@@ -11,6 +11,7 @@
 #include <functional>
 #include <memory>
 #include <optional>
+#include <vector>
 
 namespace world {
 
@@ -27,8 +28,9 @@ struct HeadManners {
 
 class Head final : head::disc::Patience::Owner {
  public:
+  // `left`: by heads that were killed.
   Head(Clock& clock, Dice& dice, HeadIo::Connector& connector, Descriptors& descriptors,
-       const HeadManners& manners);
+       const HeadManners& manners, std::vector<head::disc::Trace> left = {});
   Head(const Head&) = delete;
   Head& operator=(const Head&) = delete;
   ~Head();
@@ -51,8 +53,9 @@ class Head final : head::disc::Patience::Owner {
   void set_grace(std::chrono::seconds grace);
 
   void stop(bool yes) { io_.stop(yes); }
-  // SIGKILL. All of it is gone but this object, which may have events to come.
-  void kill();
+  // SIGKILL. All of it is gone but this object, which may have events to come; and what it had in
+  // memory that outlives it.
+  std::vector<head::disc::Traces::Record> kill();
 
   HeadIo& io() noexcept { return io_; }
   bool serves() const noexcept { return served_ != nullptr; }

@@ -16,8 +16,6 @@ struct KnownFault {
 };
 
 inline constexpr std::array known_faults{
-    KnownFault{"killed", check::Rule::stale,
-               "A write that a headd had sent that was killed is carried out after later ones."},
     KnownFault{"half-refused", check::Rule::stale,
                "A replay brings back what a write that was refused, and seen, had replaced."},
     KnownFault{"private", check::Rule::stale,

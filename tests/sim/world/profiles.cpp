@@ -15,9 +15,10 @@ namespace {
 // What a connection leaves behind that is given up, each way in turn.
 Scenario draw_ghosts(std::uint64_t seed) {
   constexpr Scenario (*ways[])(std::uint64_t) = {
-      &draw_suspected,  &draw_silent,           &draw_moved,        &draw_upgraded,
-      &draw_ordered,    &draw_lied_to,          &draw_closed_early, &draw_realigned,
-      &draw_guest_ends, &draw_upgraded_in_vain, &draw_replay_handed};
+      &draw_suspected,        &draw_silent,         &draw_moved,         &draw_upgraded,
+      &draw_ordered,          &draw_lied_to,        &draw_closed_early,  &draw_realigned,
+      &draw_killed,           &draw_detached_early, &draw_replay_killed, &draw_guest_ends,
+      &draw_upgraded_in_vain, &draw_replay_handed};
   return ways[seed / 48 % std::size(ways)](seed);
 }
 
@@ -109,6 +110,9 @@ constexpr Profile all[] = {
     {"lied-to", "a worker hangs while the tail breaks the protocol", &draw_lied_to},
     {"realigned", "changes of parts of blocks are asked again after a crash", &draw_realigned},
     {"killed", "a worker hangs while headd is killed and started again", &draw_killed},
+    {"detached-early", "a worker hangs while the disc is detached and attached again",
+     &draw_detached_early},
+    {"replay-killed", "headd is killed while it writes again what it keeps", &draw_replay_killed},
     {"closed-early", "a tail closes connections although its workers go on", &draw_closed_early},
     {"crowded", "headd is upgraded while guests' writes wait for memory", &draw_crowded},
     {"replay-handed", "headd is upgraded while a worker hangs with what it writes again",

@@ -67,13 +67,6 @@ std::vector<Action> misfortunes() {
   };
 }
 
-// Pairs that headd is known not to survive; see spare_known_faults().
-bool may_meet(const Action& one, const Action& other) {
-  const auto kills = [](const Action& action) { return action.act == Act::head_is_killed; };
-  const auto stops = [](const Action& action) { return action.act == Act::tail_stops; };
-  return !(kills(one) && stops(other)) && !(stops(one) && kills(other));
-}
-
 Scenario with(const Scenario& scenario, Action action, std::uint64_t boundary) {
   Scenario more = scenario;
   action.boundary = boundary;
@@ -91,16 +84,13 @@ std::optional<Find> enumerate(std::uint64_t seed, bool pairs, Sum& sum) {
   for (const Action& first : misfortunes())
     for (std::uint64_t boundary = 1; boundary < events; boundary += pairs ? 11 : 1) {
       Scenario one = with(calm, first, boundary);
-      if (first.act == Act::head_is_killed) one.tail.outlives = false;
       if (!pairs) {
         if (auto find = attempt(one, sum)) return find;
         continue;
       }
       for (const Action& second : misfortunes())
         for (const std::uint64_t later : apart) {
-          if (!may_meet(first, second)) continue;
           Scenario two = with(one, second, boundary + later);
-          if (second.act == Act::head_is_killed) two.tail.outlives = false;
           if (auto find = attempt(two, sum)) return find;
         }
     }

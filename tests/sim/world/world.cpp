@@ -320,9 +320,10 @@ void World::give(Slot& slot, head::disc::Order order) {
 
 // ---- Processes ----------------------------------------------------------------------------------
 
-Head& World::new_head(const Slot& slot) {
+Head& World::new_head(const Slot& slot, std::vector<head::disc::Trace> left) {
   HeadIo::Connector& connector = *this;
-  heads_.push_back(std::make_unique<Head>(clock_, dice_, connector, descriptors_, scenario_.head));
+  heads_.push_back(std::make_unique<Head>(clock_, dice_, connector, descriptors_, scenario_.head,
+                                          std::move(left)));
   heads_.back()->set_order(slot.order);
   heads_.back()->set_grace(grace_);
   return *heads_.back();
@@ -332,7 +333,10 @@ void World::start_head(Slot& slot) {
   head::exports::HandedDisc nothing;
   nothing.name = "d";
   nothing.listener = descriptors_.open(slot.listener);
-  slot.head = &new_head(slot);
+  const auto left = head::disc::Traces::read(std::exchange(slot.records, {}), clock_.now(),
+                                             scenario_.head.quarantine);
+  slot.left.insert(slot.left.end(), left.begin(), left.end());
+  slot.head = &new_head(slot, slot.left);
   ++slot.turn;
   slot.head->begin();
   slot.head->take_up(std::move(nothing));
@@ -346,7 +350,7 @@ void World::kill_head(Slot& slot, Duration start_after) {
   audit_.log_lost();
   audit_.on_trouble(true);
   if (std::exchange(slot.detached, false)) audit_.on_trouble(false);
-  head->kill();
+  slot.records = head->kill();
   if (Head* const next = std::exchange(slot.next, nullptr)) next->kill();
   slot.handed.reset();
   descriptors_.reap();

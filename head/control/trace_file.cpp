@@ -1,0 +1,146 @@
+#include "head/control/trace_file.hpp"
+
+#include "head/base/log.hpp"
+
+#include <fmt/format.h>
+
+#include <cerrno>
+#include <cstdlib>
+#include <cstring>
+#include <fcntl.h>
+#include <new>
+#include <optional>
+#include <stdexcept>
+#include <string>
+#include <sys/file.h>
+#include <sys/mman.h>
+#include <unistd.h>
+#include <utility>
+
+namespace head::control {
+namespace {
+
+namespace fs = std::filesystem;
+using disc::Trace;
+using disc::Traces;
+using Record = Traces::Record;
+using iouring::UniqueFd;
+
+constexpr std::string_view prefix = "traces.";
+constexpr std::size_t bytes_most = std::size_t{256} << 20;
+
+// At the file's begin; records follow.
+struct alignas(64) Header {
+  char magic[8] = {'H', 'E', 'A', 'D', 'T', 'R', 'C', '1'};
+  std::uint32_t record_bytes = sizeof(Record);
+};
+static_assert(sizeof(Header) == 64 && sizeof(Record) == 48);
+
+iouring::Instant now() {
+  return std::chrono::steady_clock::now();
+}
+
+// Nothing that a headd can be sure of: all of it is in doubt.
+std::vector<Trace> unreadable(std::chrono::milliseconds quarantine) {
+  return {{.range = {.offset = 0, .length = UINT64_MAX}, .until = now() + quarantine}};
+}
+
+std::vector<Trace> read_traces(const UniqueFd& file, std::chrono::milliseconds quarantine) {
+  Header header;
+  const ssize_t begun = ::pread(file.fd(), &header, sizeof header, 0);
+  const off_t end = ::lseek(file.fd(), 0, SEEK_END);
+  if (begun == 0) return {};  // It had not begun to serve.
+  const auto size = static_cast<std::size_t>(std::max<off_t>(end, 0));
+  if (begun != sizeof header || size > bytes_most ||
+      std::memcmp(header.magic, Header{}.magic, sizeof header.magic) != 0 ||
+      header.record_bytes != sizeof(Record))
+    return unreadable(quarantine);
+  std::vector<Record> records((size - sizeof header) / sizeof(Record));
+  const auto bytes = static_cast<ssize_t>(records.size() * sizeof(Record));
+  if (::pread(file.fd(), records.data(), static_cast<std::size_t>(bytes), sizeof header) != bytes)
+    return unreadable(quarantine);
+  return Traces::read(records, now(), quarantine);
+}
+
+// The files of headds that run no more, and what is in them.
+struct Left {
+  std::vector<fs::path> files;
+  std::vector<Trace> traces;
+};
+
+Left left_in(const fs::path& run_dir, std::chrono::milliseconds quarantine) {
+  Left left;
+  std::error_code error;
+  for (const auto& entry : fs::directory_iterator(run_dir, error)) {
+    if (!entry.path().filename().string().starts_with(prefix)) continue;
+    const UniqueFd file(iouring::adopt, ::open(entry.path().c_str(),
+                                               O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK));
+    if (!file || ::flock(file.fd(), LOCK_EX | LOCK_NB) != 0) continue;
+    const auto traces = read_traces(file, quarantine);
+    left.files.push_back(entry.path());
+    left.traces.insert(left.traces.end(), traces.begin(), traces.end());
+  }
+  return left;
+}
+
+[[noreturn]] void fail(const fs::path& path, const char* what, int error) {
+  throw std::runtime_error(
+      fmt::format("{}: {} cannot be {}: {}; make room there, or choose another --run-dir",
+                  "headd must be able to remember what its tails have to do", path.native(), what,
+                  std::strerror(error)));
+}
+
+}  // namespace
+
+TraceFile::TraceFile(const fs::path& run_dir, unsigned threads,
+                     std::chrono::milliseconds quarantine) {
+  Left left = left_in(run_dir, quarantine);
+  // What does not fit any more is a kill after a kill, again and again: then all is in doubt.
+  if (left.traces.size() >= records_each) left.traces = unreadable(quarantine);
+
+  std::string name = (run_dir / (std::string(prefix) + "XXXXXX")).string();
+  file_ = UniqueFd(iouring::adopt, ::mkostemp(name.data(), O_CLOEXEC));
+  if (!file_) fail(name, "made", errno);
+  path_ = name;
+  ::flock(file_.fd(), LOCK_EX | LOCK_NB);  // Nobody knows it yet.
+  const std::size_t records = (threads + 1) * records_each;
+  bytes_ = sizeof(Header) + records * sizeof(Record);
+  if (const int error = ::posix_fallocate(file_.fd(), 0, static_cast<off_t>(bytes_))) {
+    remove();
+    fail(name, "as large as is needed", error);
+  }
+  memory_ = ::mmap(nullptr, bytes_, PROT_READ | PROT_WRITE, MAP_SHARED, file_.fd(), 0);
+  if (memory_ == MAP_FAILED) {
+    const int error = errno;
+    remove();
+    fail(name, "mapped", error);
+  }
+  ::new (memory_) Header;
+  auto* const first = reinterpret_cast<Record*>(static_cast<std::byte*>(memory_) + sizeof(Header));
+  // What was found is kept here as well, behind that of the threads, before its files go.
+  Traces kept({first + threads * records_each, records_each});
+  for (const Trace& trace : left.traces) kept.note(trace);
+  for (unsigned i = 0; i < threads; ++i)
+    traces_.push_back(
+        std::make_unique<Traces>(std::span(first + i * records_each, records_each), left.traces));
+  for (const fs::path& file : left.files) {
+    std::error_code ignored;
+    fs::remove(file, ignored);
+  }
+  if (!left.traces.empty())
+    log::info("headd: one before it has left {} changes unanswered; what overlaps them waits",
+              left.traces.size());
+}
+
+TraceFile::~TraceFile() {
+  traces_.clear();
+  if (read_traces(file_, std::chrono::hours(1)).empty()) remove();
+  ::munmap(memory_, bytes_);
+}
+
+void TraceFile::remove() noexcept {
+  std::error_code ignored;
+  std::filesystem::remove(path_, ignored);
+}
+
+}  // namespace head::control
