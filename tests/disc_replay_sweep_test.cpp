@@ -34,9 +34,9 @@ void keep(ReplayLog& log, Command what, Range range, std::byte value = {}) {
   log.keep(kept);
 }
 
-std::vector<ReplaySweep::Part> all_of(const ReplayLog& log) {
+std::vector<ReplaySweep::Part> all_of(const ReplayLog& log, std::uint64_t from = 0) {
   std::vector<ReplaySweep::Part> all;
-  ReplaySweep sweep(log);
+  ReplaySweep sweep(log, from);
   while (const auto part = sweep.next()) all.push_back(*part);
   return all;
 }
@@ -103,8 +103,18 @@ TEST_CASE("what is told is the log, made once for each byte", "[disc][replay]") 
       keep(log, write ? Command::write : Command::write_zeroes, range, value);
       std::fill_n(should.begin() + offset, range.length, value);
     }
+    // Whoever goes on behind a part is told the rest.
+    const auto all = all_of(log);
+    for (std::size_t i = 0; i < all.size(); ++i) {
+      const auto rest = all_of(log, all[i].range.end());
+      REQUIRE(rest.size() == all.size() - i - 1);
+      for (std::size_t j = 0; j < rest.size(); ++j) {
+        REQUIRE(rest[j].of == all[i + 1 + j].of);
+        REQUIRE(rest[j].range == all[i + 1 + j].range);
+      }
+    }
     std::uint64_t told_until = 0;
-    for (const auto& part : all_of(log)) {
+    for (const auto& part : all) {
       REQUIRE(part.range.offset >= told_until);
       REQUIRE(part.range.length != 0);
       told_until = part.range.end();

@@ -62,6 +62,11 @@ class Served final : disc::Disc::Owner, exports::Export::Owner {
   void close(std::function<void()> done);
 
  private:
+  // Of what is kept, once no guest is there.
+  struct PartingFlush final : nbd::Request {
+    void on_done(int) noexcept override { busy = false; }
+    bool busy = false;
+  };
   struct LastFlush final : nbd::Request {
     explicit LastFlush(Served& whose) noexcept : served(whose) {}
     void on_done(int error) noexcept override { served.on_last_flush(error); }
@@ -71,6 +76,7 @@ class Served final : disc::Disc::Owner, exports::Export::Owner {
   void on_disc_closed(disc::Disc&) noexcept override;
   void on_disc_opened(disc::Disc& disc, const stats::Opening& how) noexcept override;
   void on_export_closed(exports::Export&) noexcept override;
+  void on_export_empty(exports::Export&) noexcept override;
   void on_export_quiet(exports::Export&) noexcept override;
   void on_export_handed(exports::Export&, exports::HandedDisc handed) noexcept override;
   void flush_and_close(std::chrono::milliseconds within) noexcept;
@@ -90,6 +96,7 @@ class Served final : disc::Disc::Owner, exports::Export::Owner {
   std::uint64_t flush_errors_handed_ = 0;  // Each guest knows of those, or is owed them.
   // Until the disc asks nothing of its tail any more.
   std::vector<std::function<void()>> asked_;
+  PartingFlush parting_flush_;
   LastFlush last_flush_{*this};
   iouring::Alarm<&Served::on_flush_late> flush_late_{*this};
   disc::Disc disc_;

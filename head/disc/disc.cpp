@@ -185,6 +185,10 @@ void Disc::on_closed(Link& link, const std::string& problem,
   nbd::RequestQueue again, unwanted;
   const Fence::Term ghosts = ghosts_of(link);
   const bool died = link.connection.ended_by_tail(), one = unanswered.size() == 1;
+  if (guard_.has_advanced()) {
+    replay_deaths_ = 0;
+    link.backoff_.reset();
+  }
   if (died && guard_.replaying()) note_replay_death();
   io_.disarm(link.proof_late_);
   guard_.lose_witness(&link.connection, ghosts);

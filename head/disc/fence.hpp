@@ -68,6 +68,12 @@ class Fence {
     for (Change& change : changes_)
       if (change.who == who) change.under_way = false;
   }
+  // Is it with the tail?
+  bool is_under_way(const void* who) const noexcept {
+    return std::any_of(changes_.begin(), changes_.end(), [who](const Change& change) {
+      return change.who == who && change.under_way;
+    });
+  }
   // Is any change with the tail?
   bool any_under_way() const noexcept {
     return std::any_of(changes_.begin(), changes_.end(),

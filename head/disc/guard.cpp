@@ -154,13 +154,15 @@ bool Guard::settle(nbd::Request& request, int error) noexcept {
   if (flush_wanted_) send_flush();
   if (going_.empty() && fence_.idle()) return true;
   const Going going = take(request);
-  const bool freed = changes(request.command) && fence_.end(&request);
-  if (request.precedes_change) fence_.rest(&request);
+  const bool refused = must_be_flushed(request, error);
+  const bool freed = changes(request.command) && !refused && fence_.end(&request);
+  if (request.precedes_change || refused) fence_.rest(&request);
   if (going.reserved && error == 0) keep(request);
   if (going.reserved && error != 0) log_->unreserve(data_of(request));
   if (request.command == Command::flush && keeps() && error == 0 && going.who != nullptr)
     log_->release(going.covers);
-  const bool put_off = going.flush_follows && error == 0;
+  if (refused) refused_.push_back({.who = &request, .error = error});
+  const bool put_off = refused || (going.flush_follows && error == 0);
   if (put_off) {
     put_off_.push(request);
     flush_soon();
@@ -168,6 +170,24 @@ bool Guard::settle(nbd::Request& request, int error) noexcept {
   if ((freed && !held_.empty()) || (request.command == Command::flush && !no_room_.empty())) wake();
   if (replay_due_ && replay_from_start_) replay_more();  // This may have been the last under way.
   return !put_off;
+}
+
+// A tail may have done a part of what it has refused, and a replay of what was there before would
+// undo that, after it was seen. So it keeps its turn until what was there before is stable; where
+// its connection is lost before that it is asked again.
+bool Guard::must_be_flushed(const nbd::Request& refused, int error) const noexcept {
+  return error != 0 && keeps() && changes(refused.command) && fence_.is_under_way(&refused) &&
+         log_->overlaps(range_of(refused));
+}
+
+// And is not any more. 0: it is none of those.
+int Guard::take_refusal(const nbd::Request& request) noexcept {
+  const auto found = std::find_if(refused_.begin(), refused_.end(),
+                                  [&](const Refused& one) { return one.who == &request; });
+  if (found == refused_.end()) return 0;
+  const int error = found->error;
+  refused_.erase(found);
+  return error;
 }
 
 // What is stable already needs to be kept only where something older would be replayed over it.
@@ -216,12 +236,17 @@ bool Guard::settle_own(nbd::Request& request, int error) noexcept {
     return true;
   }
   if (replays_busy_ == 0) return false;
+  if (&request == &replays_->flush) {
+    on_flushed_on_the_way(error);
+    return true;
+  }
   auto& own = replays_->requests;
   const auto found =
       std::find_if(own.begin(), own.end(), [&](const Own& one) { return &one == &request; });
   if (found == own.end()) return false;
   found->busy = false;
   --replays_busy_;
+  ++progress_.answered;
   fence_.end(&request);
   if (error != 0)
     owner_.on_replay_refused(error);
@@ -237,6 +262,7 @@ bool Guard::on_flush_answered(const nbd::Request& flush, int error) noexcept {
   // Nor may one that is under way release it: it may be answered well because of that.
   for (Going& going : going_) going.covers = 0;
   flush_covers_ = 0;
+  progress_ = {};
   must_replay();
   return true;
 }
@@ -276,7 +302,12 @@ void Guard::on_flushed(int error) noexcept {
     }
   }
   if (!put_off_.empty()) flush_soon();
-  while (nbd::Request* request = done.pop()) owner_.on_settled(*request, error);
+  while (nbd::Request* request = done.pop()) {
+    const int refusal = take_refusal(*request);
+    if (refusal != 0) fence_.end(request);
+    if (error == 0) request->flags |= nbd::command_flag::fua;  // Its success says as much.
+    owner_.on_settled(*request, refusal != 0 ? refusal : error);
+  }
   wake();
 }
 
@@ -295,13 +326,17 @@ void Guard::forget(nbd::Request& request) noexcept {
 bool Guard::withdraw(nbd::Request& request) noexcept {
   const bool here = held_.remove(request) || no_room_.remove(request) || put_off_.remove(request) ||
                     covered_.remove(request);
+  if (here) take_refusal(request);
   if (here) forget(request);
   return here;
 }
 
 nbd::Request* Guard::pop() noexcept {
   for (nbd::RequestQueue* queue : {&held_, &no_room_, &put_off_, &covered_})
-    if (nbd::Request* request = queue->pop()) return request;
+    if (nbd::Request* request = queue->pop()) {
+      take_refusal(*request);
+      return request;
+    }
   return nullptr;
 }
 

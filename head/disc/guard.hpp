@@ -21,6 +21,7 @@
 #include <memory>
 #include <optional>
 #include <span>
+#include <utility>
 #include <vector>
 
 namespace head::disc {
@@ -85,6 +86,8 @@ class Guard {
 
   // Nothing may go but what the guard sends.
   bool replaying() const noexcept { return replay_due_; }
+  // Has it come further since this was asked last, for good?
+  bool has_advanced() noexcept { return std::exchange(advanced_, false); }
   // The guard has to send something itself first.
   void send_own() noexcept {
     if (replay_due_) replay_more();
@@ -142,12 +145,27 @@ class Guard {
   };
   // Of the log, under way at once.
   struct Replays {
-    explicit Replays(const ReplayLog& log) : sweep(log), next(sweep.next()) {}
+    Replays(const ReplayLog& log, std::uint64_t from) : sweep(log, from), next(sweep.next()) {}
 
     ReplaySweep sweep;
     std::optional<ReplaySweep::Part> next;
     std::array<Own, 16> requests;
     std::array<std::vector<iovec>, 16> data;
+    Own flush;                      // On the way.
+    unsigned sent_since_flush = 0;  // Parts,
+    std::uint64_t sent_to = 0;      // up to this offset of the disc.
+  };
+  struct Refused {
+    const nbd::Request* who;
+    int error;
+  };
+  // What replays of one log have come to. Connections may live for less than all of it takes: from
+  // the second time on FLUSHes on the way make it stable, each after half of what was answered.
+  struct Progress {
+    ReplayLog::Place end = 0;     // The log's.
+    std::uint64_t stable_to = 0;  // An offset of the disc.
+    unsigned answered = 0;        // Parts, the last time.
+    unsigned flush_every = 0;     // So many parts; 0: there is none.
   };
   // A change for which there is room in the log, or a FLUSH and what it covers.
   struct Going {
@@ -157,6 +175,8 @@ class Guard {
     bool flush_follows = false;
   };
 
+  bool must_be_flushed(const nbd::Request& refused, int error) const noexcept;
+  int take_refusal(const nbd::Request& request) noexcept;
   bool has_room(nbd::Request& request, Going& going) noexcept;
   Going take(const nbd::Request& request) noexcept;
   void keep(const nbd::Request& request) noexcept;
@@ -170,6 +190,9 @@ class Guard {
   void send_flush() noexcept;
   void replay_more() noexcept;
   bool replay_next() noexcept;
+  void begin_replay() noexcept;
+  void flush_on_the_way() noexcept;
+  void on_flushed_on_the_way(int error) noexcept;
   void wake() noexcept;
   void on_alarm() noexcept;
   void arm() noexcept;
@@ -188,8 +211,9 @@ class Guard {
   nbd::RequestQueue held_;     // By the fence.
   nbd::RequestQueue no_room_;  // In the log.
 
-  nbd::RequestQueue put_off_;  // Answered by the tail; a FLUSH is to follow,
-  nbd::RequestQueue covered_;  // or is under way.
+  nbd::RequestQueue put_off_;     // Answered by the tail; a FLUSH is to follow,
+  nbd::RequestQueue covered_;     // or is under way.
+  std::vector<Refused> refused_;  // Of those.
   bool flush_wanted_ = false;
   std::unique_ptr<Own> flush_;
   unsigned flushes_failed_ = 0;  // In a row, of these.
@@ -207,6 +231,8 @@ class Guard {
   bool replay_from_start_ = false;
   std::size_t replays_busy_ = 0;
   std::unique_ptr<Replays> replays_;
+  Progress progress_;
+  bool advanced_ = false;
 
   iouring::Alarm<&Guard::on_alarm> alarm_{*this};
 };

@@ -24,6 +24,11 @@ bool Guard::take_back(nbd::Request& request, const Ghost& ghost) {
     flush_wanted_ = true;
     return true;
   }
+  if (replays_ != nullptr && &request == &replays_->flush) {
+    replays_->flush.busy = false;
+    --replays_busy_;
+    return true;
+  }
   if (replays_busy_ != 0)
     for (Own& own : replays_->requests)
       if (&own == &request) {
@@ -67,6 +72,7 @@ void Guard::fence_others() noexcept {
 void Guard::lost_others(nbd::RequestQueue& again) noexcept {
   nbd::RequestQueue others = std::exchange(covered_, {});
   while (nbd::Request* request = put_off_.pop()) others.push(*request);
+  refused_.clear();
   prepend(others, again);
   if (!fence_.idle()) arm();
   if (replay_due_) replay_more();
@@ -87,15 +93,49 @@ void Guard::replay_more() noexcept {
   if (replay_from_start_) {
     // On a connection that has not let go of them yet; or changes that may be newer.
     if (replays_busy_ != 0 || fence_.any_under_way()) return;
-    replays_ = std::make_unique<Replays>(*log_);
-    replay_from_start_ = false;
+    begin_replay();
   }
-  while (replays_->next)
+  while (replays_->next) {
+    if (progress_.flush_every != 0 && replays_->sent_since_flush >= progress_.flush_every)
+      return flush_on_the_way();
     if (!replay_next()) return;
+  }
   if (replays_busy_ != 0) return;
   replays_.reset();
   replay_due_ = false;
   wake();
+}
+
+void Guard::begin_replay() noexcept {
+  if (progress_.end != log_->end()) progress_ = {.end = log_->end()};
+  progress_.flush_every = (progress_.answered + 1) / 2;
+  progress_.answered = 0;
+  replays_ = std::make_unique<Replays>(*log_, progress_.stable_to);
+  replay_from_start_ = false;
+}
+
+// Behind all that was sent.
+void Guard::flush_on_the_way() noexcept {
+  if (replays_busy_ != 0) return;
+  Own& flush = replays_->flush;
+  flush.command = nbd::Command::flush;
+  flush.arrived = io_.now();
+  flush.busy = true;
+  ++replays_busy_;
+  if (owner_.send_own(flush)) return;
+  flush.busy = false;
+  --replays_busy_;
+}
+
+void Guard::on_flushed_on_the_way(int error) noexcept {
+  replays_->flush.busy = false;
+  --replays_busy_;
+  if (error == 0 && !replay_from_start_) {
+    progress_.stable_to = replays_->sent_to;
+    replays_->sent_since_flush = 0;
+    advanced_ = true;
+  }
+  replay_more();
 }
 
 // False: not now.
@@ -118,6 +158,8 @@ bool Guard::replay_next() noexcept {
   ++replays_busy_;
   fence_.begin(free, range_of(*free), false, content_of(*free), true);
   if (owner_.send_own(*free)) {
+    replays_->sent_to = part.range.end();
+    ++replays_->sent_since_flush;
     replays_->next = replays_->sweep.next();
     return true;
   }

@@ -5,10 +5,10 @@
 
 namespace head::disc {
 
-ReplaySweep::ReplaySweep(const ReplayLog& log) : log_(log) {
+ReplaySweep::ReplaySweep(const ReplayLog& log, std::uint64_t from) : log_(log), at_(from) {
   const auto for_each = [&](auto function) {
     for (auto place = log.begin(); place != log.end(); place = log.at(place).next)
-      if (range_at(place).length != 0) function(place);
+      if (range_at(place).length != 0 && range_at(place).end() > from) function(place);
   };
   for_each([this](auto) { ++ahead_; });
   places_.reserve(ahead_);
@@ -21,7 +21,7 @@ std::optional<ReplaySweep::Part> ReplaySweep::next() noexcept {
   let_go_of_ended();
   if (here_ == 0) {
     if (ahead_ == 0) return std::nullopt;
-    at_ = range_at(first_ahead()).offset;
+    at_ = std::max(at_, range_at(first_ahead()).offset);
   }
   while (ahead_ != 0 && range_at(first_ahead()).offset <= at_) take_up_first();
   const ReplayLog::Place newest = places_.back();

@@ -26,7 +26,8 @@ class ReplaySweep {
     Range range{};            // What of it is the newest.
   };
 
-  explicit ReplaySweep(const ReplayLog& log);
+  // Of the bytes from `from` on, where a part of an earlier sweep ended.
+  explicit ReplaySweep(const ReplayLog& log, std::uint64_t from = 0);
 
   // Nothing: that was all.
   std::optional<Part> next() noexcept;

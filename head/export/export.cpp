@@ -132,6 +132,7 @@ void Export::tidy_later() noexcept {
 
 void Export::on_tidy(iouring::Result) noexcept {
   if (handing_ == Handing::sockets || handing_ == Handing::done) return;
+  const bool had_some = !sessions_.empty();
   // One dies when the others are in their places: who waits for memory may be served then, leave
   // at once, and be counted.
   for (std::size_t i = 0; i < sessions_.size();) {
@@ -143,6 +144,7 @@ void Export::on_tidy(iouring::Result) noexcept {
     sessions_.erase(sessions_.begin() + static_cast<std::ptrdiff_t>(i));
   }
   if (handing_ != Handing::no) return on_halting();
+  if (!closing_ && had_some && sessions_.empty()) owner_.on_export_empty(*this);
   if (!closing_ || !sessions_.empty() || accept_.pending()) return;
   if (listener_) io_.close(std::exchange(listener_, {}), false);
   owner_.on_export_closed(*this);

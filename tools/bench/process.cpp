@@ -1,5 +1,8 @@
 #include "tools/bench/process.hpp"
 
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
 #include <cerrno>
 #include <cstdlib>
 #include <fcntl.h>
@@ -134,8 +137,8 @@ std::string output_of(const Arguments& arguments, const fs::path& scratch) {
   while (::waitpid(pid, &status, 0) != pid)
     if (errno != EINTR) throw std::system_error(errno, std::generic_category(), arguments[0]);
   if (status != 0)
-    throw std::runtime_error(arguments[0] + " failed with status " +
-                             std::to_string(exit_status(status)) + ": " + text_of(err));
+    throw std::runtime_error(fmt::format("{} failed with status {}: {}", fmt::join(arguments, " "),
+                                         exit_status(status), text_of(err)));
   return text_of(out);
 }
 

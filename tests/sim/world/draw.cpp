@@ -201,8 +201,6 @@ void spare_known_faults(Scenario& scenario) {
     drop(scenario, Act::head_is_upgraded);
     drop(scenario, Act::upgrade_fails);
   }
-  // What was kept is written again over what a refused change has done.
-  if (scenario.head.durability == Durability::replay) scenario.tail.tears_errors = false;
   for (GuestPlan& guest : scenario.guests)
     if (has(scenario, Act::guest_comes_anew)) guest.manners.asks_again = true;
   // A tail that takes any byte is asked in pieces that cut sectors.

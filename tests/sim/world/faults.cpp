@@ -372,7 +372,7 @@ Scenario draw_hang_after_fail(std::uint64_t seed) {
 Scenario draw_hangs_in_a_row(std::uint64_t seed) {
   Dice dice(seed);
   Scenario scenario = begin_scenario(seed);
-  scenario.limit = 25s;  // One hang follows the other before the quarantine of the first is over.
+  scenario.limit = 30s;  // One hang follows the other before the quarantine of the first is over.
   scenario.length = 40s;
   for (unsigned i = 0; i < 5; ++i)
     scenario.actions.push_back(
@@ -593,7 +593,7 @@ Scenario draw_upgraded_in_vain(std::uint64_t seed) {
 Scenario draw_short_lived(std::uint64_t seed) {
   Dice dice(seed);
   Scenario scenario = begin_scenario(seed);
-  scenario.tail.requests_per_connection = 100;
+  scenario.tail.requests_per_connection = dice.one_of({30u, 100u, 130u});
   scenario.length = 3s;
   for (std::uint64_t i = 0; i < 200; ++i)
     scenario.actions.push_back(

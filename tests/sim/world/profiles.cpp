@@ -46,18 +46,24 @@ Scenario draw_graces(std::uint64_t seed) {
 Scenario draw_any(std::uint64_t seed) {
   // Of 48 histories so many are of a kind; the others are weather.
   constexpr std::pair<unsigned, Scenario (*)(std::uint64_t)> kinds[] = {
-      {5, &draw_crashes},      {1, &draw_timed_out},       {2, &draw_replays},
-      {3, &draw_hung},         {4, &draw_refused},         {2, &draw_looked_at},
-      {1, &draw_another_disc}, {1, &draw_detached},        {2, &draw_graces},
-      {1, &draw_scattered},    {2, &draw_restless},        {1, &draw_one_client},
-      {1, &draw_cut_status},   {1, &draw_shutting_down},   {1, &draw_through},
-      {1, &draw_ghost_handed}, {1, &draw_log_handed},      {1, &draw_ghosts},
-      {1, &draw_failed_flush}, {1, &draw_unknown_flush},   {1, &draw_silences},
-      {1, &draw_deadly},       {1, &draw_held_by_upgrade},
+      {3, &draw_crashes},         {1, &draw_timed_out},
+      {2, &draw_replays},         {3, &draw_hung},
+      {4, &draw_refused},         {2, &draw_looked_at},
+      {1, &draw_another_disc},    {1, &draw_detached},
+      {2, &draw_graces},          {1, &draw_scattered},
+      {2, &draw_restless},        {1, &draw_one_client},
+      {1, &draw_cut_status},      {1, &draw_shutting_down},
+      {1, &draw_through},         {1, &draw_ghost_handed},
+      {1, &draw_log_handed},      {1, &draw_ghosts},
+      {1, &draw_failed_flush},    {1, &draw_unknown_flush},
+      {1, &draw_silences},        {1, &draw_deadly},
+      {1, &draw_held_by_upgrade}, {1, &draw_half_refused},
+      {1, &draw_two_heads_crash},
   };
   // Those that take as long as many others.
   if (seed % 512 == 77) return draw_huge(seed);
   if (seed % 256 == 78) return draw_crowded(seed);
+  if (seed % 256 == 79) return draw_short_lived(seed);
   std::uint64_t place = seed % 48;
   for (const auto& [share, draw] : kinds) {
     if (place < share) return draw(seed);

@@ -17,7 +17,8 @@ Tail::Tail(Clock& clock, Dice& dice, Observer& observer, const TailManners& mann
       dice_(dice),
       observer_(observer),
       manners_(manners),
-      store_(manners.size, manners.is_volatile) {
+      store_(manners.size, manners.is_volatile),
+      whim_(dice()) {
   if (manners_.flags == 0) manners_.flags = sim::all_flags;
 }
 
@@ -296,20 +297,26 @@ void Tail::carry_out_change(Job& job) {
   if (writes) return store_.write(header.offset, job.payload, stable);
   // A TRIM may do nothing.
   const bool trims = static_cast<Command>(header.type) == Command::trim;
-  if (trims && dice_.chance(0.5)) return;
+  if (trims && whim_of(header).chance(0.5)) return;
   store_.zero(header.offset, header.length, stable);
 }
 
 // A change that does not come to its end has reached some of its sectors.
+// Of what it is free to do with a change; the same where that is asked again.
+Dice Tail::whim_of(const head::nbd::RequestHeader& header) const noexcept {
+  return Dice(whim_ + header.offset * 31 + header.length);
+}
+
 void Tail::tear(const Job& job) {
   const auto command = static_cast<Command>(job.header.type);
   const bool changes =
       command == Command::write || command == Command::write_zeroes || command == Command::trim;
   if (!changes || manners_.keeps_private || job.session->another_disc) return;
   observer_.on_fate(job.header, Observer::Fate::torn);
-  const double share = dice_.one_of({0.2, 0.5, 1.0});
+  Dice part = whim_of(job.header);
+  const double share = part.one_of({0.2, 0.5, 1.0});
   for (std::uint64_t at = 0; at < job.header.length; at += Store::sector) {
-    if (!dice_.chance(share)) continue;
+    if (!part.chance(share)) continue;
     const std::size_t size = std::min<std::uint64_t>(Store::sector, job.header.length - at);
     if (command == Command::write)
       store_.write(job.header.offset + at, std::span(job.payload).subspan(at, size), false);

@@ -132,6 +132,7 @@ class Tail {
   void finish(std::size_t number, std::uint64_t life);
   void carry_out(Job& job);
   void carry_out_change(Job& job);
+  Dice whim_of(const head::nbd::RequestHeader& header) const noexcept;
   void tear(const Job& job);
   std::uint64_t told_size() const noexcept;
   bool refused(Job& job);
@@ -144,6 +145,7 @@ class Tail {
   Observer& observer_;
   TailManners manners_;
   Store store_;
+  const std::uint64_t whim_;
   bool up_ = true, stopped_ = false, gone_ = false;
   std::uint64_t life_ = 0;  // Counts processes.
   std::uint64_t given_up_ = 0;
