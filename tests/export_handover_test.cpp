@@ -2,6 +2,7 @@
 // once, with what was written.
 #include "head/control/handover.hpp"
 #include "head/export/export.hpp"
+#include "tests/log_lines.hpp"
 #include "tests/memory_volume.hpp"
 #include "tests/seeds.hpp"
 #include "tests/sim/sim_io.hpp"
@@ -291,6 +292,36 @@ TEST_CASE("A guest of before is held where the disc is smaller than it was told"
   while (guest.answers < before + 20) world.some_steps(50);
   CHECK(guest.complaints == std::vector<std::string>{});
   world.close();
+}
+
+// It got EIO beyond the old end, and nobody was told that it still believed in that.
+TEST_CASE("A disc that grows says what its guests believe, after a hand-over too",
+          "[export][sim][handover]") {
+  World world(1);
+  world.io.advance(100'000s);  // Past what other tests have said.
+  Guest& guest = world.guest(1);
+  CHECK(world.stats.guest_sizes().empty());
+  while (guest.answers == 0) world.some_steps(50);
+  const std::uint64_t size = world.volume.described.size;
+  CHECK(world.stats.guest_sizes() == std::vector{size});
+  {
+    tests::LogLines log;
+    world.volume.described.size *= 2;
+    world.volume.become_known();
+    CHECK(log.count("1 connected guest was told 655360 when connecting") == 1);
+  }
+  CHECK(world.stats.guest_sizes() == std::vector{size});
+  {
+    tests::LogLines log;
+    world.pass_on();
+    CHECK(log.count("1 connected guest was told 655360 when connecting") == 1);
+  }
+  CHECK(world.stats.guest_sizes() == std::vector{size});
+  Guest& later = world.guest(2);
+  while (later.answers == 0) world.some_steps(50);
+  CHECK(world.stats.guest_sizes() == std::vector{size, 2 * size});
+  world.close();
+  CHECK(world.stats.guest_sizes().empty());
 }
 
 TEST_CASE("A write that is too long is told so, wherever it is handed over",

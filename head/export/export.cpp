@@ -3,6 +3,8 @@
 #include "head/base/log.hpp"
 #include "iouring/socket.hpp"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <cassert>
 #include <cerrno>
@@ -57,7 +59,35 @@ void Export::listen(iouring::UniqueFd listener) {
 }
 
 void Export::on_info() noexcept {
+  tell_outdated();
   for (std::size_t i = 0; i < sessions_.size(); ++i) sessions_[i]->on_info();
+}
+
+// What each guest believes, the smallest first.
+std::vector<std::uint64_t> Export::sizes_told() const {
+  std::vector<std::uint64_t> sizes;
+  for (const auto& session : sessions_)
+    if (session->live() && session->size_told() != 0) sizes.push_back(session->size_told());
+  std::sort(sizes.begin(), sizes.end());
+  return sizes;
+}
+
+// Guests that were told a smaller disc than there is: the protocol has no way to tell them.
+void Export::tell_outdated() const noexcept {
+  if (volume_.info() == nullptr) return;
+  const std::uint64_t size = volume_.info()->size;
+  auto sizes = sizes_told();
+  std::erase_if(sizes, [&](std::uint64_t told) { return told >= size; });
+  if (sizes.empty()) return;
+  const std::size_t guests = sizes.size();
+  sizes.erase(std::unique(sizes.begin(), sizes.end()), sizes.end());
+  static log::RateLimit limit;
+  if (const auto pass = limit.pass(io_.now()))
+    log::warning(
+        "disc {}: it has {} bytes, but {} connected {} told {} when connecting and cannot use more "
+        "before connecting again ({} more like it)",
+        name_, size, guests, guests == 1 ? "guest was" : "guests were", fmt::join(sizes, " or "),
+        pass->held);
 }
 
 void Export::on_accept(iouring::Result result) noexcept {
@@ -122,8 +152,8 @@ void Export::take_in(iouring::UniqueFd guest, std::unique_ptr<HandedSession> han
                         .memory = memory_};
   Session::Owner& owner = *this;
   sessions_.push_back(std::make_unique<Session>(service, owner, io_.adopt(std::move(guest))));
-  count_guests();
   handed ? sessions_.back()->go_on(std::move(*handed)) : sessions_.back()->start();
+  count_guests();
 }
 
 void Export::tidy_later() noexcept {
@@ -155,6 +185,7 @@ std::size_t Export::guests() const noexcept {
 
 void Export::count_guests() noexcept {
   stats_.guests.store(static_cast<std::uint32_t>(guests()), std::memory_order_relaxed);
+  stats_.set_guest_sizes(sizes_told());
 }
 
 void Export::close() noexcept {

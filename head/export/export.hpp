@@ -74,6 +74,7 @@ class Export final : nbd::Volume::Watcher, Session::Owner {
   void on_info() noexcept override;
   void on_guest_gone(Session&) noexcept override { count_guests(); }
   void on_session_over(Session&) noexcept override { tidy_later(); }
+  void on_guest_greeted(Session&) noexcept override { count_guests(); }
   void on_session_halting(Session&) noexcept override { tidy_later(); }
 
   void on_accept(iouring::Result result) noexcept;
@@ -81,6 +82,8 @@ class Export final : nbd::Volume::Watcher, Session::Owner {
   void on_tidy(iouring::Result) noexcept;
   void pause(int error) noexcept;
   void tell_inherited_beyond() const noexcept;
+  std::vector<std::uint64_t> sizes_told() const;
+  void tell_outdated() const noexcept;
   bool may_take_in() noexcept;
   void take_in(iouring::UniqueFd guest, std::unique_ptr<HandedSession> handed);
   void listen(iouring::UniqueFd listener);

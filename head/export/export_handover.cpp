@@ -23,6 +23,7 @@ void Export::take_up(iouring::UniqueFd listener, std::vector<HandedSession> sess
     if (memory_.full()) tell_inherited_beyond();
     take_in(std::move(guest), std::make_unique<HandedSession>(std::move(session)));
   }
+  tell_outdated();
   if (listener) listen(std::move(listener));
 }
 
@@ -85,6 +86,7 @@ void Export::duplicate_next() noexcept {
   handing_ = Handing::done;
   closing_ = true;
   stats_.guests.store(0, std::memory_order_relaxed);
+  stats_.set_guest_sizes({});
   owner_.on_export_handed(*this, std::move(handed_));
 }
 
