@@ -217,6 +217,14 @@ class FakeThread final : public control::DataThread {
     const std::lock_guard lock(lock_);
     relocated_.push_back(name);
   }
+  void look(std::vector<std::string> names) override {
+    const std::lock_guard lock(lock_);
+    looked_.insert(looked_.end(), names.begin(), names.end());
+  }
+  std::vector<std::string> looked() const {
+    const std::lock_guard lock(lock_);
+    return looked_;
+  }
   void change(const catalogue::DiscSpec& spec, std::function<void()> done) override {
     {
       const std::lock_guard lock(lock_);
@@ -287,7 +295,7 @@ class FakeThread final : public control::DataThread {
  private:
   mutable std::mutex lock_;
   std::map<std::string, std::shared_ptr<stats::DiscStats>> discs_;
-  std::vector<std::string> relocated_;
+  std::vector<std::string> relocated_, looked_;
   std::vector<catalogue::DiscSpec> changed_;
   std::vector<std::function<void()>> held_;
   stats::StallLog stalls_;
