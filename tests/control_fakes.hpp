@@ -200,7 +200,10 @@ class FakeThread final : public control::DataThread {
     ++handed_over;
     const auto answer = [this, done] {
       std::vector<exports::HandedDisc> discs;
-      for (const std::string& name : lets_go_of) discs.push_back({.name = name});
+      for (const std::string& name : lets_go_of) {
+        discs.push_back({.name = name});
+        if (keeps_listeners) discs.back().listener_stays = {.index = 1};
+      }
       done(std::move(discs));
     };
     if (!lets_go_late) return answer();
@@ -210,7 +213,8 @@ class FakeThread final : public control::DataThread {
   void take_back() override { ++taken_back; }
   std::vector<std::string> lets_go_of;
   std::atomic<bool> lets_go_late{false};  // At release().
-  std::atomic<int> asks_until_bad{-1};    // Then they throw; never, where it is negative.
+  std::atomic<bool> keeps_listeners{false};
+  std::atomic<int> asks_until_bad{-1};  // Then they throw; never, where it is negative.
   std::atomic<int> handed_over{0}, taken_back{0};
   void take_up(std::function<void()> done) override { done(); }
   void relocate(const std::string& name) override {

@@ -170,8 +170,7 @@ class World final : Export::Owner {
       io.step_or_wait();
     }
   }
-  // To another export, as another process would have it: through the document.
-  void pass_on(std::size_t guests_max = SIZE_MAX) {
+  void let_go() {
     handed.reset();
     served->hand_over();
     for (int i = 0; !handed; ++i) {
@@ -186,6 +185,19 @@ class World final : Export::Owner {
     closing = false;
     CHECK(pool->whole());
     CHECK(stats.in_flight == 0);
+  }
+  // As after an upgrade that has failed.
+  void take_back() {
+    let_go();
+    Export::Owner& self = *this;
+    served.emplace(io, "disk", volume, stats, stalls, *pool, self);
+    served->take_up(std::move(handed->listener), std::move(handed->sessions),
+                    handed->listener_stays);
+    CHECK(served->listens());
+  }
+  // To another export, as another process would have it: through the document.
+  void pass_on(std::size_t guests_max = SIZE_MAX) {
+    let_go();
     CHECK(io.sockets_open() == 0);
     pool.emplace(io, 0, guests_max);
 
@@ -291,6 +303,27 @@ TEST_CASE("A guest of before is held where the disc is smaller than it was told"
   world.volume.become_known();
   while (guest.answers < before + 20) world.some_steps(50);
   CHECK(guest.complaints == std::vector<std::string>{});
+  world.close();
+}
+
+// An upgrade that failed for want of descriptors had hung up on those guests, and nobody could
+// connect to the disc any more.
+TEST_CASE("A socket that no descriptor can be made of is taken back all the same",
+          "[export][sim][handover]") {
+  World world(3);
+  Guest& one = world.guest(3);
+  while (one.answers == 0) world.some_steps(50);
+  const bool listener = GENERATE(true, false);
+  world.io.duplicate_errors = {listener ? EMFILE : 0, EMFILE};
+  world.take_back();
+  CHECK(world.io.duplicate_errors.empty());
+  CHECK(world.served->guests() == 1);
+  const auto before = one.answers;
+  while (one.answers < before + 20) world.some_steps(50);
+  CHECK(one.complaints == std::vector<std::string>{});
+  Guest& other = world.guest(4);  // It writes the same blocks.
+  for (int i = 0; i < 10'000 && other.answers == 0; ++i) world.some_steps(50);
+  CHECK(other.answers != 0);
   world.close();
 }
 

@@ -101,7 +101,7 @@ class LoopThread::Work final : disc::Patience::Owner {
     auto handed = options_.inheritance->take(served.spec().name);
     if (!handed) handed.emplace();
     try {
-      if (!handed->listener)
+      if (!handed->listener && !handed->listener_stays)
         handed->listener =
             exports::open_listener(options_.run_dir, served.spec().name, options_.access);
     } catch (const std::system_error& error) {

@@ -57,7 +57,7 @@ class Served final : disc::Disc::Owner, exports::Export::Owner, disc::Survey::Ow
 
   void take_up(exports::HandedDisc handed) {
     disc_.inherit(handed.legacy);
-    export_.take_up(std::move(handed.listener), std::move(handed.sessions));
+    export_.take_up(std::move(handed.listener), std::move(handed.sessions), handed.listener_stays);
   }
   // A listener, where take_up() had none.
   void listen(iouring::UniqueFd listener) { export_.take_up(std::move(listener), {}); }

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # A disc that grows: `headctl look`, a reload and attaching it again find that out while it is
-# served; what a connected guest goes on believing is said, after an upgrade too. And a size that
-# is not a multiple of 512.
+# served; what a connected guest goes on believing is said, after an upgrade too. A size that is not
+# a multiple of 512. And a disc that has shrunk, which `headctl resume` is refused with the reason.
 # shellcheck source=tests/e2e/lib.sh
 source "$(dirname "$0")/lib.sh"
 need nbdkit nbdinfo python3
@@ -56,7 +56,17 @@ await 10 "which bytes are out of reach" out_of_reach
 truncate -s 32M "$work/disc"
 headctl look web >/dev/null
 await 10 "the objection" has '"last_problem":"thetailnowoffersasmallerdiscthanbefore"'
+
+stop tail || true
+start_tail nbdkit -f -i ::1 -p PORT file "$work/disc"
+await 20 "the disc to be held" has '"state":"held"'
+status=0
+said=$(headctl resume web 2>&1) || status=$?
+[[ $status == 12 && $said == *"smaller disc"* ]] ||
+  fail "resume of a disc that has shrunk has status $status: $said"
 truncate -s $((grown + 100)) "$work/disc"
+headctl resume web >/dev/null
+await 10 "the disc to go on" has '"state":"ready"'
 
 kill "${pids[guest]}"
 finish guest || fail "the guest: $(tail -n 1 "$work/guest.log")"
