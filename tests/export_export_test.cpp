@@ -159,9 +159,10 @@ TEST_CASE("A guest that goes into a direct place may come by one of the last num
   const bool reserved = iouring::is_reserved(number);
   Caller& guest = world.guest();
   world.settle();
-  world.answer_all();
   REQUIRE(::setrlimit(RLIMIT_NOFILE, &files) == 0);
   REQUIRE(reserved);
+  REQUIRE(world.served->guests() == 1);
+  world.answer_all();
   CHECK(guest.answers() == 1);
   CHECK(world.io.turned_away() == 0);
 }
