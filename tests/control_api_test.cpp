@@ -3,6 +3,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include <array>
 #include <fstream>
 #include <sstream>
 #include <string>
@@ -120,16 +121,33 @@ TEST_CASE("a disc that its tail keeps from going on looks again, and is refused"
   CHECK(thread->relocated() == std::vector<std::string>{"a"});
 }
 
+TEST_CASE("a disc that is ready says what its guests believe, and cannot reach", "[control]") {
+  Daemon daemon;
+  REQUIRE(daemon.put("a", plain, "?wait=10").status == 200);
+  auto* const thread = daemon.threads[daemon.threads[0]->size() == 1 ? 0 : 1];
+  const auto stats = thread->stats("a");
+  json disc = daemon.ask("GET", "/v1/discs/a").body;
+  CHECK(disc["guest_sizes"] == json::array());
+  CHECK(!disc.contains("problem"));
+  stats->set_guest_sizes(std::array<std::uint64_t, 2>{1024, 2048});
+  stats->set_note("its last byte cannot be reached");
+  disc = daemon.ask("GET", "/v1/discs/a").body;
+  CHECK(disc["guest_sizes"] == json({1024, 2048}));
+  CHECK(disc["problem"] == "its last byte cannot be reached");
+}
+
 TEST_CASE("a disc that is served looks at its tail when it is told to", "[control]") {
   Daemon daemon;
   REQUIRE(daemon.put("a", plain, "?wait=10").status == 200);
   auto* const thread = daemon.threads[daemon.threads[0]->size() == 1 ? 0 : 1];
-  REQUIRE(daemon.put("a", plain).status == 200);
   CHECK(daemon.ask("PATCH", "/v1/discs/a", R"({"order": "serve"})").status == 200);
   CHECK(daemon.ask("PATCH", "/v1/discs/a", R"({"look": false})").status == 422);
-  CHECK(thread->relocated().empty());
+  CHECK(thread->looked().empty());
   CHECK(daemon.ask("PATCH", "/v1/discs/a", R"({"look": true})").status == 200);
-  CHECK(thread->relocated() == std::vector<std::string>{"a"});
+  CHECK(thread->looked() == std::vector<std::string>{"a"});
+  CHECK(daemon.put("a", plain).status == 200);  // Attached again.
+  CHECK(thread->looked() == std::vector<std::string>{"a", "a"});
+  CHECK(thread->relocated().empty());
 }
 
 TEST_CASE("a slow attach is accepted and can be waited for", "[control]") {

@@ -200,7 +200,10 @@ class FakeThread final : public control::DataThread {
     ++handed_over;
     const auto answer = [this, done] {
       std::vector<exports::HandedDisc> discs;
-      for (const std::string& name : lets_go_of) discs.push_back({.name = name});
+      for (const std::string& name : lets_go_of) {
+        discs.push_back({.name = name});
+        if (keeps_listeners) discs.back().listener_stays = {.index = 1};
+      }
       done(std::move(discs));
     };
     if (!lets_go_late) return answer();
@@ -210,12 +213,21 @@ class FakeThread final : public control::DataThread {
   void take_back() override { ++taken_back; }
   std::vector<std::string> lets_go_of;
   std::atomic<bool> lets_go_late{false};  // At release().
-  std::atomic<int> asks_until_bad{-1};    // Then they throw; never, where it is negative.
+  std::atomic<bool> keeps_listeners{false};
+  std::atomic<int> asks_until_bad{-1};  // Then they throw; never, where it is negative.
   std::atomic<int> handed_over{0}, taken_back{0};
   void take_up(std::function<void()> done) override { done(); }
   void relocate(const std::string& name) override {
     const std::lock_guard lock(lock_);
     relocated_.push_back(name);
+  }
+  void look(std::vector<std::string> names) override {
+    const std::lock_guard lock(lock_);
+    looked_.insert(looked_.end(), names.begin(), names.end());
+  }
+  std::vector<std::string> looked() const {
+    const std::lock_guard lock(lock_);
+    return looked_;
   }
   void change(const catalogue::DiscSpec& spec, std::function<void()> done) override {
     {
@@ -287,7 +299,7 @@ class FakeThread final : public control::DataThread {
  private:
   mutable std::mutex lock_;
   std::map<std::string, std::shared_ptr<stats::DiscStats>> discs_;
-  std::vector<std::string> relocated_;
+  std::vector<std::string> relocated_, looked_;
   std::vector<catalogue::DiscSpec> changed_;
   std::vector<std::function<void()>> held_;
   stats::StallLog stalls_;

@@ -1,3 +1,4 @@
+#include "head/control/handover.hpp"
 #include "head/control/loop_thread.hpp"
 #include "iouring/io.hpp"
 #include "iouring/ring.hpp"
@@ -12,6 +13,7 @@
 #include <future>
 #include <memory>
 #include <string>
+#include <sys/resource.h>
 #include <system_error>
 #include <thread>
 #include <utility>
@@ -70,12 +72,15 @@ class SlowToWake final : public iouring::Loop {
 };
 
 // The real data thread on a real ring; nothing where there is none.
-std::unique_ptr<control::LoopThread> make_thread(const std::filesystem::path& run_dir) {
+std::unique_ptr<control::LoopThread> make_thread(
+    const std::filesystem::path& run_dir,
+    std::shared_ptr<control::Inheritance> inheritance = nullptr) {
   control::LoopThreadOptions options;
   options.make_loop = [] { return std::make_unique<iouring::Ring>(iouring::Ring::Options{}); };
   options.look = [](const auto&) {};
   options.run_dir = run_dir;
   options.payload_memory = 1 << 20;
+  options.inheritance = std::move(inheritance);
   try {
     return std::make_unique<control::LoopThread>(std::move(options));
   } catch (const std::system_error& error) {
@@ -167,6 +172,37 @@ TEST_CASE("a disc without a listener is told of, and gets one as soon as it can"
   std::filesystem::remove(path);
   CHECK(await_deaf(false));
   CHECK(std::filesystem::is_socket(path));
+}
+
+// Its listener was dropped: an upgrade that had failed left a disc that nobody could connect to.
+TEST_CASE("a listener that no descriptor can be made of is taken back", "[control][handover]") {
+  const test::Folder folder;
+  const auto inheritance = std::make_shared<control::Inheritance>();
+  const auto thread = make_thread(folder.path, inheritance);
+  if (!thread) return;
+  std::promise<void> attached, taken;
+  thread->attach({.name = "a", .uri = *nbd::parse_uri("nbd://[::1]:1/")},
+                 std::make_shared<stats::DiscStats>(),
+                 [&](const std::string&) { attached.set_value(); });
+  attached.get_future().get();
+  rlimit files{};
+  REQUIRE(::getrlimit(RLIMIT_NOFILE, &files) == 0);
+  const rlimit none{.rlim_cur = 3, .rlim_max = files.rlim_max};
+  REQUIRE(::setrlimit(RLIMIT_NOFILE, &none) == 0);
+  auto discs = hand_over(*thread);
+  REQUIRE(::setrlimit(RLIMIT_NOFILE, &files) == 0);
+  REQUIRE(discs.size() == 1);
+  CHECK(!discs[0].listener);
+  CHECK(control::count_staying(discs) == 1);
+
+  const auto path = folder.path / "discs/a/nbd.sock";
+  std::filesystem::remove(path);
+  std::filesystem::create_directory(path);  // So that none can be opened anew.
+  inheritance->arrive(std::move(discs));
+  thread->take_back();
+  thread->ask([&] { taken.set_value(); });
+  taken.get_future().get();
+  CHECK(thread->without_listener().empty());
 }
 
 TEST_CASE("a disc that is detached between a handover and its end is not taken back",

@@ -6,9 +6,12 @@
 #include <catch2/catch.hpp>
 
 #include <algorithm>
+#include <chrono>
+#include <thread>
 
 using namespace head;
 using namespace head::control;
+using namespace std::chrono_literals;
 using Names = std::vector<std::string>;
 
 namespace {
@@ -93,6 +96,25 @@ TEST_CASE("a reload reaches the data threads and the agent", "[control]") {
   CHECK(wrong.error() == "line 1 is not TOML");
   CHECK(head.agent->attach(test::a_disc("b")));  // As before.
   log::set_level(log::Level::info);
+}
+
+// Who had grown said so only at the next reconnection.
+TEST_CASE("a reload has discs look at what their tails offer", "[control]") {
+  test::Head head;
+  Reloader reloader(*head.agent, Config{}, [] { return Result<Config, std::string>(Config{}); });
+  REQUIRE_FALSE(head.agent->attach(test::a_disc("a")));
+  const auto looked = [&] {
+    Names all = head.threads[0]->looked();
+    const Names others = head.threads[1]->looked();
+    all.insert(all.end(), others.begin(), others.end());
+    return all;
+  };
+  const auto until = std::chrono::steady_clock::now() + 10s;
+  while (head.agent->disc("a")->state != State::ready && std::chrono::steady_clock::now() < until)
+    std::this_thread::sleep_for(1ms);
+  CHECK(looked().empty());
+  REQUIRE(reloader.reload());
+  CHECK(looked() == Names{"a"});
 }
 
 TEST_CASE("a data thread that comes to nothing is noticed", "[control]") {

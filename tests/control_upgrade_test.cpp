@@ -136,6 +136,17 @@ TEST_CASE("a data thread that does not let go ends the upgrade", "[control][upgr
   head.goes_on();
 }
 
+// It succeeded, and nobody could connect to those discs, or their guests were hung up on.
+TEST_CASE("an upgrade without descriptors for all sockets is given up", "[control][upgrade]") {
+  Upgrading head;
+  head.threads[0]->keeps_listeners = true;
+  const auto done = head.upgrade_to(hear + std::string("printf 'ready ' >&3\nexec sleep 60"));
+  REQUIRE_FALSE(done);
+  CHECK(says(done.error().sentence, "1 sockets of discs and guests cannot be handed over"));
+  CHECK(head.threads[0]->taken_back == 1);
+  head.goes_on();
+}
+
 TEST_CASE("a data thread that comes to it too late lets go of nothing", "[control][handover]") {
   Head head;
   head.threads[1]->hold();

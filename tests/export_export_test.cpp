@@ -2,6 +2,7 @@
 #include "head/export/export.hpp"
 
 #include "head/disc/disc.hpp"
+#include "iouring/socket.hpp"
 #include "tests/log_lines.hpp"
 #include "tests/memory_volume.hpp"
 #include "tests/seeds.hpp"
@@ -9,6 +10,9 @@
 #include "tests/sim/nbd_server.hpp"
 
 #include <catch2/catch.hpp>
+
+#include <sys/resource.h>
+#include <unistd.h>
 
 using namespace head;
 using namespace head::exports;
@@ -139,6 +143,28 @@ TEST_CASE("Where descriptors run out, guests wait until there are some", "[expor
     world.settle();
     CHECK(world.closed == 1);
   }
+}
+
+// It was hung up on, though its number was given back at once.
+TEST_CASE("A guest that goes into a direct place may come by one of the last numbers",
+          "[export][sim]") {
+  World world;
+  rlimit files{};
+  REQUIRE(::getrlimit(RLIMIT_NOFILE, &files) == 0);
+  const int number = ::dup(STDERR_FILENO);  // The one that the guest will have.
+  ::close(number);
+  const rlimit few{.rlim_cur = static_cast<rlim_t>(number + number / 3),
+                   .rlim_max = files.rlim_max};
+  REQUIRE(::setrlimit(RLIMIT_NOFILE, &few) == 0);
+  const bool reserved = iouring::is_reserved(number);
+  Caller& guest = world.guest();
+  world.settle();
+  REQUIRE(::setrlimit(RLIMIT_NOFILE, &files) == 0);
+  REQUIRE(reserved);
+  REQUIRE(world.served->guests() == 1);
+  world.answer_all();
+  CHECK(guest.answers() == 1);
+  CHECK(world.io.turned_away() == 0);
 }
 
 TEST_CASE("A guest that gave up before it was let in delays nobody", "[export][sim]") {

@@ -2,6 +2,7 @@
 // once, with what was written.
 #include "head/control/handover.hpp"
 #include "head/export/export.hpp"
+#include "tests/log_lines.hpp"
 #include "tests/memory_volume.hpp"
 #include "tests/seeds.hpp"
 #include "tests/sim/sim_io.hpp"
@@ -169,8 +170,7 @@ class World final : Export::Owner {
       io.step_or_wait();
     }
   }
-  // To another export, as another process would have it: through the document.
-  void pass_on(std::size_t guests_max = SIZE_MAX) {
+  void let_go() {
     handed.reset();
     served->hand_over();
     for (int i = 0; !handed; ++i) {
@@ -185,6 +185,19 @@ class World final : Export::Owner {
     closing = false;
     CHECK(pool->whole());
     CHECK(stats.in_flight == 0);
+  }
+  // As after an upgrade that has failed.
+  void take_back() {
+    let_go();
+    Export::Owner& self = *this;
+    served.emplace(io, "disk", volume, stats, stalls, *pool, self);
+    served->take_up(std::move(handed->listener), std::move(handed->sessions),
+                    handed->listener_stays);
+    CHECK(served->listens());
+  }
+  // To another export, as another process would have it: through the document.
+  void pass_on(std::size_t guests_max = SIZE_MAX) {
+    let_go();
     CHECK(io.sockets_open() == 0);
     pool.emplace(io, 0, guests_max);
 
@@ -291,6 +304,57 @@ TEST_CASE("A guest of before is held where the disc is smaller than it was told"
   while (guest.answers < before + 20) world.some_steps(50);
   CHECK(guest.complaints == std::vector<std::string>{});
   world.close();
+}
+
+// An upgrade that failed for want of descriptors had hung up on those guests, and nobody could
+// connect to the disc any more.
+TEST_CASE("A socket that no descriptor can be made of is taken back all the same",
+          "[export][sim][handover]") {
+  World world(3);
+  Guest& one = world.guest(3);
+  while (one.answers == 0) world.some_steps(50);
+  const bool listener = GENERATE(true, false);
+  world.io.duplicate_errors = {listener ? EMFILE : 0, EMFILE};
+  world.take_back();
+  CHECK(world.io.duplicate_errors.empty());
+  CHECK(world.served->guests() == 1);
+  const auto before = one.answers;
+  while (one.answers < before + 20) world.some_steps(50);
+  CHECK(one.complaints == std::vector<std::string>{});
+  Guest& other = world.guest(4);  // It writes the same blocks.
+  for (int i = 0; i < 10'000 && other.answers == 0; ++i) world.some_steps(50);
+  CHECK(other.answers != 0);
+  world.close();
+}
+
+// It got EIO beyond the old end, and nobody was told that it still believed in that.
+TEST_CASE("A disc that grows says what its guests believe, after a hand-over too",
+          "[export][sim][handover]") {
+  World world(1);
+  world.io.advance(100'000s);  // Past what other tests have said.
+  Guest& guest = world.guest(1);
+  CHECK(world.stats.guest_sizes().empty());
+  while (guest.answers == 0) world.some_steps(50);
+  const std::uint64_t size = world.volume.described.size;
+  CHECK(world.stats.guest_sizes() == std::vector{size});
+  {
+    tests::LogLines log;
+    world.volume.described.size *= 2;
+    world.volume.become_known();
+    CHECK(log.count("1 connected guest was told 655360 when connecting") == 1);
+  }
+  CHECK(world.stats.guest_sizes() == std::vector{size});
+  {
+    tests::LogLines log;
+    world.pass_on();
+    CHECK(log.count("1 connected guest was told 655360 when connecting") == 1);
+  }
+  CHECK(world.stats.guest_sizes() == std::vector{size});
+  Guest& later = world.guest(2);
+  while (later.answers == 0) world.some_steps(50);
+  CHECK(world.stats.guest_sizes() == std::vector{size, 2 * size});
+  world.close();
+  CHECK(world.stats.guest_sizes().empty());
 }
 
 TEST_CASE("A write that is too long is told so, wherever it is handed over",

@@ -86,6 +86,17 @@ TEST_CASE("H9: bytes after the last whole block are left out, and that is noted"
   CHECK(accepted(good(513)).size == 513);  // The server takes blocks of one byte.
 }
 
+// Guests are offered blocks of one byte then, and those that have sectors say nothing.
+TEST_CASE("H9: bytes that only guests without sectors can reach are noted", "[nbd]") {
+  ClientHandshake client("disk"), whole("disk");
+  REQUIRE(play(client, good(1025).all).what == What::done);
+  CHECK(client.info().size == 1025);
+  CHECK_THAT(client.note(), Contains("1025 bytes") && Contains("its last 1 cannot") &&
+                                Contains("guests that use sectors"));
+  REQUIRE(play(whole, good(1024).all).what == What::done);
+  CHECK(whole.note().empty());
+}
+
 TEST_CASE("H10: an export without flags breaks the rules", "[nbd]") {
   CHECK(refused(oldstyle(4096, 0)) == HandshakeFailure::no_flags);
   CHECK(refused(oldstyle(4096, transmission_flag::send_flush)) == HandshakeFailure::no_flags);

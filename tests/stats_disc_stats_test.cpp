@@ -104,6 +104,8 @@ TEST_CASE("a problem is kept short, however long a peer made it", "[stats]") {
   CHECK(stats.problem() == std::string(200, 'x'));
   stats.set_problem("");
   CHECK(stats.problem().empty());
+  stats.set_note(std::string(10'000, 'y'));
+  CHECK(stats.snapshot().note == std::string(200, 'y'));
 }
 
 TEST_CASE("a snapshot without latency holds no histogram", "[stats]") {

@@ -101,8 +101,8 @@ std::optional<Refusal> Agent::attach(const DiscSpec& said) {
   if (!fresh) {
     const std::lock_guard lock(lock_);
     const auto at = discs_.find(spec.name);
-    // It may have come back, or be as it was again.
-    if (at != discs_.end() && state_of(at->second) != State::ready) look(spec.name, at->second);
+    // It may have come back, have grown, or be as it was again.
+    if (at != discs_.end()) look(spec.name, at->second);
     return std::nullopt;
   }
   if (auto refusal = store(one, batch)) return refusal;

@@ -118,6 +118,8 @@ class Agent {
   // and is held all the same, as its tail offers another one, looks again first; if that does not
   // help, it is told why, with the order stored.
   std::optional<Refusal> change(const std::string& name, const DiscChange& change);
+  // Every disc that is ready, or held, soon looks at what its tail offers now.
+  void look();
 
   // All of them or none: stored, then given to the keeper together. Returns when the neighbour
   // table has them, or when it is known why it has not; how many that were.
@@ -236,7 +238,7 @@ class Agent {
   std::shared_ptr<ImportStatus> find_import(std::uint64_t id) const;  // Null: not known.
   void keep(const std::shared_ptr<ImportStatus>& import);             // It is the newest one now.
   void leave(const std::string& name, Disc& disc);
-  // Has it look at its tail at once.
+  // That one does, at once.
   void look(const std::string& name, const Disc& disc);
   void on_event(const Event& event);
   void on_neighbour(Disc& disc, const Event& event);

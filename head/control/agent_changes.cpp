@@ -63,7 +63,10 @@ std::optional<Refusal> Agent::change(const std::string& name, const DiscChange& 
     if (thread && accepted) threads_[*thread]->accept(name);
     if (thread) threads_[*thread]->change(spec, [obeyed] { obeyed->set_value(); });
     const bool is_held = thread && state_of(discs_.at(name)) == State::held;
-    if (thread && (change.look || (accepted && is_held))) look(name, discs_.at(name));
+    if (thread && accepted && is_held)
+      threads_[*thread]->relocate(name);
+    else if (thread && change.look)
+      look(name, discs_.at(name));
   }
   begun_.notify_all();
   if (thread) obeyed->get_future().wait_for(obeyed_within);
@@ -73,7 +76,23 @@ std::optional<Refusal> Agent::change(const std::string& name, const DiscChange& 
 }
 
 void Agent::look(const std::string& name, const Disc& disc) {
-  if (disc.thread) threads_[*disc.thread]->relocate(name);
+  if (!disc.thread) return;
+  if (state_of(disc) == State::ready)
+    threads_[*disc.thread]->look({name});
+  else
+    threads_[*disc.thread]->relocate(name);
+}
+
+void Agent::look() {
+  std::vector<std::vector<std::string>> names(threads_.size());
+  const std::lock_guard lock(lock_);
+  for (const auto& [name, disc] : discs_) {
+    const State state = state_of(disc);
+    if (disc.thread && (state == State::ready || state == State::held))
+      names[*disc.thread].push_back(name);
+  }
+  for (std::size_t i = 0; i < threads_.size(); ++i)
+    if (!names[i].empty()) threads_[i]->look(std::move(names[i]));
 }
 
 std::optional<Refusal> Agent::still_held(const std::string& name) {

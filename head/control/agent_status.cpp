@@ -123,6 +123,7 @@ DiscStatus Agent::complete(Gathered gathered, const DataThread::Reasons& without
       deaf != without_listener.end() && status.problem.empty())
     status.problem =
         fmt::format("no guest can connect, and it is tried again every second: {}", deaf->second);
+  if (status.state == State::ready && status.problem.empty()) status.problem = status.stats.note;
   status.waits_for = waits_for(status);
   return status;
 }

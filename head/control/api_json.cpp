@@ -105,6 +105,7 @@ json to_json(const DiscStatus& disc, const std::filesystem::path& run_dir) {
   object["size"] = now.size;
   object["flags"] = names_of(now.flags);
   object["guests"] = now.guests;
+  object["guest_sizes"] = now.guest_sizes;
   object["connected"] = now.connections;
   object["reconnects"] = now.reconnects;
   object["in_flight"] = now.in_flight;

@@ -50,6 +50,10 @@ class DataThread {
   // up. Nothing where there is no such disc.
   virtual void relocate(const std::string& name) = 0;
 
+  // Finds out what these discs' tails offer now, a few at a time, the newest asked first; a disc
+  // whose size is another one connects anew. Nothing for those that are not there.
+  virtual void look(std::vector<std::string>) {}
+
   // Another first block than before is right: disc::Disc::accept().
   virtual void accept(const std::string&) {}
 

@@ -277,12 +277,21 @@ std::size_t take_descriptors(std::vector<HandedDisc>& discs,
 
 std::vector<int> descriptors_of(std::span<const HandedDisc> discs) {
   std::vector<int> all;
-  for (const HandedDisc& disc : discs) {
-    if (disc.listener) all.push_back(disc.listener.fd());
+  for (const HandedDisc& disc : discs)
     for (const HandedSession& session : disc.sessions)
       if (session.socket) all.push_back(session.socket.fd());
-  }
+  for (const HandedDisc& disc : discs)
+    if (disc.listener) all.push_back(disc.listener.fd());
   return all;
+}
+
+std::size_t count_staying(std::span<const HandedDisc> discs) noexcept {
+  std::size_t count = 0;
+  for (const HandedDisc& disc : discs) {
+    count += disc.listener_stays ? 1 : 0;
+    for (const HandedSession& session : disc.sessions) count += session.stays ? 1 : 0;
+  }
+  return count;
 }
 
 iouring::UniqueFd memory_file(std::span<const std::byte> bytes) noexcept {

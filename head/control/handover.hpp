@@ -46,7 +46,10 @@ void note_cookies(std::vector<exports::HandedDisc>& discs) noexcept;
 // Gives each its descriptor. Sessions without one are left out: their guests are gone. How many.
 std::size_t take_descriptors(std::vector<exports::HandedDisc>& discs,
                              std::vector<iouring::UniqueFd> descriptors);
+// Those of guests first.
 std::vector<int> descriptors_of(std::span<const exports::HandedDisc> discs);
+// How many sockets no descriptor could be made of.
+std::size_t count_staying(std::span<const exports::HandedDisc> discs) noexcept;
 
 // A file in memory with these bytes; no descriptor, with errno set, when it is not to be had.
 iouring::UniqueFd memory_file(std::span<const std::byte> bytes) noexcept;

@@ -3,9 +3,11 @@
 #include "head/base/directory_lock.hpp"
 #include "head/base/log.hpp"
 #include "head/base/notify.hpp"
+#include "head/control/descriptors.hpp"
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <charconv>
 #include <cstring>
@@ -83,18 +85,32 @@ bool Heir::is_owner(Clock::time_point until) const {
 }
 
 std::size_t put_in_store(std::vector<exports::HandedDisc> discs) {
-  note_cookies(discs);
-  const auto sockets = descriptors_of(discs);
-  std::size_t guests = 0;
-  for (const auto& disc : discs) guests += disc.sessions.size();
-  if (sockets.empty()) return 0;
-  if (sockets.size() + 1 > notify::store_room()) {
+  if (const std::size_t staying = count_staying(discs); staying != 0) {
     log::warning(
-        "headd: the service manager keeps {} descriptors, and {} are needed to keep the guests; "
-        "raise FileDescriptorStoreMax= and FDSTORE in headd's unit",
-        notify::store_room(), sockets.size() + 1);
-    return 0;
+        "headd: {} sockets of discs and guests are not kept, as there are no descriptors left of "
+        "the {} that headd may have; raise LimitNOFILE=; their guests connect again",
+        staying, descriptors_here().most);
+    // A listener that is not kept is opened anew; what follows needs descriptors.
+    for (auto& disc : discs) disc.listener = {};
   }
+  note_cookies(discs);
+  auto sockets = descriptors_of(discs);
+  std::size_t guests = 0;
+  for (const auto& disc : discs)
+    guests += static_cast<std::size_t>(
+        std::count_if(disc.sessions.begin(), disc.sessions.end(),
+                      [](const auto& session) { return static_cast<bool>(session.socket); }));
+  const std::size_t room = std::max<std::size_t>(notify::store_room(), 1) - 1;
+  if (sockets.size() > room) {
+    log::warning(
+        "headd: the service manager keeps {} descriptors, and {} are needed to keep the guests and "
+        "the sockets that they connect to; raise FileDescriptorStoreMax= and FDSTORE in headd's "
+        "unit; {} guests connect again",
+        room + 1, sockets.size() + 1, guests - std::min(guests, room));
+    sockets.resize(room);
+    guests = std::min(guests, room);
+  }
+  if (sockets.empty()) return 0;
   const auto document = memory_file(to_document(discs));
   const int one = document.fd();
   if (!document || !notify::store(sockets, socket_name) ||

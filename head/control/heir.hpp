@@ -42,8 +42,8 @@ class Heir {
   std::size_t ready_before_ = SIZE_MAX;  // It did not say.
 };
 
-// The estate in the store: how many guests were put there. 0 where there is no store, or not room
-// enough, which is said in the log; they are hung up on then, when this process ends.
+// The estate in the store: how many guests were put there. Guests that it has no room for are hung
+// up on when this process ends, which is said in the log.
 std::size_t put_in_store(std::vector<exports::HandedDisc> discs);
 // What is there, if anything; it is out of the store then.
 std::vector<exports::HandedDisc> take_from_store();

@@ -6,12 +6,14 @@
 #include "iouring/timer.hpp"
 
 #include <algorithm>
+#include <deque>
 #include <future>
 #include <mutex>
 #include <optional>
 #include <system_error>
 #include <thread>
 #include <unordered_map>
+#include <unordered_set>
 #include <utility>
 #include <vector>
 
@@ -22,6 +24,8 @@ namespace {
 constexpr std::chrono::milliseconds silent_after{500};
 // Discs whose sockets could not be opened.
 constexpr std::chrono::seconds listen_again_after{1};
+// Discs whose tails are asked what they offer.
+constexpr unsigned looks_at_once = 32;
 
 }  // namespace
 
@@ -97,7 +101,7 @@ class LoopThread::Work final : disc::Patience::Owner {
     auto handed = options_.inheritance->take(served.spec().name);
     if (!handed) handed.emplace();
     try {
-      if (!handed->listener)
+      if (!handed->listener && !handed->listener_stays)
         handed->listener =
             exports::open_listener(options_.run_dir, served.spec().name, options_.access);
     } catch (const std::system_error& error) {
@@ -148,6 +152,13 @@ class LoopThread::Work final : disc::Patience::Owner {
     if (const auto found = served_.find(name); found != served_.end()) found->second->relocate();
   }
 
+  void look(const std::vector<std::string>& names) {
+    const std::unordered_set<std::string> asked(names.begin(), names.end());
+    std::erase_if(to_look_, [&](const std::string& name) { return asked.count(name) != 0; });
+    to_look_.insert(to_look_.begin(), names.begin(), names.end());
+    look_on();
+  }
+
   void accept(const std::string& name) {
     if (const auto found = served_.find(name); found != served_.end()) found->second->accept();
   }
@@ -169,6 +180,17 @@ class LoopThread::Work final : disc::Patience::Owner {
   }
 
  private:
+  // The loop comes back to it: each takes a few round trips at least.
+  void look_on() {
+    while (looking_ < looks_at_once && !to_look_.empty()) {
+      const auto found = served_.find(to_look_.front());
+      to_look_.pop_front();
+      if (found == served_.end()) continue;
+      ++looking_;
+      found->second->look([this] { post([this] { --looking_, look_on(); }); });
+    }
+  }
+
   bool is_let_go(const std::string& name) const {
     return std::any_of(let_go_.begin(), let_go_.end(),
                        [&](const LetGo& disc) { return disc.spec.name == name; });
@@ -292,6 +314,8 @@ class LoopThread::Work final : disc::Patience::Owner {
   std::vector<exports::HandedDisc> handed_;
   std::function<void(std::vector<exports::HandedDisc>)> on_handed_, next_hand_over_;
   std::size_t to_hand_ = 0;
+  std::deque<std::string> to_look_;
+  unsigned looking_ = 0;
   bool stopping_ = false;
   iouring::Alarm<&Work::on_listen_again> listen_again_{*this};
 
@@ -343,6 +367,10 @@ void LoopThread::take_up(std::function<void()> done) {
 
 void LoopThread::relocate(const std::string& name) {
   work_->post([this, name] { work_->relocate(name); });
+}
+
+void LoopThread::look(std::vector<std::string> names) {
+  work_->post([this, names = std::move(names)] { work_->look(names); });
 }
 
 void LoopThread::change(const catalogue::DiscSpec& spec, std::function<void()> done) {

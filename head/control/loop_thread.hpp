@@ -42,6 +42,7 @@ class LoopThread final : public DataThread {
               std::function<void(std::string problem)> done) override;
   void detach(const std::string& name, std::function<void()> done) override;
   void relocate(const std::string& name) override;
+  void look(std::vector<std::string> names) override;
   void accept(const std::string& name) override;
   void change(const catalogue::DiscSpec& spec, std::function<void()> done) override;
   void hand_over(std::function<void(std::vector<exports::HandedDisc>)> done) override;

@@ -115,6 +115,7 @@ Result<Reloaded, std::string> Reloader::reload() {
   agent_.set_memory({made.config, socket_ceilings()});
   agent_.set_tails(made.config.tails);
   agent_.apply(data_settings(made.config));
+  agent_.look();
   running_ = std::move(made.config);  // Last: what failed is changed by the next reload.
   return std::move(made.told);
 }

@@ -19,6 +19,10 @@ sockaddr_in6 address_of(const catalogue::DiscSpec& spec) noexcept {
   return address;
 }
 
+const std::string& interface_of(const catalogue::DiscSpec& spec) noexcept {
+  return spec.uri.zone.empty() ? spec.dev : spec.uri.zone;
+}
+
 std::uint64_t key_of(const catalogue::DiscSpec& spec) noexcept {
   return disc::key_of(std::as_bytes(std::span(spec.uri.address)), spec.uri.port,
                       spec.uri.export_name);
@@ -35,11 +39,12 @@ Served::Served(const Context& context, const catalogue::DiscSpec& spec,
     : spec_(spec),
       io_(context.io),
       stalls_(context.stalls),
+      connection_(context.connection),
       gone_(std::move(gone)),
       disc_(context.io, *this, context.patience,
             {.name = spec.name,
              .tail = address_of(spec),
-             .interface = spec.uri.zone.empty() ? spec.dev : spec.uri.zone,
+             .interface = interface_of(spec),
              .export_name = spec.uri.export_name,
              .read_only = spec.read_only,
              .connections = spec.connections,
@@ -62,14 +67,44 @@ void Served::change(const catalogue::DiscSpec& spec) {
   disc_.set(standing_of(spec));
 }
 
+void Served::look(std::function<void()> done) {
+  if (closing()) return done();
+  if (disc_.stats()->connections.load(std::memory_order_relaxed) == 0) {
+    disc_.relocate();
+    return done();
+  }
+  lookers_.push_back(std::move(done));
+  if (survey_ != nullptr) return;
+  disc::Survey::Owner& owner = *this;
+  survey_ = std::make_unique<disc::Survey>(io_, owner, connection_, address_of(spec_),
+                                           interface_of(spec_), spec_.uri.export_name);
+}
+
+// Whether another size is for the better is for the disc to say, on connections that it keeps.
+void Served::on_surveyed(std::optional<nbd::ExportInfo> found, std::string said) noexcept {
+  survey_.reset();
+  const nbd::ExportInfo* const known = disc_.info();
+  const bool same = found && known != nullptr && found->size == known->size;
+  if (same) disc_.stats()->set_note(said);
+  if (!closing() && found && !same) disc_.relocate();
+  if (!closing() && !found)
+    log::warning(
+        "disc {}: what its tail offers now is not known: {}; look again with `headctl look`",
+        spec_.name, said);
+  for (const auto& done : std::exchange(lookers_, {})) done();
+  finish();
+}
+
 void Served::hand_over(std::function<void(exports::HandedDisc)> handed) {
   handed_ = std::move(handed);
+  if (survey_ != nullptr) survey_->give_up();
   export_.hand_over();
 }
 
 void Served::close(std::function<void()> done) {
   asked_.push_back(std::move(done));
   if (asked_.size() != 1) return;
+  if (survey_ != nullptr) survey_->give_up();
   export_.close();
   may_be_unflushed() ? flush_and_close(last_flush_within) : disc_.close();
 }
@@ -175,7 +210,7 @@ void Served::pass_on() noexcept {
 }
 
 void Served::finish() noexcept {
-  if (disc_open_ || export_open_) return;
+  if (!over()) return;
   const auto gone = std::move(gone_);
   const auto asked = std::move(asked_);
   gone();

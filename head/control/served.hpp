@@ -10,6 +10,7 @@
 
 #include "head/catalogue/disc_spec.hpp"
 #include "head/disc/disc.hpp"
+#include "head/disc/survey.hpp"
 #include "head/export/export.hpp"
 
 #include <chrono>
@@ -20,7 +21,7 @@
 
 namespace head::control {
 
-class Served final : disc::Disc::Owner, exports::Export::Owner {
+class Served final : disc::Disc::Owner, exports::Export::Owner, disc::Survey::Owner {
  public:
   static constexpr std::chrono::milliseconds flush_within{250};
   static constexpr std::chrono::milliseconds last_flush_within{1'000};  // Nobody waits meanwhile.
@@ -43,17 +44,20 @@ class Served final : disc::Disc::Owner, exports::Export::Owner {
 
   void relocate() { disc_.relocate(); }
   void accept() { disc_.accept(); }
+  // Finds out what its tail offers now, beside the connections that serve; where the size is
+  // another one, or nothing serves, these are made anew. `done` when it is known, or cannot be.
+  void look(std::function<void()> done);
   void change(const catalogue::DiscSpec& spec);
 
   const catalogue::DiscSpec& spec() const noexcept { return spec_; }
   const std::shared_ptr<stats::DiscStats>& stats() const noexcept { return disc_.stats(); }
   bool closing() const noexcept { return !asked_.empty() || handed_; }
   bool listens() const noexcept { return export_.listens(); }
-  bool over() const noexcept { return !disc_open_ && !export_open_; }
+  bool over() const noexcept { return !disc_open_ && !export_open_ && survey_ == nullptr; }
 
   void take_up(exports::HandedDisc handed) {
     disc_.inherit(handed.legacy);
-    export_.take_up(std::move(handed.listener), std::move(handed.sessions));
+    export_.take_up(std::move(handed.listener), std::move(handed.sessions), handed.listener_stays);
   }
   // A listener, where take_up() had none.
   void listen(iouring::UniqueFd listener) { export_.take_up(std::move(listener), {}); }
@@ -79,6 +83,7 @@ class Served final : disc::Disc::Owner, exports::Export::Owner {
   void on_export_empty(exports::Export&) noexcept override;
   void on_export_quiet(exports::Export&) noexcept override;
   void on_export_handed(exports::Export&, exports::HandedDisc handed) noexcept override;
+  void on_surveyed(std::optional<nbd::ExportInfo> found, std::string said) noexcept override;
   void flush_and_close(std::chrono::milliseconds within) noexcept;
   bool may_be_unflushed() const noexcept;
   void on_last_flush(int error) noexcept;
@@ -90,6 +95,7 @@ class Served final : disc::Disc::Owner, exports::Export::Owner {
   catalogue::DiscSpec spec_;  // As it was changed last.
   iouring::Io& io_;
   stats::Stalls& stalls_;
+  const nbd::ConnectionOptions& connection_;
   std::function<void()> gone_;
   std::function<void(exports::HandedDisc)> handed_;
   std::optional<exports::HandedDisc> to_pass_on_;
@@ -101,6 +107,8 @@ class Served final : disc::Disc::Owner, exports::Export::Owner {
   iouring::Alarm<&Served::on_flush_late> flush_late_{*this};
   disc::Disc disc_;
   exports::Export export_;
+  std::unique_ptr<disc::Survey> survey_;  // While it goes on; then they are told:
+  std::vector<std::function<void()>> lookers_;
   bool disc_open_ = true;
   bool export_open_ = true;
 };

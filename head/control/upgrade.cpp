@@ -122,6 +122,11 @@ std::optional<std::string> Upgrader::Attempt::start(const std::filesystem::path&
 }
 
 std::optional<std::string> Upgrader::Attempt::tell_guests() {
+  if (const std::size_t staying = count_staying(*discs_); staying != 0)
+    return fmt::format(
+        "{} sockets of discs and guests cannot be handed over: there are no descriptors left of "
+        "the {} that headd may have; raise LimitNOFILE=, or end what uses them up",
+        staying, descriptors_here().most);
   note_cookies(*discs_);
   const auto document = memory_file(to_document(*discs_));
   if (!document)

@@ -78,9 +78,10 @@ void Disc::settle_in(Link& link) noexcept {
   const nbd::ExportInfo& told = link.connection.info();
   known_ ? grow(told.size) : learn(told);
   static log::RateLimit note_limit;
-  if (last_note_ != link.connection.note())
-    say(log::Level::warning, note_limit, link.connection.note());
-  last_note_ = link.connection.note();
+  const std::string& note = link.connection.note();
+  if (std::exchange(last_note_, note) != note && !note.empty())
+    say(log::Level::warning, note_limit, note);
+  stats_->set_note(note);
   last_objection_ = nullptr;
   on_trial(link) ? send_trial() : go_on_with(link);
 }

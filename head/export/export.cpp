@@ -3,6 +3,8 @@
 #include "head/base/log.hpp"
 #include "iouring/socket.hpp"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <cassert>
 #include <cerrno>
@@ -42,7 +44,7 @@ Export::Export(iouring::Io& io, std::string name, nbd::Volume& volume, stats::Di
 Export::Export(iouring::Io& io, std::string name, nbd::Volume& volume, stats::DiscStats& stats,
                stats::Stalls& stalls, PayloadPool& pool, iouring::UniqueFd listener, Owner& owner)
     : Export(io, std::move(name), volume, stats, stalls, pool, owner) {
-  listen(std::move(listener));
+  listen(io_.adopt(std::move(listener)));
 }
 
 Export::~Export() {
@@ -51,34 +53,71 @@ Export::~Export() {
   volume_.watch(nullptr);
 }
 
-void Export::listen(iouring::UniqueFd listener) {
-  listener_ = io_.adopt(std::move(listener));
+void Export::listen(iouring::Socket listener) {
+  listener_ = listener;
   io_.accept(accept_, listener_);
 }
 
 void Export::on_info() noexcept {
+  tell_outdated();
   for (std::size_t i = 0; i < sessions_.size(); ++i) sessions_[i]->on_info();
+}
+
+// What each guest believes, the smallest first.
+std::vector<std::uint64_t> Export::sizes_told() const {
+  std::vector<std::uint64_t> sizes;
+  for (const auto& session : sessions_)
+    if (session->live() && session->size_told() != 0) sizes.push_back(session->size_told());
+  std::sort(sizes.begin(), sizes.end());
+  return sizes;
+}
+
+// Guests that were told a smaller disc than there is: the protocol has no way to tell them.
+void Export::tell_outdated() const noexcept {
+  if (volume_.info() == nullptr) return;
+  const std::uint64_t size = volume_.info()->size;
+  auto sizes = sizes_told();
+  std::erase_if(sizes, [&](std::uint64_t told) { return told >= size; });
+  if (sizes.empty()) return;
+  const std::size_t guests = sizes.size();
+  sizes.erase(std::unique(sizes.begin(), sizes.end()), sizes.end());
+  static log::RateLimit limit;
+  if (const auto pass = limit.pass(io_.now()))
+    log::warning(
+        "disc {}: it has {} bytes, but {} connected {} told {} when connecting and cannot use more "
+        "before connecting again ({} more like it)",
+        name_, size, guests, guests == 1 ? "guest was" : "guests were", fmt::join(sizes, " or "),
+        pass->held);
 }
 
 void Export::on_accept(iouring::Result result) noexcept {
   iouring::UniqueFd guest(iouring::adopt, std::max(result.res, -1));
   if (closing_) return tidy_later();
   if (handing_ != Handing::no) {  // One may have come just before: it goes along with the others.
-    if (guest && may_take_in()) take_in(std::move(guest), nullptr);
+    if (guest && may_take_in()) take_in(adopt(std::move(guest)), nullptr);
     return on_nudge();
   }
   // A guest that gave up before it was let in is no trouble of ours.
-  if (!guest && result.res != -ECONNABORTED && result.res != -EINTR) return pause(-result.res);
-  if (guest && iouring::is_reserved(guest.fd())) return pause(EMFILE);
-  if (guest && may_take_in()) take_in(std::move(guest), nullptr);
+  if (!guest && result.res != -ECONNABORTED && result.res != -EINTR)
+    return pause(-result.res, "waits to be let in");
+  if (guest && may_take_in()) {
+    // In a direct place it gives its number back at once, which may be one of those that are kept.
+    const bool reserved = iouring::is_reserved(guest.fd());
+    const iouring::Socket socket = adopt(std::move(guest));
+    if (reserved && !socket.direct) {
+      io_.close(socket, false);
+      return pause(EMFILE, "was turned away");
+    }
+    take_in(socket, nullptr);
+  }
   io_.accept(accept_, listener_);
 }
 
-void Export::pause(int error) noexcept {
+void Export::pause(int error, const char* what) noexcept {
   static log::RateLimit limit;
   if (const auto pass = limit.pass(io_.now()))
-    log::warning("disc {}: a guest waits to be let in: {}{} ({} more like it)", name_,
-                 std::strerror(error), advice_on(error), pass->held);
+    log::warning("disc {}: a guest {}: {}{} ({} more like it)", name_, what, std::strerror(error),
+                 advice_on(error), pass->held);
   io_.arm(accept_again_, io_.now() + accept_pause);
 }
 
@@ -112,8 +151,12 @@ bool Export::may_take_in() noexcept {
   return false;
 }
 
-void Export::take_in(iouring::UniqueFd guest, std::unique_ptr<HandedSession> handed) {
+iouring::Socket Export::adopt(iouring::UniqueFd guest) {
   iouring::widen_send_buffer(guest.fd(), send_buffer);
+  return io_.adopt(std::move(guest));
+}
+
+void Export::take_in(iouring::Socket guest, std::unique_ptr<HandedSession> handed) {
   const Service service{.io = io_,
                         .name = name_,
                         .volume = volume_,
@@ -121,9 +164,9 @@ void Export::take_in(iouring::UniqueFd guest, std::unique_ptr<HandedSession> han
                         .stalls = stalls_,
                         .memory = memory_};
   Session::Owner& owner = *this;
-  sessions_.push_back(std::make_unique<Session>(service, owner, io_.adopt(std::move(guest))));
-  count_guests();
+  sessions_.push_back(std::make_unique<Session>(service, owner, guest));
   handed ? sessions_.back()->go_on(std::move(*handed)) : sessions_.back()->start();
+  count_guests();
 }
 
 void Export::tidy_later() noexcept {
@@ -157,6 +200,7 @@ std::size_t Export::guests() const noexcept {
 
 void Export::count_guests() noexcept {
   stats_.guests.store(static_cast<std::uint32_t>(guests()), std::memory_order_relaxed);
+  stats_.set_guest_sizes(sizes_told());
 }
 
 void Export::close() noexcept {

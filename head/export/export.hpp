@@ -61,8 +61,9 @@ class Export final : nbd::Volume::Watcher, Session::Owner {
   ~Export();  // Closed.
 
   // The listener, and the guests that another export of the disc had, as many as they are. Once,
-  // where there was none.
-  void take_up(iouring::UniqueFd listener, std::vector<HandedSession> sessions);
+  // where there was none. `stays`: the listener, where this loop has it still.
+  void take_up(iouring::UniqueFd listener, std::vector<HandedSession> sessions,
+               iouring::Socket stays = {});
   bool listens() const noexcept { return static_cast<bool>(listener_); }
 
   // One of them, at most once.
@@ -76,20 +77,25 @@ class Export final : nbd::Volume::Watcher, Session::Owner {
   void on_info() noexcept override;
   void on_guest_gone(Session&) noexcept override { count_guests(); }
   void on_session_over(Session&) noexcept override { tidy_later(); }
+  void on_guest_greeted(Session&) noexcept override { count_guests(); }
   void on_session_halting(Session&) noexcept override { tidy_later(); }
 
   void on_accept(iouring::Result result) noexcept;
   void on_accept_again() noexcept;
   void on_tidy(iouring::Result) noexcept;
-  void pause(int error) noexcept;
+  void pause(int error, const char* what) noexcept;
   void tell_inherited_beyond() const noexcept;
+  std::vector<std::uint64_t> sizes_told() const;
+  void tell_outdated() const noexcept;
   bool may_take_in() noexcept;
-  void take_in(iouring::UniqueFd guest, std::unique_ptr<HandedSession> handed);
-  void listen(iouring::UniqueFd listener);
+  iouring::Socket adopt(iouring::UniqueFd guest);
+  void take_in(iouring::Socket guest, std::unique_ptr<HandedSession> handed);
+  void listen(iouring::Socket listener);
   void on_halting() noexcept;
   void on_nudge() noexcept;
   void duplicate_next() noexcept;
   void on_duplicate(iouring::Result result) noexcept;
+  iouring::Socket let_go(iouring::Socket socket, bool duplicated) noexcept;
   void count_guests() noexcept;
   void tidy_later() noexcept;
 

@@ -15,15 +15,18 @@ constexpr std::chrono::milliseconds nudges_apart{5};
 
 }  // namespace
 
-void Export::take_up(iouring::UniqueFd listener, std::vector<HandedSession> sessions) {
+void Export::take_up(iouring::UniqueFd listener, std::vector<HandedSession> sessions,
+                     iouring::Socket stays) {
   assert(!listener_ && !closing_);
   for (HandedSession& session : sessions) {
-    iouring::UniqueFd guest = std::move(session.socket);
-    if (!guest) continue;
+    if (!session.socket && !session.stays) continue;
     if (memory_.full()) tell_inherited_beyond();
-    take_in(std::move(guest), std::make_unique<HandedSession>(std::move(session)));
+    const auto guest = session.stays ? session.stays : adopt(std::move(session.socket));
+    take_in(guest, std::make_unique<HandedSession>(std::move(session)));
   }
-  if (listener) listen(std::move(listener));
+  tell_outdated();
+  if (listener) stays = io_.adopt(std::move(listener));
+  if (stays) listen(stays);
 }
 
 // They run, and are not turned away because data.guests_max is less than it was.
@@ -85,22 +88,30 @@ void Export::duplicate_next() noexcept {
   handing_ = Handing::done;
   closing_ = true;
   stats_.guests.store(0, std::memory_order_relaxed);
+  stats_.set_guest_sizes({});
   owner_.on_export_handed(*this, std::move(handed_));
 }
 
-// Without a descriptor that guest is hung up on, and comes again.
 void Export::on_duplicate(iouring::Result result) noexcept {
   iouring::UniqueFd fd(iouring::adopt, std::max(result.res, -1));
   if (listener_) {
+    handed_.listener_stays = let_go(std::exchange(listener_, {}), static_cast<bool>(fd));
     handed_.listener = std::move(fd);
-    io_.close(std::exchange(listener_, {}), false);
   } else {
-    handed_.sessions[sessions_.size() - 1].socket = std::move(fd);
-    io_.close(sessions_.back()->socket(), false);
+    HandedSession& handed = handed_.sessions[sessions_.size() - 1];
+    handed.stays = let_go(sessions_.back()->socket(), static_cast<bool>(fd));
+    handed.socket = std::move(fd);
     const std::unique_ptr<Session> dead = std::move(sessions_.back());
     sessions_.pop_back();
   }
   duplicate_next();
+}
+
+// What stays of it.
+iouring::Socket Export::let_go(iouring::Socket socket, bool duplicated) noexcept {
+  if (!duplicated) return socket;
+  io_.close(socket, false);
+  return {};
 }
 
 }  // namespace head::exports

@@ -6,11 +6,15 @@
 //            then the socket.
 //   unsent   what is left of the answers that were begun. It is sent before anything else.
 //
+// A socket that no descriptor can be made of, as there are too many, stays in the loop that has it:
+// `stays` is for that loop alone, which may take it back.
+//
 // So a request that is not answered is simply asked again, and there is one parser, the session's.
 #pragma once
 
 #include "head/export/server_handshake.hpp"
 #include "head/nbd/legacy.hpp"
+#include "iouring/io.hpp"
 #include "iouring/unique_fd.hpp"
 
 #include <cstddef>
@@ -23,6 +27,7 @@ namespace head::exports {
 
 struct HandedSession {
   iouring::UniqueFd socket{};
+  iouring::Socket stays{};
   std::uint64_t cookie = 0;  // The socket's (SO_COOKIE): the kernel's name for it.
   std::uint64_t size = 0;    // Of the disc, as the guest knows it; 0: it does not.
   Terms terms{};             // Agreed on, where no handshake is under way.
@@ -35,6 +40,7 @@ struct HandedSession {
 struct HandedDisc {
   std::string name;
   iouring::UniqueFd listener{};
+  iouring::Socket listener_stays{};
   std::uint64_t cookie = 0;
   std::vector<HandedSession> sessions{};
   nbd::Legacy legacy{};

@@ -82,6 +82,7 @@ void Session::apply(ServerHandshake::Step step) noexcept {
       service_.io.disarm(patience_);
       terms_ = greeting.handshake.terms();
       size_told_ = service_.volume.info()->size;
+      owner_.on_guest_greeted(*this);
       waited ? greeting.split_next(sizeof(nbd::wire::Request)) : expect(sizeof(nbd::wire::Request));
       break;
     case What::close:

@@ -58,6 +58,8 @@ class Session final : nbd::Reader::Owner, nbd::Writer::Owner, PayloadPool::Lesse
     // Nothing of it is pending any more and its socket is closed. It may be destroyed, but not from
     // inside this call.
     virtual void on_session_over(Session& session) noexcept = 0;
+    // Its handshake is done: size_told() is known.
+    virtual void on_guest_greeted(Session&) noexcept {}
     // After halt(): it may be quiet() or still() now.
     virtual void on_session_halting(Session&) noexcept {}
 
@@ -97,6 +99,9 @@ class Session final : nbd::Reader::Owner, nbd::Writer::Owner, PayloadPool::Lesse
     return flush_errors_told_ != service_.volume.flush_errors().met;
   }
   iouring::Socket socket() const noexcept { return socket_; }
+  // The size of the disc as its guest was told in its handshake, for as long as it is connected:
+  // the protocol has no way to tell it another. 0: it was not told yet.
+  std::uint64_t size_told() const noexcept { return size_told_; }
 
  private:
   enum class State : std::uint8_t {

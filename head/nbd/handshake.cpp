@@ -41,6 +41,19 @@ std::string printable(std::span<const std::byte> bytes) {
   return text;
 }
 
+// What guests cannot reach of so many bytes; "" for nothing.
+std::string out_of_reach(std::uint64_t size, std::uint32_t block) {
+  constexpr std::uint32_t sector = 512;
+  const std::uint32_t multiple = std::max(block, sector);
+  const std::uint64_t last = size % multiple;
+  if (last == 0) return {};
+  const bool for_all = last == size % block;
+  return "The export has " + std::to_string(size) + " bytes, not a multiple of " +
+         std::to_string(for_all ? block : multiple) + ", so its last " + std::to_string(last) +
+         " cannot be reached" +
+         (for_all ? "." : " by guests that use sectors of 512 bytes, as virtual machines do.");
+}
+
 }  // namespace
 
 ClientHandshake::ClientHandshake(std::string export_name) : name_(std::move(export_name)) {
@@ -239,10 +252,7 @@ ClientHandshake::Step ClientHandshake::conclude() {
   const std::uint64_t beyond = info_.size % info_.block_minimum;
   if (info_.size > std::numeric_limits<std::int64_t>::max() || info_.size == beyond)
     return fail(HandshakeFailure::bad_size);
-  if (beyond != 0)
-    note_ = "The export has " + std::to_string(info_.size) + " bytes, not a multiple of " +
-            std::to_string(info_.block_minimum) + ", so its last " + std::to_string(beyond) +
-            " cannot be reached.";
+  note_ = out_of_reach(info_.size, info_.block_minimum);
   info_.size -= beyond;
   info_.block_preferred = std::min(info_.block_preferred, payload_cap);
   info_.payload_maximum = std::min(info_.payload_maximum, payload_cap);

@@ -138,19 +138,47 @@ void DiscStats::enter(DiscState next, Instant now) noexcept {
   if (watcher_ != nullptr) watcher_->on_state(next);
 }
 
-void DiscStats::set_problem(std::string_view sentence) noexcept {
+void DiscStats::set(std::string& place, std::string_view sentence) noexcept {
   try {
     std::string text(sentence.substr(0, problem_max));
-    const std::lock_guard lock(problem_lock_);
-    problem_ = std::move(text);
+    const std::lock_guard lock(lock_);
+    place = std::move(text);
   } catch (...) {
-    // No memory for 200 bytes: the problem before stays.
+    // No memory for 200 bytes: the sentence before stays.
   }
 }
 
+void DiscStats::set_problem(std::string_view sentence) noexcept {
+  set(problem_, sentence);
+}
+
+void DiscStats::set_note(std::string_view sentence) noexcept {
+  set(note_, sentence);
+}
+
 std::string DiscStats::problem() const {
-  const std::lock_guard lock(problem_lock_);
+  const std::lock_guard lock(lock_);
   return problem_;
+}
+
+void DiscStats::set_guest_sizes(std::span<const std::uint64_t> sizes) noexcept {
+  try {
+    std::vector<std::uint64_t> copy(sizes.begin(), sizes.end());
+    const std::lock_guard lock(lock_);
+    guest_sizes_.swap(copy);
+  } catch (...) {
+    // No memory for a few numbers: those before stay.
+  }
+}
+
+std::string DiscStats::note() const {
+  const std::lock_guard lock(lock_);
+  return note_;
+}
+
+std::vector<std::uint64_t> DiscStats::guest_sizes() const {
+  const std::lock_guard lock(lock_);
+  return guest_sizes_;
 }
 
 DiscSnapshot DiscStats::snapshot(bool with_latency) const {
@@ -163,6 +191,7 @@ DiscSnapshot DiscStats::snapshot(bool with_latency) const {
   now.in_flight = in_flight.load(relaxed);
   now.connections = connections.load(relaxed);
   now.guests = guests.load(relaxed);
+  now.guest_sizes = guest_sizes();
   now.durability = durability.load(relaxed);
   now.kept_bytes = kept_bytes.load(relaxed);
   now.reconnects = reconnects.load(relaxed);
@@ -170,6 +199,7 @@ DiscSnapshot DiscStats::snapshot(bool with_latency) const {
   now.waiting_since_ns = waiting_since_ns.load(relaxed);
   now.ifindex = ifindex.load(relaxed);
   now.last_problem = problem();
+  now.note = note();
   add_to(now.by_operation, with_latency ? Detail::all : Detail::counts);
   add_to(now.stalls);
   now.neighbour_stalls = neighbour_stalls();

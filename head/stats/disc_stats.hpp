@@ -12,8 +12,10 @@
 #include <cstdint>
 #include <mutex>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
+#include <vector>
 
 namespace head::stats {
 
@@ -64,6 +66,7 @@ struct DiscSnapshot {
   std::uint32_t in_flight = 0;
   std::uint32_t connections = 0;
   std::uint32_t guests = 0;
+  std::vector<std::uint64_t> guest_sizes;
   std::uint64_t reconnects = 0;
   std::uint8_t durability = 0;
   std::uint64_t kept_bytes = 0;
@@ -71,6 +74,7 @@ struct DiscSnapshot {
   std::int64_t waiting_since_ns = 0;  // steady_clock; 0 while answers come.
   int ifindex = 0;
   std::string last_problem;
+  std::string note;
   std::array<OperationSnapshot, operations> by_operation;
   std::array<StallSnapshot, causes> stalls;
   StallSnapshot neighbour_stalls;
@@ -113,6 +117,11 @@ class DiscStats {
   void enter(DiscState state, Instant now) noexcept;
   // One sentence, cut at 200 bytes. Rare: a connection was refused, lost, or disbelieved.
   void set_problem(std::string_view sentence) noexcept;
+  // What an operator should know of a disc although it is served; "" for nothing. Cut as well.
+  void set_note(std::string_view sentence) noexcept;
+  // The size that each guest was told in its handshake, those in a handshake left out. Rare: a
+  // guest came or left.
+  void set_guest_sizes(std::span<const std::uint64_t> sizes) noexcept;
 
   std::atomic<DiscState> state{DiscState::connecting};
   std::atomic<std::int64_t> state_since_ns{0};  // steady_clock
@@ -171,6 +180,8 @@ class DiscStats {
   // overlap are one.
   StallSnapshot neighbour_stalls() const noexcept { return neighbour_stalls_.snapshot(); }
   std::string problem() const;
+  std::string note() const;
+  std::vector<std::uint64_t> guest_sizes() const;
 
  private:
   struct PerOperation {
@@ -194,6 +205,7 @@ class DiscStats {
     }
   };
 
+  void set(std::string& place, std::string_view sentence) noexcept;
   void count_neighbour_stall(Instant since, Instant until) noexcept;
 
   Watcher* const watcher_;
@@ -206,8 +218,10 @@ class DiscStats {
   Instant told_of_{};
   Instant told_until_{};
   Instant neighbour_counted_until_{};
-  mutable std::mutex problem_lock_;  // Off the data path; held for a copy of 200 bytes.
+  mutable std::mutex lock_;  // Of these. Off the data path; held for a copy of 200 bytes.
   std::string problem_;
+  std::string note_;
+  std::vector<std::uint64_t> guest_sizes_;
 };
 
 static_assert(sizeof(DiscStats) < 512);

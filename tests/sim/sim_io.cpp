@@ -68,7 +68,11 @@ std::optional<iouring::Result> SimIo::perform(const Pending& op) {
     return iouring::Result{.res = 0};
   }
   if (op.kind == Kind::take_departure) return perform_take(op, socket);
-  if (op.kind == Kind::duplicate) return perform_duplicate(socket);
+  if (op.kind == Kind::duplicate) {
+    const int error = duplicate_errors.empty() ? 0 : duplicate_errors.front();
+    if (!duplicate_errors.empty()) duplicate_errors.pop_front();
+    return error == 0 ? perform_duplicate(socket) : iouring::Result{.res = -error};
+  }
   if (!socket.shut && chance(faults.reset)) {
     socket.broken = true;
     socket.to_us.clear();

@@ -82,6 +82,7 @@ class SimIo final : public iouring::Io {
   void knock(std::unique_ptr<Peer> guest) { knocking_.push_back(std::move(guest)); }
   // What accepting says before it succeeds again: errnos.
   std::deque<int> accept_errors;
+  std::deque<int> duplicate_errors;  // 0: it succeeds.
   std::size_t knocking() const { return knocking_.size(); }
   // Whoever is at the other end of a socket of ours leaves.
   void hang_up(const Peer& peer);

@@ -257,8 +257,7 @@ void declare(CLI::App& app, Commands& commands) {
             "another one",
             resume);
   add_order(app, commands, "look",
-            "Connects to their tails anew, to see what these offer now: a disc that has grown",
-            look);
+            "Looks at what their tails offer now, for example because a disc has grown", look);
   add_discs(app, commands);
   add_latency(app, commands);
   add_stalls(app, commands);

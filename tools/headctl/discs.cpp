@@ -7,7 +7,9 @@
 #include <nlohmann/json.hpp>
 
 #include <chrono>
+#include <cstdint>
 #include <cstdlib>
+#include <map>
 #include <vector>
 
 namespace headctl {
@@ -96,6 +98,20 @@ void print_list(const json& discs) {
   show(table);
 }
 
+// The sizes that guests go on using, where these are not all the disc's.
+std::string guest_sizes_of(const json& disc) {
+  std::map<std::uint64_t, std::size_t> guests;
+  for (const json& size : disc.value("guest_sizes", json::array()))
+    ++guests[size.get<std::uint64_t>()];
+  guests.erase(disc.value("size", std::uint64_t{0}));
+  std::string text;
+  for (const auto& [size, count] : guests)
+    text += fmt::format("{}{} by {} until {} again", text.empty() ? "" : ", ", human_bytes(size),
+                        count == 1 ? "one guest" : fmt::format("{} guests", count),
+                        count == 1 ? "it connects" : "they connect");
+  return text;
+}
+
 std::string joined(const json& list) {
   std::string text;
   for (const json& word : list) text += (text.empty() ? "" : " ") + word.get<std::string>();
@@ -112,6 +128,7 @@ void print_one(const json& disc) {
   if (const auto grace = disc.value("grace_s", 0); grace != 0)
     sheet.add("grace", fmt::format("guests wait {} s for the tail, then get EIO", grace));
   sheet.add("size", human_bytes(disc["size"]));
+  sheet.add("size in use", guest_sizes_of(disc));
   sheet.add("tail offers", joined(disc["flags"]));
   if (const auto kept = disc.value("unflushed", std::uint64_t{0}); kept != 0)
     sheet.add("not flushed", human_bytes(kept) + " of memory for acknowledged writes");

@@ -42,7 +42,7 @@ Exit fail(const Context& context, const OrderOptions& options) {
 
 Exit look(const Context& context, const OrderOptions& options) {
   return order(context, options, {{"look", true}},
-               "connects anew; `headctl discs NAME` has what its tail offers");
+               "looks at its tail; `headctl discs NAME` has what that offers now");
 }
 
 }  // namespace headctl
