@@ -23,12 +23,8 @@ inline constexpr std::array known_faults{
     KnownFault{"two-heads-cut", check::Rule::stale,
                "A head that was cut off replays what its gone guest wrote, over newer data."},
     KnownFault{"two-heads-crash", check::Rule::stale, "The same, after a crash of the tail."},
-    KnownFault{"away-at-start", check::Rule::stuck,
-               "Handshakes wait for a tail that is away, though the disc was known."},
     KnownFault{"short-lived", check::Rule::stuck,
                "A replay makes no progress where connections die sooner than it takes."},
-    KnownFault{"changed-at-upgrade", check::Rule::stuck,
-               "The next headd believes a tail that is smaller, or read-only, for a moment."},
 };
 
 }  // namespace world
