@@ -102,6 +102,79 @@ TEST_CASE("a file from before there were grades is read", "[catalogue]") {
   CHECK(store.discs().front().grade == "standard");
 }
 
+TEST_CASE("the shape of a disc comes back with it", "[catalogue]") {
+  const Folder folder;
+  const nbd::ExportInfo shape{.size = INT64_MAX - 511,
+                              .flags = 0x16d,
+                              .block_minimum = 512,
+                              .block_preferred = 8192,
+                              .payload_maximum = 1 << 20,
+                              .structured_replies = true,
+                              .base_allocation = true};
+  const auto of = [&](const char* name, const char* uri = "nbd://[fd00::1]/a") {
+    return std::vector<catalogue::Shape>{
+        {.name = name, .uri = *nbd::parse_uri(uri), .info = shape}};
+  };
+  std::string before;
+  {
+    Store store(folder.path);
+    store.put(std::vector{a_disc("a"), a_disc("b")});
+    before = read(folder.path / "discs.json");
+    CHECK(before.find("shapes") == std::string::npos);
+    store.remember(of("a"));
+    CHECK(store.writes() == 2);
+    store.remember(of("a"));                         // Nothing new,
+    store.remember(of("b", "nbd://[fd00::1]/old"));  // of what it was before,
+    store.remember(of("c"));                         // of nobody.
+    CHECK(store.writes() == 2);
+  }
+  Store store(folder.path);
+  CHECK(store.discs() == std::vector{a_disc("a"), a_disc("b")});
+  CHECK(store.shape("a") == shape);
+  CHECK_FALSE(store.shape("b"));
+  CHECK_FALSE(store.shape("c"));
+
+  DiscSpec changed = a_disc("a");
+  changed.order = disc::Order::hold;
+  store.put(std::span(&changed, 1));
+  CHECK(store.shape("a") == shape);
+  SECTION("and goes where it is detached") {
+    store.remove(std::vector<std::string>{"a"});
+    store.put(std::vector{a_disc("a")});
+    CHECK_FALSE(store.shape("a"));
+    CHECK(read(folder.path / "discs.json") == before);
+  }
+  SECTION("or is elsewhere") {
+    store.put(std::vector{a_disc("a", "nbd://[fd00::1]/b")});
+    CHECK_FALSE(store.shape("a"));
+  }
+}
+
+TEST_CASE("shapes of discs that an editor has changed are passed over, and damaged ones refused",
+          "[catalogue]") {
+  const std::string shape =
+      R"("size": 512, "flags": 1, "block_minimum": 1, "block_preferred": 4096, )"
+      R"("payload_maximum": 4096, "structured_replies": true, "base_allocation": true)";
+  const auto with = [&](const std::string& shapes) {
+    return catalogue::parse_text(R"({"format": "headstart discs", "version": 1, "discs": [)"
+                                 R"({"name": "a", "uri": "nbd://[fd00::1]/a"}], "shapes": )" +
+                                 shapes + "}");
+  };
+  const auto good = with(R"([{"name": "a", "uri": "nbd://[fd00::1]/a", )" + shape + "}]");
+  REQUIRE(good);
+  CHECK(good->at("a").shape->size == 512);
+  const auto moved = with(R"([{"name": "a", "uri": "nbd://[fd00::1]/b", )" + shape +
+                          R"(}, {"name": "b", "uri": "nbd://[fd00::1]/b", )" + shape + "}]");
+  REQUIRE(moved);
+  CHECK(moved->size() == 1);
+  CHECK_FALSE(moved->at("a").shape);
+  for (const char* bad : {"7", "[7]", "[{}]", R"([{"name": "a", "size": 512}])"})
+    CHECK_FALSE(with(bad));
+  std::string none = shape;
+  none.replace(none.find("512"), 3, "0");
+  CHECK_FALSE(with(R"([{"name": "a", "uri": "nbd://[fd00::1]/a", )" + none + "}]"));
+}
+
 TEST_CASE("a file of a newer version is refused and left as it is", "[catalogue]") {
   const Folder folder;
   const std::string newer = R"({"format": "headstart discs", "version": 2, "discs": []})";

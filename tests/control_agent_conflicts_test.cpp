@@ -31,7 +31,7 @@ catalogue::DiscSpec stored(const Head& head) {
 // As an editor does.
 void write(const Head& head, const catalogue::DiscSpec& spec) {
   std::ofstream(head.folder.path / "state" / "discs.json")
-      << catalogue::to_text({{spec.name, spec}});
+      << catalogue::to_text({{spec.name, {spec}}});
 }
 
 }  // namespace

@@ -173,8 +173,9 @@ class FakeNeighbours final : public control::Neighbours {
 
 class FakeThread final : public control::DataThread {
  public:
-  void attach(const catalogue::DiscSpec& spec, std::shared_ptr<stats::DiscStats> stats,
+  void attach(const catalogue::DiscSpec& spec, control::Attachment with,
               std::function<void(std::string)> done) override {
+    const auto stats = with.stats;
     std::this_thread::sleep_for(takes_.load());
     ++*attaches_;
     std::string problem;
@@ -182,6 +183,7 @@ class FakeThread final : public control::DataThread {
       const std::lock_guard lock(lock_);
       problem = problem_;
       if (problem.empty()) discs_[spec.name] = stats;
+      with_[spec.name] = with;
       if (hold_) return held_.push_back([done, problem] { done(problem); });
     }
     done(problem);
@@ -273,6 +275,11 @@ class FakeThread final : public control::DataThread {
     const std::lock_guard lock(lock_);
     return discs_.at(name);
   }
+  // What it came with.
+  control::Attachment attachment(const std::string& name) const {
+    const std::lock_guard lock(lock_);
+    return with_.at(name);
+  }
   // Answers wait for release().
   void hold() {
     const std::lock_guard lock(lock_);
@@ -299,6 +306,7 @@ class FakeThread final : public control::DataThread {
  private:
   mutable std::mutex lock_;
   std::map<std::string, std::shared_ptr<stats::DiscStats>> discs_;
+  std::map<std::string, control::Attachment> with_;
   std::vector<std::string> relocated_, looked_;
   std::vector<catalogue::DiscSpec> changed_;
   std::vector<std::function<void()>> held_;

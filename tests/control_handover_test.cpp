@@ -43,7 +43,14 @@ std::vector<exports::HandedDisc> example() {
       .body = bytes("option"),
       .terms = {.flags = 0, .structured_replies = true, .base_allocation = false}};
   discs[1].name = "vm2-root";
-  discs[1].legacy = {.first_block_length = 4096,
+  discs[1].legacy = {.shape = nbd::ExportInfo{.size = 3 << 20,
+                                              .flags = 0x16d,
+                                              .block_minimum = 512,
+                                              .block_preferred = 4096,
+                                              .payload_maximum = 1 << 20,
+                                              .structured_replies = true,
+                                              .base_allocation = false},
+                     .first_block_length = 4096,
                      .first_block_sum = 0x0123456789abcdef,
                      .doubts = {{.offset = 512, .length = 1024, .until_ns = 77}},
                      .log = bytes("a change")};
@@ -99,6 +106,19 @@ TEST_CASE("A document that is cut short, too long, or of another version is refu
   auto other = document;
   other[0] = std::byte{0};
   CHECK(!parse_document(other).problem.empty());
+}
+
+TEST_CASE("A shape that no disc can have is refused", "[control][handover]") {
+  const auto with = [](const nbd::ExportInfo& shape) {
+    std::vector<exports::HandedDisc> discs(1);
+    discs[0].legacy.shape = shape;
+    return parse_document(to_document(discs)).problem;
+  };
+  CHECK(with({.size = 4096}).empty());
+  CHECK_FALSE(with({.size = 0}).empty());
+  CHECK_FALSE(with({.size = UINT64_MAX}).empty());
+  CHECK_FALSE(with({.size = 4096, .block_minimum = 0}).empty());
+  CHECK_FALSE(with({.size = 513, .block_minimum = 512}).empty());
 }
 
 TEST_CASE("A length that promises more than there is makes no memory", "[control][handover]") {

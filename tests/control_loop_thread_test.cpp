@@ -117,7 +117,7 @@ TEST_CASE("everybody who detaches a disc is told when it is gone", "[control]") 
 
   std::promise<std::string> attached;
   std::promise<bool> first, second, third;
-  thread->attach(spec, std::make_shared<stats::DiscStats>(nullptr), [&](std::string problem) {
+  thread->attach(spec, {.stats = std::make_shared<stats::DiscStats>()}, [&](std::string problem) {
     // From the data thread itself: it obeys all of them before anything can drain.
     for (auto* const gone : {&first, &second, &third})
       thread->detach("a", [&, gone] { gone->set_value(!std::filesystem::exists(socket)); });
@@ -152,7 +152,7 @@ TEST_CASE("a disc without a listener is told of, and gets one as soon as it can"
   if (!thread) return;
   const catalogue::DiscSpec spec = {.name = "a", .uri = *nbd::parse_uri("nbd://[::1]:1/")};
   std::promise<void> attached, handed;
-  thread->attach(spec, std::make_shared<stats::DiscStats>(),
+  thread->attach(spec, {.stats = std::make_shared<stats::DiscStats>()},
                  [&](const std::string&) { attached.set_value(); });
   attached.get_future().get();
   thread->hand_over([&](auto) { handed.set_value(); });
@@ -182,7 +182,7 @@ TEST_CASE("a listener that no descriptor can be made of is taken back", "[contro
   if (!thread) return;
   std::promise<void> attached, taken;
   thread->attach({.name = "a", .uri = *nbd::parse_uri("nbd://[::1]:1/")},
-                 std::make_shared<stats::DiscStats>(),
+                 {.stats = std::make_shared<stats::DiscStats>()},
                  [&](const std::string&) { attached.set_value(); });
   attached.get_future().get();
   rlimit files{};
@@ -213,7 +213,7 @@ TEST_CASE("a disc that is detached between a handover and its end is not taken b
   for (const char* name : {"a", "b"}) {
     std::promise<void> attached;
     thread->attach({.name = name, .uri = *nbd::parse_uri("nbd://[::1]:1/")},
-                   std::make_shared<stats::DiscStats>(nullptr),
+                   {.stats = std::make_shared<stats::DiscStats>()},
                    [&](const std::string&) { attached.set_value(); });
     attached.get_future().get();
   }
@@ -234,7 +234,7 @@ TEST_CASE("a handover that begins before the last one has ended comes after it",
   if (!thread) return;
   std::promise<void> attached;
   thread->attach({.name = "a", .uri = *nbd::parse_uri("nbd://[::1]:1/")},
-                 std::make_shared<stats::DiscStats>(nullptr),
+                 {.stats = std::make_shared<stats::DiscStats>()},
                  [&](const std::string&) { attached.set_value(); });
   attached.get_future().get();
   std::promise<std::size_t> first;

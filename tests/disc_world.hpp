@@ -11,6 +11,8 @@
 #include <deque>
 #include <functional>
 #include <memory>
+#include <optional>
+#include <string>
 #include <vector>
 
 namespace tests::disc_world {
@@ -50,7 +52,8 @@ inline std::unique_ptr<sim::Peer> well_behaved(sim::TailState& state, std::uint6
 struct World : disc::Disc::Owner, disc::Patience::Owner {
   World(std::uint64_t seed, sim::Faults faults, sim::TailOptions options, unsigned connections = 1,
         disc::GuardOptions guard = {}, disc::Identity identity = disc::Identity::shape,
-        iouring::Duration looks_apart = std::chrono::seconds(5), MakeTail make_tail = well_behaved)
+        iouring::Duration looks_apart = std::chrono::seconds(5), MakeTail make_tail = well_behaved,
+        std::optional<nbd::ExportInfo> shape = {})
       : tail(64 << 10), io(seed, faults, [this, make_tail = std::move(make_tail)] {
           auto server = make_tail(tail, io.random()());
           newest.push_back(server.get());
@@ -66,6 +69,7 @@ struct World : disc::Disc::Owner, disc::Patience::Owner {
                                                           .connections = connections,
                                                           .identity = identity,
                                                           .looks_apart = looks_apart,
+                                                          .shape = shape,
                                                           .guard = guard},
                                         connection, std::make_shared<stats::DiscStats>());
     disc->open();
@@ -82,6 +86,12 @@ struct World : disc::Disc::Owner, disc::Patience::Owner {
   void on_disc_closed(disc::Disc&) noexcept override { closed = true; }
   void on_disc_opened(disc::Disc&, const stats::Opening& how) noexcept override {
     openings.push_back(how);
+  }
+  void on_disc_shape(disc::Disc&, const nbd::ExportInfo& shape) noexcept override {
+    shapes.push_back(shape);
+  }
+  void on_disc_unusable(disc::Disc&, const std::string& why) noexcept override {
+    unusable.push_back(why);
   }
   void on_waiting(disc::Disc&) noexcept override { ++waits; }
 
@@ -102,6 +112,8 @@ struct World : disc::Disc::Owner, disc::Patience::Owner {
   bool closed = false;
   int waits = 0;
   std::vector<stats::Opening> openings;
+  std::vector<nbd::ExportInfo> shapes;
+  std::vector<std::string> unusable;
 };
 
 // Writes that overlap nothing else in flight, so that the model knows what every byte must be.

@@ -61,7 +61,7 @@ UniqueFd open_if_there(const std::filesystem::path& file) {
   return fd;
 }
 
-std::map<std::string, DiscSpec> load(const UniqueFd& fd, const std::filesystem::path& file) {
+StoredDiscs load(const UniqueFd& fd, const std::filesystem::path& file) {
   if (!fd) return {};
   auto discs = parse_text(read_all(fd, file));
   if (!discs)
@@ -92,7 +92,7 @@ Store::Identity Store::identity_of(const UniqueFd& fd) noexcept {
           now.st_size};
 }
 
-std::map<std::string, DiscSpec> Store::edited() const {
+StoredDiscs Store::edited() const {
   const UniqueFd fd = open_if_there(file_);
   {
     const std::lock_guard lock(lock_);
@@ -105,13 +105,34 @@ std::vector<DiscSpec> Store::discs() const {
   const std::lock_guard lock(lock_);
   std::vector<DiscSpec> list;
   list.reserve(discs_.size());
-  for (const auto& [name, spec] : discs_) list.push_back(spec);
+  for (const auto& [name, disc] : discs_) list.push_back(disc.spec);
   return list;
+}
+
+std::optional<nbd::ExportInfo> Store::shape(const std::string& name) const {
+  const std::lock_guard lock(lock_);
+  const auto at = discs_.find(name);
+  return at == discs_.end() ? std::nullopt : at->second.shape;
 }
 
 void Store::put(std::span<const DiscSpec> specs) {
   std::unique_lock lock(lock_);
-  for (const DiscSpec& spec : specs) apply(spec.name, spec);
+  for (const DiscSpec& spec : specs) {
+    StoredDisc disc{.spec = spec};
+    const auto at = discs_.find(spec.name);
+    if (at != discs_.end() && at->second.spec.uri == spec.uri) disc.shape = at->second.shape;
+    apply(spec.name, disc);
+  }
+  commit(lock);
+}
+
+void Store::remember(std::span<const Shape> shapes) {
+  std::unique_lock lock(lock_);
+  for (const Shape& shape : shapes) {
+    const auto at = discs_.find(shape.name);
+    if (at == discs_.end() || at->second.spec.uri != shape.uri) continue;
+    apply(shape.name, StoredDisc{.spec = at->second.spec, .shape = shape.info});
+  }
   commit(lock);
 }
 
@@ -126,14 +147,14 @@ std::uint64_t Store::writes() const {
   return writes_;
 }
 
-void Store::apply(const std::string& name, const std::optional<DiscSpec>& spec) {
+void Store::apply(const std::string& name, const std::optional<StoredDisc>& disc) {
   const auto at = discs_.find(name);
-  std::optional<DiscSpec> before;
+  std::optional<StoredDisc> before;
   if (at != discs_.end()) before = at->second;
-  if (before == spec) return;
-  open_->changes.push_back({.name = name, .before = std::move(before), .after = spec});
-  if (spec)
-    discs_.insert_or_assign(name, *spec);
+  if (before == disc) return;
+  open_->changes.push_back({.name = name, .before = std::move(before), .after = disc});
+  if (disc)
+    discs_.insert_or_assign(name, *disc);
   else
     discs_.erase(at);
 }
@@ -174,11 +195,14 @@ void Store::write_batch(std::unique_lock<std::mutex>& lock) {
 void Store::undo(const Batch& batch) {
   for (auto change = batch.changes.rbegin(); change != batch.changes.rend(); ++change) {
     const auto at = discs_.find(change->name);
-    const bool newer =
-        change->after ? at == discs_.end() || at->second != *change->after : at != discs_.end();
+    const bool newer = change->after ? at == discs_.end() || at->second.spec != change->after->spec
+                                     : at != discs_.end();
     if (newer) continue;
-    if (change->before)
-      discs_.insert_or_assign(change->name, *change->before);
+    std::optional<StoredDisc> back = change->before;
+    if (back && change->after && at->second.shape != change->after->shape)
+      back->shape = at->second.shape;  // That is newer.
+    if (back)
+      discs_.insert_or_assign(change->name, *back);
     else
       discs_.erase(change->name);
   }

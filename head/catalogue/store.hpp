@@ -1,15 +1,20 @@
 // The state directory: which discs this head has, kept across restarts and power cuts.
 //
-//   STATE/discs.json      {"format": "headstart discs", "version": 1, "discs": [...]}
+//   STATE/discs.json      {"format": "headstart discs", "version": 1, "discs": [...],
+//                          "shapes": [...]}
 //   STATE/discs.json.new  the next one while it is written; a leftover means nothing
 //   STATE/lock            held (flock) by the one daemon that owns the directory
 //
 // A change is durable when put() or remove() returns: the new file is written and synced, takes the
 // old one's place by rename(2), and the directory is synced. Whoever comes while a write is under
 // way shares the next one. A file that cannot be understood is refused and never written over.
+//
+// A disc's shape is what its tail has offered, so that a headd that begins while the tail is away
+// can tell guests. Nobody writes it by hand. It is kept for as long as the disc has the same URI.
 #pragma once
 
 #include "head/catalogue/disc_spec.hpp"
+#include "head/nbd/export_info.hpp"
 #include "iouring/unique_fd.hpp"
 
 #include <array>
@@ -33,9 +38,24 @@ struct StoreError : std::runtime_error {
   using std::runtime_error::runtime_error;
 };
 
+struct StoredDisc {
+  DiscSpec spec;
+  std::optional<nbd::ExportInfo> shape{};
+
+  bool operator==(const StoredDisc&) const = default;
+};
+using StoredDiscs = std::map<std::string, StoredDisc>;  // By name.
+
+// What the tail of the disc of that name and URI has offered.
+struct Shape {
+  std::string name;
+  nbd::Uri uri;
+  nbd::ExportInfo info;
+};
+
 // The text of discs.json and back. The error says what is wrong, without the file's name.
-std::string to_text(const std::map<std::string, DiscSpec>& discs);
-Result<std::map<std::string, DiscSpec>, std::string> parse_text(std::string_view text);
+std::string to_text(const StoredDiscs& discs);
+Result<StoredDiscs, std::string> parse_text(std::string_view text);
 
 class Store {
  public:
@@ -47,17 +67,21 @@ class Store {
 
   // Any thread may call these.
   std::vector<DiscSpec> discs() const;  // Sorted by name.
+  std::optional<nbd::ExportInfo> shape(const std::string& name) const;
 
   // Adds, or replaces those of the same names. Throws StoreError when it could not be made durable;
   // then nothing has changed.
   virtual void put(std::span<const DiscSpec> specs);
   // Names that are not there are passed over. Throws as put() does.
   virtual void remove(std::span<const std::string> names);
+  // Those of discs that are not there are passed over. Writes nothing where nothing has changed.
+  // Throws as put() does.
+  void remember(std::span<const Shape> shapes);
 
   // What the file says now of the discs, if somebody else wrote it since we did, an operator's
   // editor say; otherwise none. Nothing of it is taken over: put() does. Throws StoreError when it
   // cannot be understood.
-  std::map<std::string, DiscSpec> edited() const;
+  StoredDiscs edited() const;
 
   // The descriptor of the lock of its directory: whoever has it, too, may own the directory as
   // well.
@@ -69,8 +93,8 @@ class Store {
  private:
   struct Change {
     std::string name;
-    std::optional<DiscSpec> before;
-    std::optional<DiscSpec> after;
+    std::optional<StoredDisc> before;
+    std::optional<StoredDisc> after;
   };
   // Changes that one write makes durable together.
   struct Batch {
@@ -81,7 +105,7 @@ class Store {
 
   void commit(std::unique_lock<std::mutex>& lock);
   void write_batch(std::unique_lock<std::mutex>& lock);
-  void apply(const std::string& name, const std::optional<DiscSpec>& spec);
+  void apply(const std::string& name, const std::optional<StoredDisc>& disc);
   void undo(const Batch& batch);
   // Which file it is: another one has another.
   using Identity = std::array<std::int64_t, 4>;
@@ -94,7 +118,7 @@ class Store {
 
   mutable std::mutex lock_;
   std::condition_variable written_;
-  std::map<std::string, DiscSpec> discs_;
+  StoredDiscs discs_;
   std::shared_ptr<Batch> open_ = std::make_shared<Batch>();  // What the next write will hold.
   bool writing_ = false;
   Identity ours_{};  // The file as we last read or wrote it.

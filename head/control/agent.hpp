@@ -184,7 +184,8 @@ class Agent {
   Bell& bell() noexcept { return bell_; }
 
  private:
-  enum class Stage : std::uint8_t { pending, resolving, opening, open, failed, detaching };
+  // `failing`: it is closed, as it has failed.
+  enum class Stage : std::uint8_t { pending, resolving, opening, open, failing, failed, detaching };
 
   struct Disc {
     std::shared_ptr<const catalogue::DiscSpec> spec;
@@ -200,6 +201,7 @@ class Agent {
     std::string problem;                // Of the neighbour, or why it failed.
   };
   using Discs = std::unordered_map<std::string, Disc>;
+  using Shapes = std::map<std::string, catalogue::Shape>;
 
   struct Gathered {
     std::shared_ptr<const catalogue::DiscSpec> spec;
@@ -210,7 +212,7 @@ class Agent {
   };
 
   struct Event {
-    enum class What { neighbour, moved, opened, closed } what;
+    enum class What { neighbour, moved, opened, unusable, closed } what;
     std::string disc;
     std::uint64_t batch = 0;  // None of a move: it is whichever disc has the name now.
     std::string problem{};
@@ -244,8 +246,10 @@ class Agent {
   void on_neighbour(Disc& disc, const Event& event);
   void on_moved(const Disc& disc);
   void on_opened(const std::string& name, Disc& disc, const Event& event);
+  void on_unusable(Disc& disc, const Event& event);
+  void on_closed(const std::string& name, Disc& disc);
   void open(Disc& disc);
-  void close(Disc& disc);
+  void close(Disc& disc, Stage stage = Stage::detaching);
   void fail(Disc& disc, const std::string& problem);
   void drop(const std::string& name);
   ImportStatus count(ImportStatus import) const;
@@ -267,10 +271,12 @@ class Agent {
   // `told` once for each: whether the neighbour table has it.
   void want_moved(const std::vector<catalogue::DiscSpec>& specs, neigh::Source source,
                   std::function<void(bool kept)> told);
-  // agent_conflicts.cpp: discs that are elsewhere than the catalogue says.
+  // agent_conflicts.cpp: what the catalogue does not know of discs, or has wrong.
   void note(const std::vector<neigh::Conflict>& conflicts);
+  void note(catalogue::Shape shape);
   void settle_conflicts(const std::stop_token& stop);
   void settle(const std::map<std::string, neigh::Conflict>& conflicts);
+  void settle(Shapes shapes);
   static Event neighbour_event(const std::string& name, std::uint64_t batch,
                                const neigh::BindingStatus& status);
   void post(Event event) noexcept;
@@ -299,6 +305,7 @@ class Agent {
   std::mutex conflicts_lock_;
   std::condition_variable_any conflicts_came_;
   std::map<std::string, neigh::Conflict> conflicts_;  // By disc; what was said last.
+  Shapes shapes_;                                     // The same.
 
   std::unique_ptr<Neighbours> neighbours_;
   std::vector<std::unique_ptr<DataThread>> threads_;

@@ -1,5 +1,6 @@
-// Discs that are elsewhere than the catalogue says. The wire is followed at once; what the
-// catalogue says is settled here, on a thread of its own, as it takes reading and writing files.
+// Discs that are elsewhere than the catalogue says, and what their tails offer. The wire is
+// followed at once; what the catalogue says is settled here, on a thread of its own, as it takes
+// reading and writing files.
 #include "head/base/log.hpp"
 #include "head/base/post_mortem.hpp"
 #include "head/control/agent.hpp"
@@ -16,6 +17,8 @@ namespace {
 
 // Between two times that the catalogue is read and written on account of conflicts.
 constexpr std::chrono::milliseconds settle_every{1000};
+// The same on account of shapes: thousands may be told of in a few seconds.
+constexpr std::chrono::milliseconds remember_every{200};
 
 // What the catalogue is to say of a disc that is elsewhere, if that settles it: `edited` is what
 // somebody wrote into it meanwhile, or null. Pure.
@@ -49,32 +52,46 @@ void Agent::note(const std::vector<neigh::Conflict>& conflicts) {
   conflicts_came_.notify_one();
 }
 
+void Agent::note(catalogue::Shape shape) {
+  {
+    const std::lock_guard lock(conflicts_lock_);
+    shapes_[shape.name] = std::move(shape);
+  }
+  conflicts_came_.notify_one();
+}
+
 void Agent::settle_conflicts(const std::stop_token& stop) {
   post_mortem::guard_thread();
   for (;;) {
     std::map<std::string, neigh::Conflict> conflicts;
+    Shapes shapes;
     {
       std::unique_lock lock(conflicts_lock_);
-      if (!conflicts_came_.wait(lock, stop, [this] { return !conflicts_.empty(); })) return;
+      const auto any = [this] { return !conflicts_.empty() || !shapes_.empty(); };
+      if (!conflicts_came_.wait(lock, stop, any)) return;
       conflicts.swap(conflicts_);
+      shapes.swap(shapes_);
     }
+    const auto pause = conflicts.empty() ? remember_every : settle_every;
     {
       const std::shared_lock change(changes_lock_);
       if (ownership_ != Ownership::owner) {
         // The catalogue is another headd's as well: later, unless something newer is said.
         const std::lock_guard lock(conflicts_lock_);
         conflicts_.merge(conflicts);
+        shapes_.merge(shapes);
       } else {
-        settle(conflicts);
+        if (!conflicts.empty()) settle(conflicts);
+        if (!shapes.empty()) settle(std::move(shapes));
       }
     }
     std::unique_lock lock(conflicts_lock_);
-    conflicts_came_.wait_for(lock, stop, settle_every, [] { return false; });
+    conflicts_came_.wait_for(lock, stop, pause, [] { return false; });
   }
 }
 
 void Agent::settle(const std::map<std::string, neigh::Conflict>& conflicts) {
-  std::map<std::string, DiscSpec> edited;
+  catalogue::StoredDiscs edited;
   try {
     edited = store_.edited();
   } catch (const std::exception& error) {
@@ -89,8 +106,8 @@ void Agent::settle(const std::map<std::string, neigh::Conflict>& conflicts) {
       // Whoever is moving or detaching it settles it.
       if (at == discs_.end() || at->second.going || is_pending(name)) continue;
       const auto found = edited.find(name);
-      auto spec =
-          settled(*at->second.spec, found != edited.end() ? &found->second : nullptr, conflict);
+      auto spec = settled(*at->second.spec, found != edited.end() ? &found->second.spec : nullptr,
+                          conflict);
       if (!spec || *spec == *at->second.spec) continue;
       at->second.changing = true;
       specs.push_back(std::move(*spec));
@@ -101,6 +118,23 @@ void Agent::settle(const std::map<std::string, neigh::Conflict>& conflicts) {
             specs.size(), specs.front().name, netlink::to_string(*specs.front().lladdr));
   const auto kept = put_moved(specs, neigh::Source::catalogue, std::chrono::seconds(0));
   if (!kept) log::warning("a conflict cannot be settled: {}", kept.error().sentence);
+}
+
+void Agent::settle(Shapes shapes) {
+  std::vector<catalogue::Shape> list;
+  for (const auto& [name, shape] : shapes) list.push_back(shape);
+  try {
+    store_.remember(list);
+  } catch (const std::exception& error) {
+    static log::RateLimit limit;
+    if (const auto pass = limit.pass(std::chrono::steady_clock::now()))
+      log::warning(
+          "what the tails of {} discs offer cannot be remembered: {}; it is tried again, and until "
+          "then a headd that begins while they are away does not know it ({} more like it)",
+          list.size(), error.what(), pass->held);
+    const std::lock_guard lock(conflicts_lock_);
+    shapes_.merge(shapes);  // Unless something newer was said.
+  }
 }
 
 }  // namespace head::control

@@ -62,8 +62,10 @@ void Agent::on_event(const Event& event) {
       return on_neighbour(at->second, event);
     case Event::What::opened:
       return on_opened(event.disc, at->second, event);
+    case Event::What::unusable:
+      return on_unusable(at->second, event);
     case Event::What::closed:
-      return drop(event.disc);
+      return on_closed(event.disc, at->second);
   }
 }
 
@@ -92,6 +94,20 @@ void Agent::on_opened(const std::string& name, Disc& disc, const Event& event) {
   fail(disc, event.problem);
 }
 
+// It would be tried for ever.
+void Agent::on_unusable(Disc& disc, const Event& event) {
+  if (disc.stage != Stage::open) return;
+  disc.problem = event.problem;
+  close(disc, Stage::failing);
+}
+
+void Agent::on_closed(const std::string& name, Disc& disc) {
+  if (disc.stage != Stage::failing || disc.leave) return drop(name);
+  --loads_[*std::exchange(disc.thread, std::nullopt)];
+  neighbours_->forget({name});
+  fail(disc, disc.problem);
+}
+
 // Somebody wants it gone, and that is durable.
 void Agent::leave(const std::string& name, Disc& disc) {
   switch (disc.stage) {
@@ -102,6 +118,7 @@ void Agent::leave(const std::string& name, Disc& disc) {
       bell_.ring();
       return;
     case Stage::opening:
+    case Stage::failing:
       disc.leave = true;
       return;
     case Stage::open:
@@ -116,18 +133,24 @@ void Agent::open(Disc& disc) {
   disc.thread = static_cast<std::size_t>(std::distance(loads_.begin(), least));
   ++loads_[*disc.thread];
   disc.stage = Stage::opening;
+  const std::string& name = disc.spec->name;
+  const auto post_of = [this, name, batch = disc.batch](Event::What what) {
+    return [this, name, batch, what](std::string problem) {
+      post({.what = what, .disc = name, .batch = batch, .problem = std::move(problem)});
+    };
+  };
   threads_[*disc.thread]->attach(
-      *disc.spec, disc.stats,
-      [this, name = disc.spec->name, batch = disc.batch](std::string problem) {
-        post({.what = Event::What::opened,
-              .disc = name,
-              .batch = batch,
-              .problem = std::move(problem)});
-      });
+      *disc.spec,
+      {.stats = disc.stats,
+       .shape = store_.shape(name),
+       .on_shape = [this, name, uri = disc.spec->uri](
+                       const auto& info) { note({.name = name, .uri = uri, .info = info}); },
+       .on_unusable = post_of(Event::What::unusable)},
+      post_of(Event::What::opened));
 }
 
-void Agent::close(Disc& disc) {
-  disc.stage = Stage::detaching;
+void Agent::close(Disc& disc, Stage stage) {
+  disc.stage = stage;
   threads_[*disc.thread]->detach(
       disc.spec->name, [this, name = disc.spec->name, batch = disc.batch] {
         post({.what = Event::What::closed, .disc = name, .batch = batch});

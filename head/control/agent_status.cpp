@@ -81,6 +81,7 @@ State Agent::state_of(const Disc& disc) noexcept {
     case Stage::resolving:
       return State::resolving;
     case Stage::opening:
+    case Stage::failing:
       return State::connecting;
     case Stage::open:
       return from(disc.stats->state.load(std::memory_order_acquire));

@@ -8,12 +8,14 @@
 #include "head/export/handed.hpp"
 #include "head/nbd/connection_options.hpp"
 #include "head/nbd/durability.hpp"
+#include "head/nbd/export_info.hpp"
 #include "head/stats/disc_stats.hpp"
 #include "head/stats/stall_log.hpp"
 
 #include <functional>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -30,6 +32,16 @@ struct DataSettings {
   bool tail_closes_last = false;
 };
 
+// What a disc comes with to its data thread.
+struct Attachment {
+  std::shared_ptr<stats::DiscStats> stats;
+  std::optional<nbd::ExportInfo> shape{};  // disc::DiscOptions
+  // Called on the data thread, as `done` is, as long as it is there. What the tail offers is
+  // another shape than was known; cannot be a disc, and nothing is known of it.
+  std::function<void(const nbd::ExportInfo&)> on_shape{};
+  std::function<void(const std::string& problem)> on_unusable{};
+};
+
 class DataThread {
  public:
   virtual ~DataThread() = default;
@@ -39,8 +51,8 @@ class DataThread {
 
   // Makes the disc, opens its sockets for guests and begins to connect to the tail. `done("")`, or
   // with a sentence, when a socket for guests could not be opened; the disc then is not there.
-  // How the connection to the tail fares is told by `stats`.
-  virtual void attach(const catalogue::DiscSpec& spec, std::shared_ptr<stats::DiscStats> stats,
+  // How the connection to the tail fares is told by `with.stats`.
+  virtual void attach(const catalogue::DiscSpec& spec, Attachment with,
                       std::function<void(std::string problem)> done) = 0;
 
   // Ends the sessions with guests, drains the disc and forgets it.

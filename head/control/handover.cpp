@@ -147,7 +147,32 @@ HandedSession read_session(Eye& eye, std::uint32_t version) {
   return session;
 }
 
+void write(Pen& pen, const nbd::ExportInfo& shape) {
+  pen.number(shape.size);
+  pen.number(shape.flags);
+  pen.number(shape.block_minimum);
+  pen.number(shape.block_preferred);
+  pen.number(shape.payload_maximum);
+  pen.number(std::uint8_t{shape.structured_replies});
+  pen.number(std::uint8_t{shape.base_allocation});
+}
+
+nbd::ExportInfo read_shape(Eye& eye) {
+  nbd::ExportInfo shape;
+  shape.size = eye.number<std::uint64_t>();
+  shape.flags = eye.number<std::uint16_t>();
+  shape.block_minimum = eye.number<std::uint32_t>();
+  shape.block_preferred = eye.number<std::uint32_t>();
+  shape.payload_maximum = eye.number<std::uint32_t>();
+  shape.structured_replies = eye.flag();
+  shape.base_allocation = eye.flag();
+  if (!nbd::block_sizes_are_sound(shape) || !nbd::size_is_sound(shape)) eye.fail();
+  return shape;
+}
+
 void write(Pen& pen, const nbd::Legacy& legacy) {
+  pen.number(std::uint8_t{legacy.shape.has_value()});
+  if (legacy.shape) write(pen, *legacy.shape);
   pen.number(static_cast<std::uint8_t>(legacy.flush));
   pen.number(std::uint8_t{legacy.owes_flush_error});
   pen.number(std::uint8_t{legacy.first_block_doubted});
@@ -167,6 +192,7 @@ void write(Pen& pen, const nbd::Legacy& legacy) {
 nbd::Legacy read_legacy(Eye& eye, std::uint32_t version) {
   nbd::Legacy legacy;
   if (version >= 3) {
+    if (eye.flag()) legacy.shape = read_shape(eye);
     const auto flush = eye.number<std::uint8_t>();
     if (flush > static_cast<std::uint8_t>(nbd::Legacy::Flush::unknown)) eye.fail();
     legacy.flush = static_cast<nbd::Legacy::Flush>(flush);

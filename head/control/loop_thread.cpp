@@ -73,23 +73,22 @@ class LoopThread::Work final : disc::Patience::Owner {
     loop_->wake();
   }
 
-  void attach(const catalogue::DiscSpec& spec, std::shared_ptr<stats::DiscStats> stats,
-              exports::HandedDisc handed) {
+  void attach(const catalogue::DiscSpec& spec, const Attachment& with, exports::HandedDisc handed) {
     const nbd::Durability durability = spec.durability.value_or(settings_.durability);
-    stats->durability.store(static_cast<std::uint8_t>(durability), std::memory_order_relaxed);
-    auto made = std::make_unique<Served>(
-        Served::Context{.io = *loop_,
-                        .patience = *patience_,
-                        .pool = *pool_,
-                        .stalls = stalls_,
-                        .connection = settings_.connection,
-                        .guard = {.durability = durability,
-                                  .quarantine = settings_.quarantine,
-                                  .memory = &replay_memory_,
-                                  .traces = options_.traces},
-                        .identity = settings_.identity,
-                        .tail_closes_last = settings_.tail_closes_last},
-        spec, std::move(stats), [this, name = spec.name] { forget(name); });
+    with.stats->durability.store(static_cast<std::uint8_t>(durability), std::memory_order_relaxed);
+    auto made =
+        std::make_unique<Served>(Served::Context{.io = *loop_,
+                                                 .patience = *patience_,
+                                                 .pool = *pool_,
+                                                 .stalls = stalls_,
+                                                 .connection = settings_.connection,
+                                                 .guard = {.durability = durability,
+                                                           .quarantine = settings_.quarantine,
+                                                           .memory = &replay_memory_,
+                                                           .traces = options_.traces},
+                                                 .identity = settings_.identity,
+                                                 .tail_closes_last = settings_.tail_closes_last},
+                                 spec, with, [this, name = spec.name] { forget(name); });
     Served& served = *made;
     served_[spec.name] = std::move(made);
     if (handed.listener) return served.take_up(std::move(handed));
@@ -128,11 +127,11 @@ class LoopThread::Work final : disc::Patience::Owner {
     to_hand_ = 0;
     for (auto& [name, served] : served_) {
       if (served->closing()) continue;
-      let_go_.push_back({served->spec(), served->stats()});
+      let_go_.push_back({served->spec(), served->attachment()});
       ++to_hand_;
     }
     if (to_hand_ == 0) return std::exchange(on_handed_, nullptr)({});
-    for (const auto& [spec, stats] : let_go_) {
+    for (const auto& [spec, with] : let_go_) {
       auto served = std::move(served_.at(spec.name));
       served_.erase(spec.name);
       Served& parting = *served;
@@ -145,7 +144,7 @@ class LoopThread::Work final : disc::Patience::Owner {
   }
 
   void take_back() {
-    for (auto& [spec, stats] : std::exchange(let_go_, {})) attach(spec, stats, {});
+    for (const auto& [spec, with] : std::exchange(let_go_, {})) attach(spec, with, {});
   }
 
   void relocate(const std::string& name) {
@@ -307,7 +306,7 @@ class LoopThread::Work final : disc::Patience::Owner {
   // Handed over: what they were, until their tails are let go, and what is to be handed on.
   struct LetGo {
     catalogue::DiscSpec spec;
-    std::shared_ptr<stats::DiscStats> stats;
+    Attachment with;
   };
   std::vector<LetGo> let_go_;
   std::vector<std::unique_ptr<Served>> parting_;
@@ -332,7 +331,7 @@ LoopThread::LoopThread(LoopThreadOptions options) {
 
 LoopThread::~LoopThread() = default;
 
-void LoopThread::attach(const catalogue::DiscSpec& spec, std::shared_ptr<stats::DiscStats> stats,
+void LoopThread::attach(const catalogue::DiscSpec& spec, Attachment with,
                         std::function<void(std::string problem)> done) {
   auto left = std::make_shared<exports::HandedDisc>();
   try {
@@ -344,8 +343,8 @@ void LoopThread::attach(const catalogue::DiscSpec& spec, std::shared_ptr<stats::
     return work_->post(
         [done = std::move(done), problem = std::string(error.what())] { done(problem); });
   }
-  work_->post([this, spec, stats = std::move(stats), left, done = std::move(done)] {
-    work_->attach(spec, stats, std::move(*left));
+  work_->post([this, spec, with = std::move(with), left, done = std::move(done)] {
+    work_->attach(spec, with, std::move(*left));
     done("");
   });
 }

@@ -38,7 +38,7 @@ class LoopThread final : public DataThread {
   // Detaches what is left.
   ~LoopThread() override;
 
-  void attach(const catalogue::DiscSpec& spec, std::shared_ptr<stats::DiscStats> stats,
+  void attach(const catalogue::DiscSpec& spec, Attachment with,
               std::function<void(std::string problem)> done) override;
   void detach(const std::string& name, std::function<void()> done) override;
   void relocate(const std::string& name) override;

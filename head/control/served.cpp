@@ -34,9 +34,10 @@ disc::Standing standing_of(const catalogue::DiscSpec& spec) noexcept {
 
 }  // namespace
 
-Served::Served(const Context& context, const catalogue::DiscSpec& spec,
-               std::shared_ptr<stats::DiscStats> stats, std::function<void()> gone)
+Served::Served(const Context& context, const catalogue::DiscSpec& spec, const Attachment& with,
+               std::function<void()> gone)
     : spec_(spec),
+      with_(with),
       io_(context.io),
       stalls_(context.stalls),
       connection_(context.connection),
@@ -50,6 +51,7 @@ Served::Served(const Context& context, const catalogue::DiscSpec& spec,
              .connections = spec.connections,
              .identity = spec.identity.value_or(context.identity),
              .standing = standing_of(spec),
+             .shape = with.shape,
              .guard = {.durability = context.guard.durability,
                        .quarantine = context.guard.quarantine,
                        .memory = context.guard.memory,
@@ -57,8 +59,8 @@ Served::Served(const Context& context, const catalogue::DiscSpec& spec,
                        .export_key = key_of(spec),
                        .inherits = true},
              .tail_closes_last = context.tail_closes_last},
-            context.connection, stats),
-      export_(context.io, spec.name, disc_, *stats, context.stalls, context.pool, *this) {
+            context.connection, with.stats),
+      export_(context.io, spec.name, disc_, *with.stats, context.stalls, context.pool, *this) {
   disc_.open();
 }
 
@@ -145,6 +147,14 @@ void Served::on_disc_closed(disc::Disc&) noexcept {
 
 void Served::on_disc_opened(disc::Disc& disc, const stats::Opening& how) noexcept {
   stalls_.look_at(*disc.stats(), disc.name(), how);
+}
+
+void Served::on_disc_shape(disc::Disc&, const nbd::ExportInfo& shape) noexcept {
+  if (std::exchange(with_.shape, shape) != shape && with_.on_shape) with_.on_shape(shape);
+}
+
+void Served::on_disc_unusable(disc::Disc&, const std::string& problem) noexcept {
+  if (with_.on_unusable) with_.on_unusable(problem);
 }
 
 void Served::on_export_closed(exports::Export&) noexcept {

@@ -9,6 +9,7 @@
 #pragma once
 
 #include "head/catalogue/disc_spec.hpp"
+#include "head/control/data_thread.hpp"
 #include "head/disc/disc.hpp"
 #include "head/disc/survey.hpp"
 #include "head/export/export.hpp"
@@ -38,8 +39,8 @@ class Served final : disc::Disc::Owner, exports::Export::Owner, disc::Survey::Ow
   };
 
   // Begins to connect to the tail; guests come with take_up().
-  Served(const Context& context, const catalogue::DiscSpec& spec,
-         std::shared_ptr<stats::DiscStats> stats, std::function<void()> gone);
+  Served(const Context& context, const catalogue::DiscSpec& spec, const Attachment& with,
+         std::function<void()> gone);
   ~Served() { io_.disarm(flush_late_); }
 
   void relocate() { disc_.relocate(); }
@@ -51,6 +52,8 @@ class Served final : disc::Disc::Owner, exports::Export::Owner, disc::Survey::Ow
 
   const catalogue::DiscSpec& spec() const noexcept { return spec_; }
   const std::shared_ptr<stats::DiscStats>& stats() const noexcept { return disc_.stats(); }
+  // To serve it again with: as it is known now.
+  const Attachment& attachment() const noexcept { return with_; }
   bool closing() const noexcept { return !asked_.empty() || handed_; }
   bool listens() const noexcept { return export_.listens(); }
   bool over() const noexcept { return !disc_open_ && !export_open_ && survey_ == nullptr; }
@@ -79,6 +82,8 @@ class Served final : disc::Disc::Owner, exports::Export::Owner, disc::Survey::Ow
 
   void on_disc_closed(disc::Disc&) noexcept override;
   void on_disc_opened(disc::Disc& disc, const stats::Opening& how) noexcept override;
+  void on_disc_shape(disc::Disc&, const nbd::ExportInfo& shape) noexcept override;
+  void on_disc_unusable(disc::Disc&, const std::string& problem) noexcept override;
   void on_export_closed(exports::Export&) noexcept override;
   void on_export_empty(exports::Export&) noexcept override;
   void on_export_quiet(exports::Export&) noexcept override;
@@ -93,6 +98,7 @@ class Served final : disc::Disc::Owner, exports::Export::Owner, disc::Survey::Ow
   void finish() noexcept;
 
   catalogue::DiscSpec spec_;  // As it was changed last.
+  Attachment with_;           // Its shape is the last that was told.
   iouring::Io& io_;
   stats::Stalls& stalls_;
   const nbd::ConnectionOptions& connection_;

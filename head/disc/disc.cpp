@@ -84,7 +84,8 @@ void Disc::open() {
   opening_.emplace().since = io_.now();
   opening_wait_ = Patience::limit;
   io_.arm(opening_late_, io_.now() + opening_wait_);
-  tell_state();
+  if (options_.shape) learn(*options_.shape);
+  note_connections();
   links_.front()->connect();
 }
 
@@ -135,8 +136,7 @@ void Disc::go_on_with(Link& link) noexcept {
 }
 
 void Disc::learn(const nbd::ExportInfo& told) {
-  known_ = true;
-  end_opening(0);
+  const bool first = !std::exchange(known_, true);
   tail_ = told;
   info_ = told;
   info_.block_minimum = 1;  // We align what guests do not.
@@ -149,14 +149,22 @@ void Disc::learn(const nbd::ExportInfo& told) {
   restore_log();
   const bool many = options_.connections > 1 && told.has(flag::can_multi_conn) && !guard_.keeps();
   static log::RateLimit limit;
-  if (options_.connections > 1 && !many)
+  if (first && options_.connections > 1 && !many)
     say(log::Level::info, limit,
         fmt::format("one connection, not {}: {}", options_.connections,
                     guard_.keeps() ? "that is what durability \"replay\" takes"
                                    : "the tail does not offer CAN_MULTI_CONN"));
-  many_ = many;
-  for (unsigned i = 1; many && i < options_.connections; ++i) add_link().connect();
+  for (unsigned i = 1; many && !many_ && i < options_.connections; ++i) add_link().connect();
+  for (std::size_t i = links_.size(); many_ && guard_.keeps() && i-- > 1;) part_from(*links_[i]);
+  many_ = many || (many_ && !guard_.keeps());
+  owner_.on_disc_shape(*this, tail_);
   tell_watcher();
+}
+
+// What the tail offers beyond what was known is passed on, where nothing that was asked has been
+// fitted to that.
+void Disc::adopt(const nbd::ExportInfo& told) {
+  outstanding_ == 0 && !many_ ? learn(told) : grow(told.size);
 }
 
 // Guests that ask for the size from now on are told; the protocol has no way to tell the others,
@@ -169,6 +177,7 @@ void Disc::grow(std::uint64_t size) noexcept {
                   tail_.size, size));
   tail_.size = info_.size = size;
   stats_->size.store(size, std::memory_order_relaxed);
+  owner_.on_disc_shape(*this, tail_);
   tell_watcher();
 }
 
@@ -215,7 +224,12 @@ void Disc::on_closed(Link& link, const std::string& problem,
     return finish_closing();
   }
   if (opening_) opening_->failed_before = true;
-  if (!link.superseded && !on_trial(link)) complain(problem);
+  if (!known_ && link.connection.unusable()) {
+    stats_->set_problem(problem);
+    owner_.on_disc_unusable(*this, problem);
+  } else if (!link.superseded && !on_trial(link)) {
+    complain(problem);
+  }
   const bool trial = on_trial(link);
   if (trial) lose_trial();
   // A trial whose suspect is gone is all that there is.

@@ -12,6 +12,7 @@
 #include "head/disc/backoff.hpp"
 #include "head/disc/block_locks.hpp"
 #include "head/disc/disc_options.hpp"
+#include "head/disc/disc_owner.hpp"
 #include "head/disc/first_block.hpp"
 #include "head/disc/isolation.hpp"
 #include "head/disc/patience.hpp"
@@ -39,16 +40,7 @@ class Disc final : public nbd::Volume, Reshape::Owner, Guard::Owner {
   // After the way is back, for answers that are on it.
   static constexpr std::chrono::milliseconds way_grace{5};
 
-  class Owner {
-   public:
-    // After close(): nothing of the disc is in flight any more; it may be destroyed.
-    virtual void on_disc_closed(Disc& disc) noexcept = 0;
-    // Once: it is connected for the first time, or is closed before that.
-    virtual void on_disc_opened(Disc& disc, const stats::Opening& how) noexcept = 0;
-
-   protected:
-    ~Owner() = default;
-  };
+  using Owner = DiscOwner;
 
   Disc(iouring::Io& io, Owner& owner, Patience& patience, DiscOptions options,
        const nbd::ConnectionOptions& connection, std::shared_ptr<stats::DiscStats> stats);
@@ -57,6 +49,10 @@ class Disc final : public nbd::Volume, Reshape::Owner, Guard::Owner {
   const std::string& name() const noexcept { return options_.name; }
   const std::shared_ptr<stats::DiscStats>& stats() const noexcept { return stats_; }
   const nbd::ExportInfo* info() const noexcept override { return known_ ? &info_ : nullptr; }
+  // What its tail offers, or did.
+  std::optional<nbd::ExportInfo> shape() const {
+    return known_ ? std::optional(tail_) : std::nullopt;
+  }
 
   std::uint32_t outstanding() const noexcept { return outstanding_; }
   // When a request was answered last, or the first outstanding came.
@@ -200,6 +196,8 @@ class Disc final : public nbd::Volume, Reshape::Owner, Guard::Owner {
   void on_opening_late() noexcept;
   void end_opening(int error) noexcept;
   void learn(const nbd::ExportInfo& info);
+  void adopt(const nbd::ExportInfo& info);
+  void remember(const nbd::ExportInfo& shape);
   void grow(std::uint64_t size) noexcept;
   const char* objection_to(const nbd::ExportInfo& info) const noexcept;
   void object(Link& link, const char* objection) noexcept;
@@ -282,7 +280,7 @@ class Disc final : public nbd::Volume, Reshape::Owner, Guard::Owner {
   const nbd::ConnectionOptions& connection_options_;
   const std::shared_ptr<stats::DiscStats> stats_;
 
-  bool known_ = false;  // The tail has told what it is.
+  bool known_ = false;  // The tail has told what it is, to this headd or to an earlier one.
   bool closing_ = false;
   bool watched_ = false;
   std::string last_problem_;  // Said in the log already; these as well:

@@ -76,7 +76,12 @@ void Disc::object(Link& link, const char* objection) noexcept {
 // It is the disc.
 void Disc::settle_in(Link& link) noexcept {
   const nbd::ExportInfo& told = link.connection.info();
-  known_ ? grow(told.size) : learn(told);
+  const bool first = opening_.has_value();
+  end_opening(0);
+  if (!known_)
+    learn(told);
+  else
+    first ? adopt(told) : grow(told.size);
   static log::RateLimit note_limit;
   const std::string& note = link.connection.note();
   if (std::exchange(last_note_, note) != note && !note.empty())
@@ -96,7 +101,7 @@ bool Disc::prove(Link& link) noexcept {
     return object(link, another_block), true;
   static log::RateLimit limit;
   if (!first_block_->known() || !first_block_->readable(link.connection.info())) {
-    if (known_)
+    if (!opening_)
       say(log::Level::info, limit,
           "connected again; its first block was changed lately, and is not compared");
     return false;
@@ -202,6 +207,7 @@ void Disc::accept() noexcept {
 void Disc::inherit(const nbd::Legacy& legacy) {
   guard_.inherit(legacy);
   if (legacy.owes_flush_error) ++flush_errors().met;
+  if (legacy.shape) remember(*legacy.shape);
   left_log_ = legacy.log;
   if (known_) restore_log();
   if (first_block_) {
@@ -216,6 +222,19 @@ void Disc::inherit(const nbd::Legacy& legacy) {
   if (!known_) return;
   guard_.on_open();
   pump();
+}
+
+// Guests have been told so last. A tail that was believed meanwhile is judged by it.
+void Disc::remember(const nbd::ExportInfo& shape) {
+  learn(shape);
+  for (std::size_t i = 0, before = links_.size(); i < before; ++i) {
+    Link& link = *links_[i];
+    if (!link.connection.ready()) continue;
+    if (const char* objection = objection_to(link.connection.info()))
+      object(link, objection);
+    else
+      adopt(link.connection.info());
+  }
 }
 
 void Disc::restore_log() {
@@ -233,6 +252,7 @@ void Disc::restore_log() {
 
 nbd::Legacy Disc::legacy() {
   nbd::Legacy legacy;
+  legacy.shape = shape();
   legacy.owes_flush_error = flush_errors().met != flush_errors().told;
   if (first_block_ && first_block_->known()) {
     legacy.first_block_length = first_block_->length();

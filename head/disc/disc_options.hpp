@@ -5,8 +5,10 @@
 #include "head/disc/guard.hpp"
 #include "head/disc/identity.hpp"
 #include "head/disc/standing.hpp"
+#include "head/nbd/export_info.hpp"
 
 #include <netinet/in.h>
+#include <optional>
 #include <string>
 
 namespace head::disc {
@@ -22,6 +24,9 @@ struct DiscOptions {
   Identity identity = Identity::shape;
   iouring::Duration looks_apart = FirstBlock::looks_apart;
   Standing standing{};
+  // What its tail has offered before, if that is known: guests are told so at once, and a tail that
+  // offers less is not taken for the disc.
+  std::optional<nbd::ExportInfo> shape{};
   GuardOptions guard{};
   // A tail closes a connection only when its workers have ended with what came over it.
   bool tail_closes_last = false;

@@ -40,7 +40,7 @@ void Guard::learn(const nbd::ExportInfo& tail) noexcept {
   const bool keep = options_.durability == nbd::Durability::replay && options_.memory != nullptr;
   if (!keep || !can_flush_) return;
   through_ = false;
-  log_ = std::make_unique<ReplayLog>(*options_.memory);
+  if (log_ == nullptr) log_ = std::make_unique<ReplayLog>(*options_.memory);
 }
 
 // A FLUSH that is tried may be the one that is told of an error: whoever was served before has

@@ -69,7 +69,7 @@ class Guard {
   Guard(iouring::Io& io, Owner& owner, const GuardOptions& options);
   ~Guard();
 
-  // Before anything is admitted: what the tail can do.
+  // Before anything is admitted: what the tail can do; and again, where it can do more.
   void learn(const nbd::ExportInfo& tail) noexcept;
   // Of what is acknowledged something is kept: there may be one connection only.
   bool keeps() const noexcept { return log_ != nullptr; }

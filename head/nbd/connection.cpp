@@ -31,7 +31,7 @@ void Connection::open(const sockaddr_in6& to, const std::string& interface,
   assert(state_ == State::closed);
   to_ = to;
   problem_.clear();
-  reset_ = ended_by_tail_ = false;
+  reset_ = ended_by_tail_ = unusable_ = false;
   end_ = End::given_up;
   saying_ = heard_all_ = false;
   refused_ = 0;
@@ -88,6 +88,7 @@ void Connection::follow(ClientHandshake::Step step) noexcept {
       return become_ready();
     case ClientHandshake::Step::What::failed:
       problem_ = handshake_->problem();
+      unusable_ = handshake_->failure() == HandshakeFailure::bad_size;
       if (!saying_) return drain(false);
       state_ = State::leaving;  // Until NBD_OPT_ABORT is out.
       io_.arm(deadline_, io_.now() + goodbye_timeout);

@@ -106,6 +106,8 @@ class Connection final : Reader::Owner, Writer::Owner, Departures::Owner {
     std::uint64_t cookie;
   };
   bool orphan(std::vector<Orphaned>& requests);
+  // Inside on_closed(): what the tail offers cannot be a disc, as it has no bytes, or too many.
+  bool unusable() const noexcept { return unusable_; }
   // Inside on_closed(): it was the tail, or what it said, that ended it, not its owner.
   bool ended_by_tail() const noexcept { return ended_by_tail_; }
 
@@ -208,6 +210,7 @@ class Connection final : Reader::Owner, Writer::Owner, Departures::Owner {
   bool reset_ = false;
   End end_ = End::given_up;  // So far; when it was closed, how.
   bool ended_by_tail_ = false;
+  bool unusable_ = false;
   bool quick_ack_ = false;
   iouring::Op<&Connection::on_connect> connect_{*this};
   iouring::Op<&Connection::on_over> over_{*this};

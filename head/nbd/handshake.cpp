@@ -1,7 +1,6 @@
 #include "head/nbd/handshake.hpp"
 
 #include <algorithm>
-#include <bit>
 #include <cassert>
 #include <limits>
 
@@ -14,7 +13,6 @@ using wire::OptionReplyType;
 
 constexpr std::string_view base_allocation = "base:allocation";
 constexpr std::uint32_t payload_cap = 32u << 20;
-constexpr std::uint32_t block_minimum_max = 65536;
 
 constexpr std::uint16_t known_flags =
     transmission_flag::has_flags | transmission_flag::read_only | transmission_flag::send_flush |
@@ -22,14 +20,6 @@ constexpr std::uint16_t known_flags =
     transmission_flag::send_write_zeroes | transmission_flag::send_df |
     transmission_flag::can_multi_conn | transmission_flag::send_cache |
     transmission_flag::send_fast_zero;
-
-// "Size constraints" in the specification.
-bool block_sizes_are_sound(const ExportInfo& info) {
-  return std::has_single_bit(info.block_minimum) && info.block_minimum <= block_minimum_max &&
-         std::has_single_bit(info.block_preferred) &&
-         info.block_preferred >= std::max(512u, info.block_minimum) &&
-         info.payload_maximum >= info.block_preferred;
-}
 
 std::string printable(std::span<const std::byte> bytes) {
   constexpr std::size_t shown_max = 200;

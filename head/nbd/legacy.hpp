@@ -1,8 +1,11 @@
 // What a disc knows that must outlive it when another headd serves it next: plain values.
 #pragma once
 
+#include "head/nbd/export_info.hpp"
+
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <vector>
 
 namespace head::nbd {
@@ -24,6 +27,7 @@ struct Legacy {
   // Whether a tail that offers FLUSH knows it.
   enum class Flush : std::uint8_t { not_tried, known, unknown };
 
+  std::optional<ExportInfo> shape{};  // What any tail of it must offer.
   Flush flush = Flush::not_tried;
   bool owes_flush_error = false;         // To whoever comes next: nobody has been told.
   bool first_block_doubted = false;      // What the tail shows of it may not be what it has.

@@ -86,7 +86,7 @@ std::uint8_t Play::file() const {
   const auto discs = catalogue::parse_text(text);
   if (!discs) return 0;
   std::vector<catalogue::DiscSpec> list;
-  for (const auto& [name, spec] : *discs) list.push_back(spec);
+  for (const auto& [name, disc] : *discs) list.push_back(disc.spec);
   return mask_of(list);
 }
 

@@ -38,7 +38,15 @@ void add_attach(CLI::App& app, Commands& commands) {
                   "How it is known again: by shape, or also by its first block; by default as "
                   "head.toml has it")
       ->check(CLI::IsMember({"shape", "first-block"}));
-  command.add_flag("--wait", options.wait, "Until it is ready, or has failed");
+  CLI::Option* const wait =
+      command.add_flag("--wait", options.wait, "Wait until the disc is ready, or has failed");
+  command
+      .add_option("--timeout", options.timeout_s,
+                  "Seconds after which --wait ends with status 13; the disc stays attached, and "
+                  "headd goes on trying")
+      ->needs(wait)
+      ->check(CLI::Range(1, 86'400))
+      ->capture_default_str();
 }
 
 // hold, resume, fail, look.

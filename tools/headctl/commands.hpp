@@ -32,6 +32,7 @@ struct AttachOptions {
   std::string name, uri, lladdr, dev, grade, durability, identity;
   bool read_only = false;
   bool wait = false;
+  std::int64_t timeout_s = 60;  // Of the wait.
   int connections = 1;
   std::int64_t grace_s = 0;  // 0: guests wait however long it takes.
 };

@@ -6,6 +6,7 @@
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
+#include <algorithm>
 #include <chrono>
 #include <cstdint>
 #include <cstdlib>
@@ -18,7 +19,12 @@ namespace {
 
 using nlohmann::json;
 
-constexpr const char* wait_short = "?wait=2";  // So often what is waited for is shown again.
+// So often what is waited for is shown again.
+constexpr std::chrono::seconds wait_short{2};
+
+std::string waiting(std::chrono::seconds most = wait_short) {
+  return fmt::format("?wait={}", most.count());
+}
 
 bool is_settled(const std::string& state) {
   return state == "ready" || state == "held" || state == "failing" || state == "failed" ||
@@ -37,19 +43,34 @@ std::size_t steps_done(const std::string& state) {
   return state == "resolving" ? 1 : is_settled(state) ? 3 : 2;
 }
 
+std::string not_ready_after(const json& disc, std::chrono::seconds limit) {
+  const std::string name = disc.value("name", ""), problem = disc.value("problem", "");
+  return fmt::format(
+      "disc {} is not ready after {} s: it waits for {}{}; it stays attached, and headd goes on "
+      "trying: see `headctl discs {}`",
+      name, limit.count(), disc.value("waits_for", "its tail"),
+      problem.empty() ? "" : fmt::format(" ({})", problem), name);
+}
+
 // Asks until there is nothing more to wait for; shows a terminal what it waits for.
-json await_disc(Client& client, json disc) {
+json await_disc(Client& client, json disc, std::chrono::seconds limit) {
   const std::string name = disc.value("name", "");
   const auto show_progress = [&](bool last) {
     const std::size_t done = steps_done(disc.value("state", ""));
     progress(progress_bar(done, 3, 12, err_style()) + " " + said(disc), last);
   };
   bool waited = false;
+  const auto until = std::chrono::steady_clock::now() + limit;
   while (!is_settled(disc.value("state", ""))) {
+    const auto asked = std::chrono::steady_clock::now();
+    if (asked >= until) {
+      show_progress(true);
+      throw Failure(Exit::timed_out, not_ready_after(disc, limit));
+    }
     show_progress(false);
     waited = true;
-    const auto asked = std::chrono::steady_clock::now();
-    disc = client.get(disc_path(name) + wait_short);
+    const auto left = std::chrono::ceil<std::chrono::seconds>(until - asked);
+    disc = client.get(disc_path(name) + waiting(std::min(left, wait_short)));
     if (!is_settled(disc.value("state", ""))) pause_if_early(asked);
   }
   if (waited) show_progress(true);
@@ -161,7 +182,8 @@ Exit attach(const Context& context, const AttachOptions& options) {
   if (!options.identity.empty()) body["identity"] = options.identity;
   Client client = context.client();
   json disc = client.put(disc_path(options.name), body);
-  if (options.wait) disc = await_disc(client, std::move(disc));
+  if (options.wait)
+    disc = await_disc(client, std::move(disc), std::chrono::seconds(options.timeout_s));
   if (context.json)
     print(disc);
   else
@@ -175,13 +197,13 @@ namespace {
 // Until it is gone; shows a terminal that it waits for it, `line` being how far the whole is.
 json detach_and_wait(Client& client, const std::string& name, const std::string& line) {
   auto asked = std::chrono::steady_clock::now();
-  json answer = client.remove(disc_path(name) + wait_short);
+  json answer = client.remove(disc_path(name) + waiting());
   while (answer.value("state", "") != "gone") {
     progress(line + ", " + name + " still has requests under way", false);
     pause_if_early(asked);
     asked = std::chrono::steady_clock::now();
     try {
-      answer = client.remove(disc_path(name) + wait_short);
+      answer = client.remove(disc_path(name) + waiting());
     } catch (const Refused& refused) {
       if (refused.status != Exit::missing) throw;
       answer["state"] = "gone";

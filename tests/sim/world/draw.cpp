@@ -195,12 +195,6 @@ void drop(Scenario& scenario, Act act) {
 
 // What headd does not survive yet has profiles of its own (known_faults.hpp).
 void spare_known_faults(Scenario& scenario) {
-  // The shape of a disc is forgotten with the process.
-  if (has(scenario, Act::tail_changes)) {
-    drop(scenario, Act::head_is_killed);
-    drop(scenario, Act::head_is_upgraded);
-    drop(scenario, Act::upgrade_fails);
-  }
   for (GuestPlan& guest : scenario.guests)
     if (has(scenario, Act::guest_comes_anew)) guest.manners.asks_again = true;
   // A tail that takes any byte is asked in pieces that cut sectors.

@@ -31,8 +31,11 @@ struct Head::Memory {
 };
 
 Head::Head(Clock& clock, Dice& dice, HeadIo::Connector& connector, Descriptors& descriptors,
-           const HeadManners& manners, std::vector<disc::Trace> left)
-    : io_(clock, dice, connector, descriptors), manners_(manners) {
+           const HeadManners& manners, std::function<void(const Head&)> tell_shape,
+           std::vector<disc::Trace> left)
+    : io_(clock, dice, connector, descriptors),
+      manners_(manners),
+      tell_shape_(std::move(tell_shape)) {
   spec_.name = "d";
   spec_.uri.address = {0xfd, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1};
   spec_.uri.export_name = "d";
@@ -46,7 +49,7 @@ Head::Head(Clock& clock, Dice& dice, HeadIo::Connector& connector, Descriptors& 
 
 Head::~Head() = default;
 
-void Head::begin() {
+void Head::begin(const Shape& shape) {
   stats_ = std::make_shared<stats::DiscStats>();
   stats_->durability.store(static_cast<std::uint8_t>(manners_.durability));
   served_ = std::make_unique<control::Served>(
@@ -61,7 +64,10 @@ void Head::begin() {
                                          .traces = &memory_->traces},
                                .identity = manners_.identity,
                                .tail_closes_last = manners_.tail_closes_last},
-      spec_, stats_, [this] {
+      spec_,
+      control::Attachment{
+          .stats = stats_, .shape = shape, .on_shape = [this](const auto&) { tell_shape_(*this); }},
+      [this] {
         // One that is over: it parts, or is the one that serves.
         const auto over = std::find_if(parting_.begin(), parting_.end(),
                                        [](const auto& served) { return served->over(); });
@@ -77,6 +83,7 @@ void Head::take_up(exports::HandedDisc handed) {
 }
 
 void Head::hand_over(std::function<void(exports::HandedDisc)> done) {
+  let_go_ = served_->attachment().shape;
   parting_.push_back(std::move(served_));
   parting_.back()->hand_over(std::move(done));
 }

@@ -28,25 +28,33 @@ struct HeadManners {
 
 class Head final : head::disc::Patience::Owner {
  public:
-  // `left`: by heads that were killed.
+  using Shape = std::optional<head::nbd::ExportInfo>;
+
+  // `left`: by heads that were killed. `tell_shape`: it is another one than it was.
   Head(Clock& clock, Dice& dice, HeadIo::Connector& connector, Descriptors& descriptors,
-       const HeadManners& manners, std::vector<head::disc::Trace> left = {});
+       const HeadManners& manners, std::function<void(const Head&)> tell_shape,
+       std::vector<head::disc::Trace> left = {});
   Head(const Head&) = delete;
   Head& operator=(const Head&) = delete;
   ~Head();
 
-  // Connects to the tail. Guests come with take_up(), which brings what an earlier process has
-  // left of the disc, its listener at least.
-  void begin();
+  // Connects to the tail, which is known to have that shape. Guests come with take_up(), which
+  // brings what an earlier process has left of the disc, its listener at least.
+  void begin(const Shape& shape);
   void take_up(head::exports::HandedDisc handed);
   // Lets go of its guests; what they were goes to `done`, without the process's help from then on.
   void hand_over(std::function<void(head::exports::HandedDisc)> done);
   // What was handed over comes back.
   void take_back(head::exports::HandedDisc handed) {
-    begin();
+    begin(let_go_);
     take_up(std::move(handed));
   }
+  // To attach(), with a listener.
   void detach(std::function<void()> done);
+  void attach(head::exports::HandedDisc nothing) {
+    begin({});
+    take_up(std::move(nothing));
+  }
 
   void relocate();
   void set_order(head::disc::Order order);
@@ -58,8 +66,10 @@ class Head final : head::disc::Patience::Owner {
   std::vector<head::disc::Traces::Record> kill();
 
   HeadIo& io() noexcept { return io_; }
+  const HeadIo& io() const noexcept { return io_; }
   bool serves() const noexcept { return served_ != nullptr; }
   bool ready() const noexcept;
+  Shape shape() const { return served_ != nullptr ? served_->attachment().shape : let_go_; }
 
  private:
   struct Memory;
@@ -68,6 +78,8 @@ class Head final : head::disc::Patience::Owner {
 
   HeadIo io_;
   const HeadManners manners_;
+  const std::function<void(const Head&)> tell_shape_;
+  Shape let_go_;  // Of what it has handed over.
   head::catalogue::DiscSpec spec_;
   head::nbd::ConnectionOptions connection_;
   std::unique_ptr<Memory> memory_;

@@ -20,10 +20,6 @@ inline constexpr std::array known_faults{
                "Writes that belong to a connection are gone after an upgrade, without a word."},
     KnownFault{"two-heads-cut", check::Rule::stale,
                "A head that was cut off replays what its gone guest wrote, over newer data."},
-    KnownFault{"away-at-start", check::Rule::stuck,
-               "Handshakes wait for a tail that is away, though the disc was known."},
-    KnownFault{"changed-at-upgrade", check::Rule::stuck,
-               "The next headd believes a tail that is smaller, or read-only, for a moment."},
 };
 
 }  // namespace world

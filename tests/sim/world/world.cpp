@@ -320,13 +320,26 @@ void World::give(Slot& slot, head::disc::Order order) {
 
 // ---- Processes ----------------------------------------------------------------------------------
 
-Head& World::new_head(const Slot& slot, std::vector<head::disc::Trace> left) {
+Head& World::new_head(Slot& slot, std::vector<head::disc::Trace> left) {
   HeadIo::Connector& connector = *this;
-  heads_.push_back(std::make_unique<Head>(clock_, dice_, connector, descriptors_, scenario_.head,
-                                          std::move(left)));
+  heads_.push_back(std::make_unique<Head>(
+      clock_, dice_, connector, descriptors_, scenario_.head,
+      [this, &slot](const Head& teller) { write_shape(slot, teller); }, std::move(left)));
   heads_.back()->set_order(slot.order);
   heads_.back()->set_grace(grace_);
   return *heads_.back();
+}
+
+// As the agent does: soon, by the process that owns the catalogue, and not while it lends it.
+void World::write_shape(Slot& slot, const Head& teller) {
+  clock_.after(dice_.between(Duration{std::chrono::milliseconds(1)},
+                             Duration{std::chrono::milliseconds(10)}),
+               [this, &slot, &teller] {
+                 if (teller.io().killed() || slot.detached) return;
+                 if (slot.next == &teller || (slot.head == &teller && slot.upgrading))
+                   return write_shape(slot, teller);
+                 if (slot.head == &teller) slot.shape = teller.shape();
+               });
 }
 
 void World::start_head(Slot& slot) {
@@ -338,7 +351,7 @@ void World::start_head(Slot& slot) {
   slot.left.insert(slot.left.end(), left.begin(), left.end());
   slot.head = &new_head(slot, slot.left);
   ++slot.turn;
-  slot.head->begin();
+  slot.head->begin(slot.shape);
   slot.head->take_up(std::move(nothing));
 }
 
@@ -366,7 +379,7 @@ void World::upgrade_head(Slot& slot, bool succeeds, Duration gap) {
   if (slot.detached || std::exchange(slot.upgrading, true)) return;
   constexpr std::chrono::milliseconds ready_within{300};
   slot.next = &new_head(slot);
-  slot.next->begin();
+  slot.next->begin(slot.shape);
   await_next(slot, slot.turn, succeeds, gap, clock_.now() + ready_within);
 }
 
@@ -408,6 +421,7 @@ void World::on_handed(Slot& slot, unsigned turn, bool succeeds, Duration gap,
 // What was acknowledged is flushed; guests are hung up on, and knock again when it is back.
 void World::detach(Slot& slot, Duration attach_after) {
   if (slot.upgrading || std::exchange(slot.detached, true)) return;
+  slot.shape.reset();
   audit_.on_trouble(true);
   const auto flush = audit_.ask_flush();
   // Where there is no connection, nothing is flushed, and the log says so.
@@ -424,7 +438,7 @@ void World::detach(Slot& slot, Duration attach_after) {
       head::exports::HandedDisc nothing;
       nothing.name = "d";
       nothing.listener = descriptors_.open(slot.listener);
-      slot.head->take_back(std::move(nothing));
+      slot.head->attach(std::move(nothing));
     });
   });
 }

@@ -41,6 +41,7 @@ class World final : HeadIo::Connector, Guest::Owner {
     unsigned turn = 0;  // Counts processes, so that what is late is known.
     std::vector<head::disc::Traces::Record> records;  // Of the ones that were killed.
     std::vector<head::disc::Trace> left;
+    Head::Shape shape;  // In the catalogue, which outlives processes.
     // What one has handed over until the next has it.
     std::unique_ptr<head::exports::HandedDisc> handed;
   };
@@ -62,7 +63,8 @@ class World final : HeadIo::Connector, Guest::Owner {
   static void give(Slot& slot, head::disc::Order order);
   void allow_errors();
 
-  Head& new_head(const Slot& slot, std::vector<head::disc::Trace> left = {});
+  Head& new_head(Slot& slot, std::vector<head::disc::Trace> left = {});
+  void write_shape(Slot& slot, const Head& teller);
   void start_head(Slot& slot);
   void kill_head(Slot& slot, Duration start_after);
   void upgrade_head(Slot& slot, bool succeeds, Duration gap);
