@@ -148,7 +148,7 @@ std::filesystem::path prepare_for_crashes(const std::filesystem::path& state_dir
 // Until a signal ends it, which is returned. The service manager's watchdog is fed for as long as
 // every data thread comes to what it is asked.
 int run(control::Agent& agent, control::Reloader& reloader, control::CrashExplainer& explainer,
-        const sigset_t& ours) {
+        control::TraceFile& traces, const sigset_t& ours) {
   constexpr auto period = control::HangWatch::look_period;
   auto next = std::chrono::steady_clock::now() + period;
   control::HangWatch watch;
@@ -162,6 +162,7 @@ int run(control::Agent& agent, control::Reloader& reloader, control::CrashExplai
     const auto now = std::chrono::steady_clock::now();
     if (now < next) continue;
     next = now + period;  // Whoever was stopped together with its threads asks them anew.
+    traces.look();
     const bool answered = agent.data_threads_answer();
     if (answered) notify::alive();
     using Say = control::HangWatch::Say;
@@ -210,12 +211,11 @@ void warn_of_memory(const control::Agent& agent) {
 
 // What an upgrade that is under way comes to decides whose everything is.
 void end(control::Agent& agent, control::Upgrader& upgrader, std::optional<control::ApiServer>& api,
-         control::TraceFile& traces, int signal) {
+         int signal) {
   upgrader.cancel();
   if (upgrader.handed_over()) {
     api->leave_path();
     api.reset();  // Whoever asked for it has the answer.
-    traces.remove();
     log::info("headd: ending; everything is another headd's now");
     std::_Exit(0);  // Nothing is tidied up: it is in use.
   }
@@ -302,8 +302,8 @@ void serve(const Start& start, control::Heir* heir) {
             api->path().string(), store.discs().size(), config.paths.state_dir.string());
 
   control::CrashExplainer explainer(crashes);
-  const int signal = run(agent, reloader, explainer, ours);
-  end(agent, upgrader, api, traces, signal);
+  const int signal = run(agent, reloader, explainer, traces, ours);
+  end(agent, upgrader, api, signal);
 }
 
 }  // namespace

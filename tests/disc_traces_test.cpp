@@ -19,6 +19,7 @@
 using namespace head;
 using namespace std::chrono_literals;
 using disc::Fence;
+using disc::LeftTraces;
 using disc::Range;
 using disc::Trace;
 using disc::Traces;
@@ -38,7 +39,8 @@ std::vector<Trace> left_of(std::span<const Traces::Record> memory) {
 
 TEST_CASE("a trace counts from when it is noted to when it is forgotten", "[disc]") {
   std::array<Traces::Record, 4> memory{};
-  Traces traces(memory);
+  LeftTraces left_behind;
+  Traces traces(memory, left_behind);
   CHECK(left_of(memory).empty());
   Traces::Record* const one = traces.note({.export_key = key, .range = here, .content = 11});
   Traces::Record* const two = traces.note(
@@ -57,7 +59,8 @@ TEST_CASE("a trace counts from when it is noted to when it is forgotten", "[disc
 
 TEST_CASE("what finds no room among the traces puts every disc in doubt", "[disc]") {
   std::array<Traces::Record, 3> memory{};
-  Traces traces(memory);
+  LeftTraces left_behind;
+  Traces traces(memory, left_behind);
   traces.note({.export_key = key, .range = here, .content = 1});
   Traces::Record* const last = traces.note({.export_key = key, .range = there, .content = 2});
   std::array<Traces::Record*, 3> more{};
@@ -84,7 +87,9 @@ TEST_CASE("the next disc of an export finds what the one before has left", "[dis
   std::array<Traces::Record, 8> memory{};
   const Trace old{.export_key = key, .range = there, .content = 5, .until = now + 2s};
   const Trace any{.range = {.offset = 0, .length = 9}, .until = now + 3s};
-  Traces traces(memory, {old, any});
+  LeftTraces left_behind;
+  for (const Trace& trace : {old, any}) left_behind.add(trace, now);
+  Traces traces(memory, left_behind);
   traces.abandon(traces.note({.export_key = key, .range = here, .content = 6}), now + 4s, now);
   traces.abandon(traces.note({.export_key = other_key, .range = here, .content = 7}), now + 4s,
                  now);
@@ -99,7 +104,8 @@ TEST_CASE("the next disc of an export finds what the one before has left", "[dis
 
 TEST_CASE("a fence leaves a trace of whatever may be carried out, at any moment", "[disc]") {
   std::array<Traces::Record, 64> memory{};
-  Traces traces(memory);
+  LeftTraces left_behind;
+  Traces traces(memory, left_behind);
   const int a = 0, b = 0, connection = 0;
   const auto ranges = [&] {
     std::vector<std::uint64_t> contents;
@@ -168,7 +174,8 @@ TEST_CASE("what is written again as a ghost does may pass it, and nothing else",
 TEST_CASE("traces are those of what is under way, whatever happens", "[disc]") {
   std::mt19937_64 dice(11);
   std::array<Traces::Record, 16> memory{};
-  Traces traces(memory);
+  LeftTraces left_behind;
+  Traces traces(memory, left_behind);
   std::vector<Traces::Record*> noted;
   std::vector<std::uint64_t> contents;
   for (std::uint64_t step = 1; step < 20'000; ++step) {
@@ -230,7 +237,6 @@ TEST_CASE("traces that cannot be read put every disc in doubt", "[control]") {
     std::ofstream(folder.path / "traces.old", std::ios::binary) << bytes;
     control::TraceFile file(folder.path, 1, 30s);
     auto left = file.of(0).left(key, iouring::Instant::clock::now());
-    file.remove();
     return left;
   };
   CHECK(with("").empty());  // Its headd had not begun.

@@ -65,8 +65,7 @@ bool parse_shape(const json& from, nbd::ExportInfo& shape) {
          read(shape.block_preferred, from, "block_preferred") &&
          read(shape.payload_maximum, from, "payload_maximum") &&
          read(shape.structured_replies, from, "structured_replies") &&
-         read(shape.base_allocation, from, "base_allocation") &&
-         nbd::block_sizes_are_sound(shape) && nbd::size_is_sound(shape);
+         read(shape.base_allocation, from, "base_allocation");
 }
 
 // Each goes to its disc; what is of another disc than those there are, or of one that is elsewhere
@@ -77,6 +76,8 @@ std::string take_shapes(StoredDiscs& discs, const json& list) {
     nbd::ExportInfo shape;
     if (!list[i].is_object() || !parse_shape(list[i], shape))
       return fmt::format("shape {} is wrong; headd writes it anew if it is left out", i + 1);
+    // Remembered only to be quick: what no disc can be is passed over.
+    if (!nbd::block_sizes_are_sound(shape) || !nbd::size_is_sound(shape)) continue;
     const auto disc = discs.find(text_of(list[i], "name"));
     if (disc == discs.end()) continue;
     const auto uri = nbd::parse_uri(text_of(list[i], "uri"));

@@ -157,7 +157,8 @@ void write(Pen& pen, const nbd::ExportInfo& shape) {
   pen.number(std::uint8_t{shape.base_allocation});
 }
 
-nbd::ExportInfo read_shape(Eye& eye) {
+// Nothing where no disc can be like that.
+std::optional<nbd::ExportInfo> read_shape(Eye& eye) {
   nbd::ExportInfo shape;
   shape.size = eye.number<std::uint64_t>();
   shape.flags = eye.number<std::uint16_t>();
@@ -166,7 +167,7 @@ nbd::ExportInfo read_shape(Eye& eye) {
   shape.payload_maximum = eye.number<std::uint32_t>();
   shape.structured_replies = eye.flag();
   shape.base_allocation = eye.flag();
-  if (!nbd::block_sizes_are_sound(shape) || !nbd::size_is_sound(shape)) eye.fail();
+  if (!nbd::block_sizes_are_sound(shape) || !nbd::size_is_sound(shape)) return std::nullopt;
   return shape;
 }
 

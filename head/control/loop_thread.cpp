@@ -91,7 +91,7 @@ class LoopThread::Work final : disc::Patience::Owner {
                                  spec, with, [this, name = spec.name] { forget(name); });
     Served& served = *made;
     served_[spec.name] = std::move(made);
-    if (handed.listener) return served.take_up(std::move(handed));
+    if (handed.listener || handed.listener_stays) return served.take_up(std::move(handed));
     if (!options_.inheritance->awaited()) take_up(served);  // It has come meanwhile.
   }
 
@@ -336,8 +336,9 @@ void LoopThread::attach(const catalogue::DiscSpec& spec, Attachment with,
   auto left = std::make_shared<exports::HandedDisc>();
   try {
     const auto& options = work_->options();
+    const bool awaited = options.inheritance->awaited();  // It may come in the next moment.
     if (auto handed = options.inheritance->take(spec.name)) *left = std::move(*handed);
-    if (!left->listener && !options.inheritance->awaited())
+    if (!left->listener && !left->listener_stays && !awaited)
       left->listener = exports::open_listener(options.run_dir, spec.name, options.access);
   } catch (const std::system_error& error) {
     return work_->post(

@@ -165,7 +165,10 @@ void Served::on_export_closed(exports::Export&) noexcept {
 // A guest that went elsewhere writes there, through another head; what is kept here is older then.
 void Served::on_export_empty(exports::Export&) noexcept {
   if (closing() || parting_flush_.busy) return;
-  if (disc_.stats()->kept_bytes.load(std::memory_order_relaxed) == 0) return;
+  const stats::DiscStats& stats = *disc_.stats();
+  if (stats.kept_bytes.load(std::memory_order_relaxed) == 0 ||
+      stats.connections.load(std::memory_order_relaxed) == 0)
+    return;
   parting_flush_.command = nbd::Command::flush;
   parting_flush_.arrived = io_.now();
   parting_flush_.busy = true;

@@ -14,6 +14,7 @@
 #include <string>
 #include <sys/file.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <unistd.h>
 #include <utility>
 
@@ -46,11 +47,15 @@ std::vector<Trace> unreadable(std::chrono::milliseconds quarantine) {
 }
 
 std::vector<Trace> read_traces(const UniqueFd& file, std::chrono::milliseconds quarantine) {
-  Header header;
+  Header header, none{};
+  std::memset(none.magic, 0, sizeof none.magic);
   const ssize_t begun = ::pread(file.fd(), &header, sizeof header, 0);
-  const off_t end = ::lseek(file.fd(), 0, SEEK_END);
-  if (begun == 0) return {};  // It had not begun to serve.
-  const auto size = static_cast<std::size_t>(std::max<off_t>(end, 0));
+  struct stat about {};
+  if (begun < 0 || ::fstat(file.fd(), &about) != 0) return unreadable(quarantine);
+  if (begun == 0 ||
+      (begun == sizeof header && std::memcmp(header.magic, none.magic, sizeof header.magic) == 0))
+    return {};  // It had not begun to serve.
+  const auto size = static_cast<std::size_t>(about.st_size);
   if (begun != sizeof header || size > bytes_most ||
       std::memcmp(header.magic, Header{}.magic, sizeof header.magic) != 0 ||
       header.record_bytes != sizeof(Record))
@@ -71,13 +76,22 @@ struct Left {
 Left left_in(const fs::path& run_dir, std::chrono::milliseconds quarantine) {
   Left left;
   std::error_code error;
-  for (const auto& entry : fs::directory_iterator(run_dir, error)) {
-    if (!entry.path().filename().string().starts_with(prefix)) continue;
-    const UniqueFd file(iouring::adopt, ::open(entry.path().c_str(),
-                                               O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK));
-    if (!file || ::flock(file.fd(), LOCK_EX | LOCK_NB) != 0) continue;
-    const auto traces = read_traces(file, quarantine);
-    left.files.push_back(entry.path());
+  for (fs::directory_iterator entry(run_dir, error), end; !error && entry != end;
+       entry.increment(error)) {
+    const fs::path& path = entry->path();
+    std::error_code no_file;
+    if (!path.filename().string().starts_with(prefix) ||
+        entry->symlink_status(no_file).type() != fs::file_type::regular)
+      continue;
+    const UniqueFd file(iouring::adopt,
+                        ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK));
+    const bool locked = file && ::flock(file.fd(), LOCK_EX | LOCK_NB) == 0;
+    if (!locked && (errno == EWOULDBLOCK || errno == ENOENT)) continue;  // Of one that runs.
+    if (!locked)
+      log::warning("headd: {} cannot be read: {}; changes wait for the quarantine", path.native(),
+                   std::strerror(errno));
+    const auto traces = locked ? read_traces(file, quarantine) : unreadable(quarantine);
+    left.files.push_back(path);
     left.traces.insert(left.traces.end(), traces.begin(), traces.end());
   }
   return left;
@@ -93,11 +107,8 @@ Left left_in(const fs::path& run_dir, std::chrono::milliseconds quarantine) {
 }  // namespace
 
 TraceFile::TraceFile(const fs::path& run_dir, unsigned threads,
-                     std::chrono::milliseconds quarantine) {
-  Left left = left_in(run_dir, quarantine);
-  // What does not fit any more is a kill after a kill, again and again: then all is in doubt.
-  if (left.traces.size() >= records_each) left.traces = unreadable(quarantine);
-
+                     std::chrono::milliseconds quarantine)
+    : run_dir_(run_dir), quarantine_(quarantine) {
   std::string name = (run_dir / (std::string(prefix) + "XXXXXX")).string();
   file_ = UniqueFd(iouring::adopt, ::mkostemp(name.data(), O_CLOEXEC));
   if (!file_) fail(name, "made", errno);
@@ -117,23 +128,29 @@ TraceFile::TraceFile(const fs::path& run_dir, unsigned threads,
   }
   ::new (memory_) Header;
   auto* const first = reinterpret_cast<Record*>(static_cast<std::byte*>(memory_) + sizeof(Header));
-  // What was found is kept here as well, behind that of the threads, before its files go.
-  Traces kept({first + threads * records_each, records_each});
-  for (const Trace& trace : left.traces) kept.note(trace);
   for (unsigned i = 0; i < threads; ++i)
     traces_.push_back(
-        std::make_unique<Traces>(std::span(first + i * records_each, records_each), left.traces));
-  for (const fs::path& file : left.files) {
+        std::make_unique<Traces>(std::span(first + i * records_each, records_each), left_));
+  kept_.emplace(std::span(first + threads * records_each, records_each), left_);
+  look();
+}
+
+// What is found is kept in this file as well before the other one goes.
+void TraceFile::look() {
+  Left found = left_in(run_dir_, quarantine_);
+  for (const Trace& trace : found.traces) kept_->abandon(kept_->note(trace), trace.until, now());
+  for (const fs::path& file : found.files) {
     std::error_code ignored;
     fs::remove(file, ignored);
   }
-  if (!left.traces.empty())
+  if (!found.traces.empty())
     log::info("headd: one before it has left {} changes unanswered; what overlaps them waits",
-              left.traces.size());
+              found.traces.size());
 }
 
 TraceFile::~TraceFile() {
   traces_.clear();
+  kept_.reset();
   if (read_traces(file_, std::chrono::hours(1)).empty()) remove();
   ::munmap(memory_, bytes_);
 }

@@ -1,6 +1,6 @@
 // Where a headd that is killed leaves what its tails may still carry out (disc::Traces): a file in
-// RUN/ for each headd that runs, locked (flock(2)) for as long as it does. Whoever starts takes
-// over what is in the files of those that run no more. RUN/ is memory that a reboot empties: so
+// RUN/ for each headd that runs, locked (flock(2)) for as long as it does. Whoever runs takes over
+// what is in the files of those that run no more. RUN/ is memory that a reboot empties: so
 // long no tail takes.
 #pragma once
 
@@ -10,6 +10,7 @@
 #include <chrono>
 #include <filesystem>
 #include <memory>
+#include <optional>
 #include <vector>
 
 namespace head::control {
@@ -29,14 +30,21 @@ class TraceFile {
 
   // `thread` is less than `threads`. For as long as this lives.
   disc::Traces& of(unsigned thread) { return *traces_[thread]; }
-  // Everything is another headd's now.
-  void remove() noexcept;
+  // Takes over what others have left since: of a headd that handed over, and then ended. One
+  // thread.
+  void look();
 
  private:
+  void remove() noexcept;
+
+  const std::filesystem::path run_dir_;
+  const std::chrono::milliseconds quarantine_;
   std::filesystem::path path_;
   iouring::UniqueFd file_;  // Locked.
   std::size_t bytes_ = 0;
   void* memory_ = nullptr;
+  disc::LeftTraces left_;
+  std::optional<disc::Traces> kept_;  // Of others.
   std::vector<std::unique_ptr<disc::Traces>> traces_;
 };
 

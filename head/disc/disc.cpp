@@ -170,6 +170,7 @@ void Disc::adopt(const nbd::ExportInfo& told) {
 // Guests that ask for the size from now on are told; the protocol has no way to tell the others,
 // but what they ask beyond the old end is answered.
 void Disc::grow(std::uint64_t size) noexcept {
+  size -= size % tail_.block_minimum;  // As it was then: the tail may have smaller blocks by now.
   if (size <= tail_.size) return;
   static log::RateLimit limit;
   say(log::Level::info, limit,

@@ -101,6 +101,14 @@ class Fence {
          .content = content,
          .acknowledged = acknowledged});
   }
+  // One that has left a trace already, which stays.
+  void doubt(const Trace& left) {
+    add({.who = nullptr,
+         .range = left.range,
+         .term = {left.until, left.until},
+         .content = left.content},
+        true);
+  }
   // The same, until it is answered where it was asked, or that connection is lost.
   void doubt(const void* who, Range range, Witness witness, std::uint64_t content = 0,
              bool acknowledged = false) {
@@ -257,12 +265,12 @@ class Fence {
     return std::max(term.until, term.if_moved);
   }
 
-  void add(Doubt doubt) {
+  void add(Doubt doubt, bool traced = false) {
     if (doubt.term.until == iouring::Instant{}) return;  // None comes.
     const bool witnessed = doubt.witness.connection != nullptr;
     const iouring::Instant end = witnessed ? iouring::Instant{} : latest(doubt.term);
     if (doubts_.size() < doubts_max || witnessed) {
-      doubt.trace = note(doubt.range, doubt.content, doubt.acknowledged, end);
+      if (!traced) doubt.trace = note(doubt.range, doubt.content, doubt.acknowledged, end);
       doubts_.push_back(doubt);
       return;
     }

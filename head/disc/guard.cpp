@@ -17,11 +17,17 @@ Guard::Guard(iouring::Io& io, Owner& owner, const GuardOptions& options)
       may_probe_(!options.inherits) {
   if (options.traces == nullptr) return;
   for (const Trace& trace : options.traces->left(options.export_key, io.now())) {
-    fence_.doubt(nullptr, trace.range, {trace.until, trace.until}, trace.content,
-                 trace.acknowledged);
-    if (trace.acknowledged) fence_.expect(trace.range, trace.content, trace.until);
+    fence_.doubt(trace);
+    // A log that was being replayed is lost, unless it comes along.
+    if (trace.acknowledged) lost_log_.push_back(trace);
   }
+  if (!options.inherits) expect_lost_log();
   arm();
+}
+
+void Guard::expect_lost_log() {
+  for (const Trace& trace : std::exchange(lost_log_, {}))
+    fence_.expect(trace.range, trace.content, trace.until);
 }
 
 Guard::~Guard() {
@@ -55,6 +61,7 @@ void Guard::inherit(const nbd::Legacy& legacy) {
     if (until != iouring::Instant{}) fence_.doubt(nullptr, range, {until, until}, doubt.content);
     if (doubt.asked_again) fence_.expect(range, doubt.content, io_.now() + expected_within);
   }
+  if (legacy.log.empty()) expect_lost_log();
   if (!legacy.doubts.empty()) arm();
 }
 
@@ -156,7 +163,8 @@ bool Guard::settle(nbd::Request& request, int error) noexcept {
   const Going going = take(request);
   const bool refused = must_be_flushed(request, error);
   const bool freed = changes(request.command) && !refused && fence_.end(&request);
-  if (request.precedes_change || refused) fence_.rest(&request);
+  if (request.precedes_change) fence_.rest(&request);
+  if (refused) fence_.begin(&request, range_of(request), true);
   if (going.reserved && error == 0) keep(request);
   if (going.reserved && error != 0) log_->unreserve(data_of(request));
   if (request.command == Command::flush && keeps() && error == 0 && going.who != nullptr)
@@ -178,6 +186,11 @@ bool Guard::settle(nbd::Request& request, int error) noexcept {
 bool Guard::must_be_flushed(const nbd::Request& refused, int error) const noexcept {
   return error != 0 && keeps() && changes(refused.command) && fence_.is_under_way(&refused) &&
          log_->overlaps(range_of(refused));
+}
+
+bool Guard::is_refused(const nbd::Request& request) const noexcept {
+  return std::any_of(refused_.begin(), refused_.end(),
+                     [&](const Refused& one) { return one.who == &request; });
 }
 
 // And is not any more. 0: it is none of those.
@@ -303,6 +316,11 @@ void Guard::on_flushed(int error) noexcept {
   }
   if (!put_off_.empty()) flush_soon();
   while (nbd::Request* request = done.pop()) {
+    if (error != 0 && flushes_failed_ < flushes_failed_max && is_refused(*request)) {
+      put_off_.push(*request);  // Until what was there before is stable.
+      flush_wanted_ = true;
+      continue;
+    }
     const int refusal = take_refusal(*request);
     if (refusal != 0) fence_.end(request);
     if (error == 0) request->flags |= nbd::command_flag::fua;  // Its success says as much.

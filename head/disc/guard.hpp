@@ -151,7 +151,8 @@ class Guard {
     std::optional<ReplaySweep::Part> next;
     std::array<Own, 16> requests;
     std::array<std::vector<iovec>, 16> data;
-    Own flush;                      // On the way.
+    Own flush;  // On the way.
+    bool begun = false;
     unsigned sent_since_flush = 0;  // Parts,
     std::uint64_t sent_to = 0;      // up to this offset of the disc.
   };
@@ -175,7 +176,9 @@ class Guard {
     bool flush_follows = false;
   };
 
+  void expect_lost_log();
   bool must_be_flushed(const nbd::Request& refused, int error) const noexcept;
+  bool is_refused(const nbd::Request& request) const noexcept;
   int take_refusal(const nbd::Request& request) noexcept;
   bool has_room(nbd::Request& request, Going& going) noexcept;
   Going take(const nbd::Request& request) noexcept;
@@ -207,6 +210,7 @@ class Guard {
 
   Fence fence_;
   std::vector<nbd::Legacy::Doubt> left_;
+  std::vector<Trace> lost_log_;  // Of a headd that was killed: parts of a replay.
   std::vector<Going> going_;
   nbd::RequestQueue held_;     // By the fence.
   nbd::RequestQueue no_room_;  // In the log.

@@ -108,8 +108,6 @@ void Guard::replay_more() noexcept {
 
 void Guard::begin_replay() noexcept {
   if (progress_.end != log_->end()) progress_ = {.end = log_->end()};
-  progress_.flush_every = (progress_.answered + 1) / 2;
-  progress_.answered = 0;
   replays_ = std::make_unique<Replays>(*log_, progress_.stable_to);
   replay_from_start_ = false;
 }
@@ -158,6 +156,10 @@ bool Guard::replay_next() noexcept {
   ++replays_busy_;
   fence_.begin(free, range_of(*free), false, content_of(*free), true);
   if (owner_.send_own(*free)) {
+    if (!std::exchange(replays_->begun, true)) {
+      progress_.flush_every = (progress_.answered + 1) / 2;
+      progress_.answered = 0;
+    }
     replays_->sent_to = part.range.end();
     ++replays_->sent_since_flush;
     replays_->next = replays_->sweep.next();

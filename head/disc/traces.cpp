@@ -29,8 +29,28 @@ std::uint64_t key_of(std::span<const std::byte, 16> address, std::uint16_t port,
   return std::max<std::uint64_t>(key, Trace::any_export + 1);
 }
 
-Traces::Traces(std::span<Record> memory, std::vector<Trace> left)
-    : memory_(memory), left_(std::move(left)) {
+void LeftTraces::add(const Trace& trace, iouring::Instant now) {
+  const std::lock_guard hold(lock_);
+  std::erase_if(traces_, [now](const Trace& one) { return one.until <= now; });
+  if (traces_.size() >= traces_max) {
+    Trace all = anything;
+    for (const Trace& one : traces_) all.until = std::max(all.until, one.until);
+    traces_ = {all};
+  }
+  traces_.push_back(trace);
+}
+
+std::vector<Trace> LeftTraces::of(std::uint64_t export_key, iouring::Instant now) {
+  const std::lock_guard hold(lock_);
+  std::vector<Trace> found;
+  for (const Trace& trace : traces_)
+    if (trace.until > now &&
+        (trace.export_key == export_key || trace.export_key == Trace::any_export))
+      found.push_back(trace);
+  return found;
+}
+
+Traces::Traces(std::span<Record> memory, LeftTraces& left) : memory_(memory), left_(left) {
   free_.reserve(memory.size());
   for (std::size_t i = memory.size() - 1; i != 0; --i) free_.push_back(&memory[i]);
 }
@@ -70,35 +90,23 @@ void Traces::forget(Record* record) noexcept {
 
 void Traces::abandon(Record* record, iouring::Instant until, iouring::Instant now) {
   reclaim(now);
-  if (record == nullptr) return;
+  if (record == nullptr || until <= now) return forget(record);
   set_end(record, until);
   abandoned_.emplace_back(until, record);
+  left_.add({.export_key = record->export_key,
+             .range = {.offset = record->offset, .length = record->length},
+             .content = record->content,
+             .until = until,
+             .acknowledged = record->state == Record::counts_acknowledged},
+            now);
 }
 
 void Traces::reclaim(iouring::Instant now) noexcept {
-  std::erase_if(left_, [now](const Trace& trace) { return trace.until <= now; });
   std::erase_if(abandoned_, [&](const auto& one) {
     const bool over = one.first <= now;
     if (over) forget(one.second);
     return over;
   });
-}
-
-std::vector<Trace> Traces::left(std::uint64_t export_key, iouring::Instant now) {
-  reclaim(now);
-  std::vector<Trace> found;
-  const auto take = [&](const Trace& trace) {
-    if (trace.export_key == export_key || trace.export_key == Trace::any_export)
-      found.push_back(trace);
-  };
-  for (const Trace& trace : left_) take(trace);
-  for (const auto& [until, record] : abandoned_)
-    take({.export_key = record->export_key,
-          .range = {.offset = record->offset, .length = record->length},
-          .content = record->content,
-          .until = until,
-          .acknowledged = record->state == Record::counts_acknowledged});
-  return found;
 }
 
 std::vector<Trace> Traces::read(std::span<const Record> memory, iouring::Instant now,
@@ -110,8 +118,9 @@ std::vector<Trace> Traces::read(std::span<const Record> memory, iouring::Instant
     if (record.until_ns > 0)
       until = std::min(until, iouring::Instant(std::chrono::nanoseconds(record.until_ns)));
     if (until <= now) continue;
+    const std::uint64_t length = std::min(record.length, UINT64_MAX - record.offset);
     found.push_back({.export_key = record.export_key,
-                     .range = {.offset = record.offset, .length = record.length},
+                     .range = {.offset = record.offset, .length = length},
                      .content = record.content,
                      .until = until,
                      .acknowledged = record.state == Record::counts_acknowledged});

@@ -12,7 +12,7 @@
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
-#include <deque>
+#include <mutex>
 #include <span>
 #include <string_view>
 #include <utility>
@@ -38,6 +38,21 @@ struct Trace {
 std::uint64_t key_of(std::span<const std::byte, 16> address, std::uint16_t port,
                      std::string_view export_name) noexcept;
 
+// What may still come though nobody here asks for it any more. Any thread.
+class LeftTraces {
+ public:
+  // Beyond, any change of any export is in doubt.
+  static constexpr std::size_t traces_max = 16'384;
+
+  void add(const Trace& trace, iouring::Instant now);
+  // Of an export, and not over.
+  std::vector<Trace> of(std::uint64_t export_key, iouring::Instant now);
+
+ private:
+  std::mutex lock_;
+  std::vector<Trace> traces_;
+};
+
 // One data thread's.
 class Traces {
  public:
@@ -53,9 +68,8 @@ class Traces {
     std::int64_t until_ns = 0;  // CLOCK_MONOTONIC; 0: not known.
   };
 
-  // `memory`: two records at least, all zero, for as long as this lives. `left`: of headds that are
-  // no more.
-  explicit Traces(std::span<Record> memory, std::vector<Trace> left = {});
+  // `memory`: two records at least, all zero. Both for as long as this lives.
+  Traces(std::span<Record> memory, LeftTraces& left);
 
   // A change goes to a tail, or was there; `until` is zero where no end of its ghosts is known.
   // What finds no room is told of as any change of any export.
@@ -63,11 +77,13 @@ class Traces {
   void set_end(Record* record, iouring::Instant until) noexcept;
   // Nothing of it will come any more. Null is none.
   void forget(Record* record) noexcept;
-  // Nobody here will hear of it any more: kept until then.
+  // Nobody here will hear of it any more: it is among the left, until then.
   void abandon(Record* record, iouring::Instant until, iouring::Instant now);
 
   // Of an export: what headds and discs before have left, and may still come.
-  std::vector<Trace> left(std::uint64_t export_key, iouring::Instant now);
+  std::vector<Trace> left(std::uint64_t export_key, iouring::Instant now) {
+    return left_.of(export_key, now);
+  }
 
   // What a process that is no more has left there. Where no end is known, and at the latest: within
   // `quarantine` from now.
@@ -80,8 +96,8 @@ class Traces {
   std::span<Record> memory_;  // The first one stands for all that found no room.
   std::vector<Record*> free_;
   std::size_t without_room_ = 0;
-  std::vector<Trace> left_;
-  std::deque<std::pair<iouring::Instant, Record*>> abandoned_;
+  LeftTraces& left_;
+  std::vector<std::pair<iouring::Instant, Record*>> abandoned_;
 };
 
 }  // namespace head::disc

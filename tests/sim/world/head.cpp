@@ -13,26 +13,29 @@ using namespace head;
 // What all discs of a data thread share, in the order in which it is made.
 struct Head::Memory {
   Memory(iouring::Io& io, disc::Patience::Owner& owner, std::size_t replay_memory,
-         std::vector<disc::Trace> left)
+         const std::vector<disc::Trace>& before)
       : stalls(std::chrono::milliseconds(20), log),
         pool(io, 0),
         replay(replay_memory),
         records(1 << 10),
-        traces(records, std::move(left)),
-        patience(io, owner, stalls.hold_ups()) {}
+        traces(records, left),
+        patience(io, owner, stalls.hold_ups()) {
+    for (const disc::Trace& trace : before) left.add(trace, io.now());
+  }
 
   stats::StallLog log;
   stats::Stalls stalls;
   exports::PayloadPool pool;
   disc::ReplayMemory replay;
   std::vector<disc::Traces::Record> records;
+  disc::LeftTraces left;
   disc::Traces traces;
   disc::Patience patience;
 };
 
 Head::Head(Clock& clock, Dice& dice, HeadIo::Connector& connector, Descriptors& descriptors,
            const HeadManners& manners, std::function<void(const Head&)> tell_shape,
-           std::vector<disc::Trace> left)
+           const std::vector<disc::Trace>& left)
     : io_(clock, dice, connector, descriptors),
       manners_(manners),
       tell_shape_(std::move(tell_shape)) {
@@ -44,7 +47,7 @@ Head::Head(Clock& clock, Dice& dice, HeadIo::Connector& connector, Descriptors& 
   spec_.grace = manners.grace;
   connection_.suspect_after = manners.suspect_after;
   memory_ = std::make_unique<Memory>(io_, static_cast<disc::Patience::Owner&>(*this),
-                                     manners.replay_memory, std::move(left));
+                                     manners.replay_memory, left);
 }
 
 Head::~Head() = default;

@@ -33,7 +33,7 @@ class Head final : head::disc::Patience::Owner {
   // `left`: by heads that were killed. `tell_shape`: it is another one than it was.
   Head(Clock& clock, Dice& dice, HeadIo::Connector& connector, Descriptors& descriptors,
        const HeadManners& manners, std::function<void(const Head&)> tell_shape,
-       std::vector<head::disc::Trace> left = {});
+       const std::vector<head::disc::Trace>& left = {});
   Head(const Head&) = delete;
   Head& operator=(const Head&) = delete;
   ~Head();

@@ -320,11 +320,11 @@ void World::give(Slot& slot, head::disc::Order order) {
 
 // ---- Processes ----------------------------------------------------------------------------------
 
-Head& World::new_head(Slot& slot, std::vector<head::disc::Trace> left) {
+Head& World::new_head(Slot& slot, const std::vector<head::disc::Trace>& left) {
   HeadIo::Connector& connector = *this;
   heads_.push_back(std::make_unique<Head>(
       clock_, dice_, connector, descriptors_, scenario_.head,
-      [this, &slot](const Head& teller) { write_shape(slot, teller); }, std::move(left)));
+      [this, &slot](const Head& teller) { write_shape(slot, teller); }, left));
   heads_.back()->set_order(slot.order);
   heads_.back()->set_grace(grace_);
   return *heads_.back();

@@ -63,7 +63,7 @@ class World final : HeadIo::Connector, Guest::Owner {
   static void give(Slot& slot, head::disc::Order order);
   void allow_errors();
 
-  Head& new_head(Slot& slot, std::vector<head::disc::Trace> left = {});
+  Head& new_head(Slot& slot, const std::vector<head::disc::Trace>& left = {});
   void write_shape(Slot& slot, const Head& teller);
   void start_head(Slot& slot);
   void kill_head(Slot& slot, Duration start_after);
