@@ -88,7 +88,13 @@ void Head::take_up(exports::HandedDisc handed) {
 void Head::hand_over(std::function<void(exports::HandedDisc)> done) {
   let_go_ = served_->attachment().shape;
   parting_.push_back(std::move(served_));
-  parting_.back()->hand_over(std::move(done));
+  parting_.back()->hand_over([this, done = std::move(done)](exports::HandedDisc handed) {
+    if (!io_.killed()) return done(std::move(handed));
+    // It could not be duplicated any more, and ends with the process.
+    if (handed.listener_stays) io_.close(handed.listener_stays, false);
+    for (const auto& session : handed.sessions)
+      if (session.stays) io_.close(session.stays, false);
+  });
 }
 
 void Head::detach(std::function<void()> done) {
