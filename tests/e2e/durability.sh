@@ -19,17 +19,7 @@ attach disc --durability "$mode"
 [[ $(headctl discs disc --json | python3 -c 'import json, sys
 print(json.load(sys.stdin)["durability"])') == "$mode" ]] || fail "headd does not say $mode"
 
-# When the last guest goes, what is kept is flushed: one stays, and asks nothing.
-background stays python3 -c '
-import socket, struct, sys, time
-guest = socket.socket(socket.AF_UNIX)
-guest.connect(sys.argv[1])
-guest.recv(18, socket.MSG_WAITALL)
-guest.sendall(struct.pack(">IQII", 3, 0x49484156454F5054, 1, 0))
-guest.recv(10, socket.MSG_WAITALL)
-time.sleep(600)' "$(disc_socket disc)"
-stays() { [[ $(headctl discs --json | grep -c '"guests": 1') == 1 ]]; }
-await 10 "a guest that stays" stays
+stay disc  # When the last guest goes, what is kept is flushed.
 
 # writes BYTE OFFSET LENGTH: a guest that writes, and never flushes (qemu-io does, when it ends).
 writes() {

@@ -23,8 +23,14 @@ flushes() { grep -c ' Flush ' "$work/asked" || true; }
 
 for mode in writeback replay writethrough; do
   attach disc --durability $mode
-  write
   forget
+  write
+  if [[ $mode == replay ]]; then
+    flushed() { (($(flushes) == 1)); }
+    await 10 "the FLUSH after the last guest" flushed
+  else
+    forget
+  fi
   headctl detach disc
   expected=1
   [[ $mode != writethrough ]] || expected=0

@@ -128,6 +128,25 @@ attach() {
   headctl attach "$name" "$tail_uri" --wait "$@" >/dev/null
 }
 
+# stay DISC: a guest that connects, asks nothing, and stays.
+stay() {
+  local before
+  before=$(guests_of "$1")
+  background "stays-$1" python3 -c '
+import socket, struct, sys, time
+guest = socket.socket(socket.AF_UNIX)
+guest.connect(sys.argv[1])
+guest.recv(18, socket.MSG_WAITALL)
+guest.sendall(struct.pack(">IQII", 3, 0x49484156454F5054, 1, 0))
+guest.recv(10, socket.MSG_WAITALL)
+time.sleep(600)' "$(disc_socket "$1")"
+  one_more() { (($(guests_of "$1") > $2)); }
+  await 10 "a guest that stays" one_more "$1" "$before"
+}
+guests_of() {
+  headctl discs "$1" --json | python3 -c 'import json, sys; print(json.load(sys.stdin)["guests"])'
+}
+
 # --- tails ---------------------------------------------------------------------------------------
 
 free_port() {

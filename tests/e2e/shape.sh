@@ -36,6 +36,8 @@ stop headd KILL || true
 stop guest || true
 pid=$(sed -n 's/.* is to take over, as process \([0-9]*\)$/\1/p' "$work/headd.log")
 kill -9 "$pid"
+gone() { ! kill -0 "$pid" 2>/dev/null; }
+await 10 "headd to be gone" gone
 start_headd
 await 20 "the smaller tail to be held by the next headd" is disc held
 answers "of a disc that is held"

@@ -18,6 +18,7 @@ tail_up() {
 tail_up
 start_headd
 attach disc --durability replay
+stay disc  # When the last guest goes, what is kept is flushed.
 fio --name=guest --ioengine=nbd --uri="$(disc_uri disc)" --rw=write --bs=64k --size=4M \
   --buffer_pattern=0x22 --output="$work/fio.log" || fail "the guest met an error"
 stop tail KILL || true

@@ -65,7 +65,7 @@ TEST_CASE("profiles have names of their own, and known faults have profiles", "[
 
 TEST_CASE("what breaks a rule is made small, and still breaks it", "[sim][world]") {
   const Quiet quiet;
-  const Find find = first_find("two-heads-crash");
+  const Find find = first_find("two-heads-cut");
   const Find small = shrink(find);
   CHECK(small.violation.rule == find.violation.rule);
   CHECK(small.scenario.actions.size() * 4 < find.scenario.actions.size());
