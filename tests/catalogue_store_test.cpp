@@ -172,7 +172,10 @@ TEST_CASE("shapes of discs that an editor has changed are passed over, and damag
     CHECK_FALSE(with(bad));
   std::string none = shape;
   none.replace(none.find("512"), 3, "0");
-  CHECK_FALSE(with(R"([{"name": "a", "uri": "nbd://[fd00::1]/a", )" + none + "}]"));
+  // What no disc can be like is of no use, and no reason to serve nothing.
+  const auto unsound = with(R"([{"name": "a", "uri": "nbd://[fd00::1]/a", )" + none + "}]");
+  REQUIRE(unsound);
+  CHECK_FALSE(unsound->at("a").shape);
 }
 
 TEST_CASE("a file of a newer version is refused and left as it is", "[catalogue]") {

@@ -340,6 +340,7 @@ TEST_CASE("A disc that grows says what its guests believe, after a hand-over too
   {
     tests::LogLines log;
     world.volume.described.size *= 2;
+    world.volume.data.resize(world.volume.described.size);
     world.volume.become_known();
     CHECK(log.count("1 connected guest was told 655360 when connecting") == 1);
   }
