@@ -178,3 +178,19 @@ TEST_CASE("a size that no disc can have is told of where nothing is known", "[di
   CHECK(world.unusable.empty() == known);
   CHECK(world.disc->stats()->problem().find("511 bytes") != std::string::npos);
 }
+
+// A shape in other units could be written down, and not be read again.
+TEST_CASE("a disc grows by whole blocks, as its guests know them", "[disc][sim]") {
+  nbd::ExportInfo known = shape_of({});
+  known.block_minimum = 4096;
+  known.size = size - 4096;
+  sim::TailOptions options;
+  options.block_minimum = 512;
+  Remembering world(calm, known, options);
+  Asked read(Command::read, 0, 4096, world.io.now());
+  world.disc->submit(read);
+  world.tail.data.resize(size + 512);
+  world.run_until([&] { return read.answers == 1; });
+  CHECK(world.disc->info()->size == size);
+  CHECK(nbd::size_is_sound(world.disc->shape().value()));
+}

@@ -8,12 +8,14 @@
 
 #include <algorithm>
 #include <array>
+#include <atomic>
 #include <fcntl.h>
 #include <fstream>
 #include <memory>
 #include <optional>
 #include <random>
 #include <string>
+#include <thread>
 #include <vector>
 
 using namespace head;
@@ -101,6 +103,24 @@ TEST_CASE("the next disc of an export finds what the one before has left", "[dis
   CHECK(traces.left(key, now + 4s).empty());
   traces.abandon(nullptr, {}, now + 4s);
   CHECK(left_of(memory).empty());  // And its place is free again.
+}
+
+TEST_CASE("what a disc has left is known on every thread", "[disc]") {
+  std::array<Traces::Record, 4> memory{}, others{};
+  LeftTraces left_behind;
+  Traces traces(memory, left_behind), other(others, left_behind);
+  traces.abandon(traces.note({.export_key = key, .range = here, .content = 6}), now + 4s, now);
+  const std::vector<Trace> mine{
+      {.export_key = key, .range = here, .content = 6, .until = now + 4s}};
+  CHECK(other.left(key, now) == mine);
+  // However often it is attached and detached, it is one.
+  for (int i = 0; i < 10; ++i) {
+    Fence fence(&other, key);
+    for (const Trace& trace : other.left(key, now)) fence.doubt(trace);
+    fence.leave(now, now + 4s);
+  }
+  CHECK(other.left(key, now) == mine);
+  CHECK(left_of(others).empty());
 }
 
 TEST_CASE("a fence leaves a trace of whatever may be carried out, at any moment", "[disc]") {
@@ -230,6 +250,41 @@ TEST_CASE("traces in RUN/ are found by the next headd, as often as it is killed"
     CHECK(last.of(0).left(key, iouring::Instant::clock::now()).empty());
   }
   CHECK(files() == 0);
+}
+
+TEST_CASE("a headd that runs finds what one that ends beside it has left", "[control]") {
+  const test::Folder folder;
+  const auto seen = [](control::TraceFile& by) {
+    return by.of(1).left(key, iouring::Instant::clock::now()).size();
+  };
+  auto old = std::make_unique<control::TraceFile>(folder.path, 1, 30s);
+  control::TraceFile next(folder.path, 2, 30s);
+  old->of(0).note({.export_key = key, .range = here, .content = 1});
+  next.look();
+  CHECK(seen(next) == 0);
+  old.reset();
+  next.look();
+  CHECK(seen(next) == 1);
+  next.look();
+  CHECK(seen(next) == 1);
+}
+
+TEST_CASE("nobody takes the file of a headd that begins", "[control]") {
+  const test::Folder folder;
+  control::TraceFile runs(folder.path, 1, 30s);
+  std::atomic<bool> stop = false;
+  std::thread looks([&] {
+    while (!stop) runs.look();
+  });
+  std::size_t lost = 0;
+  for (int i = 0; i < 300; ++i) {
+    control::TraceFile begins(folder.path, 1, 30s);
+    const auto all = std::filesystem::directory_iterator(folder.path);
+    if (std::distance(all, {}) != 2) ++lost;
+  }
+  stop = true;
+  looks.join();
+  CHECK(lost == 0);
 }
 
 TEST_CASE("traces that cannot be read put every disc in doubt", "[control]") {

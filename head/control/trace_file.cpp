@@ -5,7 +5,6 @@
 #include <fmt/format.h>
 
 #include <cerrno>
-#include <cstdlib>
 #include <cstring>
 #include <fcntl.h>
 #include <new>
@@ -43,7 +42,7 @@ iouring::Instant now() {
 
 // Nothing that a headd can be sure of: all of it is in doubt.
 std::vector<Trace> unreadable(std::chrono::milliseconds quarantine) {
-  return {{.range = {.offset = 0, .length = UINT64_MAX}, .until = now() + quarantine}};
+  return {{.range = disc::whole_disc, .until = now() + quarantine}};
 }
 
 std::vector<Trace> read_traces(const UniqueFd& file, std::chrono::milliseconds quarantine) {
@@ -98,10 +97,10 @@ Left left_in(const fs::path& run_dir, std::chrono::milliseconds quarantine) {
 }
 
 [[noreturn]] void fail(const fs::path& path, const char* what, int error) {
-  throw std::runtime_error(
-      fmt::format("{}: {} cannot be {}: {}; make room there, or choose another --run-dir",
-                  "headd must be able to remember what its tails have to do", path.native(), what,
-                  std::strerror(error)));
+  throw std::runtime_error(fmt::format(
+      "{}, where headd remembers what its tails have to do, cannot be {}: {}; make room "
+      "there, or choose another --run-dir",
+      path.native(), what, std::strerror(error)));
 }
 
 }  // namespace
@@ -109,11 +108,15 @@ Left left_in(const fs::path& run_dir, std::chrono::milliseconds quarantine) {
 TraceFile::TraceFile(const fs::path& run_dir, unsigned threads,
                      std::chrono::milliseconds quarantine)
     : run_dir_(run_dir), quarantine_(quarantine) {
-  std::string name = (run_dir / (std::string(prefix) + "XXXXXX")).string();
-  file_ = UniqueFd(iouring::adopt, ::mkostemp(name.data(), O_CLOEXEC));
+  // Nobody may look at it before it is locked and whole: it gets its name last.
+  const fs::path named =
+      run_dir / fmt::format("{}{}-{}", prefix, ::getpid(), now().time_since_epoch().count());
+  const fs::path name = run_dir / fmt::format("new-traces.{}", ::getpid());
+  file_ = UniqueFd(iouring::adopt,
+                   ::open(name.c_str(), O_RDWR | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0600));
   if (!file_) fail(name, "made", errno);
   path_ = name;
-  ::flock(file_.fd(), LOCK_EX | LOCK_NB);  // Nobody knows it yet.
+  ::flock(file_.fd(), LOCK_EX);
   const std::size_t records = (threads + 1) * records_each;
   bytes_ = sizeof(Header) + records * sizeof(Record);
   if (const int error = ::posix_fallocate(file_.fd(), 0, static_cast<off_t>(bytes_))) {
@@ -127,7 +130,15 @@ TraceFile::TraceFile(const fs::path& run_dir, unsigned threads,
     fail(name, "mapped", error);
   }
   ::new (memory_) Header;
+  if (::rename(name.c_str(), named.c_str()) != 0) {
+    const int error = errno;
+    remove();
+    ::munmap(memory_, bytes_);
+    fail(named, "named", error);
+  }
+  path_ = named;
   auto* const first = reinterpret_cast<Record*>(static_cast<std::byte*>(memory_) + sizeof(Header));
+  records_ = {first, records};
   for (unsigned i = 0; i < threads; ++i)
     traces_.push_back(
         std::make_unique<Traces>(std::span(first + i * records_each, records_each), left_));
@@ -151,7 +162,7 @@ void TraceFile::look() {
 TraceFile::~TraceFile() {
   traces_.clear();
   kept_.reset();
-  if (read_traces(file_, std::chrono::hours(1)).empty()) remove();
+  if (Traces::read(records_, now(), std::chrono::hours(1)).empty()) remove();
   ::munmap(memory_, bytes_);
 }
 

@@ -11,6 +11,7 @@
 #include <filesystem>
 #include <memory>
 #include <optional>
+#include <span>
 #include <vector>
 
 namespace head::control {
@@ -43,6 +44,7 @@ class TraceFile {
   iouring::UniqueFd file_;  // Locked.
   std::size_t bytes_ = 0;
   void* memory_ = nullptr;
+  std::span<const disc::Traces::Record> records_;  // There.
   disc::LeftTraces left_;
   std::optional<disc::Traces> kept_;  // Of others.
   std::vector<std::unique_ptr<disc::Traces>> traces_;

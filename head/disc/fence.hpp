@@ -213,8 +213,7 @@ class Fence {
   // Tells of each doubt that lasts: a range, until when, and what the ghost writes.
   template <class Function>
   void list(iouring::Instant now, Function function) const {
-    if (all_until_ > now)
-      function(Range{.offset = 0, .length = UINT64_MAX}, all_until_, std::uint64_t{0});
+    if (all_until_ > now) function(whole_disc, all_until_, std::uint64_t{0});
     for (const Doubt& doubt : doubts_)
       if (doubt.term.until > now) function(doubt.range, doubt.term.until, doubt.content);
   }
@@ -275,8 +274,7 @@ class Fence {
       return;
     }
     all_until_ = std::max(all_until_, end);
-    forget(
-        std::exchange(all_trace_, note({.offset = 0, .length = UINT64_MAX}, 0, false, all_until_)));
+    forget(std::exchange(all_trace_, note(whole_disc, 0, false, all_until_)));
   }
   template <class Function>
   bool drop_doubts(Function which) noexcept {

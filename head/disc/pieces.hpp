@@ -26,6 +26,8 @@ struct Range {
   bool operator==(const Range&) const = default;
 };
 
+inline constexpr Range whole_disc{.offset = 0, .length = UINT64_MAX};
+
 inline Range range_of(const nbd::Request& request) noexcept {
   return {.offset = request.offset, .length = request.length};
 }

@@ -7,7 +7,7 @@
 namespace head::disc {
 namespace {
 
-constexpr Trace anything{.range = {.offset = 0, .length = UINT64_MAX}};
+constexpr Trace anything{.range = whole_disc};
 
 std::int64_t to_ns(iouring::Instant at) noexcept {
   return std::chrono::nanoseconds(at.time_since_epoch()).count();

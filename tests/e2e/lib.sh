@@ -71,6 +71,15 @@ await() {
   done
 }
 
+# Those that a headd started to take over are no children of ours.
+end_successors() {
+  local pid
+  [[ -e $work/headd.log ]] || return 0
+  for pid in $(sed -n 's/.* is to take over, as process \([0-9]*\)$/\1/p' "$work/headd.log"); do
+    [[ $(readlink "/proc/$pid/exe") != "$HEAD_BIN/headd"* ]] || kill -9 "$pid" 2>/dev/null || true
+  done
+}
+
 # shellcheck disable=SC2317
 clean_up() {
   local status=$? name
@@ -81,6 +90,7 @@ clean_up() {
     kill -9 "${pids[$name]}" 2>/dev/null || true
   done
   wait 2>/dev/null || true
+  end_successors
   if declare -F clean_more >/dev/null; then clean_more || true; fi
   if grep -qsE 'Sanitizer|runtime error:|Assertion' "$work/headd.log"; then
     echo "FAILED: headd's log has a sanitizer's or an assertion's report" >&2

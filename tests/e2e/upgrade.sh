@@ -6,14 +6,6 @@ source "$(dirname "$0")/lib.sh"
 need nbdkit python3 fio
 times=${TIMES:-10}
 
-# headd's process changes: the last one is ended here.
-clean_more() {
-  local pid
-  for pid in $(sed -n 's/.* is to take over, as process \([0-9]*\)$/\1/p' "$work/headd.log"); do
-    kill -9 "$pid" 2>/dev/null || true
-  done
-}
-
 start_tail nbdkit -f -p PORT memory 256m
 start_headd
 for disc in a b c d; do attach $disc; done

@@ -5,12 +5,6 @@
 source "$(dirname "$0")/lib.sh"
 need nbdkit fio qemu-io python3
 
-clean_more() {
-  local pid
-  for pid in $(sed -n 's/.* is to take over, as process \([0-9]*\)$/\1/p' "$work/headd.log"); do
-    kill -9 "$pid" 2>/dev/null || true
-  done
-}
 truncate -s 16M "$work/tail.img"
 tail_up() {
   start_tail nbdkit -f -i ::1 -p PORT --filter=cache file "$work/tail.img" cache=writeback

@@ -5,12 +5,6 @@
 source "$(dirname "$0")/lib.sh"
 need nbdkit python3
 
-clean_more() {
-  local pid
-  for pid in $(sed -n 's/.* is to take over, as process \([0-9]*\)$/\1/p' "$work/headd.log"); do
-    kill -9 "$pid" 2>/dev/null || true
-  done
-}
 start_tail nbdkit -f -p PORT memory 256m
 start_headd
 attach disc
