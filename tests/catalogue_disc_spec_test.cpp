@@ -92,7 +92,7 @@ TEST_CASE("every wrong member is named together with the disc", "[catalogue]") {
   CHECK(problem_with("read_only", "yes").find("\"read_only\"") != std::string::npos);
   for (const json& identity : {json("name"), json(""), json(1), json(nullptr)})
     CHECK(problem_with("identity", identity) ==
-          "disc web-1.a_b: \"identity\" is \"shape\" or \"first-block\"");
+          "disc web-1.a_b: \"identity\" is \"shape\", \"last-writes\" or \"first-block\"");
   for (const json& durability : {json("durable"), json(""), json(1), json(nullptr)})
     CHECK(problem_with("durability", durability)
               .find("disc web-1.a_b: \"durability\" is \"writeback\", ") == 0);

@@ -52,8 +52,11 @@ std::vector<exports::HandedDisc> example() {
                                               .base_allocation = false},
                      .first_block_length = 4096,
                      .first_block_sum = 0x0123456789abcdef,
+                     .last_writes = {{.offset = 8192, .length = 512, .content = 5}},
                      .doubts = {{.offset = 512, .length = 1024, .until_ns = 77}},
-                     .log = bytes("a change")};
+                     .log = bytes("a change"),
+                     .log_abandoned = true,
+                     .owed_since_ns = 99};
   return discs;
 }
 

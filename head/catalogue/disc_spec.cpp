@@ -136,7 +136,7 @@ class Members {
   void take_identity(DiscSpec& into, const json& value) {
     into.identity = value.is_string() ? disc::parse_identity(value.get_ref<const std::string&>())
                                       : std::nullopt;
-    if (!into.identity) wrong("identity", "is \"shape\" or \"first-block\"");
+    if (!into.identity) wrong("identity", "is \"shape\", \"last-writes\" or \"first-block\"");
   }
 
   void wrong(std::string_view member, std::string_view rule) {

@@ -49,8 +49,8 @@ struct Config {
   } memory;
 
   struct Discs {
-    nbd::Durability durability = nbd::Durability::replay;  // Of those that do not say.
-    disc::Identity identity = disc::Identity::shape;       // The same.
+    nbd::Durability durability = nbd::Durability::replay;   // Of those that do not say.
+    disc::Identity identity = disc::Identity::last_writes;  // The same.
     std::chrono::milliseconds quarantine{30'000};
     bool tail_closes_last = false;
     unsigned replay_memory_mib = 64;  // All threads.

@@ -163,7 +163,7 @@ constexpr std::array entries = {
              }},
     KeyEntry{{"discs.durability", "\"writeback\", \"writethrough\" or \"replay\""},
              [](Config& c, const Value& v) { return durability(c.discs.durability, v); }},
-    KeyEntry{{"discs.identity", "\"shape\" or \"first-block\""},
+    KeyEntry{{"discs.identity", "\"shape\", \"last-writes\" or \"first-block\""},
              [](Config& c, const Value& v) { return identity(c.discs.identity, v); }},
     KeyEntry{
         {"discs.quarantine_ms", "a whole number from 0 to 3600000"},

@@ -27,7 +27,7 @@ struct DataSettings {
   nbd::ConnectionOptions connection;  // Of connections that are made from then on.
   // Of discs that are attached from then on, where they do not say.
   nbd::Durability durability = nbd::Durability::writeback;
-  disc::Identity identity = disc::Identity::shape;
+  disc::Identity identity = disc::Identity::last_writes;
   std::chrono::milliseconds quarantine{30'000};
   bool tail_closes_last = false;
 };

@@ -188,6 +188,14 @@ void write(Pen& pen, const nbd::Legacy& legacy) {
     pen.number(doubt.content);
   }
   pen.block<std::uint64_t>(legacy.log);
+  pen.number(std::uint8_t{legacy.log_abandoned});
+  pen.number(legacy.owed_since_ns);
+  pen.number(static_cast<std::uint32_t>(legacy.last_writes.size()));
+  for (const nbd::Legacy::Write& write : legacy.last_writes) {
+    pen.number(write.offset);
+    pen.number(write.length);
+    pen.number(write.content);
+  }
 }
 
 nbd::Legacy read_legacy(Eye& eye, std::uint32_t version) {
@@ -214,6 +222,18 @@ nbd::Legacy read_legacy(Eye& eye, std::uint32_t version) {
     legacy.doubts.push_back(doubt);
   }
   legacy.log = copy(eye.block<std::uint64_t>());
+  if (version < 4) return legacy;
+  legacy.log_abandoned = eye.flag();
+  legacy.owed_since_ns = eye.number<std::int64_t>();
+  const auto writes = eye.number<std::uint32_t>();
+  for (std::uint32_t i = 0; i < writes && eye.good(); ++i) {
+    nbd::Legacy::Write write;
+    write.offset = eye.number<std::uint64_t>();
+    write.length = eye.number<std::uint32_t>();
+    write.content = eye.number<std::uint64_t>();
+    if (write.length > UINT64_MAX - write.offset) eye.fail();
+    legacy.last_writes.push_back(write);
+  }
   return legacy;
 }
 

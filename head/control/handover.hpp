@@ -7,15 +7,16 @@
 //   terms    | flags 2 | structured_replies 1 | base_allocation 1 |
 //   legacy   | known 1 | (shape) | FLUSH 1 | owes 1 | doubted 1 | first block's length 4 | its
 //   checksum 8 |
-//            | doubts 4 | doubt ... | log n8 |
+//            | doubts 4 | doubt ... | log n8 | abandoned 1 | owed since 8 | writes 4 | write ... |
+//   write    | offset 8 | length 4 | checksum 8 |
 //   doubt    | offset 8 | length 8 | until 8 | asked again 1 | content 8 |
 //   shape    | size 8 | flags 2 | block sizes 4, 4, 4 | structured_replies 1 | base_allocation 1 |
 //   handshake| state 1 | no_zeroes 1 | options 2 | option 4 | length 4 | body n4 | terms |
 //
-// Version 1, which has no legacies, and 2, which has neither shapes nor FLUSH, "owes" and "asked
-// again", are read as well. Any other is refused, whatever else it holds: whoever hands over then
-// takes its guests back, or they connect anew. Every length is checked against what there is before
-// anything is made of it.
+// Version 1, which has no legacies, 2, which has neither shapes nor FLUSH, "owes" and "asked
+// again", and 3, which has nothing after the log, are read as well. Any other is refused, whatever
+// else it holds: whoever hands over then takes its guests back, or they connect anew. Every length
+// is checked against what there is before anything is made of it.
 #pragma once
 
 #include "head/base/result.hpp"
@@ -30,7 +31,7 @@
 
 namespace head::control {
 
-inline constexpr std::uint32_t handover_version = 3;
+inline constexpr std::uint32_t handover_version = 4;
 
 // Without the descriptors.
 std::vector<std::byte> to_document(std::span<const exports::HandedDisc> discs);

@@ -64,6 +64,14 @@ Served::Served(const Context& context, const catalogue::DiscSpec& spec, const At
   disc_.open();
 }
 
+// A guest that ended while it was handed over is not there, and what is kept is nobody's.
+void Served::take_up(exports::HandedDisc handed) {
+  disc_.attend(!handed.sessions.empty());
+  disc_.inherit(handed.legacy);
+  export_.take_up(std::move(handed.listener), std::move(handed.sessions), handed.listener_stays);
+  disc_.attend(export_.guests() != 0);
+}
+
 void Served::change(const catalogue::DiscSpec& spec) {
   spec_ = spec;
   disc_.set(standing_of(spec));

@@ -58,10 +58,7 @@ class Served final : disc::Disc::Owner, exports::Export::Owner, disc::Survey::Ow
   bool listens() const noexcept { return export_.listens(); }
   bool over() const noexcept { return !disc_open_ && !export_open_ && survey_ == nullptr; }
 
-  void take_up(exports::HandedDisc handed) {
-    disc_.inherit(handed.legacy);
-    export_.take_up(std::move(handed.listener), std::move(handed.sessions), handed.listener_stays);
-  }
+  void take_up(exports::HandedDisc handed);
   // A listener, where take_up() had none.
   void listen(iouring::UniqueFd listener) { export_.take_up(std::move(listener), {}); }
   // One of these, once.
@@ -86,6 +83,9 @@ class Served final : disc::Disc::Owner, exports::Export::Owner, disc::Survey::Ow
   void on_disc_unusable(disc::Disc&, const std::string& problem) noexcept override;
   void on_export_closed(exports::Export&) noexcept override;
   void on_export_empty(exports::Export&) noexcept override;
+  void on_export_attended(exports::Export&, bool attended) noexcept override {
+    disc_.attend(attended);
+  }
   void on_export_quiet(exports::Export&) noexcept override;
   void on_export_handed(exports::Export&, exports::HandedDisc handed) noexcept override;
   void on_surveyed(std::optional<nbd::ExportInfo> found, std::string said) noexcept override;

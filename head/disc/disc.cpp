@@ -1,5 +1,6 @@
 #include "head/disc/disc.hpp"
 
+#include "head/disc/disc_link.hpp"
 #include "head/nbd/uri.hpp"
 
 #include <fmt/format.h>
@@ -62,6 +63,7 @@ Disc::Disc(iouring::Io& io, Owner& owner, Patience& patience, DiscOptions option
       stats_(std::move(stats)),
       standing_(options_.standing),
       guard_(io, *this, options_.guard) {
+  if (options_.identity != Identity::shape) last_writes_ = std::make_unique<LastWrites>();
   if (options_.identity == Identity::first_block)
     first_block_ = std::make_unique<FirstBlock>(options_.guard.inherits);
   add_link();
@@ -127,6 +129,7 @@ void Disc::go_on_with(Link& link) noexcept {
   link.opened_at_ = io_.now();
   if (std::exchange(link.lost_, false)) stats_->reconnects.fetch_add(1, std::memory_order_relaxed);
   last_problem_.clear();
+  if (last_writes_) last_writes_->forget_unstable();
   guard_.must_replay();  // Whoever is told of the connection may ask at once.
   note_connections();
   succeed(link);
@@ -146,6 +149,7 @@ void Disc::learn(const nbd::ExportInfo& told) {
   stats_->flags.store(info_.flags, std::memory_order_relaxed);
   guard_.learn(info_);
   if (first_block_) first_block_->learn(tail_);
+  if (last_writes_) last_writes_->learn(tail_);
   restore_log();
   const bool many = options_.connections > 1 && told.has(flag::can_multi_conn) && !guard_.keeps();
   static log::RateLimit limit;
@@ -188,61 +192,6 @@ void Disc::complain(const std::string& problem) noexcept {
   if (!problem.empty() && problem != last_problem_)  // Not at every attempt.
     say(log::Level::warning, limit, fmt::format("{}; connecting again", problem));
   last_problem_ = problem;
-}
-
-void Disc::on_closed(Link& link, const std::string& problem,
-                     nbd::RequestQueue unanswered) noexcept {
-  nbd::RequestQueue again, unwanted;
-  const Fence::Term ghosts = ghosts_of(link);
-  const bool died = link.connection.ended_by_tail(), one = unanswered.size() == 1;
-  if (guard_.has_advanced()) {
-    replay_deaths_ = 0;
-    link.backoff_.reset();
-  }
-  if (died && guard_.replaying()) note_replay_death();
-  io_.disarm(link.proof_late_);
-  guard_.lose_witness(&link.connection, ghosts);
-  guard_.fence_others();
-  while (nbd::Request* request = unanswered.pop()) {
-    if (first_block_) note_returned(*request, ghosts.until);
-    if (lose_own(link, *request)) continue;
-    owed_since_ = std::min(owed_since_.value_or(request->first_sent), request->first_sent);
-    if (guard_.lost(*request, ghosts)) continue;
-    const bool to_blame =
-        died && isolation_.lost(*request, one, connection_options_.poison_attempts);
-    (request->unwanted ? unwanted : to_blame ? isolation_.condemned : again).push(*request);
-  }
-  if (&link == alone_link_) end_isolation(Isolation::apart);
-  ask_once_more(again);
-  while (nbd::Request* request = unwanted.pop()) {
-    guard_.forget(*request);
-    complete(*request, ECANCELED);
-  }
-  note_connections();
-  if (course() == Course::refuse) refuse_all();
-  if (closing_) {
-    if (on_trial(link)) lose_trial();
-    return finish_closing();
-  }
-  if (opening_) opening_->failed_before = true;
-  if (!known_ && link.connection.unusable()) {
-    stats_->set_problem(problem);
-    owner_.on_disc_unusable(*this, problem);
-  } else if (!link.superseded && !on_trial(link)) {
-    complain(problem);
-  }
-  const bool trial = on_trial(link);
-  if (trial) lose_trial();
-  // A trial whose suspect is gone is all that there is.
-  if (link.superseded || (trial && link.predecessor != nullptr)) {
-    part_from(link);
-    return pump();
-  }
-  // A tail that lets us in only to throw us out is not asked in a tight loop.
-  if (link.opened_at_ && io_.now() - *link.opened_at_ > Backoff::most) link.backoff_.reset();
-  if (std::exchange(link.opened_at_, std::nullopt)) link.lost_ = true;
-  link.connect_after(link.backoff_.next());
-  pump();
 }
 
 // ---- Connecting anew, before what there is is given up ------------------------------------------

@@ -15,6 +15,8 @@
 #include "head/disc/disc_owner.hpp"
 #include "head/disc/first_block.hpp"
 #include "head/disc/isolation.hpp"
+#include "head/disc/last_writes.hpp"
+#include "head/disc/look.hpp"
 #include "head/disc/patience.hpp"
 #include "head/disc/reshape.hpp"
 #include "head/disc/small_read.hpp"
@@ -39,6 +41,8 @@ class Disc final : public nbd::Volume, Reshape::Owner, Guard::Owner {
   static constexpr std::size_t reshapes_max = 32;
   // After the way is back, for answers that are on it.
   static constexpr std::chrono::milliseconds way_grace{5};
+  // Of readings of what was written last: connections may break more often.
+  static constexpr std::chrono::seconds readings_apart{5};
 
   using Owner = DiscOwner;
 
@@ -84,9 +88,12 @@ class Disc final : public nbd::Volume, Reshape::Owner, Guard::Owner {
   // The tail is elsewhere, or there again: connects anew at once. Connections that there are
   // serve until each one's successor is open; what they have not answered is sent there again.
   void relocate() noexcept;
-  // The first block is another one, and an operator says that it is right. Nothing where the disc
-  // is not held because of that.
+  // Whatever its tail has, and whoever else may have had the disc, an operator says that it is
+  // right. Nothing where the disc is not held because of that.
   void accept() noexcept;
+  // Is a guest connected? (It is thought so until something else is said.) What is kept when none
+  // is may be older than what a guest has written through another head by now.
+  void attend(bool attended) noexcept { guard_.attend(attended); }
   // Before guests ask anything: all that an earlier headd knew of the disc.
   void inherit(const nbd::Legacy& legacy);
   // Once it is closed.
@@ -96,71 +103,7 @@ class Disc final : public nbd::Volume, Reshape::Owner, Guard::Owner {
   void close() noexcept;
 
  private:
-  // A look at the first block.
-  struct Look final : nbd::Request {
-    Look(iouring::Instant now, const FirstBlock& of);
-    void on_done(int) noexcept override {}  // The disc is asked first.
-    void read() noexcept;
-
-    std::uint64_t version;
-    std::vector<std::byte> block;
-    iovec part{};
-  };
-
-  // One of the connections, and when it connects again.
-  class Link final : public nbd::Connection::Owner {
-   public:
-    Link(Disc& disc, std::uint64_t seed, const nbd::ConnectionOptions& options);
-    ~Link();
-
-    void connect() noexcept;
-    void connect_after(iouring::Duration wait) noexcept;
-    nbd::Connection connection;
-
-    // Takes over from another, which serves until this one is open.
-    Link* predecessor = nullptr;
-    bool superseded = false;  // A successor is to take over; it does not connect again.
-    // A successor has taken over; only what is still to be answered here is waited for.
-    bool witness = false;
-    bool overdue = false;    // For as long as a ghost may take.
-    bool elsewhere = false;  // The disc was said to be elsewhere since it was opened.
-
-    // Until it is answered nothing else is asked here.
-    std::unique_ptr<Look> proof;
-    // Does it answer? Never waited for by itself.
-    std::unique_ptr<SmallRead> probe;
-
-   private:
-    void on_open() noexcept override { disc_.on_open(*this); }
-    void on_answer(nbd::Request& request, int error) noexcept override {
-      disc_.on_answer(*this, request, error);
-    }
-    void on_proof_late() noexcept;
-    void on_orphan_answered(std::uint64_t cookie) noexcept override {
-      disc_.on_orphan_answered(*this, cookie);
-    }
-    void on_witnessed_long() noexcept;
-    void on_closed(const std::string& problem, nbd::RequestQueue unanswered) noexcept override {
-      disc_.on_closed(*this, problem, unanswered);
-    }
-    void on_packets_lost(iouring::Instant at) noexcept override { disc_.on_packets_lost(at); }
-    void on_parked(iouring::Instant since, iouring::Duration parked) noexcept override {
-      disc_.stats_->record_parked(since, parked);
-    }
-    bool interface_was_away(iouring::Instant since) const noexcept override {
-      return disc_.stats_->interface_was_away(since);
-    }
-
-    friend class Disc;
-    Disc& disc_;
-    Backoff backoff_;
-    std::optional<iouring::Instant> opened_at_;
-    iouring::Instant tried_at_{};  // Began to connect, last.
-    bool lost_ = false;            // It was open, and has not been since.
-    iouring::Alarm<&Link::connect> retry_{*this};
-    iouring::Alarm<&Link::on_proof_late> proof_late_{*this};
-    iouring::Alarm<&Link::on_witnessed_long> witnessed_long_{*this};
-  };
+  class Link;  // One of the connections: disc_link.hpp.
 
   // Of a connection that is silent: whether the tail answers on a second one.
   struct Trial {
@@ -200,18 +143,25 @@ class Disc final : public nbd::Volume, Reshape::Owner, Guard::Owner {
   void remember(const nbd::ExportInfo& shape);
   void grow(std::uint64_t size) noexcept;
   const char* objection_to(const nbd::ExportInfo& info) const noexcept;
-  void object(Link& link, const char* objection) noexcept;
+  void object(Link& link, const char* objection, std::string told = {}) noexcept;
+  bool may_serve(Link& link) noexcept;
   void settle_in(Link& link) noexcept;
 
   bool prove(Link& link) noexcept;
+  bool first_block_comparable(const Link& link) noexcept;
   void on_proof(Link& link, int error) noexcept;
+  bool judge_proof(Link& link, int error) noexcept;
   bool is_look(const nbd::Request& request) const noexcept;
   void on_look(nbd::Request& request, int error) noexcept;
   void lose_look(const nbd::Request& request) noexcept;
   void look_soon(bool at_once = false) noexcept;
   void take_stock() noexcept;
+  void note_sent(const nbd::Request& request) noexcept;
+  void note_answered(const nbd::Request& request, int error) noexcept;
+  void note_lost(const nbd::Request& request, iouring::Instant ghosts) noexcept;
   void note_returned(const nbd::Request& request, iouring::Instant ghosts) noexcept;
   void restore_log();
+  void judge_anew() noexcept;
   stats::DiscState state() const noexcept;
   void tell_state() noexcept;
   void complain(const std::string& problem) noexcept;
@@ -331,11 +281,12 @@ class Disc final : public nbd::Volume, Reshape::Owner, Guard::Owner {
   int replay_deaths_ = 0;       // In a row, of connections that were written to again.
   iouring::Alarm<&Disc::on_isolated_long> isolated_long_{*this};
 
-  // Null: the disc is told by its shape alone.
+  // What the disc is told by beside its shape (Identity); null where it is not.
+  std::unique_ptr<LastWrites> last_writes_;
+  std::optional<iouring::Instant> read_back_at_;  // Then the tail had one of those.
   std::unique_ptr<FirstBlock> first_block_;
   std::unique_ptr<Look> look_;
   iouring::Alarm<&Disc::take_stock> look_due_{*this};
-  std::vector<std::byte> left_log_;  // An earlier headd's, until the disc is known.
 
   Guard guard_;
   BlockLocks locks_;  // In use where the tail's blocks are larger than a byte.

@@ -1,6 +1,6 @@
-// What a connection leaves behind that is lost or replaced: requests that are asked once more, and
-// ghosts, which the tail may still carry out.
-#include "head/disc/disc.hpp"
+// A connection that has ended or is replaced, and what it leaves behind: requests that are asked
+// once more, and ghosts, which the tail may still carry out.
+#include "head/disc/disc_link.hpp"
 
 #include <algorithm>
 #include <vector>
@@ -34,6 +34,62 @@ bool Disc::lose_own(Link& link, const nbd::Request& request) noexcept {
   return true;
 }
 
+void Disc::on_closed(Link& link, const std::string& problem,
+                     nbd::RequestQueue unanswered) noexcept {
+  nbd::RequestQueue again, unwanted;
+  const Fence::Term ghosts = ghosts_of(link);
+  const bool died = link.connection.ended_by_tail(), one = unanswered.size() == 1;
+  if (guard_.has_advanced()) {
+    replay_deaths_ = 0;
+    link.backoff_.reset();
+  }
+  if (died && guard_.replaying()) note_replay_death();
+  io_.disarm(link.proof_late_);
+  if (last_writes_) last_writes_->forget_unstable();
+  guard_.lose_witness(&link.connection, ghosts);
+  guard_.fence_others();
+  while (nbd::Request* request = unanswered.pop()) {
+    note_lost(*request, ghosts.until);
+    if (lose_own(link, *request)) continue;
+    owed_since_ = std::min(owed_since_.value_or(request->first_sent), request->first_sent);
+    if (guard_.lost(*request, ghosts)) continue;
+    const bool to_blame =
+        died && isolation_.lost(*request, one, connection_options_.poison_attempts);
+    (request->unwanted ? unwanted : to_blame ? isolation_.condemned : again).push(*request);
+  }
+  if (&link == alone_link_) end_isolation(Isolation::apart);
+  ask_once_more(again);
+  while (nbd::Request* request = unwanted.pop()) {
+    guard_.forget(*request);
+    complete(*request, ECANCELED);
+  }
+  note_connections();
+  if (course() == Course::refuse) refuse_all();
+  if (closing_) {
+    if (on_trial(link)) lose_trial();
+    return finish_closing();
+  }
+  if (opening_) opening_->failed_before = true;
+  if (!known_ && link.connection.unusable()) {
+    stats_->set_problem(problem);
+    owner_.on_disc_unusable(*this, problem);
+  } else if (!link.superseded && !on_trial(link)) {
+    complain(problem);
+  }
+  const bool trial = on_trial(link);
+  if (trial) lose_trial();
+  // A trial whose suspect is gone is all that there is.
+  if (link.superseded || (trial && link.predecessor != nullptr)) {
+    part_from(link);
+    return pump();
+  }
+  // A tail that lets us in only to throw us out is not asked in a tight loop.
+  if (link.opened_at_ && io_.now() - *link.opened_at_ > Backoff::most) link.backoff_.reset();
+  if (std::exchange(link.opened_at_, std::nullopt)) link.lost_ = true;
+  link.connect_after(link.backoff_.next());
+  pump();
+}
+
 // They were asked before what waits now. A part of a block that was read, changed and to be written
 // back is read once more: the tail may have lost what it was since.
 void Disc::ask_once_more(nbd::RequestQueue again) noexcept {
@@ -57,7 +113,7 @@ bool Disc::orphan(Link& link) noexcept {
   const auto safe = io_.now() + options_.guard.quarantine;
   guard_.fence_others();
   for (const auto& [request, cookie] : unanswered) {
-    if (first_block_) note_returned(*request, safe);
+    note_lost(*request, safe);
     if (lose_own(link, *request)) continue;
     owed_since_ = std::min(owed_since_.value_or(request->first_sent), request->first_sent);
     if (guard_.orphaned(*request, {&link.connection, cookie})) continue;

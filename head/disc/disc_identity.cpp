@@ -1,6 +1,6 @@
 // Whether what a connection leads to is the disc that it was: its shape, and where an operator
 // wants that, its first block. Nothing is asked of it before that is known.
-#include "head/disc/disc.hpp"
+#include "head/disc/disc_link.hpp"
 
 #include <fmt/format.h>
 
@@ -17,20 +17,21 @@ constexpr const char* smaller = "the tail now offers a smaller disc than before"
 constexpr const char* another_block =
     "the first block is not the one it was: the tail offers another disc (if it is the right one, "
     "`headctl resume` accepts it)";
+// These two are told with a number.
+constexpr const char* other_writes =
+    "the tail does not have what was written last, at offset {}: it has lost that, or somebody "
+    "else "
+    "has written there; `headctl resume` accepts what it has";
+constexpr const char* abandoned =
+    "{} bytes are kept that may be older than the disc is: no guest was here, or grace was over, "
+    "while its tail was away; `headctl resume` writes them again, `headctl detach` drops them";
+
+bool is_readable(const LastWrites::Write& write, const nbd::ExportInfo& tail) noexcept {
+  return write.offset + write.length <= tail.size && write.length <= tail.payload_maximum &&
+         (write.offset | write.length) % tail.block_minimum == 0;
+}
 
 }  // namespace
-
-Disc::Look::Look(iouring::Instant now, const FirstBlock& of)
-    : version(of.version()), block(of.length()) {
-  arrived = now;
-}
-
-void Disc::Look::read() noexcept {
-  part = {.iov_base = block.data(), .iov_len = block.size()};
-  command = nbd::Command::read;
-  length = static_cast<std::uint32_t>(block.size());
-  memory = {&part, 1};
-}
 
 void Disc::on_open(Link& link) noexcept {
   const nbd::ExportInfo& told = link.connection.info();
@@ -60,21 +61,33 @@ const char* Disc::objection_to(const nbd::ExportInfo& told) const noexcept {
 }
 
 // Where another connection serves still, that goes on serving, if it can.
-void Disc::object(Link& link, const char* objection) noexcept {
+void Disc::object(Link& link, const char* objection, std::string told) noexcept {
   const bool served = link.predecessor != nullptr;
-  stats_->set_problem(objection);
+  if (told.empty()) told = objection;
+  stats_->set_problem(told);
   static log::RateLimit limit;
   if (std::exchange(last_objection_, objection) != objection)  // Not at every attempt.
     say(log::Level::warning, limit,
-        fmt::format("{}; {}", objection,
+        fmt::format("{}; {}", told,
                     served ? "the connection before it serves on" : "its requests are held"));
   if (served) return part_from(link);
   tell_state();
   link.connection.leave();
 }
 
+// Nobody else can have changed the disc since what is kept was acknowledged. False: it is left. A
+// connection that breaks may have been silent for the grace time before that was noticed.
+bool Disc::may_serve(Link& link) noexcept {
+  if (owed_since_ && grace_is_over(standing_, io_.now() - std::max(*owed_since_, grace_from_)))
+    guard_.set_grace_over(true);
+  if (!guard_.is_abandoned()) return true;
+  object(link, abandoned, fmt::format(fmt::runtime(abandoned), guard_.kept_bytes()));
+  return false;
+}
+
 // It is the disc.
 void Disc::settle_in(Link& link) noexcept {
+  if (!may_serve(link)) return;
   const nbd::ExportInfo& told = link.connection.info();
   const bool first = opening_.has_value();
   end_opening(0);
@@ -95,37 +108,73 @@ void Disc::settle_in(Link& link) noexcept {
 
 // False: there is nothing to compare, and it is taken as the disc; or it is not, and is left.
 bool Disc::prove(Link& link) noexcept {
-  if (!first_block_ || first_block_->awaits()) return false;
+  if (first_block_ && first_block_->awaits()) return false;
   // Once it was another one, only a comparison, or an operator, says that it is not.
-  if (!first_block_->known() && last_objection_ == another_block)
+  if (first_block_ && !first_block_->known() && last_objection_ == another_block)
     return object(link, another_block), true;
-  static log::RateLimit limit;
-  if (!first_block_->known() || !first_block_->readable(link.connection.info())) {
-    if (!opening_)
-      say(log::Level::info, limit,
-          "connected again; its first block was changed lately, and is not compared");
-    return false;
-  }
-  link.proof = std::make_unique<Look>(io_.now(), *first_block_);
-  link.proof->read();
+  auto proof = std::make_unique<Proof>(io_.now());
+  if (last_writes_ && (!read_back_at_ || io_.now() - *read_back_at_ >= readings_apart))
+    for (const auto& write : last_writes_->known())
+      if (is_readable(write, link.connection.info())) proof->add(write);
+  if (first_block_comparable(link)) proof->add(*first_block_);
+  if (!proof->ask_next()) return false;
+  link.proof = std::move(proof);
   link.connection.submit(*link.proof);
   io_.arm(link.proof_late_, io_.now() + connection_options_.handshake_timeout);
   return true;
 }
 
+bool Disc::first_block_comparable(const Link& link) noexcept {
+  if (!first_block_) return false;
+  if (first_block_->known() && first_block_->readable(link.connection.info())) return true;
+  static log::RateLimit limit;
+  if (!opening_)
+    say(log::Level::info, limit,
+        "connected again; its first block was changed lately, and is not compared");
+  return false;
+}
+
 void Disc::Link::on_proof_late() noexcept {
-  connection.fail("no answer to a read of the first block");
+  connection.fail("no answer to a read of what the disc is told by");
 }
 
 void Disc::on_proof(Link& link, int error) noexcept {
   io_.disarm(link.proof_late_);
-  const std::unique_ptr<Look> proof = std::move(link.proof);
-  if (closing_) return link.connection.leave();
-  const auto found = error == 0 ? std::optional(checksum_of(proof->block)) : std::nullopt;
+  if (closing_) {
+    link.proof.reset();
+    return link.connection.leave();
+  }
+  if (!judge_proof(link, error)) return;
+  if (link.proof->ask_next()) {
+    io_.arm(link.proof_late_, io_.now() + connection_options_.handshake_timeout);
+    return link.connection.submit(*link.proof);
+  }
+  link.proof.reset();
+  settle_in(link);
+}
+
+// False: it is not the disc.
+bool Disc::judge_proof(Link& link, int error) noexcept {
+  const Proof& proof = *link.proof;
+  if (!proof.of_first_block()) {
+    const LastWrites::Write& write = proof.write();
+    if (error != 0 || !last_writes_->still_knows(write)) return true;
+    if (is_there(write, proof.found())) {
+      read_back_at_ = io_.now();
+      return true;
+    }
+    link.proof.reset();
+    read_back_at_.reset();
+    object(link, other_writes, fmt::format(fmt::runtime(other_writes), write.offset));
+    return false;
+  }
+  const auto found = error == 0 ? std::optional(checksum_of(proof.found())) : std::nullopt;
   static log::RateLimit limit;
-  switch (first_block_->judge(proof->version, found)) {
+  switch (first_block_->judge(proof.version(), found)) {
     case FirstBlock::Verdict::another:
-      return object(link, another_block);
+      link.proof.reset();
+      object(link, another_block);
+      return false;
     case FirstBlock::Verdict::not_compared:
       say(log::Level::warning, limit,
           found ? "its first block was changed meanwhile, and is not compared"
@@ -134,11 +183,11 @@ void Disc::on_proof(Link& link, int error) noexcept {
     case FirstBlock::Verdict::same:
       break;
   }
-  settle_in(link);
+  return true;
 }
 
 bool Disc::is_look(const nbd::Request& request) const noexcept {
-  if (!first_block_) return false;
+  if (!first_block_ && !last_writes_) return false;
   return &request == look_.get() ||
          std::any_of(links_.begin(), links_.end(),
                      [&](const auto& link) { return &request == link->proof.get(); });
@@ -188,14 +237,35 @@ void Disc::take_stock() noexcept {
   connection->submit(*look_);
 }
 
+// ---- What the disc is told by follows what is asked of it ---------------------------------------
+
+void Disc::note_sent(const nbd::Request& request) noexcept {
+  if (first_block_) first_block_->sent(request);
+  if (last_writes_) last_writes_->sent(request);
+}
+
+void Disc::note_answered(const nbd::Request& request, int error) noexcept {
+  if (first_block_) note_returned(request, {});
+  if (last_writes_) last_writes_->answered(request, error, guard_.content_of_sent(request));
+}
+
+void Disc::note_lost(const nbd::Request& request, iouring::Instant ghosts) noexcept {
+  if (first_block_) note_returned(request, ghosts);
+  if (last_writes_) last_writes_->lost(request);
+}
+
 void Disc::note_returned(const nbd::Request& request, iouring::Instant ghosts) noexcept {
   first_block_->returned(request, ghosts);
   if (known_ && !first_block_->known() && !cut_off_since_) look_soon();
 }
 
 void Disc::accept() noexcept {
-  if (!first_block_ || last_objection_ != another_block || closing_) return;
-  first_block_->forget();
+  const bool acceptable = last_objection_ == another_block || last_objection_ == other_writes ||
+                          last_objection_ == abandoned;
+  if (!acceptable || closing_) return;
+  if (first_block_) first_block_->forget();
+  if (last_writes_) last_writes_->forget();
+  guard_.claim();
   last_objection_ = nullptr;
   static log::RateLimit limit;
   say(log::Level::warning, limit, "what the tail offers is accepted as this disc by an operator");
@@ -208,20 +278,28 @@ void Disc::inherit(const nbd::Legacy& legacy) {
   guard_.inherit(legacy);
   if (legacy.owes_flush_error) ++flush_errors().met;
   if (legacy.shape) remember(*legacy.shape);
-  left_log_ = legacy.log;
+  if (legacy.owed_since_ns != 0)
+    owed_since_ = iouring::Instant(std::chrono::nanoseconds(legacy.owed_since_ns));
   if (known_) restore_log();
+  if (last_writes_) last_writes_->inherit(legacy.last_writes);
   if (first_block_) {
     first_block_->inherit(legacy.first_block_length, legacy.first_block_sum);
     if (legacy.first_block_doubted) first_block_->doubt();
-    // What was connected to while another headd served was not compared with what that left.
-    for (const auto& link : links_)
-      if (first_block_->known() && link->connection.ready() && link->proof == nullptr) prove(*link);
-    note_connections();
-    if (known_ && !first_block_->known()) look_soon(first_block_->untouched());
   }
+  judge_anew();
+  if (first_block_ && known_ && !first_block_->known()) look_soon(first_block_->untouched());
   if (!known_) return;
   guard_.on_open();
   pump();
+}
+
+// What was connected to while another headd served was not compared with what that left.
+void Disc::judge_anew() noexcept {
+  for (std::size_t i = 0, before = links_.size(); i < before && i < links_.size(); ++i) {
+    Link& link = *links_[i];
+    if (link.connection.ready() && link.proof == nullptr && !prove(link)) may_serve(link);
+  }
+  note_connections();
 }
 
 // Guests have been told so last. A tail that was believed meanwhile is judged by it.
@@ -238,14 +316,13 @@ void Disc::remember(const nbd::ExportInfo& shape) {
 }
 
 void Disc::restore_log() {
-  const auto log = std::exchange(left_log_, {});
   static log::RateLimit limit;
-  if (!log.empty() && !guard_.restore(log))
+  if (const std::size_t lost = guard_.restore(); lost != 0)
     say(log::Level::error, limit,
         fmt::format("{} bytes that the headd before had acknowledged, and its tail not flushed, "
                     "cannot be kept (durability \"replay\", [discs] replay_memory_mib): they are "
                     "lost if the tail has crashed",
-                    log.size()));
+                    lost));
   stats_->kept_bytes.store(static_cast<std::uint32_t>(guard_.kept_bytes()),
                            std::memory_order_relaxed);
 }
@@ -260,7 +337,9 @@ nbd::Legacy Disc::legacy() {
   }
   legacy.first_block_doubted = first_block_ && first_block_->doubted();
   guard_.leave(legacy);
-  if (!left_log_.empty()) legacy.log = left_log_;
+  if (owed_since_)
+    legacy.owed_since_ns = std::chrono::nanoseconds(owed_since_->time_since_epoch()).count();
+  if (last_writes_) legacy.last_writes = last_writes_->known();
   return legacy;
 }
 

@@ -1,5 +1,5 @@
 // A disc's requests: who may start, what goes to which connection, who is answered.
-#include "head/disc/disc.hpp"
+#include "head/disc/disc_link.hpp"
 
 #include <fmt/format.h>
 
@@ -91,7 +91,7 @@ void Disc::send_waiting() noexcept {
       continue;
     }
     if (!guard_.admit(next)) continue;
-    if (first_block_) first_block_->sent(next);
+    note_sent(next);
     connection->submit(next);
   }
 }
@@ -100,6 +100,8 @@ bool Disc::send_own(nbd::Request& request) noexcept {
   nbd::Connection* const connection = course() == Course::send ? free_connection() : nullptr;
   if (connection == nullptr) return false;
   if (first_block_) first_block_->sent(request);
+  // What is written again is what was written last.
+  if (last_writes_ && !changes(request.command)) last_writes_->sent(request);
   connection->submit(request);
   return true;
 }
@@ -158,7 +160,7 @@ Reshape* Disc::as_piece(const nbd::Request& request) noexcept {
 }
 
 void Disc::on_answer(Link& link, nbd::Request& request, int error) noexcept {
-  if (first_block_) note_returned(request, {});
+  note_answered(request, error);
   if (request.command == nbd::Command::flush) on_flush_answered(request, error);
   if (is_trial(request)) return end_trial();  // Well or not: the tail does answer there.
   if (&request == link.probe.get()) return link.probe.reset();

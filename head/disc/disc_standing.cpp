@@ -1,11 +1,12 @@
 // How a disc stands: what an operator wants of it, whether there is a tail, and how long guests
 // have waited for one.
-#include "head/disc/disc.hpp"
+#include "head/disc/disc_link.hpp"
 
 #include <fmt/format.h>
 
 #include <algorithm>
 #include <cerrno>
+#include <utility>
 
 namespace head::disc {
 
@@ -65,7 +66,8 @@ void Disc::set(const Standing& standing) noexcept {
   if (standing_.order == Order::hold && standing.order != Order::hold) grace_from_ = io_.now();
   standing_ = standing;
   io_.disarm(cut_off_long_);
-  gave_up_ = gave_up_ && grace_is_over(standing_, cut_off_for());
+  const bool gave_up = std::exchange(gave_up_, gave_up_ && grace_is_over(standing_, cut_off_for()));
+  if (gave_up && !gave_up_) guard_.set_grace_over(false);
   if (cut_off_since_ && standing_.grace.count() != 0)
     io_.arm(cut_off_long_,
             io_.now() + std::max(standing_.grace - cut_off_for(), iouring::Duration()));
@@ -98,6 +100,7 @@ void Disc::mind_grace() noexcept {
 void Disc::give_up() noexcept {
   if (gave_up_ || closing_) return;
   gave_up_ = true;
+  guard_.set_grace_over(true);
   owed_since_.reset();
   static log::RateLimit limit;
   say(log::Level::warning, limit,

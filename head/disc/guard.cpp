@@ -61,17 +61,22 @@ void Guard::inherit(const nbd::Legacy& legacy) {
     if (until != iouring::Instant{}) fence_.doubt(nullptr, range, {until, until}, doubt.content);
     if (doubt.asked_again) fence_.expect(range, doubt.content, io_.now() + expected_within);
   }
+  left_log_ = legacy.log;
+  left_log_abandoned_ = legacy.log_abandoned || !attended_;
   if (legacy.log.empty()) expect_lost_log();
   if (!legacy.doubts.empty()) arm();
 }
 
-bool Guard::restore(std::span<const std::byte> log) {
-  if (!keeps()) return false;
+std::size_t Guard::restore() {
+  const std::vector<std::byte> log = std::exchange(left_log_, {});
+  if (log.empty()) return 0;
+  if (!keeps()) return log.size();
   const bool all = log_->restore(log);
+  if (left_log_abandoned_) unattended_to_ = log_->end();
   must_replay();
   flush_at_ = io_.now() + kept_longest;
   arm();
-  return all;
+  return all ? 0 : log.size();
 }
 
 void Guard::leave(nbd::Legacy& into) const {
@@ -87,7 +92,8 @@ void Guard::leave(nbd::Legacy& into) const {
   });
   into.flush = flush_known_;
   into.doubts.insert(into.doubts.end(), left_.begin(), left_.end());
-  if (keeps()) into.log = log_->dump();
+  into.log = left_log_.empty() && keeps() ? log_->dump() : left_log_;
+  into.log_abandoned = left_log_.empty() ? is_abandoned() : left_log_abandoned_;
 }
 
 // A block that is read again and written back may be another one then.
@@ -214,6 +220,7 @@ void Guard::keep(const nbd::Request& request) noexcept {
   } else {
     log_->keep(request);
   }
+  if (!attended_) attend(false);
   if (log_->is_half_full() || options_.memory->is_scarce()) flush_soon();
 }
 

@@ -16,6 +16,7 @@
 #include "head/nbd/volume.hpp"
 #include "iouring/io.hpp"
 
+#include <algorithm>
 #include <array>
 #include <chrono>
 #include <memory>
@@ -75,11 +76,28 @@ class Guard {
   bool keeps() const noexcept { return log_ != nullptr; }
   std::size_t kept_bytes() const noexcept { return keeps() ? log_->bytes() : 0; }
 
-  // What an earlier headd left of the disc: where ghosts may come, at any time; and, once it is
-  // known, what is kept, to be replayed by on_open(). False: it is not kept, or not all of it.
-  // Changes that were not answered there are asked again.
+  // Is anybody there to go on with what is acknowledged? What is kept when nobody is may be older
+  // than what its guest has written elsewhere since. So is what is kept once the grace time is
+  // over. It is abandoned: before it is written again an operator says so, with claim().
+  void attend(bool attended) noexcept {
+    attended_ = attended;
+    if (!attended && keeps()) unattended_to_ = log_->end();
+  }
+  void set_grace_over(bool over) noexcept { given_up_to_ = over && keeps() ? log_->end() : 0; }
+  bool is_abandoned() const noexcept {
+    return keeps() && !log_->empty() && log_->begin() < std::max(unattended_to_, given_up_to_);
+  }
+  void claim() noexcept { unattended_to_ = given_up_to_ = 0; }
+  // Of a request that is with the tail, what a change writes (content_of()); 0: it is not known.
+  std::uint64_t content_of_sent(const nbd::Request& request) const noexcept {
+    return fence_.sent(&request).value_or(0);
+  }
+
+  // What an earlier headd left of the disc, at any time. Changes that were not answered there are
+  // asked again. And once the disc is known, what that one kept is kept here, to be replayed by
+  // on_open(). How many bytes of it cannot be.
   void inherit(const nbd::Legacy& legacy);
-  bool restore(std::span<const std::byte> log);
+  std::size_t restore();
   void leave(nbd::Legacy& into) const;
   // It is not answered, and not sent any more by this headd.
   void leave_behind(const nbd::Request& request);
@@ -230,6 +248,10 @@ class Guard {
   ReplayLog::Place flush_covers_ = 0;
 
   std::unique_ptr<ReplayLog> log_;
+  bool attended_ = true;
+  ReplayLog::Place unattended_to_ = 0, given_up_to_ = 0;
+  std::vector<std::byte> left_log_;  // An earlier headd's, until the disc is known.
+  bool left_log_abandoned_ = false;
   iouring::Instant flush_at_{};  // While something is kept.
   bool replay_due_ = false;
   bool replay_from_start_ = false;

@@ -10,10 +10,12 @@ namespace head::disc {
 
 enum class Identity : std::uint8_t {
   shape,        // Size and features.
-  first_block,  // And a checksum of the first block.
+  last_writes,  // And what was written last and made stable (LastWrites).
+  first_block,  // And a checksum of the first block, whoever wrote it.
 };
 
-inline constexpr std::array<std::string_view, 2> identities = {"shape", "first-block"};
+inline constexpr std::array<std::string_view, 3> identities = {"shape", "last-writes",
+                                                               "first-block"};
 
 constexpr std::string_view to_string(Identity identity) noexcept {
   return identities[static_cast<std::size_t>(identity)];

@@ -25,21 +25,29 @@ std::uint64_t longest(const nbd::Request& request, const nbd::ExportInfo& tail) 
 constexpr std::uint32_t short_enough = 4096;
 
 // XXH3, 64 bits; it is the same however the bytes lie.
-std::uint64_t hash_of(std::span<const iovec> memory, std::uint64_t seed) noexcept {
+std::uint64_t hash_of(std::span<const iovec> memory, std::size_t length,
+                      std::uint64_t seed) noexcept {
   if (memory.empty()) return XXH3_64bits_withSeed(nullptr, 0, seed);
-  if (memory.size() == 1) return XXH3_64bits_withSeed(memory[0].iov_base, memory[0].iov_len, seed);
+  const auto size_of = [&length](const iovec& part) { return std::min(part.iov_len, length); };
+  if (memory.size() == 1 || length <= memory[0].iov_len)
+    return XXH3_64bits_withSeed(memory[0].iov_base, size_of(memory[0]), seed);
   XXH3_state_t state;
+  XXH3_INITSTATE(&state);  // Else it may take what lies there for a secret of ours.
   XXH3_64bits_reset_withSeed(&state, seed);
-  for (const iovec& part : memory) XXH3_64bits_update(&state, part.iov_base, part.iov_len);
+  for (const iovec& part : memory) {
+    XXH3_64bits_update(&state, part.iov_base, size_of(part));
+    length -= size_of(part);
+  }
   return XXH3_64bits_digest(&state);
 }
 
 }  // namespace
 
-std::uint64_t content_of(const nbd::Request& change) noexcept {
+std::uint64_t content_of(const nbd::Request& change, std::size_t length) noexcept {
   const auto seed = static_cast<std::uint64_t>(change.command);
   const bool writes = change.command == nbd::Command::write;
-  return std::max<std::uint64_t>(hash_of(writes ? change.memory : std::span<iovec>{}, seed), 1);
+  const auto memory = writes ? change.memory : std::span<const iovec>();
+  return std::max<std::uint64_t>(hash_of(memory, length, seed), 1);
 }
 
 bool fits(const nbd::Request& request, const nbd::ExportInfo& tail) noexcept {

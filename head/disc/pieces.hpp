@@ -10,6 +10,7 @@
 #include "head/nbd/request.hpp"
 #include "head/nbd/volume.hpp"
 
+#include <cstddef>
 #include <cstdint>
 #include <optional>
 
@@ -32,9 +33,9 @@ inline Range range_of(const nbd::Request& request) noexcept {
   return {.offset = request.offset, .length = request.length};
 }
 
-// Of what a change writes, and with what command; never 0. Against mistakes, not against malice.
-// The same in every headd.
-std::uint64_t content_of(const nbd::Request& change) noexcept;
+// Of what a change writes, in its first `length` bytes, and with what command; never 0. Against
+// mistakes, not against malice. The same in every headd.
+std::uint64_t content_of(const nbd::Request& change, std::size_t length = SIZE_MAX) noexcept;
 
 // Whole blocks around a range.
 constexpr Range around(Range range, std::uint64_t block) noexcept {

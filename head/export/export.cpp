@@ -201,6 +201,7 @@ std::size_t Export::guests() const noexcept {
 void Export::count_guests() noexcept {
   stats_.guests.store(static_cast<std::uint32_t>(guests()), std::memory_order_relaxed);
   stats_.set_guest_sizes(sizes_told());
+  if (!closing_ && handing_ == Handing::no) owner_.on_export_attended(*this, guests() != 0);
 }
 
 void Export::close() noexcept {

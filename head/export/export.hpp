@@ -38,6 +38,8 @@ class Export final : nbd::Volume::Watcher, Session::Owner {
     virtual void on_export_closed(Export& closed) noexcept = 0;
     // The last guest is gone, and nothing of it is at the volume any more. Not while it closes.
     virtual void on_export_empty(Export&) noexcept {}
+    // Whether any guest is connected, whenever one has come or gone. Not while it ends.
+    virtual void on_export_attended(Export&, bool) noexcept {}
     // Once, after hand_over(). The volume is to answer with ESHUTDOWN what it has not answered.
     virtual void on_export_quiet(Export&) noexcept {}
     // After that, once, instead of on_export_closed().

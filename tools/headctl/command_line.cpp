@@ -37,7 +37,7 @@ void add_attach(CLI::App& app, Commands& commands) {
       .add_option("--identity", options.identity,
                   "How it is known again: by shape, or also by its first block; by default as "
                   "head.toml has it")
-      ->check(CLI::IsMember({"shape", "first-block"}));
+      ->check(CLI::IsMember({"shape", "last-writes", "first-block"}));
   CLI::Option* const wait =
       command.add_flag("--wait", options.wait, "Wait until the disc is ready, or has failed");
   command
@@ -77,7 +77,7 @@ void add_import(CLI::App& app, Commands& commands) {
                              "[connections=N] [grade=WORD] "
                              "[grace_s=N]\n"
                              "          [durability=writeback|writethrough|replay] "
-                             "[identity=shape|first-block]\n"
+                             "[identity=shape|last-writes|first-block]\n"
                              "  TOML    [[disc]] tables with name, uri and the others\n"
                              "  JSON    {\"discs\": [{\"name\": ..., \"uri\": ...}, ...]}\n"
                              "and of moves\n"

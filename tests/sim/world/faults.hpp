@@ -26,6 +26,7 @@ Scenario draw_half_refused(std::uint64_t seed);
 Scenario draw_failed_flush(std::uint64_t seed);
 Scenario draw_unknown_flush(std::uint64_t seed);
 Scenario draw_private(std::uint64_t seed);
+Scenario draw_private_cut(std::uint64_t seed);
 Scenario draw_poisoned(std::uint64_t seed);
 Scenario draw_overlong(std::uint64_t seed);
 Scenario draw_hang_after_fail(std::uint64_t seed);

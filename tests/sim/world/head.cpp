@@ -105,6 +105,12 @@ void Head::relocate() {
   if (served_ != nullptr && !served_->closing()) served_->relocate();
 }
 
+void Head::resume_abandoned() {
+  if (served_ == nullptr || served_->closing()) return;
+  const bool asks = stats_->problem().find("writes them again") != std::string::npos;
+  if (asks && !ready()) served_->accept();
+}
+
 void Head::set_order(disc::Order order) {
   spec_.order = order;
   if (served_ != nullptr) served_->change(spec_);

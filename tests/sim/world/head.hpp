@@ -17,7 +17,7 @@ namespace world {
 
 struct HeadManners {
   head::nbd::Durability durability = head::nbd::Durability::replay;
-  head::disc::Identity identity = head::disc::Identity::shape;
+  head::disc::Identity identity = head::disc::Identity::last_writes;
   unsigned connections = 1;
   std::chrono::seconds grace{};
   std::chrono::milliseconds suspect_after{2'000};
@@ -57,6 +57,9 @@ class Head final : head::disc::Patience::Owner {
   }
 
   void relocate();
+  // As an operator does who reads that it keeps what may be older than the disc is by now, and
+  // knows that it is not.
+  void resume_abandoned();
   void set_order(head::disc::Order order);
   void set_grace(std::chrono::seconds grace);
 

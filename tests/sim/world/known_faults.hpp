@@ -18,8 +18,6 @@ struct KnownFault {
 inline constexpr std::array known_faults{
     KnownFault{"private", check::Rule::stale,
                "Writes that belong to a connection are gone after an upgrade, without a word."},
-    KnownFault{"two-heads-cut", check::Rule::stale,
-               "A head that was cut off replays what its gone guest wrote, over newer data."},
 };
 
 }  // namespace world

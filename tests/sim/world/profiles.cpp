@@ -71,6 +71,8 @@ Scenario draw_any(std::uint64_t seed) {
       {1, &draw_held_by_upgrade},
       {1, &draw_half_refused},
       {1, &draw_two_heads_crash},
+      {1, &draw_two_heads_cut},
+      {1, &draw_private_cut},
       {1, &draw_away_at_start},
       {1, &draw_changed_at_upgrade},
   };
@@ -142,6 +144,7 @@ constexpr Profile all[] = {
      &draw_failed_flush},
     {"unknown-flush", "FLUSH is answered well, and then with EINVAL", &draw_unknown_flush},
     {"private", "what a client writes belongs to its connection", &draw_private},
+    {"private-cut", "such a connection is lost: the disc is to be held", &draw_private_cut},
     {"poisoned", "a tail hangs up on one kind of request", &draw_poisoned},
     {"overlong", "a tail answers BLOCK_STATUS with more than was asked", &draw_overlong},
     {"hang-after-fail", "connections hang after requests were failed by order",

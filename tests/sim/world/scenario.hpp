@@ -80,6 +80,10 @@ struct Scenario {
   Duration limit = std::chrono::seconds(13);
   // Handshakes are answered at once, whatever the tail does.
   bool greets_at_once = false;
+  // An operator has written again what was kept while no guest was there, or beyond grace.
+  bool resumes_abandoned = true;
+  // Not everything is answered in the end: the tail has lost data, and the disc is held.
+  bool ends_held = false;
   // Nothing is wrong with any connection: none is to be given up with requests on it.
   bool gives_up_nothing = false;
   // A crash of the tail after everything is flushed, and everything is read once more.

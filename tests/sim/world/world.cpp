@@ -126,6 +126,7 @@ void World::schedule() {
 
 void World::act(const Action& action) {
   if (action.act != Act::ask) audit_.tell(to_string(action));
+  if (scenario_.ends_held && action.act != Act::ask) audit_.on_trouble(true);
   switch (action.act) {
     case Act::ask:
     case Act::guest_ends:
@@ -154,6 +155,8 @@ void World::act(const Action& action) {
 void World::act_on_guest(const Action& action) {
   if (action.who >= guests_.size()) return;
   Guest& guest = *guests_[action.who];
+  if (action.act == Act::guest_ends || action.act == Act::guest_comes_anew)
+    slots_[guest.home].was_alone = true;
   switch (action.act) {
     case Act::ask:
       ++requests_;
@@ -170,6 +173,7 @@ void World::act_on_guest(const Action& action) {
     default:
       break;
   }
+  if (scenario_.heads > 1) audit_.log_lost();  // It hangs, and goes on elsewhere.
   guest.read(false);
   audit_.on_trouble(true);
   clock_.after(action.lasts, [this, &guest] {
@@ -446,7 +450,8 @@ void World::detach(Slot& slot, Duration attach_after) {
 // ---- A history ----------------------------------------------------------------------------------
 
 check::Violation World::run() {
-  const bool whole = run_until(begun_ + scenario_.length) && settle() && (read_all(), settle());
+  const bool whole = run_until(begun_ + scenario_.length) && !scenario_.ends_held && settle() &&
+                     (read_all(), settle());
   if (whole && scenario_.crash_at_end) {
     end_tail(true, std::chrono::milliseconds(5));
     run_until(clock_.now() + std::chrono::milliseconds(20));
@@ -528,9 +533,17 @@ void World::allow_errors() {
   if (allowed != std::exchange(errors_allowed_, allowed)) audit_.allow_errors(allowed);
 }
 
+void World::mind_abandoned() {
+  grace_was_over_ = grace_was_over_ || grace_over_;
+  if (!scenario_.resumes_abandoned) return;
+  for (const Slot& slot : slots_)
+    if (slot.head != nullptr && (slot.was_alone || grace_was_over_)) slot.head->resume_abandoned();
+}
+
 void World::look() {
   audit_.look();
   mind_grace();
+  mind_abandoned();
   if (!scenario_.greets_at_once) return;
   for (const auto& guest : guests_)
     if (guest->greeted_late(handshake_limit))

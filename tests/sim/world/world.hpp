@@ -38,7 +38,8 @@ class World final : HeadIo::Connector, Guest::Owner {
     bool detached = false;
     head::disc::Order order = head::disc::Order::serve;
     Instant killed_at{};
-    unsigned turn = 0;  // Counts processes, so that what is late is known.
+    bool was_alone = false;  // Without guests, at some time.
+    unsigned turn = 0;       // Counts processes, so that what is late is known.
     std::vector<head::disc::Traces::Record> records;  // Of the ones that were killed.
     std::vector<head::disc::Trace> left;
     Head::Shape shape;  // In the catalogue, which outlives processes.
@@ -79,6 +80,7 @@ class World final : HeadIo::Connector, Guest::Owner {
   void look();
   void look_again();
   void mind_grace();
+  void mind_abandoned();
 
   const Scenario scenario_;
   Dice dice_;
@@ -99,7 +101,7 @@ class World final : HeadIo::Connector, Guest::Owner {
   // For how long headd may have been without its tail, times apart in which it was told to hold.
   std::chrono::seconds grace_;
   unsigned held_ = 0, failing_ = 0;  // Orders that last.
-  bool grace_over_ = false, errors_allowed_ = false;
+  bool grace_over_ = false, grace_was_over_ = false, errors_allowed_ = false;
   Duration without_tail_{};
   Instant with_tail_since_{};
 };

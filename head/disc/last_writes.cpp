@@ -1,0 +1,100 @@
+#include "head/disc/last_writes.hpp"
+
+#include "head/nbd/volume.hpp"
+
+#include <algorithm>
+
+namespace head::disc {
+
+namespace flag = nbd::transmission_flag;
+
+namespace {
+
+Range range_of(const LastWrites::Write& write) noexcept {
+  return {.offset = write.offset, .length = write.length};
+}
+
+}  // namespace
+
+void LastWrites::learn(const nbd::ExportInfo& tail) noexcept {
+  bytes_ = std::max(bytes_most, tail.block_minimum);
+  can_flush_ = tail.has(flag::send_flush);
+  can_fua_ = tail.has(flag::send_fua);
+}
+
+void LastWrites::inherit(const std::vector<Write>& known) {
+  for (const Write& write : known) know(write);
+}
+
+void LastWrites::sent(const nbd::Request& request) {
+  if (request.command == nbd::Command::flush)
+    flushes_.push_back({.who = &request, .covers = turn_});
+  else if (changes(request.command))
+    forget(disc::range_of(request));
+}
+
+void LastWrites::answered(const nbd::Request& request, int error, std::uint64_t content) {
+  if (request.command == nbd::Command::flush) return on_flushed(request, error);
+  if (request.command != nbd::Command::write || error != 0) return;
+  const std::uint32_t length = std::min(request.length, bytes_);
+  if (content == 0 || length != request.length) content = content_of(request, length);
+  const Write write{.offset = request.offset, .length = length, .content = content};
+  const bool stable = (request.flags & nbd::command_flag::fua) != 0 || (!can_flush_ && !can_fua_);
+  if (stable) return know(write);
+  if (unstable_.size() == unstable_most) unstable_.erase(unstable_.begin());
+  unstable_.push_back({.write = write, .turn = turn_++});
+}
+
+void LastWrites::on_flushed(const nbd::Request& flush, int error) {
+  // Nor does one that is under way make them stable: it may be answered well because of that.
+  if (error != 0) forget_unstable();
+  const auto found = std::find_if(flushes_.begin(), flushes_.end(),
+                                  [&](const Flush& one) { return one.who == &flush; });
+  if (found == flushes_.end()) return;
+  const std::uint64_t covers = found->covers;
+  flushes_.erase(found);
+  for (const Unstable& one : unstable_)
+    if (one.turn < covers) know(one.write);
+  std::erase_if(unstable_, [covers](const Unstable& one) { return one.turn < covers; });
+}
+
+void LastWrites::lost(const nbd::Request& request) noexcept {
+  std::erase_if(flushes_, [&](const Flush& one) { return one.who == &request; });
+}
+
+bool LastWrites::still_knows(const Write& write) const noexcept {
+  return std::find(known_.begin(), known_.end(), write) != known_.end();
+}
+
+void LastWrites::forget() noexcept {
+  known_.clear();
+  unstable_.clear();
+}
+
+void LastWrites::forget_unstable() noexcept {
+  unstable_.clear();
+}
+
+void LastWrites::forget(Range range) noexcept {
+  std::erase_if(known_, [&](const Write& one) { return range_of(one).overlaps(range); });
+  std::erase_if(unstable_,
+                [&](const Unstable& one) { return range_of(one.write).overlaps(range); });
+}
+
+void LastWrites::know(const Write& write) {
+  if (known_.size() == known_most) known_.erase(known_.begin());
+  known_.push_back(write);
+}
+
+bool is_there(const LastWrites::Write& write, std::span<const std::byte> bytes) noexcept {
+  struct Written final : nbd::Request {
+    void on_done(int) noexcept override {}
+  };
+  const iovec part{.iov_base = const_cast<std::byte*>(bytes.data()), .iov_len = bytes.size()};
+  Written written;
+  written.command = nbd::Command::write;
+  written.memory = {&part, 1};
+  return content_of(written, write.length) == write.content;
+}
+
+}  // namespace head::disc
