@@ -1,6 +1,9 @@
 // What discs' tails offer, between the data threads and the state directory.
 #include "control_fakes.hpp"
 
+#include <future>
+#include <memory>
+
 using namespace head;
 using control::State;
 using test::a_disc;
@@ -61,6 +64,17 @@ TEST_CASE("a headd that does not own the state directory writes no shape", "[con
   CHECK_FALSE(soon([&] { return head.store->shape("a").has_value(); }, 400ms));
   head.agent->own();
   CHECK(soon([&] { return head.store->shape("a").has_value(); }));
+}
+
+TEST_CASE("an agent ends although a shape that it was told of cannot be written down",
+          "[control]") {
+  auto head = std::make_unique<Head>(1);
+  REQUIRE_FALSE(head->agent->attach(a_disc("a")));
+  REQUIRE(head->becomes("a", State::ready));
+  REQUIRE(head->agent->lend());
+  head->threads[0]->attachment("a").on_shape(shape);
+  auto ended = std::async(std::launch::async, [&] { head.reset(); });
+  CHECK(ended.wait_for(10s) == std::future_status::ready);
 }
 
 TEST_CASE("a disc that its tail can never serve fails, and can be tried again", "[control]") {

@@ -144,6 +144,19 @@ TEST_CASE("headctl imports a list and names what is wrong with it", "[headctl]")
   CHECK(daemon.agent->discs().size() == 500);
 }
 
+TEST_CASE("headctl does not wait for ever for an import of which nothing becomes ready",
+          "[headctl]") {
+  Daemon daemon;
+  daemon.neighbours->at_once(false);
+  const std::string list = daemon.file("list", "a nbd://[fd00::1]/a\nb nbd://[fd00::1]/b\n");
+  const Outcome imported = daemon.headctl("import --wait --timeout 1 " + list);
+  CAPTURE(imported.err);
+  CHECK(imported.status == 13);
+  CHECK(imported.out == "2 discs, 2 resolving\n");
+  CHECK(imported.err.find("no other disc of the list became ready within 1 s") !=
+        std::string::npos);
+}
+
 TEST_CASE("headctl imports a list that is too large for one request", "[headctl]") {
   constexpr int count = 40'000;
   Daemon daemon(count);

@@ -62,13 +62,14 @@ void Agent::note(catalogue::Shape shape) {
 
 void Agent::settle_conflicts(const std::stop_token& stop) {
   post_mortem::guard_thread();
-  for (;;) {
+  for (bool last = false; !last;) {
     std::map<std::string, neigh::Conflict> conflicts;
     Shapes shapes;
     {
       std::unique_lock lock(conflicts_lock_);
       const auto any = [this] { return !conflicts_.empty() || !shapes_.empty(); };
       if (!conflicts_came_.wait(lock, stop, any)) return;
+      last = stop.stop_requested();  // What is there is tried once more, whatever comes of it.
       conflicts.swap(conflicts_);
       shapes.swap(shapes_);
     }

@@ -141,6 +141,8 @@ void Served::flush_and_close(std::chrono::milliseconds within) noexcept {
     tell_unflushed(ENOTCONN);
     return disc_.close();
   }
+  // Whatever an operator wants of the guests' requests: there are none any more.
+  if (!handed_) disc_.set({.order = disc::Order::serve, .grace = spec_.grace});
   io_.arm(flush_late_, io_.now() + within);
   last_flush_.command = nbd::Command::flush;
   last_flush_.arrived = io_.now();

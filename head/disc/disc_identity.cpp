@@ -320,7 +320,7 @@ void Disc::restore_log() {
   if (const std::size_t lost = guard_.restore(); lost != 0)
     say(log::Level::error, limit,
         fmt::format("{} bytes that the headd before had acknowledged, and its tail not flushed, "
-                    "cannot be kept (durability \"replay\", [discs] replay_memory_mib): they are "
+                    "cannot be kept, as the disc's durability is not \"replay\" any more: they are "
                     "lost if the tail has crashed",
                     lost));
   stats_->kept_bytes.store(static_cast<std::uint32_t>(guard_.kept_bytes()),

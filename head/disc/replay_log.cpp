@@ -31,8 +31,7 @@ static_assert(chunk_size % slot_size == 0);  // So a header lies in one chunk.
 
 }  // namespace
 
-std::unique_ptr<ReplayMemory::Chunk> ReplayMemory::take() noexcept {
-  if (in_use_ >= chunks_max_) return nullptr;
+std::unique_ptr<ReplayMemory::Chunk> ReplayMemory::take_beyond() noexcept {
   std::unique_ptr<Chunk> chunk;
   if (spare_.empty()) {
     chunk.reset(new (std::nothrow) Chunk);
@@ -65,9 +64,15 @@ bool ReplayLog::fits(std::size_t data) const noexcept {
 }
 
 bool ReplayLog::reserve(std::size_t data) noexcept {
+  return reserve(data,
+                 [this] { return chunks_.size() < memory_.share() ? memory_.take() : nullptr; });
+}
+
+template <class Take>
+bool ReplayLog::reserve(std::size_t data, Take take) noexcept {
   const Place needed = end_ + reserved_ + cost_of(data);
   while ((first_chunk_ + chunks_.size()) * chunk_size < needed) {
-    auto chunk = chunks_.size() < memory_.share() ? memory_.take() : nullptr;
+    auto chunk = take();
     if (chunk == nullptr) {
       give_back_unneeded();
       return false;
@@ -139,7 +144,7 @@ bool ReplayLog::append(std::span<const std::byte> dumped) {
     dumped = dumped.subspan(sizeof header);
     const std::size_t data = data_of(kept);
     if (!changes(kept.command) || data > dumped.size()) return false;
-    if (!fits(data) || !reserve(data)) return false;
+    if (!reserve(data, [this] { return memory_.take_beyond(); })) return false;
     const iovec part{.iov_base = const_cast<std::byte*>(dumped.data()), .iov_len = data};
     kept.memory = {&part, 1};
     keep(kept);

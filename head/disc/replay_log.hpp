@@ -35,7 +35,10 @@ class ReplayMemory {
       : chunks_max_(bytes / (chunk_size + sweep_size)) {}
 
   // Null when there is none left.
-  std::unique_ptr<Chunk> take() noexcept;
+  std::unique_ptr<Chunk> take() noexcept { return in_use_ < chunks_max_ ? take_beyond() : nullptr; }
+  // For what an earlier headd kept: that had as much memory, divided otherwise among its threads.
+  // Null only where the machine has none.
+  std::unique_ptr<Chunk> take_beyond() noexcept;
   void give(std::unique_ptr<Chunk> chunk) noexcept;
 
   std::size_t chunks_in_use() const noexcept { return in_use_; }
@@ -90,8 +93,9 @@ class ReplayLog {
   void release(Place until) noexcept;
 
   // All that is kept, as bytes for the log of another process of this machine; and those bytes,
-  // appended to this one. False: there is no room for all of it, or it is damaged; then nothing is
-  // kept any more, as a part of it, written again, would undo what came after that part.
+  // appended to this one, beyond what the disc and its thread may have if need be. False: it is
+  // damaged; then nothing is kept any more, as a part of it, written again, would undo what came
+  // after that part.
   std::vector<std::byte> dump() const;
   bool restore(std::span<const std::byte> dumped);
 
@@ -105,6 +109,8 @@ class ReplayLog {
  private:
   struct Header;
   static std::size_t cost_of(std::size_t data) noexcept;
+  template <class Take>
+  bool reserve(std::size_t data, Take take) noexcept;
   bool append(std::span<const std::byte> dumped);
   std::byte* byte_at(Place place) const noexcept;
   void give_back_unneeded() noexcept;

@@ -113,10 +113,14 @@ void look_at_bindings(const DaemonEvidence& daemon, std::vector<Finding>& found)
                      "editor /etc/head/head.toml   # [tails] NAME = \"MAC fe80::ADDRESS\"\n"
                      "systemctl restart headd"});
   for (const std::string& pair : daemon.twins)
-    found.push_back({"same-export", pair, Gravity::warning,
-                     fmt::format("discs {} are one export, and can be written through both", pair),
-                     "the same address, port and name in their URIs",
-                     "headctl detach NAME   # the one that ought not to be"});
+    found.push_back(
+        {"same-export", pair, Gravity::warning,
+         fmt::format("discs {} are one export, and can be written through both; what one "
+                     "writes the other may take for another disc's",
+                     pair),
+         "the same address, port and name in their URIs",
+         "headctl detach NAME   # the one that ought not to be; or attach both anew with "
+         "--identity shape"});
 }
 
 void look_at_files(const DaemonEvidence& daemon, std::vector<Finding>& found) {

@@ -20,7 +20,7 @@ io() { timeout "$1" qemu-io -f raw -c "$2" "nbd+unix:///?socket=$(disc_socket di
 tail_up right
 start_headd
 attach disc --identity first-block
-attach trusting
+attach trusting --identity shape
 is disc identity first-block || fail "its identity is $(member disc identity)"
 io 10 'write -P 17 64k 64k' >/dev/null || fail "a write"
 sleep 1 # The first look at the block is under way at once.

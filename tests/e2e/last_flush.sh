@@ -37,6 +37,16 @@ for mode in writeback replay writethrough; do
   (($(flushes) == expected)) || fail "$mode: not $expected flushes: $(cat "$work/asked")"
 done
 
+# Whatever an operator wants of the guests' requests.
+for order in hold fail; do
+  attach disc --durability writeback
+  write
+  headctl $order disc
+  forget
+  headctl detach disc
+  (($(flushes) == 1)) || fail "$order: not flushed when it was detached: $(cat "$work/asked")"
+done
+
 attach disc --durability writeback
 write
 forget

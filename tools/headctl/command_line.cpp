@@ -35,8 +35,8 @@ void add_attach(CLI::App& app, Commands& commands) {
       ->check(CLI::IsMember({"writeback", "writethrough", "replay"}));
   command
       .add_option("--identity", options.identity,
-                  "How it is known again: by shape, or also by its first block; by default as "
-                  "head.toml has it")
+                  "How it is known again: by shape, also by what was written last, or also by its "
+                  "first block; by default as head.toml has it")
       ->check(CLI::IsMember({"shape", "last-writes", "first-block"}));
   CLI::Option* const wait =
       command.add_flag("--wait", options.wait, "Wait until the disc is ready, or has failed");
@@ -70,6 +70,13 @@ void add_import(CLI::App& app, Commands& commands) {
   command.add_option("FILE", options.file, "The list; - for standard input")->required();
   CLI::Option* const wait =
       command.add_flag("--wait", options.wait, "Until every disc is ready, or has failed");
+  command
+      .add_option("--timeout", options.timeout_s,
+                  "Seconds in which no other disc becomes ready, after which --wait ends with "
+                  "status 13; headd goes on trying")
+      ->needs(wait)
+      ->check(CLI::Range(1, 86'400))
+      ->capture_default_str();
   command.add_flag("--moves", options.moves, "The list is of moves: discs that are elsewhere now")
       ->excludes(wait);
   command.footer(std::string("The list is one of\n"
@@ -261,8 +268,8 @@ void declare(CLI::App& app, Commands& commands) {
   add_order(app, commands, "hold", "Lets what guests ask wait, and asks their tails nothing", hold);
   add_order(app, commands, "fail", "Answers all that guests ask with EIO", fail);
   add_order(app, commands, "resume",
-            "Ends that, and goes on; accepts the first block of a disc that is held for "
-            "another one",
+            "Ends that, and goes on; accepts what its tail has where a disc is held because of it, "
+            "and has what is kept written again",
             resume);
   add_order(app, commands, "look",
             "Looks at what their tails offer now, for example because a disc has grown", look);

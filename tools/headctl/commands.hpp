@@ -62,7 +62,8 @@ Exit look(const Context& context, const OrderOptions& options);
 struct ImportOptions {
   std::string file;
   bool wait = false;
-  bool moves = false;  // Of discs that there are.
+  std::int64_t timeout_s = 60;  // Of the wait, since another disc was ready.
+  bool moves = false;           // Of discs that there are.
 };
 Exit import(const Context& context, const ImportOptions& options);
 

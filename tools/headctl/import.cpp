@@ -150,19 +150,19 @@ class Delivery {
 };
 
 // Until the import is settled. Where nobody said --wait, only as long as it gets on: discs may
-// have tails that are not there, and it goes on without being looked at.
-void follow(Client& client, json& import, bool to_the_end) {
-  constexpr std::chrono::seconds patience{3};
+// have tails that are not there, and it goes on without being looked at. False: some would have to
+// be waited for longer than `patience`, in which no other one became ready.
+bool follow(Client& client, json& import, std::chrono::seconds patience) {
   const std::string path = fmt::format("/v1/imports/{}?wait=1", import["id"].dump());
-  auto changed = std::chrono::steady_clock::now();
+  auto got_on = std::chrono::steady_clock::now();
   for (;;) {
     const bool settled = import["settled"].get<bool>();
     const auto asked = std::chrono::steady_clock::now();
-    const bool last = settled || (!to_the_end && asked - changed > patience);
+    const bool last = settled || asked - got_on > patience;
     show_progress(ready(import), import["total"].get<std::size_t>(), summary(import), last);
-    if (last) return;
+    if (last) return settled;
     json next = client.get(path);
-    if (next != import) changed = std::chrono::steady_clock::now();
+    if (ready(next) > ready(import)) got_on = std::chrono::steady_clock::now();
     import = std::move(next);
     if (!import["settled"].get<bool>()) pause_if_early(asked);
   }
@@ -174,11 +174,20 @@ Exit import(const Context& context, const ImportOptions& options) {
   if (options.moves) return import_moves(context, options.file);
   Client client = context.client();
   json answer = Delivery(client, read_import(options.file)).send();
-  if (options.wait || on_terminal()) follow(client, answer, options.wait);
+  constexpr std::chrono::seconds glance{3};
+  const std::chrono::seconds timeout(options.timeout_s);
+  bool settled = true;
+  if (options.wait || on_terminal())
+    settled = follow(client, answer, options.wait ? timeout : glance);
   if (context.json)
     print(answer);
   else
     print(summary(answer) + "\n");
+  if (options.wait && !settled)
+    throw Failure(Exit::timed_out,
+                  fmt::format("no other disc of the list became ready within {} s; headd goes on "
+                              "trying: `headctl discs` has what each waits for",
+                              options.timeout_s));
   const bool bad = count(answer, "failed") + count(answer, "held") != 0;
   return options.wait && bad ? Exit::not_ready : Exit::done;
 }

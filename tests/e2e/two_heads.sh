@@ -1,0 +1,125 @@
+#!/usr/bin/env bash
+# two_heads.sh detach|resume|grace|known: a guest writes through a head that is then cut off, and
+# goes on through another one. Back at its tail, the first head writes nothing again of what it keeps
+# until an operator says so: it was without a guest, or beyond grace. And one that keeps nothing
+# notices that somebody else has written.
+# shellcheck source=tests/e2e/lib.sh
+source "$(dirname "$0")/lib.sh"
+need nbdkit qemu-io python3 ip nft
+need_root
+
+head_net=head-e2e-$$-head tail_net=head-e2e-$$-tail
+# shellcheck disable=SC2317
+clean_more() {
+  ip netns del "$head_net" 2>/dev/null || true
+  ip netns del "$tail_net" 2>/dev/null || true
+}
+ip netns add "$head_net" 2>/dev/null || skip "network namespaces are not to be had here"
+ip netns add "$tail_net"
+ip link add h0 netns "$head_net" type veth peer name t0 netns "$tail_net"
+ip -n "$head_net" link set lo up
+ip -n "$tail_net" link set lo up
+ip -n "$head_net" address add fd00:78::1/64 dev h0 nodad
+ip -n "$tail_net" address add fd00:78::2/64 dev t0 nodad
+ip -n "$head_net" link set h0 up
+ip -n "$tail_net" link set t0 up
+
+truncate -s 16M "$work/tail.img"
+tail_up() {
+  background tail ip netns exec "$tail_net" nbdkit -f -t 1 -i fd00:78::2 file "$work/tail.img"
+  await 10 "the tail" ip netns exec "$tail_net" bash -c 'exec 3<>/dev/tcp/fd00:78::2/10809'
+}
+tail_uri='nbd://[fd00:78::2]/'
+# Through another head, whichever it is.
+elsewhere() {
+  timeout 20 ip netns exec "$tail_net" qemu-io -f raw "$@" "$tail_uri" >"$work/elsewhere.log" ||
+    fail "elsewhere: $*: $(cat "$work/elsewhere.log")"
+  ! grep -q 'Pattern verification failed' "$work/elsewhere.log"
+}
+member() {
+  headctl discs disc --json |
+    python3 -c "import json, sys; print(json.load(sys.stdin).get('$1', ''))"
+}
+is() { [[ $(member "$1") == "$2" ]]; }
+# A guest that writes 64 KiB of one byte, with a FLUSH or without, and stays.
+cat >"$work/guest.py" <<'END'
+import socket, struct, sys, time
+path, byte, flush = sys.argv[1], sys.argv[2].encode(), sys.argv[3] == "flush"
+guest = socket.socket(socket.AF_UNIX)
+guest.connect(path)
+def hear(size):
+    while size:
+        size -= len(guest.recv(size))
+guest.sendall(struct.pack(">IQII", 3, 0x49484156454F5054, 1, 0))
+hear(18 + 10)
+guest.sendall(struct.pack(">IHHQQI", 0x25609513, 0, 1, 7, 0, 65536) + byte * 65536)
+hear(16)
+if flush:
+    guest.sendall(struct.pack(">IHHQQI", 0x25609513, 0, 3, 8, 0, 0))
+    hear(16)
+print("written", flush=True)
+time.sleep(600)
+END
+guest_writes() {
+  background guest python3 "$work/guest.py" "$(disc_socket disc)" "$1" "$2"
+  await 10 "the guest's write" grep -q written "$work/guest.log"
+}
+cut_off() {
+  ip netns exec "$tail_net" nft -f - <<'EOT'
+table inet gone {
+  chain input { type filter hook input priority 0; policy accept; iifname t0 drop; }
+  chain output { type filter hook output priority 0; policy accept; oifname t0 drop; }
+}
+EOT
+}
+link_back() { ip netns exec "$tail_net" nft delete table inet gone; }
+
+how=$1
+tail_up
+headd_prefix=(ip netns exec "$head_net") headd_options=()
+start_headd
+grace=()
+[[ $how != grace ]] || grace=(--grace 2)
+attach disc "${grace[@]}"
+if [[ $how == known ]]; then guest_writes A flush; else guest_writes A not; fi
+cut_off
+[[ $how == grace || $how == known ]] || stop guest KILL || true
+# Its connections end with it, so that the head must connect anew.
+stop tail KILL || true
+tail_up
+elsewhere -c 'write -P 0x42 0 64k' -c flush
+# The head asks for a FLUSH after five seconds, and grace counts from then.
+if [[ $how == grace ]]; then sleep 9; else sleep 3; fi
+link_back
+
+case $how in
+  known)
+    await 30 "what somebody else has written to be noticed" is state held
+    [[ $(member problem) == "the tail does not have what was written last, at offset 0:"* ]] ||
+      fail "the problem is: $(member problem)"
+    ;;
+  grace) kept="failing" ;;&
+  detach | resume) kept="held" ;;&
+  *)
+    told() { [[ $(member state) == "$kept" && $(member problem) == *"bytes are kept that may be older"* ]]; }
+    await 30 "what is kept not to be written again" told
+    ;;
+esac
+sleep 2
+elsewhere -c 'read -P 0x42 0 64k' || fail "the first head has written over what is newer"
+# Nor does a guest that comes back too early change that.
+background early timeout 20 qemu-io -f raw -c 'read 0 4k' "$(disc_uri disc)"
+sleep 1
+elsewhere -c 'read -P 0x42 0 64k' || fail "a guest's coming has made it write"
+
+if [[ $how == detach ]]; then
+  headctl detach disc
+  elsewhere -c 'read -P 0x42 0 64k' || fail "detach has written what was kept"
+  grep -q 'detached without a last FLUSH' "$work/headd.log" || fail "the log does not tell"
+else
+  headctl resume disc >/dev/null
+  await 10 "the disc" is state ready
+  pattern=0x41
+  [[ $how != known ]] || pattern=0x42
+  elsewhere -c "read -P $pattern 0 64k" || fail "after resume the disc is not what it should be"
+fi
