@@ -213,6 +213,35 @@ TEST_CASE("A disc that gives nothing back leaves the others their memory", "[exp
   world.guests.clear();
 }
 
+TEST_CASE("Discs that wait for their tails leave the others what they would hold", "[export]") {
+  constexpr std::size_t dead_discs = 30;
+  World world(64 * mib);
+  head::stats::DiscStats away;
+  away.enter(GENERATE(head::stats::DiscState::reconnecting, head::stats::DiscState::held),
+             world.io.now());
+  std::deque<PayloadPool::Account> dead;
+  std::vector<Guest*> stuck;
+  for (std::size_t i = 0; i < dead_discs; ++i)
+    stuck.push_back(&world.guest_of(dead.emplace_back(world.pool, &away)));
+  for (Guest* guest : stuck)
+    for (int i = 0; i < 32; ++i) guest->ask(64 * kib);
+  std::size_t held = 0;
+  for (const Guest* guest : stuck) held += guest->held.size() * 64 * kib;
+  CHECK(held > 0);  // What is guaranteed to them.
+  CHECK(held <= world.pool.size() / 8);
+  Guest& other = world.guest();
+  for (int i = 0; i < 10; ++i) other.ask(1 * mib);
+  CHECK(other.held.size() == 10);
+
+  // It is there again.
+  away.enter(head::stats::DiscState::ready, world.io.now());
+  const std::size_t before = stuck[0]->held.size();
+  dead[0].ask_soon();
+  world.io.advance(1ms);
+  CHECK(stuck[0]->held.size() > before);
+  world.guests.clear();
+}
+
 TEST_CASE("So many sessions as the pool promises have a small request each", "[export]") {
   constexpr std::size_t size = 64 * mib, promised = size / (40 * kib);
   World world(size);

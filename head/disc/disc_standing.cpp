@@ -29,10 +29,10 @@ DiscState Disc::state() const noexcept {
 }
 
 void Disc::tell_state() noexcept {
-  const DiscState now = state();
-  if (now != stats_->state.load(std::memory_order_relaxed) ||
-      stats_->state_since_ns.load(std::memory_order_relaxed) == 0)
-    stats_->enter(now, io_.now());
+  const DiscState now = state(), before = stats_->state.load(std::memory_order_relaxed);
+  if (now == before && stats_->state_since_ns.load(std::memory_order_relaxed) != 0) return;
+  stats_->enter(now, io_.now());
+  tell_service_changed();
 }
 
 // One was opened or has ended.

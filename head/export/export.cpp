@@ -36,7 +36,7 @@ Export::Export(iouring::Io& io, std::string name, nbd::Volume& volume, stats::Di
       stats_(stats),
       stalls_(stalls),
       volume_(volume),
-      memory_(pool),
+      memory_(pool, &stats),
       owner_(owner) {
   volume_.watch(this);
 }

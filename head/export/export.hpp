@@ -77,6 +77,7 @@ class Export final : nbd::Volume::Watcher, Session::Owner {
 
  private:
   void on_info() noexcept override;
+  void on_service_changed() noexcept override { memory_.ask_soon(); }
   void on_guest_gone(Session&) noexcept override { count_guests(); }
   void on_session_over(Session&) noexcept override { tidy_later(); }
   void on_guest_greeted(Session&) noexcept override { count_guests(); }

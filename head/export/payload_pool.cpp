@@ -29,6 +29,13 @@ std::size_t PayloadPool::owed_to(const Lessee& who) const noexcept {
   return guarantee_ - std::min(guarantee_, who.held_);
 }
 
+bool PayloadPool::Account::waits_for_tail() const noexcept {
+  if (stats_ == nullptr) return false;
+  using State = stats::DiscState;
+  const State state = stats_->state.load(std::memory_order_relaxed);
+  return state == State::connecting || state == State::reconnecting || state == State::held;
+}
+
 Grant PayloadPool::judge(const Lessee& who, std::uint32_t payload) const noexcept {
   if (!arena_.fits(payload)) return Grant::no;
   const Claim claim{
@@ -43,6 +50,7 @@ Grant PayloadPool::judge(const Lessee& who, std::uint32_t payload) const noexcep
   };
   const bool modest = claim.held + claim.wanted <= guarantee_;
   if (preferred_ != nullptr && preferred_ != &who && !modest) return Grant::no;
+  if (!modest && who.account_.waits_for_tail()) return Grant::no;
   return exports::judge(claim);
 }
 
@@ -71,6 +79,11 @@ void PayloadPool::divide() noexcept {
 void PayloadPool::ask_all() noexcept {
   unasked_ = waiting_;
   ask_some();
+}
+
+void PayloadPool::ask_soon() noexcept {
+  unasked_ = waiting_;
+  if (unasked_ > 0) io_.arm(go_on_, io_.now());
 }
 
 // Whoever is served may give memory back at once, and then all are asked again, by this loop.
@@ -123,7 +136,7 @@ void PayloadPool::next_turn() noexcept {
 PayloadPool::Lessee* PayloadPool::whom_to_prefer() noexcept {
   Lessee* in_vain = nullptr;
   for (Lessee* at = first_; at != nullptr; at = at->next_) {
-    if (at->held_ != 0) continue;
+    if (at->held_ != 0 || at->account_.waits_for_tail()) continue;
     if (!at->in_vain_) return at;
     if (in_vain == nullptr) in_vain = at;
   }

@@ -1,7 +1,7 @@
 // Memory for the requests of all guests of one data thread, of fixed size, divided as share.hpp
-// says. Up to one session for each 40 KiB of the pool, no session that holds nothing waits for
-// others with a request of 4 KiB, whatever discs whose tails are away, or guests that take no
-// answers, hold.
+// says; a disc that waits for its tail, or is held, gets nothing beyond guarantees. Up to one
+// session for each 40 KiB of the pool, no session that holds nothing waits for others with a
+// request of 4 KiB, whatever discs whose tails are away, or guests that take no answers, hold.
 //
 // Who finds no memory waits. Those who wait are asked in rotation whether there is enough for them
 // now, and nobody is held up by one whose request is large. So that a large one is served, too, one
@@ -12,6 +12,7 @@
 
 #include "head/export/payload_arena.hpp"
 #include "head/export/share.hpp"
+#include "head/stats/disc_stats.hpp"
 #include "iouring/io.hpp"
 
 #include <chrono>
@@ -43,16 +44,24 @@ class PayloadPool {
   // The sessions of a disc, as far as memory goes.
   class Account {
    public:
-    explicit Account(PayloadPool& pool) noexcept : pool_(pool) {}
+    // `stats`: of the disc; null where its tail is always there.
+    explicit Account(PayloadPool& pool, const stats::DiscStats* stats = nullptr) noexcept
+        : pool_(pool), stats_(stats) {}
     Account(const Account&) = delete;
     Account& operator=(const Account&) = delete;
 
+    // Its tail is there again: who waits is asked soon.
+    void ask_soon() noexcept { pool_.ask_soon(); }
     // As many sessions as there may be are there.
     bool full() const noexcept { return pool_.lessees_.size() >= pool_.lessees_max_; }
 
    private:
     friend class PayloadPool;
+    // What it holds would not be given back for nobody knows how long.
+    bool waits_for_tail() const noexcept;
+
     PayloadPool& pool_;
+    const stats::DiscStats* stats_;
     std::size_t held_ = 0;
   };
 
@@ -122,6 +131,7 @@ class PayloadPool {
   void divide() noexcept;
 
   void ask_all() noexcept;
+  void ask_soon() noexcept;
   void ask_some() noexcept;
   void insert(Lessee& who, Lessee* next) noexcept;
   void remove(Lessee& who) noexcept;

@@ -15,6 +15,8 @@ class Volume {
    public:
     // The volume became known, or changed (a resize, say).
     virtual void on_info() noexcept = 0;
+    // Requests wait for what is behind it, or do so no longer.
+    virtual void on_service_changed() noexcept {}
 
    protected:
     ~Watcher() = default;
@@ -49,6 +51,9 @@ class Volume {
   ~Volume() = default;
   void tell_watcher() noexcept {
     if (watcher_ != nullptr) watcher_->on_info();
+  }
+  void tell_service_changed() noexcept {
+    if (watcher_ != nullptr) watcher_->on_service_changed();
   }
 
  private:
