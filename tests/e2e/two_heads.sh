@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # two_heads.sh detach|resume|grace|known: a guest writes through a head that is then cut off, and
-# goes on through another one. Back at its tail, the first head writes nothing again of what it keeps
-# until an operator says so: it was without a guest, or beyond grace. And one that keeps nothing
-# notices that somebody else has written.
+# goes on through another one. Back at its tail, the first head writes nothing again of what it
+# keeps until an operator says so: it was without a guest, or beyond grace. And one that keeps
+# nothing notices that somebody else has written.
 # shellcheck source=tests/e2e/lib.sh
 source "$(dirname "$0")/lib.sh"
 need nbdkit qemu-io python3 ip nft
@@ -101,7 +101,10 @@ case $how in
   grace) kept="failing" ;;&
   detach | resume) kept="held" ;;&
   *)
-    told() { [[ $(member state) == "$kept" && $(member problem) == *"bytes are kept that may be older"* ]]; }
+    told() {
+      [[ $(member state) == "$kept" ]] &&
+        [[ $(member problem) == *"bytes are kept that may be older"* ]]
+    }
     await 30 "what is kept not to be written again" told
     ;;
 esac

@@ -91,6 +91,16 @@ Load load_of(const Scenario& scenario) {
   return load;
 }
 
+Load rewriting(const Scenario& scenario) {
+  Load load = load_of(scenario);
+  load.hot = 6;
+  load.per_second = 60;
+  load.burst_most = 4;
+  load.large_most = 6;
+  load.trims = load.statuses = load.caches = 0;
+  return load;
+}
+
 // Any tail that keeps to the protocol, and any mode.
 void draw_parts(Scenario& scenario, Dice& dice) {
   TailManners& tail = scenario.tail;

@@ -28,6 +28,8 @@ struct Load {
 // Nothing happens: a tail that can do everything, one head, one guest.
 Scenario begin_scenario(std::uint64_t seed);
 Load load_of(const Scenario& scenario);
+// A guest that rewrites a few sectors, and little else.
+Load rewriting(const Scenario& scenario);
 // What guests ask between two times.
 void draw_load(Scenario& scenario, Dice& dice, const Load& load, Duration from, Duration to);
 // By time. Every scenario needs it last.
