@@ -86,6 +86,15 @@ std::vector<std::byte> copy(std::span<const std::byte> bytes) {
   return {bytes.begin(), bytes.end()};
 }
 
+void write(Pen& pen, const std::string& text) {
+  pen.block<std::uint16_t>(std::as_bytes(std::span(text)));
+}
+
+std::string read_text(Eye& eye) {
+  const auto text = eye.block<std::uint16_t>();
+  return {reinterpret_cast<const char*>(text.data()), text.size()};
+}
+
 void write(Pen& pen, const exports::Terms& terms) {
   pen.number(terms.flags);
   pen.number(std::uint8_t{terms.structured_replies});
@@ -217,15 +226,62 @@ nbd::Legacy read_legacy(Eye& eye, std::uint32_t version) {
   return legacy;
 }
 
+void write(Pen& pen, const nbd::HandedConnection& connection) {
+  pen.number(connection.cookie);
+  for (const std::uint8_t byte : connection.to.address) pen.number(byte);
+  pen.number(connection.to.port);
+  write(pen, connection.to.interface);
+  write(pen, connection.to.export_name);
+  write(pen, connection.info);
+  pen.number(connection.context);
+  write(pen, connection.note);
+  pen.number(std::uint8_t{connection.acknowledges_at_once});
+  pen.number(static_cast<std::uint64_t>(connection.round_trip.count()));
+  pen.number(connection.sent);
+  pen.number(connection.generation);
+}
+
+// Nothing where no disc can be like that.
+std::optional<nbd::HandedConnection> read_connection(Eye& eye) {
+  nbd::HandedConnection connection;
+  connection.cookie = eye.number<std::uint64_t>();
+  for (std::uint8_t& byte : connection.to.address) byte = eye.number<std::uint8_t>();
+  connection.to.port = eye.number<std::uint16_t>();
+  connection.to.interface = read_text(eye);
+  connection.to.export_name = read_text(eye);
+  const auto info = read_shape(eye);
+  connection.context = eye.number<std::uint32_t>();
+  connection.note = read_text(eye);
+  connection.acknowledges_at_once = eye.flag();
+  connection.round_trip = std::chrono::microseconds(eye.number<std::uint64_t>());
+  connection.sent = eye.number<std::uint64_t>();
+  connection.generation = eye.number<std::uint32_t>();
+  if (!info) return std::nullopt;
+  connection.info = *info;
+  return connection;
+}
+
+void write(Pen& pen, const HandedDisc& disc) {
+  write(pen, disc.name);
+  pen.number(disc.cookie);
+  pen.number(static_cast<std::uint32_t>(disc.sessions.size()));
+  for (const HandedSession& session : disc.sessions) write(pen, session);
+  write(pen, disc.legacy);
+  pen.number(static_cast<std::uint32_t>(disc.connections.size()));
+  for (const nbd::HandedConnection& connection : disc.connections) write(pen, connection);
+}
+
 HandedDisc read_disc(Eye& eye, std::uint32_t version) {
   HandedDisc disc;
-  const auto name = eye.block<std::uint16_t>();
-  disc.name.assign(reinterpret_cast<const char*>(name.data()), name.size());
+  disc.name = read_text(eye);
   disc.cookie = eye.number<std::uint64_t>();
   const auto sessions = eye.number<std::uint32_t>();
   for (std::uint32_t i = 0; i < sessions && eye.good(); ++i)
     disc.sessions.push_back(read_session(eye, version));
   if (version >= 2) disc.legacy = read_legacy(eye, version);
+  const auto connections = version >= 4 ? eye.number<std::uint32_t>() : 0;
+  for (std::uint32_t i = 0; i < connections && eye.good(); ++i)
+    if (auto connection = read_connection(eye)) disc.connections.push_back(std::move(*connection));
   return disc;
 }
 
@@ -236,13 +292,7 @@ std::vector<std::byte> to_document(std::span<const HandedDisc> discs) {
   pen.number(magic);
   pen.number(handover_version);
   pen.number(static_cast<std::uint32_t>(discs.size()));
-  for (const HandedDisc& disc : discs) {
-    pen.block<std::uint16_t>(std::as_bytes(std::span(disc.name)));
-    pen.number(disc.cookie);
-    pen.number(static_cast<std::uint32_t>(disc.sessions.size()));
-    for (const HandedSession& session : disc.sessions) write(pen, session);
-    write(pen, disc.legacy);
-  }
+  for (const HandedDisc& disc : discs) write(pen, disc);
   return pen.done();
 }
 
@@ -279,6 +329,8 @@ void note_cookies(std::vector<HandedDisc>& discs) noexcept {
     if (disc.listener) disc.cookie = cookie_of(disc.listener.fd());
     for (HandedSession& session : disc.sessions)
       if (session.socket) session.cookie = cookie_of(session.socket.fd());
+    for (nbd::HandedConnection& connection : disc.connections)
+      if (connection.socket) connection.cookie = cookie_of(connection.socket.fd());
   }
 }
 
@@ -298,6 +350,9 @@ std::size_t take_descriptors(std::vector<HandedDisc>& discs,
     if (disc.cookie != 0) disc.listener = take(disc.cookie);
     for (HandedSession& session : disc.sessions) session.socket = take(session.cookie);
     without += std::erase_if(disc.sessions, [](const auto& session) { return !session.socket; });
+    for (nbd::HandedConnection& connection : disc.connections)
+      connection.socket = take(connection.cookie);
+    std::erase_if(disc.connections, [](const auto& connection) { return !connection.socket; });
   }
   return without;
 }
@@ -309,6 +364,9 @@ std::vector<int> descriptors_of(std::span<const HandedDisc> discs) {
       if (session.socket) all.push_back(session.socket.fd());
   for (const HandedDisc& disc : discs)
     if (disc.listener) all.push_back(disc.listener.fd());
+  for (const HandedDisc& disc : discs)
+    for (const nbd::HandedConnection& connection : disc.connections)
+      if (connection.socket) all.push_back(connection.socket.fd());
   return all;
 }
 

@@ -15,6 +15,7 @@
 #include "head/disc/disc_owner.hpp"
 #include "head/disc/first_block.hpp"
 #include "head/disc/isolation.hpp"
+#include "head/disc/look.hpp"
 #include "head/disc/patience.hpp"
 #include "head/disc/reshape.hpp"
 #include "head/disc/small_read.hpp"
@@ -76,6 +77,7 @@ class Disc final : public nbd::Volume, Reshape::Owner, Guard::Owner {
   // Notes, soon, whether packets were lost, where answers are late; and how far the tail is.
   void look_at_network() noexcept;
 
+  // Connects to its tail at once, unless it waits for connections (DiscOptions).
   void open();
   void submit(nbd::Request& request) noexcept override;
   bool withdraw(nbd::Request& request) noexcept override;
@@ -87,80 +89,21 @@ class Disc final : public nbd::Volume, Reshape::Owner, Guard::Owner {
   // The first block is another one, and an operator says that it is right. Nothing where the disc
   // is not held because of that.
   void accept() noexcept;
-  // Before guests ask anything: all that an earlier headd knew of the disc.
-  void inherit(const nbd::Legacy& legacy);
-  // Once it is closed.
+  // Before guests ask anything: all that an earlier headd knew of the disc, and its connections,
+  // if this waits for them.
+  void inherit(const nbd::Legacy& legacy, std::vector<nbd::HandedConnection> connections = {});
+  // Once it is closed. The connections are those that hand_over() let go of.
   nbd::Legacy legacy();
+  std::vector<nbd::HandedConnection> connections() noexcept { return std::move(handed_); }
   // What is outstanding is answered with ESHUTDOWN, once the kernel lets go of it.
   // Ends in on_disc_closed(), never inside the call.
   void close() noexcept;
+  // The same, but connections on which nothing is under way stay open for whoever serves the disc
+  // next; so many at most.
+  void hand_over(std::size_t connections_most) noexcept;
 
  private:
-  // A look at the first block.
-  struct Look final : nbd::Request {
-    Look(iouring::Instant now, const FirstBlock& of);
-    void on_done(int) noexcept override {}  // The disc is asked first.
-    void read() noexcept;
-
-    std::uint64_t version;
-    std::vector<std::byte> block;
-    iovec part{};
-  };
-
-  // One of the connections, and when it connects again.
-  class Link final : public nbd::Connection::Owner {
-   public:
-    Link(Disc& disc, std::uint64_t seed, const nbd::ConnectionOptions& options);
-    ~Link();
-
-    void connect() noexcept;
-    void connect_after(iouring::Duration wait) noexcept;
-    nbd::Connection connection;
-
-    // Takes over from another, which serves until this one is open.
-    Link* predecessor = nullptr;
-    bool superseded = false;  // A successor is to take over; it does not connect again.
-    // A successor has taken over; only what is still to be answered here is waited for.
-    bool witness = false;
-    bool overdue = false;    // For as long as a ghost may take.
-    bool elsewhere = false;  // The disc was said to be elsewhere since it was opened.
-
-    // Until it is answered nothing else is asked here.
-    std::unique_ptr<Look> proof;
-    // Does it answer? Never waited for by itself.
-    std::unique_ptr<SmallRead> probe;
-
-   private:
-    void on_open() noexcept override { disc_.on_open(*this); }
-    void on_answer(nbd::Request& request, int error) noexcept override {
-      disc_.on_answer(*this, request, error);
-    }
-    void on_proof_late() noexcept;
-    void on_orphan_answered(std::uint64_t cookie) noexcept override {
-      disc_.on_orphan_answered(*this, cookie);
-    }
-    void on_witnessed_long() noexcept;
-    void on_closed(const std::string& problem, nbd::RequestQueue unanswered) noexcept override {
-      disc_.on_closed(*this, problem, unanswered);
-    }
-    void on_packets_lost(iouring::Instant at) noexcept override { disc_.on_packets_lost(at); }
-    void on_parked(iouring::Instant since, iouring::Duration parked) noexcept override {
-      disc_.stats_->record_parked(since, parked);
-    }
-    bool interface_was_away(iouring::Instant since) const noexcept override {
-      return disc_.stats_->interface_was_away(since);
-    }
-
-    friend class Disc;
-    Disc& disc_;
-    Backoff backoff_;
-    std::optional<iouring::Instant> opened_at_;
-    iouring::Instant tried_at_{};  // Began to connect, last.
-    bool lost_ = false;            // It was open, and has not been since.
-    iouring::Alarm<&Link::connect> retry_{*this};
-    iouring::Alarm<&Link::on_proof_late> proof_late_{*this};
-    iouring::Alarm<&Link::on_witnessed_long> witnessed_long_{*this};
-  };
+  class Link;  // One of the connections: link.hpp.
 
   // Of a connection that is silent: whether the tail answers on a second one.
   struct Trial {
@@ -193,6 +136,11 @@ class Disc final : public nbd::Volume, Reshape::Owner, Guard::Owner {
   void bury(iouring::Result result) noexcept;
   void on_drained(iouring::Result result) noexcept;
 
+  bool may_go_along(const Link& link) const noexcept;
+  void on_handed_over(nbd::HandedConnection handed) noexcept;
+  void take_up(std::vector<nbd::HandedConnection> handed);
+
+  void begin_opening() noexcept;
   void on_opening_late() noexcept;
   void end_opening(int error) noexcept;
   void learn(const nbd::ExportInfo& info);
@@ -282,6 +230,8 @@ class Disc final : public nbd::Volume, Reshape::Owner, Guard::Owner {
 
   bool known_ = false;  // The tail has told what it is, to this headd or to an earlier one.
   bool closing_ = false;
+  bool awaits_;         // Connections of an earlier headd; until then none is made.
+  bool moved_ = false;  // Meanwhile the tail was said to be elsewhere.
   bool watched_ = false;
   std::string last_problem_;  // Said in the log already; these as well:
   std::string last_note_;
@@ -296,6 +246,8 @@ class Disc final : public nbd::Volume, Reshape::Owner, Guard::Owner {
   bool many_ = false;  // The tail lets us have more than one connection.
   std::size_t next_link_ = 0;
   iouring::Op<&Disc::on_drained> drained_{*this};
+  std::size_t to_hand_over_ = 0;  // Connections, at most.
+  std::vector<nbd::HandedConnection> handed_;
   // While it goes on; and when it is looked at next, less and less often.
   std::optional<stats::Opening> opening_;
   iouring::Duration opening_wait_{};

@@ -1,6 +1,6 @@
 // What a connection leaves behind that is lost or replaced: requests that are asked once more, and
 // ghosts, which the tail may still carry out.
-#include "head/disc/disc.hpp"
+#include "head/disc/link.hpp"
 
 #include <algorithm>
 #include <vector>

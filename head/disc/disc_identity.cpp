@@ -1,6 +1,6 @@
 // Whether what a connection leads to is the disc that it was: its shape, and where an operator
 // wants that, its first block. Nothing is asked of it before that is known.
-#include "head/disc/disc.hpp"
+#include "head/disc/link.hpp"
 
 #include <fmt/format.h>
 
@@ -19,18 +19,6 @@ constexpr const char* another_block =
     "`headctl resume` accepts it)";
 
 }  // namespace
-
-Disc::Look::Look(iouring::Instant now, const FirstBlock& of)
-    : version(of.version()), block(of.length()) {
-  arrived = now;
-}
-
-void Disc::Look::read() noexcept {
-  part = {.iov_base = block.data(), .iov_len = block.size()};
-  command = nbd::Command::read;
-  length = static_cast<std::uint32_t>(block.size());
-  memory = {&part, 1};
-}
 
 void Disc::on_open(Link& link) noexcept {
   const nbd::ExportInfo& told = link.connection.info();
@@ -200,68 +188,6 @@ void Disc::accept() noexcept {
   static log::RateLimit limit;
   say(log::Level::warning, limit, "what the tail offers is accepted as this disc by an operator");
   relocate();
-}
-
-// ---- From one headd to the next -----------------------------------------------------------------
-
-void Disc::inherit(const nbd::Legacy& legacy) {
-  guard_.inherit(legacy);
-  if (legacy.owes_flush_error) ++flush_errors().met;
-  if (legacy.shape) remember(*legacy.shape);
-  left_log_ = legacy.log;
-  if (known_) restore_log();
-  if (first_block_) {
-    first_block_->inherit(legacy.first_block_length, legacy.first_block_sum);
-    if (legacy.first_block_doubted) first_block_->doubt();
-    // What was connected to while another headd served was not compared with what that left.
-    for (const auto& link : links_)
-      if (first_block_->known() && link->connection.ready() && link->proof == nullptr) prove(*link);
-    note_connections();
-    if (known_ && !first_block_->known()) look_soon(first_block_->untouched());
-  }
-  if (!known_) return;
-  guard_.on_open();
-  pump();
-}
-
-// Guests have been told so last. A tail that was believed meanwhile is judged by it.
-void Disc::remember(const nbd::ExportInfo& shape) {
-  learn(shape);
-  for (std::size_t i = 0, before = links_.size(); i < before; ++i) {
-    Link& link = *links_[i];
-    if (!link.connection.ready()) continue;
-    if (const char* objection = objection_to(link.connection.info()))
-      object(link, objection);
-    else
-      adopt(link.connection.info());
-  }
-}
-
-void Disc::restore_log() {
-  const auto log = std::exchange(left_log_, {});
-  static log::RateLimit limit;
-  if (!log.empty() && !guard_.restore(log))
-    say(log::Level::error, limit,
-        fmt::format("{} bytes that the headd before had acknowledged, and its tail not flushed, "
-                    "cannot be kept (durability \"replay\", [discs] replay_memory_mib): they are "
-                    "lost if the tail has crashed",
-                    log.size()));
-  stats_->kept_bytes.store(static_cast<std::uint32_t>(guard_.kept_bytes()),
-                           std::memory_order_relaxed);
-}
-
-nbd::Legacy Disc::legacy() {
-  nbd::Legacy legacy;
-  legacy.shape = shape();
-  legacy.owes_flush_error = flush_errors().met != flush_errors().told;
-  if (first_block_ && first_block_->known()) {
-    legacy.first_block_length = first_block_->length();
-    legacy.first_block_sum = *first_block_->known();
-  }
-  legacy.first_block_doubted = first_block_ && first_block_->doubted();
-  guard_.leave(legacy);
-  if (!left_log_.empty()) legacy.log = left_log_;
-  return legacy;
 }
 
 }  // namespace head::disc

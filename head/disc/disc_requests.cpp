@@ -1,5 +1,5 @@
 // A disc's requests: who may start, what goes to which connection, who is answered.
-#include "head/disc/disc.hpp"
+#include "head/disc/link.hpp"
 
 #include <fmt/format.h>
 

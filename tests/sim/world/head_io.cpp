@@ -25,7 +25,8 @@ int new_descriptor() {
 }  // namespace
 
 void Descriptors::let_go(Entry& entry) {
-  if (entry.stream != nullptr && --entry.stream->holders == 0) entry.stream->close(false);
+  if (entry.stream != nullptr && --entry.stream->holders == 0)
+    entry.stream->close(!entry.stream->lingers);
   if (entry.listener != nullptr) --entry.listener->holders;
   entry = {};
 }

@@ -1,0 +1,176 @@
+// How a disc ends, and how it goes from one headd to the next: what is known of it, and its
+// connections.
+#include "head/disc/link.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <utility>
+
+namespace head::disc {
+
+namespace {
+
+nbd::Destination destination_of(const DiscOptions& options) {
+  nbd::Destination to{.port = ntohs(options.tail.sin6_port),
+                      .interface = options.interface,
+                      .export_name = options.export_name};
+  const auto& address = options.tail.sin6_addr.s6_addr;
+  std::copy(std::begin(address), std::end(address), to.address.begin());
+  return to;
+}
+
+}  // namespace
+
+void Disc::close() noexcept {
+  if (closing_) return;
+  closing_ = true;
+  end_opening(ESHUTDOWN);
+  tell_state();
+  io_.disarm(look_due_);
+  io_.disarm(judgement_);
+  for (const auto& link : links_) {
+    io_.disarm(link->retry_);
+    if (to_hand_over_ != 0 && may_go_along(*link)) {
+      --to_hand_over_;
+      link->connection.hand_over();
+    } else if (link->connection.in_flight() == 0) {
+      link->connection.leave();
+    } else {
+      link->connection.fail("the disc is detached");
+    }
+  }
+  finish_closing();
+}
+
+void Disc::finish_closing() noexcept {
+  const bool open = std::any_of(links_.begin(), links_.end(), [](const auto& link) {
+    return link->connection.state() != nbd::Connection::State::closed;
+  });
+  if (!open && !drained_.pending()) io_.defer(drained_);
+}
+
+void Disc::on_drained(iouring::Result) noexcept {
+  abandon_all(ESHUTDOWN);
+  if (outstanding_ != 0 || answers_due_.pending() || bury_.pending() || refusal_.pending())
+    return io_.defer(drained_);
+  owner_.on_disc_closed(*this);
+}
+
+// ---- From one headd to the next -----------------------------------------------------------------
+
+void Disc::hand_over(std::size_t connections_most) noexcept {
+  if (closing_) return;
+  to_hand_over_ = connections_most;
+  close();
+}
+
+// It serves, and nothing is under way on it.
+bool Disc::may_go_along(const Link& link) const noexcept {
+  return known_ && link.connection.ready() && link.connection.in_flight() == 0 &&
+         !link.superseded && !link.witness && !link.elsewhere && link.predecessor == nullptr &&
+         &link != extra_link_ && !on_trial(link);
+}
+
+void Disc::on_handed_over(nbd::HandedConnection handed) noexcept {
+  handed.to = destination_of(options_);
+  handed_.push_back(std::move(handed));
+  note_connections();
+  finish_closing();
+}
+
+void Disc::inherit(const nbd::Legacy& legacy, std::vector<nbd::HandedConnection> connections) {
+  guard_.inherit(legacy);
+  if (legacy.owes_flush_error) ++flush_errors().met;
+  if (legacy.shape) remember(*legacy.shape);
+  left_log_ = legacy.log;
+  if (known_) restore_log();
+  if (first_block_) {
+    first_block_->inherit(legacy.first_block_length, legacy.first_block_sum);
+    if (legacy.first_block_doubted) first_block_->doubt();
+    // What was connected to while another headd served was not compared with what that left.
+    for (const auto& link : links_)
+      if (first_block_->known() && link->connection.ready() && link->proof == nullptr) prove(*link);
+    note_connections();
+    if (known_ && !first_block_->known()) look_soon(first_block_->untouched());
+  }
+  if (awaits_) return take_up(std::move(connections));
+  if (!known_) return;
+  guard_.on_open();
+  pump();
+}
+
+// Guests have been told so last. A tail that was believed meanwhile is judged by it.
+void Disc::remember(const nbd::ExportInfo& shape) {
+  learn(shape);
+  for (std::size_t i = 0, before = links_.size(); i < before; ++i) {
+    Link& link = *links_[i];
+    if (!link.connection.ready()) continue;
+    if (const char* objection = objection_to(link.connection.info()))
+      object(link, objection);
+    else
+      adopt(link.connection.info());
+  }
+}
+
+void Disc::restore_log() {
+  const auto log = std::exchange(left_log_, {});
+  static log::RateLimit limit;
+  if (!log.empty() && !guard_.restore(log))
+    say(log::Level::error, limit,
+        fmt::format("{} bytes that the headd before had acknowledged, and its tail not flushed, "
+                    "cannot be kept (durability \"replay\", [discs] replay_memory_mib): they are "
+                    "lost if the tail has crashed",
+                    log.size()));
+  stats_->kept_bytes.store(static_cast<std::uint32_t>(guard_.kept_bytes()),
+                           std::memory_order_relaxed);
+}
+
+nbd::Legacy Disc::legacy() {
+  nbd::Legacy legacy;
+  legacy.shape = shape();
+  legacy.owes_flush_error = flush_errors().met != flush_errors().told;
+  if (first_block_ && first_block_->known()) {
+    legacy.first_block_length = first_block_->length();
+    legacy.first_block_sum = *first_block_->known();
+  }
+  legacy.first_block_doubted = first_block_ && first_block_->doubted();
+  guard_.leave(legacy);
+  if (!left_log_.empty()) legacy.log = left_log_;
+  return legacy;
+}
+
+// The very connections over which the disc was served: nothing of them is to be proved. Those that
+// did not come are made anew. What was said of the tail meanwhile is true of those that came.
+void Disc::take_up(std::vector<nbd::HandedConnection> handed) {
+  awaits_ = false;
+  const nbd::Destination wanted = destination_of(options_);
+  std::erase_if(handed, [&](const auto& one) { return !one.socket || one.to != wanted; });
+  if (closing_) return;
+  if (handed.empty()) begin_opening();
+  note_connections();
+  for (std::size_t i = 0, before = links_.size(); i < before; ++i) {
+    Link& link = *links_[i];
+    if (handed.empty()) {
+      link.connect();
+      continue;
+    }
+    link.connection.take_up(std::move(handed.back()));
+    handed.pop_back();
+    const nbd::ExportInfo& told = link.connection.info();
+    const char* const objection = known_ ? objection_to(told) : nullptr;
+    if (objection != nullptr) {
+      object(link, objection);
+      continue;
+    }
+    if (!known_) learn(told);
+    stats_->set_note(last_note_ = link.connection.note());
+    go_on_with(link);
+    if (moved_) guard_.tail_moved();
+    link.elsewhere = moved_;
+    if (moved_) relocate(link);
+  }
+}
+
+}  // namespace head::disc
