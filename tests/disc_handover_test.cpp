@@ -1,6 +1,5 @@
 // A disc whose connections go along to the next headd, in the simulated world.
 #include "tests/disc_world.hpp"
-
 #include "tests/seeds.hpp"
 
 using namespace head;
@@ -116,16 +115,40 @@ TEST_CASE("a connection on which something is unanswered does not go along",
   CHECK(world.tail.connections == 2);
 }
 
+TEST_CASE("what the disc asked for itself is answered before its connection goes along",
+          "[disc][handover][sim]") {
+  const auto seed = GENERATE(range(0u, seeds(30)));
+  CAPTURE(seed);
+  const bool answers = GENERATE(true, false);
+  Upgrade world(1, seed, {}, disc::Identity::first_block);
+  world.tail.options.late_flush = answers ? 0 : 1;  // Never.
+  world.run_until([&] { return world.tail.flushes != 0; });
+  const auto began = world.io.now();
+  world.hand_over();
+  CHECK(world.handed.size() == (answers ? 1 : 0));
+  CHECK(world.io.now() - began < 1s);
+}
+
 TEST_CASE("a connection to another place than the disc's is not gone on with",
           "[disc][handover][sim]") {
   Upgrade world;
   world.hand_over();
   REQUIRE(world.handed.size() == 1);
-  SECTION("another address") { world.handed[0].to.address[15] ^= 1; }
-  SECTION("another port") { world.handed[0].to.port = 1; }
-  SECTION("another interface") { world.handed[0].to.interface = "lo"; }
-  SECTION("another export") { world.handed[0].to.export_name = "y"; }
-  SECTION("no socket") { world.handed[0].socket = {}; }
+  SECTION("another address") {
+    world.handed[0].to.address[15] ^= 1;
+  }
+  SECTION("another port") {
+    world.handed[0].to.port = 1;
+  }
+  SECTION("another interface") {
+    world.handed[0].to.interface = "lo";
+  }
+  SECTION("another export") {
+    world.handed[0].to.export_name = "y";
+  }
+  SECTION("no socket") {
+    world.handed[0].socket = {};
+  }
   world.take_up();
   world.ask(Command::read);
   CHECK(world.tail.connections == 2);

@@ -41,11 +41,12 @@ struct Handing {
     std::optional<nbd::HandedConnection> handed;
   };
 
-  explicit Handing(std::uint64_t seed) : io(seed, {.partial = 0.7, .stall = 0.2}, [this] {
-    auto server = std::make_unique<sim::NbdServer>(tail, io.random()());
-    peer = server.get();
-    return server;
-  }) {
+  explicit Handing(std::uint64_t seed)
+      : io(seed, {.partial = 0.7, .stall = 0.2}, [this] {
+          auto server = std::make_unique<sim::NbdServer>(tail, io.random()());
+          peer = server.get();
+          return server;
+        }) {
     first.connection.open({}, {}, "x");
     go_on();
   }

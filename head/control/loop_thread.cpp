@@ -139,7 +139,8 @@ class LoopThread::Work final : disc::Patience::Owner {
       served_.erase(spec.name);
       Served& parting = *served;
       parting_.push_back(std::move(served));
-      const std::size_t share = std::min<std::size_t>(connections_most, spec.connections);
+      const std::size_t share = std::min<std::size_t>(
+          connections_most, with.stats->connections.load(std::memory_order_relaxed));
       connections_most -= share;
       parting.hand_over(share, [this](exports::HandedDisc handed) {
         if (is_let_go(handed.name)) handed_.push_back(std::move(handed));

@@ -74,6 +74,7 @@ Disc::~Disc() {
   io_.disarm(look_due_);
   io_.disarm(judgement_);
   io_.disarm(isolated_long_);
+  io_.disarm(own_late_);
   if (watched_) patience_.forget(*this);
   links_.clear();
   gone_.clear();

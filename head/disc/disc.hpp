@@ -136,6 +136,8 @@ class Disc final : public nbd::Volume, Reshape::Owner, Guard::Owner {
   void bury(iouring::Result result) noexcept;
   void on_drained(iouring::Result result) noexcept;
 
+  void end(Link& link) noexcept;
+  void on_own_late() noexcept;
   bool may_go_along(const Link& link) const noexcept;
   void on_handed_over(nbd::HandedConnection handed) noexcept;
   void take_up(std::vector<nbd::HandedConnection> handed);
@@ -247,6 +249,8 @@ class Disc final : public nbd::Volume, Reshape::Owner, Guard::Owner {
   std::size_t next_link_ = 0;
   iouring::Op<&Disc::on_drained> drained_{*this};
   std::size_t to_hand_over_ = 0;  // Connections, at most.
+  bool awaits_own_ = false;       // Answers to what it asked for itself, on these.
+  iouring::Alarm<&Disc::on_own_late> own_late_{*this};
   std::vector<nbd::HandedConnection> handed_;
   // While it goes on; and when it is looked at next, less and less often.
   std::optional<stats::Opening> opening_;

@@ -12,6 +12,9 @@ namespace head::disc {
 
 namespace {
 
+// Nobody's guest waits for those answers, and all guests wait meanwhile.
+constexpr std::chrono::milliseconds own_answered_within{100};
+
 nbd::Destination destination_of(const DiscOptions& options) {
   nbd::Destination to{.port = ntohs(options.tail.sin6_port),
                       .interface = options.interface,
@@ -30,16 +33,11 @@ void Disc::close() noexcept {
   tell_state();
   io_.disarm(look_due_);
   io_.disarm(judgement_);
+  awaits_own_ = to_hand_over_ != 0 && outstanding_ == 0;
+  if (awaits_own_) io_.arm(own_late_, io_.now() + own_answered_within);
   for (const auto& link : links_) {
     io_.disarm(link->retry_);
-    if (to_hand_over_ != 0 && may_go_along(*link)) {
-      --to_hand_over_;
-      link->connection.hand_over();
-    } else if (link->connection.in_flight() == 0) {
-      link->connection.leave();
-    } else {
-      link->connection.fail("the disc is detached");
-    }
+    end(*link);
   }
   finish_closing();
 }
@@ -66,11 +64,31 @@ void Disc::hand_over(std::size_t connections_most) noexcept {
   close();
 }
 
-// It serves, and nothing is under way on it.
+// It goes along, or is left, where nothing is under way on it, and is reset where anything is. What
+// the disc asked for itself is waited for: the connection would do.
+void Disc::end(Link& link) noexcept {
+  nbd::Connection& connection = link.connection;
+  const bool goes_along = to_hand_over_ != 0 && may_go_along(link);
+  if (connection.in_flight() == 0 && goes_along) {
+    --to_hand_over_;
+    connection.hand_over();
+  } else if (connection.in_flight() == 0) {
+    connection.leave();
+  } else if (!goes_along || !awaits_own_) {
+    connection.fail("the disc is detached");
+  }
+}
+
+void Disc::on_own_late() noexcept {
+  awaits_own_ = false;
+  for (const auto& link : links_)
+    if (link->connection.ready()) end(*link);
+}
+
+// It serves.
 bool Disc::may_go_along(const Link& link) const noexcept {
-  return known_ && link.connection.ready() && link.connection.in_flight() == 0 &&
-         !link.superseded && !link.witness && !link.elsewhere && link.predecessor == nullptr &&
-         &link != extra_link_ && !on_trial(link);
+  return known_ && link.connection.ready() && !link.superseded && !link.witness &&
+         !link.elsewhere && link.predecessor == nullptr && &link != extra_link_ && !on_trial(link);
 }
 
 void Disc::on_handed_over(nbd::HandedConnection handed) noexcept {

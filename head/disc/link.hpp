@@ -36,6 +36,7 @@ class Disc::Link final : public nbd::Connection::Owner {
   void on_open() noexcept override { disc_.on_open(*this); }
   void on_answer(nbd::Request& request, int error) noexcept override {
     disc_.on_answer(*this, request, error);
+    if (disc_.closing_ && connection.ready() && connection.in_flight() == 0) disc_.end(*this);
   }
   void on_proof_late() noexcept;
   void on_orphan_answered(std::uint64_t cookie) noexcept override {

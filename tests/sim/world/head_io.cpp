@@ -240,6 +240,9 @@ void HeadIo::shutdown(iouring::Socket number) noexcept {
   Socket& socket = at(number);
   socket.shut = true;
   socket.attempting = false;
+  // It is the socket's end, not the descriptor's.
+  if (socket.stream != nullptr && socket.stream->holders > 1)
+    socket.stream->break_head(ECONNABORTED);
   look(socket);
 }
 
