@@ -11,6 +11,7 @@
 #include "head/control/command_line.hpp"
 #include "head/control/config.hpp"
 #include "head/control/crash_reports.hpp"
+#include "head/control/descriptors.hpp"
 #include "head/control/hang_watch.hpp"
 #include "head/control/heir.hpp"
 #include "head/control/loop_thread.hpp"
@@ -98,7 +99,12 @@ void keep_guests(control::Agent& agent) {
   if (notify::store_room() == 0) return;
   agent.lend();
   constexpr auto let_go_within = 2s;  // Those of a thread that hangs connect again.
-  const std::size_t guests = control::put_in_store(agent.hand_over_what_comes(let_go_within));
+  const auto status = agent.status();
+  const std::uint64_t sockets = status.discs + status.guests, document = 1;
+  const std::uint64_t room = notify::store_room();
+  const std::uint64_t left = room - std::min(room, sockets + document);
+  const std::size_t guests = control::put_in_store(
+      agent.hand_over_what_comes(std::min(left, control::left_beside(sockets)), let_go_within));
   if (guests != 0) log::info("headd: {} guests wait for the next headd", guests);
 }
 
@@ -235,10 +241,16 @@ void await_ownership(control::Agent& agent, const control::Heir& heir) {
   agent.own();
 }
 
-void serve(const Start& start, control::Heir* heir) {
-  // Before that one lets go of its guests; a disc whose tail is away does not hold it up for
-  // longer.
+// Before the other headd lets go of its guests: until as many discs as it had are made, or serve
+// where it hands over no connections. One whose tail is away does not hold that up for longer.
+void await_discs(control::Agent& agent, const control::Heir& heir) {
   constexpr auto open_within = 5s;
+  agent.await(heir.ready_before(),
+              heir.connections_come() ? &control::is_attached : &control::is_ready,
+              std::chrono::steady_clock::now() + open_within);
+}
+
+void serve(const Start& start, control::Heir* heir) {
   const control::Config& config = start.config;
   const sigset_t ours = hold_signals();
   set_allocator();
@@ -257,7 +269,7 @@ void serve(const Start& start, control::Heir* heir) {
   agent.set_tails(config.tails);
   agent.set_memory({config, control::socket_ceilings()});
   if (heir != nullptr) {
-    inheritance->await();
+    inheritance->await(heir->connections_come());
     agent.await_ownership();
   } else {
     receive(*inheritance, control::take_from_store(), store.discs());
@@ -268,7 +280,7 @@ void serve(const Start& start, control::Heir* heir) {
   const auto operators = control::group_of(config.operator_group, "api.operator_group");
   control::Estate estate;
   if (heir != nullptr) {
-    agent.await_ready(heir->ready_before(), std::chrono::steady_clock::now() + open_within);
+    await_discs(agent, *heir);
     estate = heir->take_over();
     receive(*inheritance, std::move(estate.discs), store.discs());
     agent.take_up();

@@ -102,8 +102,10 @@ class Io {
   virtual void look_at(Completion& completion, Socket socket, TcpHealth& into) = 0;
 
   // Another descriptor of the socket, an ordinary one of the process; res: it, or -errno. The
-  // socket stays the loop's. Of a direct descriptor the kernel makes one since 6.8
-  // (IORING_OP_FIXED_FD_INSTALL); there are none of those on kernels before 6.13 (see Ring).
+  // socket stays the loop's. Closing one of the two ends nothing: with the last of them the peer
+  // sees what was said of RST and FIN last. A shutdown() ends the socket for both. Of a direct
+  // descriptor the kernel makes one since 6.8 (IORING_OP_FIXED_FD_INSTALL); there are none of those
+  // on kernels before 6.13 (see Ring).
   virtual void duplicate(Completion& completion, Socket socket) = 0;
 
   // Runs the handler (with res 0) once the current handlers have returned.

@@ -198,7 +198,7 @@ class FakeThread final : public control::DataThread {
     done();
   }
 
-  void hand_over(std::function<void(std::vector<exports::HandedDisc>)> done) override {
+  void hand_over(std::size_t, std::function<void(std::vector<exports::HandedDisc>)> done) override {
     ++handed_over;
     const auto answer = [this, done] {
       std::vector<exports::HandedDisc> discs;

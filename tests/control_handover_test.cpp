@@ -57,6 +57,17 @@ std::vector<exports::HandedDisc> example() {
                      .log = bytes("a change"),
                      .log_abandoned = true,
                      .owed_since_ns = 99};
+  auto& connection = discs[1].connections.emplace_back();
+  connection.cookie = 44;
+  connection.to = {.port = 10809, .interface = "eth1", .export_name = "a disc"};
+  connection.to.address = {0xfd, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
+  connection.info = *discs[1].legacy.shape;
+  connection.context = 9;
+  connection.note = "it says nothing of block sizes";
+  connection.acknowledges_at_once = true;
+  connection.round_trip = 77us;
+  connection.sent = 5'000'000'000;
+  connection.generation = 12;
   return discs;
 }
 
@@ -88,6 +99,19 @@ TEST_CASE("What is handed over says the same at the other end", "[control][hando
   CHECK(discs[1].sessions.empty());
   CHECK(discs[0].legacy == nbd::Legacy{});
   CHECK(discs[1].legacy == example()[1].legacy);
+  CHECK(discs[0].connections.empty());
+  REQUIRE(discs[1].connections.size() == 1);
+  const auto examples = example();
+  const auto& [connection, sent] = std::tie(discs[1].connections[0], examples[1].connections[0]);
+  CHECK(connection.cookie == 44);
+  CHECK(connection.to == sent.to);
+  CHECK(connection.info == sent.info);
+  CHECK(connection.context == 9);
+  CHECK(connection.note == sent.note);
+  CHECK(connection.acknowledges_at_once);
+  CHECK(connection.round_trip == 77us);
+  CHECK(connection.sent == 5'000'000'000);
+  CHECK(connection.generation == 12);
   CHECK(to_document(discs) == document);
 }
 
@@ -167,6 +191,35 @@ TEST_CASE("Sockets are found whatever order they come in; a guest without one is
   CHECK(cookie_of(taken[0].listener.fd()) == listener);
   REQUIRE(taken[0].sessions.size() == 1);
   CHECK(taken[0].sessions[0].size == 2);
+}
+
+TEST_CASE("A connection to a tail is found by its socket, or is made anew", "[control][handover]") {
+  auto first = socket_pair();
+  auto second = socket_pair();
+  auto guest = socket_pair();
+  std::vector<exports::HandedDisc> discs(1);
+  discs[0].name = "a";
+  for (auto* const socket : {&first, &second}) {
+    auto& connection = discs[0].connections.emplace_back();
+    connection.socket = std::move((*socket)[0]);
+    connection.info.size = 4096;
+  }
+  discs[0].sessions.resize(1);
+  discs[0].sessions[0].socket = std::move(guest[0]);
+  note_cookies(discs);
+  const std::uint64_t cookie = discs[0].connections[1].cookie;
+  // Guests come first: what there is no room for is at the end.
+  const auto descriptors = descriptors_of(discs);
+  REQUIRE(descriptors.size() == 3);
+  CHECK(cookie_of(descriptors[0]) == discs[0].sessions[0].cookie);
+
+  auto taken = parse_document(to_document(discs)).discs;
+  std::vector<iouring::UniqueFd> came;
+  came.push_back(std::move(discs[0].connections[1].socket));
+  came.push_back(std::move(discs[0].sessions[0].socket));
+  CHECK(take_descriptors(taken, std::move(came)) == 0);  // No guest has gone.
+  REQUIRE(taken[0].connections.size() == 1);
+  CHECK(cookie_of(taken[0].connections[0].socket.fd()) == cookie);
 }
 
 TEST_CASE("A channel carries words, sentences and descriptors, and knows silence from an end",

@@ -138,7 +138,7 @@ namespace {
 
 std::vector<exports::HandedDisc> hand_over(control::LoopThread& thread) {
   std::promise<std::vector<exports::HandedDisc>> handed;
-  thread.hand_over([&](auto discs) { handed.set_value(std::move(discs)); });
+  thread.hand_over(100, [&](auto discs) { handed.set_value(std::move(discs)); });
   return handed.get_future().get();
 }
 
@@ -155,7 +155,7 @@ TEST_CASE("a disc without a listener is told of, and gets one as soon as it can"
   thread->attach(spec, {.stats = std::make_shared<stats::DiscStats>()},
                  [&](const std::string&) { attached.set_value(); });
   attached.get_future().get();
-  thread->hand_over([&](auto) { handed.set_value(); });
+  thread->hand_over(100, [&](auto) { handed.set_value(); });
   handed.get_future().get();
   const auto path = folder.path / "discs/a/nbd.sock";
   std::filesystem::remove(path);
@@ -238,7 +238,7 @@ TEST_CASE("a handover that begins before the last one has ended comes after it",
                  [&](const std::string&) { attached.set_value(); });
   attached.get_future().get();
   std::promise<std::size_t> first;
-  thread->hand_over([&](auto discs) {
+  thread->hand_over(100, [&](auto discs) {
     thread->take_back();
     first.set_value(discs.size());
   });

@@ -151,13 +151,13 @@ TEST_CASE("a data thread that comes to it too late lets go of nothing", "[contro
   Head head;
   head.threads[1]->hold();
   int given = 0;
-  CHECK_FALSE(head.agent->hand_over(20ms, [&](const auto&) { ++given; }));
+  CHECK_FALSE(head.agent->hand_over(100, 20ms, [&](const auto&) { ++given; }));
   CHECK(given == 1);
   CHECK(head.threads[0]->taken_back == 1);
   head.threads[1]->release();
   CHECK(head.threads[1]->handed_over == 0);
   CHECK(head.threads[1]->taken_back == 0);
-  CHECK(head.agent->hand_over(20ms, [](const auto&) {}));
+  CHECK(head.agent->hand_over(100, 20ms, [](const auto&) {}));
   CHECK(head.threads[1]->handed_over == 1);
 }
 
@@ -166,7 +166,7 @@ TEST_CASE("what comes in time is handed over without the rest", "[control][hando
   Head head;
   head.threads[0]->lets_go_of = {"a", "b"};
   head.threads[1]->hold();
-  CHECK(head.agent->hand_over_what_comes(20ms).size() == 2);
+  CHECK(head.agent->hand_over_what_comes(100, 20ms).size() == 2);
   head.threads[1]->release();
   CHECK(head.threads[0]->taken_back == 0);
 }

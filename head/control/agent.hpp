@@ -153,16 +153,19 @@ class Agent {
   // owner, and nothing has changed. Then one of own() and give_away().
   bool lend();
   void give_away() noexcept { ownership_ = Ownership::given_away; }
-  // Until so many discs are ready, or every one is, or is not going to be soon; at most until then.
-  void await_ready(std::size_t discs, std::chrono::steady_clock::time_point until);
+  // Until so many discs are as is wanted, or every one is, or is settled; at most until then.
+  void await(std::size_t discs, bool (*wanted)(State), std::chrono::steady_clock::time_point until);
   // What all data threads have (DataThread::hand_over), where all of them come to it in time. Else
   // nothing: what some have let go of was given to `give_back` and is taken back, and so is, on any
   // thread, what one lets go of later.
   using GiveBack = std::function<void(std::vector<exports::HandedDisc>)>;
-  std::optional<std::vector<exports::HandedDisc>> hand_over(std::chrono::milliseconds within,
+  // `connections_most`: to tails, that go along.
+  std::optional<std::vector<exports::HandedDisc>> hand_over(std::size_t connections_most,
+                                                            std::chrono::milliseconds within,
                                                             GiveBack give_back);
   // What came in time, for whoever ends then: nothing is taken back.
-  std::vector<exports::HandedDisc> hand_over_what_comes(std::chrono::milliseconds within);
+  std::vector<exports::HandedDisc> hand_over_what_comes(std::size_t connections_most,
+                                                        std::chrono::milliseconds within);
   // Whether every data thread comes to what it is asked within so long.
   bool data_threads_answer_within(std::chrono::milliseconds limit);
   // What hand_over() brought is theirs again (DataThread::take_back).

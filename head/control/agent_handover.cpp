@@ -25,16 +25,18 @@ bool Agent::lend() {
   return true;
 }
 
-void Agent::await_ready(std::size_t ready, std::chrono::steady_clock::time_point until) {
+void Agent::await(std::size_t count, bool (*wanted)(State),
+                  std::chrono::steady_clock::time_point until) {
   for (;;) {
     const std::uint64_t seen = bell_.rung();
     const auto all = discs();
-    if (std::all_of(all.begin(), all.end(),
-                    [](const DiscStatus& disc) { return is_settled(disc.state); }))
+    if (std::all_of(all.begin(), all.end(), [&](const DiscStatus& disc) {
+          return wanted(disc.state) || is_settled(disc.state);
+        }))
       return;
-    const auto are = std::count_if(
-        all.begin(), all.end(), [](const DiscStatus& disc) { return disc.state == State::ready; });
-    if (static_cast<std::size_t>(are) >= ready) return;
+    const auto are = std::count_if(all.begin(), all.end(),
+                                   [&](const DiscStatus& disc) { return wanted(disc.state); });
+    if (static_cast<std::size_t>(are) >= count) return;
     if (!bell_.wait(seen, until)) return;
   }
 }
@@ -86,15 +88,16 @@ class Handing {
 
 // `late` has what a thread that had begun in time lets go of when it is over. Throws nothing: what
 // could not be asked for does not come.
-void ask_all(const std::vector<std::unique_ptr<DataThread>>& threads,
+void ask_all(const std::vector<std::unique_ptr<DataThread>>& threads, std::size_t connections_most,
              const std::shared_ptr<Handing>& handing,
              const std::function<void(DataThread&, Handing::Discs)>& late) noexcept {
   try {
+    const std::size_t share = connections_most / threads.size();
     for (std::size_t i = 0; i < threads.size(); ++i) {
       DataThread* const thread = threads[i].get();  // It is there whenever it runs this.
-      thread->ask([handing, thread, i, late] {
+      thread->ask([handing, thread, i, share, late] {
         if (handing->over()) return;
-        thread->hand_over([handing, thread, i, late](Handing::Discs discs) {
+        thread->hand_over(share, [handing, thread, i, late](Handing::Discs discs) {
           if (!handing->take(i, discs)) late(*thread, std::move(discs));
         });
       });
@@ -106,13 +109,15 @@ void ask_all(const std::vector<std::unique_ptr<DataThread>>& threads,
 
 }  // namespace
 
-std::optional<std::vector<exports::HandedDisc>> Agent::hand_over(std::chrono::milliseconds within,
+std::optional<std::vector<exports::HandedDisc>> Agent::hand_over(std::size_t connections_most,
+                                                                 std::chrono::milliseconds within,
                                                                  GiveBack give_back) {
   const auto handing = std::make_shared<Handing>(threads_.size());
-  ask_all(threads_, handing, [give_back](DataThread& thread, Handing::Discs discs) {
-    give_back(std::move(discs));
-    thread.take_back();
-  });
+  ask_all(threads_, connections_most, handing,
+          [give_back](DataThread& thread, Handing::Discs discs) {
+            give_back(std::move(discs));
+            thread.take_back();
+          });
   if (handing->wait(within)) return handing->discs();
   give_back(handing->discs());
   for (std::size_t i = 0; i < threads_.size(); ++i)
@@ -120,9 +125,10 @@ std::optional<std::vector<exports::HandedDisc>> Agent::hand_over(std::chrono::mi
   return std::nullopt;
 }
 
-std::vector<exports::HandedDisc> Agent::hand_over_what_comes(std::chrono::milliseconds within) {
+std::vector<exports::HandedDisc> Agent::hand_over_what_comes(std::size_t connections_most,
+                                                             std::chrono::milliseconds within) {
   const auto handing = std::make_shared<Handing>(threads_.size());
-  ask_all(threads_, handing, [](DataThread&, Handing::Discs) {});
+  ask_all(threads_, connections_most, handing, [](DataThread&, Handing::Discs) {});
   handing->wait(within);
   return handing->discs();
 }

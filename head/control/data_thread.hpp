@@ -49,7 +49,8 @@ class DataThread {
   // Any thread may call these; they return at once. `done` runs on the data thread: it must be
   // short and must not block.
 
-  // Makes the disc, opens its sockets for guests and begins to connect to the tail. `done("")`, or
+  // Makes the disc, opens its sockets for guests and begins to connect to the tail; where these are
+  // inherited, with take_up(). `done("")`, or
   // with a sentence, when a socket for guests could not be opened; the disc then is not there.
   // How the connection to the tail fares is told by `with.stats`.
   virtual void attach(const catalogue::DiscSpec& spec, Attachment with,
@@ -73,9 +74,11 @@ class DataThread {
   // no such disc.
   virtual void change(const catalogue::DiscSpec& spec, std::function<void()> done) = 0;
 
-  // Takes all discs off this thread, for another headd or for take_back(): their tails are let go,
-  // their guests' sockets stay open. `done` has the guests, a pause of about 100 ms at most later.
-  virtual void hand_over(std::function<void(std::vector<exports::HandedDisc>)> done) = 0;
+  // Takes all discs off this thread, for another headd or for take_back(): their guests' sockets
+  // stay open, and so many connections to tails at most, where nothing is unanswered on them; the
+  // others are closed. `done` has all of it, a pause of about 100 ms at most later.
+  virtual void hand_over(std::size_t connections_most,
+                         std::function<void(std::vector<exports::HandedDisc>)> done) = 0;
   // Those discs again; their guests come with take_up().
   virtual void take_back() = 0;
   // What discs wait for, which began while an inheritance was awaited, has arrived. `done` when

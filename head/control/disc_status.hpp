@@ -30,6 +30,14 @@ enum class State : std::uint8_t {
 inline constexpr std::size_t states = 9;
 std::string_view to_string(State state) noexcept;
 
+constexpr bool is_ready(State state) noexcept {
+  return state == State::ready;
+}
+// It is with its data thread.
+constexpr bool is_attached(State state) noexcept {
+  return state != State::pending && state != State::resolving;
+}
+
 // Whether waiting for such a disc to become ready makes sense no longer.
 constexpr bool is_settled(State state) noexcept {
   return state == State::ready || state == State::held || state == State::failing ||

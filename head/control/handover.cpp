@@ -2,16 +2,7 @@
 
 #include <fmt/format.h>
 
-#include <algorithm>
-#include <cerrno>
-#include <cstring>
 #include <optional>
-#include <string_view>
-#include <sys/mman.h>
-#include <sys/socket.h>
-#include <sys/stat.h>
-#include <unistd.h>
-#include <unordered_map>
 #include <utility>
 
 namespace head::control {
@@ -23,7 +14,6 @@ using exports::HandedSession;
 using exports::ServerHandshake;
 
 constexpr std::uint64_t magic = 0x4845414448414e44;  // "HEADHAND"
-constexpr std::uint64_t document_max = std::uint64_t{64} << 30;
 
 class Pen {
  public:
@@ -84,6 +74,15 @@ class Eye {
 
 std::vector<std::byte> copy(std::span<const std::byte> bytes) {
   return {bytes.begin(), bytes.end()};
+}
+
+void write(Pen& pen, const std::string& text) {
+  pen.block<std::uint16_t>(std::as_bytes(std::span(text)));
+}
+
+std::string read_text(Eye& eye) {
+  const auto text = eye.block<std::uint16_t>();
+  return {reinterpret_cast<const char*>(text.data()), text.size()};
 }
 
 void write(Pen& pen, const exports::Terms& terms) {
@@ -237,15 +236,62 @@ nbd::Legacy read_legacy(Eye& eye, std::uint32_t version) {
   return legacy;
 }
 
+void write(Pen& pen, const nbd::HandedConnection& connection) {
+  pen.number(connection.cookie);
+  for (const std::uint8_t byte : connection.to.address) pen.number(byte);
+  pen.number(connection.to.port);
+  write(pen, connection.to.interface);
+  write(pen, connection.to.export_name);
+  write(pen, connection.info);
+  pen.number(connection.context);
+  write(pen, connection.note);
+  pen.number(std::uint8_t{connection.acknowledges_at_once});
+  pen.number(static_cast<std::uint64_t>(connection.round_trip.count()));
+  pen.number(connection.sent);
+  pen.number(connection.generation);
+}
+
+// Nothing where no disc can be like that.
+std::optional<nbd::HandedConnection> read_connection(Eye& eye) {
+  nbd::HandedConnection connection;
+  connection.cookie = eye.number<std::uint64_t>();
+  for (std::uint8_t& byte : connection.to.address) byte = eye.number<std::uint8_t>();
+  connection.to.port = eye.number<std::uint16_t>();
+  connection.to.interface = read_text(eye);
+  connection.to.export_name = read_text(eye);
+  const auto info = read_shape(eye);
+  connection.context = eye.number<std::uint32_t>();
+  connection.note = read_text(eye);
+  connection.acknowledges_at_once = eye.flag();
+  connection.round_trip = std::chrono::microseconds(eye.number<std::uint64_t>());
+  connection.sent = eye.number<std::uint64_t>();
+  connection.generation = eye.number<std::uint32_t>();
+  if (!info) return std::nullopt;
+  connection.info = *info;
+  return connection;
+}
+
+void write(Pen& pen, const HandedDisc& disc) {
+  write(pen, disc.name);
+  pen.number(disc.cookie);
+  pen.number(static_cast<std::uint32_t>(disc.sessions.size()));
+  for (const HandedSession& session : disc.sessions) write(pen, session);
+  write(pen, disc.legacy);
+  pen.number(static_cast<std::uint32_t>(disc.connections.size()));
+  for (const nbd::HandedConnection& connection : disc.connections) write(pen, connection);
+}
+
 HandedDisc read_disc(Eye& eye, std::uint32_t version) {
   HandedDisc disc;
-  const auto name = eye.block<std::uint16_t>();
-  disc.name.assign(reinterpret_cast<const char*>(name.data()), name.size());
+  disc.name = read_text(eye);
   disc.cookie = eye.number<std::uint64_t>();
   const auto sessions = eye.number<std::uint32_t>();
   for (std::uint32_t i = 0; i < sessions && eye.good(); ++i)
     disc.sessions.push_back(read_session(eye, version));
   if (version >= 2) disc.legacy = read_legacy(eye, version);
+  const auto connections = version >= 4 ? eye.number<std::uint32_t>() : 0;
+  for (std::uint32_t i = 0; i < connections && eye.good(); ++i)
+    if (auto connection = read_connection(eye)) disc.connections.push_back(std::move(*connection));
   return disc;
 }
 
@@ -256,13 +302,7 @@ std::vector<std::byte> to_document(std::span<const HandedDisc> discs) {
   pen.number(magic);
   pen.number(handover_version);
   pen.number(static_cast<std::uint32_t>(discs.size()));
-  for (const HandedDisc& disc : discs) {
-    pen.block<std::uint16_t>(std::as_bytes(std::span(disc.name)));
-    pen.number(disc.cookie);
-    pen.number(static_cast<std::uint32_t>(disc.sessions.size()));
-    for (const HandedSession& session : disc.sessions) write(pen, session);
-    write(pen, disc.legacy);
-  }
+  for (const HandedDisc& disc : discs) write(pen, disc);
   return pen.done();
 }
 
@@ -285,87 +325,6 @@ Document parse_document(std::span<const std::byte> bytes) {
                 "what was handed over of the guests is damaged; restart headd, and the guests "
                 "connect again"};
   return document;
-}
-
-std::uint64_t cookie_of(int socket) noexcept {
-  std::uint64_t cookie = 0;
-  socklen_t size = sizeof cookie;
-  if (::getsockopt(socket, SOL_SOCKET, SO_COOKIE, &cookie, &size) != 0) return 0;
-  return cookie;
-}
-
-void note_cookies(std::vector<HandedDisc>& discs) noexcept {
-  for (HandedDisc& disc : discs) {
-    if (disc.listener) disc.cookie = cookie_of(disc.listener.fd());
-    for (HandedSession& session : disc.sessions)
-      if (session.socket) session.cookie = cookie_of(session.socket.fd());
-  }
-}
-
-std::size_t take_descriptors(std::vector<HandedDisc>& discs,
-                             std::vector<iouring::UniqueFd> descriptors) {
-  std::unordered_map<std::uint64_t, iouring::UniqueFd> by_cookie;
-  for (iouring::UniqueFd& fd : descriptors) {
-    const std::uint64_t cookie = cookie_of(fd.fd());
-    if (cookie != 0) by_cookie[cookie] = std::move(fd);
-  }
-  const auto take = [&](std::uint64_t cookie) {
-    const auto at = by_cookie.find(cookie);
-    return at == by_cookie.end() ? iouring::UniqueFd() : std::move(at->second);
-  };
-  std::size_t without = 0;
-  for (HandedDisc& disc : discs) {
-    if (disc.cookie != 0) disc.listener = take(disc.cookie);
-    for (HandedSession& session : disc.sessions) session.socket = take(session.cookie);
-    without += std::erase_if(disc.sessions, [](const auto& session) { return !session.socket; });
-  }
-  return without;
-}
-
-std::vector<int> descriptors_of(std::span<const HandedDisc> discs) {
-  std::vector<int> all;
-  for (const HandedDisc& disc : discs)
-    for (const HandedSession& session : disc.sessions)
-      if (session.socket) all.push_back(session.socket.fd());
-  for (const HandedDisc& disc : discs)
-    if (disc.listener) all.push_back(disc.listener.fd());
-  return all;
-}
-
-std::size_t count_staying(std::span<const HandedDisc> discs) noexcept {
-  std::size_t count = 0;
-  for (const HandedDisc& disc : discs) {
-    count += disc.listener_stays ? 1 : 0;
-    for (const HandedSession& session : disc.sessions) count += session.stays ? 1 : 0;
-  }
-  return count;
-}
-
-iouring::UniqueFd memory_file(std::span<const std::byte> bytes) noexcept {
-  iouring::UniqueFd fd(iouring::adopt, ::memfd_create("headd-handover", MFD_CLOEXEC));
-  while (fd && !bytes.empty()) {
-    const ssize_t written = ::write(fd.fd(), bytes.data(), bytes.size());
-    if (written < 0 && errno != EINTR) return {};
-    if (written > 0) bytes = bytes.subspan(static_cast<std::size_t>(written));
-  }
-  return fd;
-}
-
-Result<std::vector<std::byte>, std::string> read_memory_file(int fd) {
-  struct stat about {};
-  if (::fstat(fd, &about) != 0 || !S_ISREG(about.st_mode) || about.st_size < 0 ||
-      static_cast<std::uint64_t>(about.st_size) > document_max)
-    return Failure{std::string("what was handed over is not a file in memory; restart headd")};
-  std::vector<std::byte> bytes(static_cast<std::size_t>(about.st_size));
-  for (std::size_t at = 0; at < bytes.size();) {
-    const ssize_t got = ::pread(fd, bytes.data() + at, bytes.size() - at, static_cast<off_t>(at));
-    if (got < 0 && errno == EINTR) continue;
-    if (got <= 0)
-      return Failure{fmt::format("what was handed over cannot be read: {}; restart headd",
-                                 got < 0 ? std::strerror(errno) : "it is too short")};
-    at += static_cast<std::size_t>(got);
-  }
-  return bytes;
 }
 
 }  // namespace head::control

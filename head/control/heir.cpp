@@ -51,6 +51,7 @@ Heir::Heir(int channel) : channel_(iouring::UniqueFd(iouring::adopt, channel)) {
   std::size_t count = 0;
   if (std::from_chars(ready.data(), ready.data() + ready.size(), count).ec == std::errc())
     ready_before_ = count;
+  connections_come_ = ready.find(connections_come_word) != std::string::npos;
 }
 
 UpgradeChannel::Message Heir::hear(std::chrono::seconds within) const {
@@ -95,21 +96,24 @@ std::size_t put_in_store(std::vector<exports::HandedDisc> discs) {
   }
   note_cookies(discs);
   auto sockets = descriptors_of(discs);
-  std::size_t guests = 0;
-  for (const auto& disc : discs)
+  std::size_t guests = 0, needed = 1;
+  for (const auto& disc : discs) {
     guests += static_cast<std::size_t>(
         std::count_if(disc.sessions.begin(), disc.sessions.end(),
                       [](const auto& session) { return static_cast<bool>(session.socket); }));
+    needed += disc.listener ? 1 : 0;
+  }
+  needed += guests;
   const std::size_t room = std::max<std::size_t>(notify::store_room(), 1) - 1;
-  if (sockets.size() > room) {
+  if (needed > room + 1) {
     log::warning(
         "headd: the service manager keeps {} descriptors, and {} are needed to keep the guests and "
         "the sockets that they connect to; raise FileDescriptorStoreMax= and FDSTORE in headd's "
         "unit; {} guests connect again",
-        room + 1, sockets.size() + 1, guests - std::min(guests, room));
-    sockets.resize(room);
+        room + 1, needed, guests - std::min(guests, room));
     guests = std::min(guests, room);
   }
+  sockets.resize(std::min(sockets.size(), room));
   if (sockets.empty()) return 0;
   const auto document = memory_file(to_document(discs));
   const int one = document.fd();

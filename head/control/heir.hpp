@@ -9,6 +9,7 @@
 #include <cstdint>
 #include <span>
 #include <string>
+#include <string_view>
 #include <vector>
 
 namespace head::control {
@@ -17,6 +18,10 @@ struct Estate {
   std::vector<exports::HandedDisc> discs;
   std::vector<iouring::UniqueFd> listeners{};  // The API's: the local one, then TCP's, if any.
 };
+
+// Behind the number of discs that are ready, in what begins an upgrade. Earlier headds do not say
+// it.
+inline constexpr std::string_view connections_come_word = " connections";
 
 class Heir {
  public:
@@ -27,6 +32,8 @@ class Heir {
   // How many discs were ready with the other headd when it began: tails of others may be away, and
   // are not waited for.
   std::size_t ready_before() const noexcept { return ready_before_; }
+  // Whether that headd hands over its connections to tails as well.
+  bool connections_come() const noexcept { return connections_come_; }
   // Everything is prepared. Comes back when the guests are ours.
   Estate take_over();
   void serving() const noexcept { channel_.say("serving"); }
@@ -40,6 +47,7 @@ class Heir {
 
   UpgradeChannel channel_;
   std::size_t ready_before_ = SIZE_MAX;  // It did not say.
+  bool connections_come_ = false;
 };
 
 // The estate in the store: how many guests were put there. Guests that it has no room for are hung

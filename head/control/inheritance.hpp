@@ -15,10 +15,12 @@ namespace head::control {
 
 class Inheritance {
  public:
-  // Discs that begin meanwhile wait for their listeners and guests.
-  void await() {
+  // Discs that begin meanwhile wait for their listeners and guests; and for their connections to
+  // the tail, where these come as well.
+  void await(bool connections_come) {
     const std::lock_guard lock(lock_);
     awaited_ = true;
+    connections_come_ = connections_come;
   }
   void arrive(std::vector<exports::HandedDisc> discs) {
     const std::lock_guard lock(lock_);
@@ -38,6 +40,10 @@ class Inheritance {
     const std::lock_guard lock(lock_);
     return awaited_;
   }
+  bool awaited_without_connections() const {
+    const std::lock_guard lock(lock_);
+    return awaited_ && !connections_come_;
+  }
   std::optional<exports::HandedDisc> take(const std::string& name) {
     const std::lock_guard lock(lock_);
     auto node = discs_.extract(name);
@@ -48,6 +54,7 @@ class Inheritance {
  private:
   mutable std::mutex lock_;
   bool awaited_ = false;
+  bool connections_come_ = true;
   std::map<std::string, exports::HandedDisc> discs_;
 };
 

@@ -76,6 +76,7 @@ class LoopThread::Work final : disc::Patience::Owner {
   void attach(const catalogue::DiscSpec& spec, const Attachment& with, exports::HandedDisc handed) {
     const nbd::Durability durability = spec.durability.value_or(settings_.durability);
     with.stats->durability.store(static_cast<std::uint8_t>(durability), std::memory_order_relaxed);
+    const bool connects_first = options_.inheritance->awaited_without_connections();
     auto made =
         std::make_unique<Served>(Served::Context{.io = *loop_,
                                                  .patience = *patience_,
@@ -87,7 +88,8 @@ class LoopThread::Work final : disc::Patience::Owner {
                                                            .memory = &replay_memory_,
                                                            .traces = options_.traces},
                                                  .identity = settings_.identity,
-                                                 .tail_closes_last = settings_.tail_closes_last},
+                                                 .tail_closes_last = settings_.tail_closes_last,
+                                                 .connects_first = connects_first},
                                  spec, with, [this, name = spec.name] { forget(name); });
     Served& served = *made;
     served_[spec.name] = std::move(made);
@@ -115,9 +117,10 @@ class LoopThread::Work final : disc::Patience::Owner {
       if (!served->listens() && !served->closing()) take_up(*served);
   }
 
-  void hand_over(std::function<void(std::vector<exports::HandedDisc>)> done) {
+  void hand_over(std::size_t connections_most,
+                 std::function<void(std::vector<exports::HandedDisc>)> done) {
     if (on_handed_) {  // One is under way that nobody waits for any more: after it.
-      next_hand_over_ = std::move(done);
+      next_hand_over_ = [this, connections_most, done] { hand_over(connections_most, done); };
       return;
     }
     let_go_.clear();
@@ -136,7 +139,10 @@ class LoopThread::Work final : disc::Patience::Owner {
       served_.erase(spec.name);
       Served& parting = *served;
       parting_.push_back(std::move(served));
-      parting.hand_over([this](exports::HandedDisc handed) {
+      const std::size_t share = std::min<std::size_t>(
+          connections_most, with.stats->connections.load(std::memory_order_relaxed));
+      connections_most -= share;
+      parting.hand_over(share, [this](exports::HandedDisc handed) {
         if (is_let_go(handed.name)) handed_.push_back(std::move(handed));
         if (--to_hand_ == 0) on_all_handed();
       });
@@ -198,8 +204,7 @@ class LoopThread::Work final : disc::Patience::Owner {
   void on_all_handed() {
     std::exchange(on_handed_, nullptr)(std::move(handed_));
     // What that one let go of may be taken back first.
-    if (next_hand_over_)
-      post([this, next = std::exchange(next_hand_over_, nullptr)] { hand_over(next); });
+    if (next_hand_over_) post(std::exchange(next_hand_over_, nullptr));
   }
 
   void note_deaf(const std::string& name, const char* why) {
@@ -311,7 +316,8 @@ class LoopThread::Work final : disc::Patience::Owner {
   std::vector<LetGo> let_go_;
   std::vector<std::unique_ptr<Served>> parting_;
   std::vector<exports::HandedDisc> handed_;
-  std::function<void(std::vector<exports::HandedDisc>)> on_handed_, next_hand_over_;
+  std::function<void(std::vector<exports::HandedDisc>)> on_handed_;
+  std::function<void()> next_hand_over_;
   std::size_t to_hand_ = 0;
   std::deque<std::string> to_look_;
   unsigned looking_ = 0;
@@ -350,8 +356,11 @@ void LoopThread::attach(const catalogue::DiscSpec& spec, Attachment with,
   });
 }
 
-void LoopThread::hand_over(std::function<void(std::vector<exports::HandedDisc>)> done) {
-  work_->post([this, done = std::move(done)] { work_->hand_over(done); });
+void LoopThread::hand_over(std::size_t connections_most,
+                           std::function<void(std::vector<exports::HandedDisc>)> done) {
+  work_->post([this, connections_most, done = std::move(done)] {
+    work_->hand_over(connections_most, done);
+  });
 }
 
 void LoopThread::take_back() {

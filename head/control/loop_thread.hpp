@@ -45,7 +45,8 @@ class LoopThread final : public DataThread {
   void look(std::vector<std::string> names) override;
   void accept(const std::string& name) override;
   void change(const catalogue::DiscSpec& spec, std::function<void()> done) override;
-  void hand_over(std::function<void(std::vector<exports::HandedDisc>)> done) override;
+  void hand_over(std::size_t connections_most,
+                 std::function<void(std::vector<exports::HandedDisc>)> done) override;
   void take_back() override;
   void take_up(std::function<void()> done) override;
   void apply(const DataSettings& settings) override;

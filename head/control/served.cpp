@@ -58,6 +58,7 @@ Served::Served(const Context& context, const catalogue::DiscSpec& spec, const At
                        .traces = context.guard.traces,
                        .export_key = key_of(spec),
                        .inherits = true},
+             .awaits_connections = !context.connects_first,
              .tail_closes_last = context.tail_closes_last},
             context.connection, with.stats),
       export_(context.io, spec.name, disc_, *with.stats, context.stalls, context.pool, *this) {
@@ -67,7 +68,7 @@ Served::Served(const Context& context, const catalogue::DiscSpec& spec, const At
 // A guest that ended while it was handed over is not there, and what is kept is nobody's.
 void Served::take_up(exports::HandedDisc handed) {
   disc_.attend(!handed.sessions.empty());
-  disc_.inherit(handed.legacy);
+  disc_.inherit(handed.legacy, std::move(handed.connections));
   export_.take_up(std::move(handed.listener), std::move(handed.sessions), handed.listener_stays);
   disc_.attend(export_.guests() != 0);
 }
@@ -105,7 +106,9 @@ void Served::on_surveyed(std::optional<nbd::ExportInfo> found, std::string said)
   finish();
 }
 
-void Served::hand_over(std::function<void(exports::HandedDisc)> handed) {
+void Served::hand_over(std::size_t connections_most,
+                       std::function<void(exports::HandedDisc)> handed) {
+  connections_most_ = connections_most;
   handed_ = std::move(handed);
   if (survey_ != nullptr) survey_->give_up();
   export_.hand_over();
@@ -139,7 +142,7 @@ bool Served::may_be_unflushed() const noexcept {
 void Served::flush_and_close(std::chrono::milliseconds within) noexcept {
   if (disc_.stats()->connections.load(std::memory_order_relaxed) == 0) {
     tell_unflushed(ENOTCONN);
-    return disc_.close();
+    return end_disc();
   }
   // Whatever an operator wants of the guests' requests: there are none any more.
   if (!handed_) disc_.set({.order = disc::Order::serve, .grace = spec_.grace});
@@ -147,6 +150,10 @@ void Served::flush_and_close(std::chrono::milliseconds within) noexcept {
   last_flush_.command = nbd::Command::flush;
   last_flush_.arrived = io_.now();
   disc_.submit(last_flush_);
+}
+
+void Served::end_disc() noexcept {
+  handed_ ? disc_.hand_over(connections_most_) : disc_.close();
 }
 
 void Served::on_disc_closed(disc::Disc&) noexcept {
@@ -186,7 +193,7 @@ void Served::on_export_empty(exports::Export&) noexcept {
 }
 
 void Served::on_export_quiet(exports::Export&) noexcept {
-  if (disc_.stats()->kept_bytes.load(std::memory_order_relaxed) == 0) return disc_.close();
+  if (disc_.stats()->kept_bytes.load(std::memory_order_relaxed) == 0) return end_disc();
   flush_and_close(flush_within);
 }
 
@@ -208,11 +215,11 @@ void Served::tell_unflushed(int error) const noexcept {
 void Served::on_last_flush(int error) noexcept {
   io_.disarm(flush_late_);
   if (error != 0) tell_unflushed(error);
-  disc_.close();
+  end_disc();
 }
 
 void Served::on_flush_late() noexcept {
-  disc_.close();  // The flush is answered then: ESHUTDOWN.
+  end_disc();  // The flush is answered then: ESHUTDOWN.
 }
 
 void Served::on_export_handed(exports::Export&, exports::HandedDisc handed) noexcept {
@@ -227,6 +234,7 @@ void Served::on_export_handed(exports::Export&, exports::HandedDisc handed) noex
 void Served::pass_on() noexcept {
   if (disc_open_ || !to_pass_on_) return;
   to_pass_on_->legacy = disc_.legacy();
+  to_pass_on_->connections = disc_.connections();
   if (disc_.flush_errors().met != flush_errors_handed_)
     for (auto& session : to_pass_on_->sessions) session.owes_flush_error = true;
   handed_(std::move(*to_pass_on_));

@@ -5,7 +5,8 @@
 //
 // Where it is handed over, its guests are out of it before that, as soon as the disc has let go of
 // their requests. What was acknowledged and is kept only here (mode replay) is flushed first, or
-// after `flush_within` goes along, as does whatever else the disc knows (nbd::Legacy).
+// after `flush_within` goes along, as does whatever else the disc knows (nbd::Legacy), and its
+// connections to the tail on which nothing is unanswered by then.
 #pragma once
 
 #include "head/catalogue/disc_spec.hpp"
@@ -36,9 +37,11 @@ class Served final : disc::Disc::Owner, exports::Export::Owner, disc::Survey::Ow
     disc::GuardOptions guard;
     disc::Identity identity;  // Where the disc does not say.
     bool tail_closes_last;
+    // An earlier headd hands over guests and no connections: begins to connect before take_up().
+    bool connects_first = false;
   };
 
-  // Begins to connect to the tail; guests come with take_up().
+  // Guests come with take_up(), and connections to the tail; it begins to connect where none come.
   Served(const Context& context, const catalogue::DiscSpec& spec, const Attachment& with,
          std::function<void()> gone);
   ~Served() { io_.disarm(flush_late_); }
@@ -61,8 +64,8 @@ class Served final : disc::Disc::Owner, exports::Export::Owner, disc::Survey::Ow
   void take_up(exports::HandedDisc handed);
   // A listener, where take_up() had none.
   void listen(iouring::UniqueFd listener) { export_.take_up(std::move(listener), {}); }
-  // One of these, once.
-  void hand_over(std::function<void(exports::HandedDisc)> handed);
+  // One of these, once. `connections_most`: to the tail, that go along.
+  void hand_over(std::size_t connections_most, std::function<void(exports::HandedDisc)> handed);
   void close(std::function<void()> done);
 
  private:
@@ -90,6 +93,7 @@ class Served final : disc::Disc::Owner, exports::Export::Owner, disc::Survey::Ow
   void on_export_handed(exports::Export&, exports::HandedDisc handed) noexcept override;
   void on_surveyed(std::optional<nbd::ExportInfo> found, std::string said) noexcept override;
   void flush_and_close(std::chrono::milliseconds within) noexcept;
+  void end_disc() noexcept;
   bool may_be_unflushed() const noexcept;
   void on_last_flush(int error) noexcept;
   void tell_unflushed(int error) const noexcept;
@@ -104,6 +108,7 @@ class Served final : disc::Disc::Owner, exports::Export::Owner, disc::Survey::Ow
   const nbd::ConnectionOptions& connection_;
   std::function<void()> gone_;
   std::function<void(exports::HandedDisc)> handed_;
+  std::size_t connections_most_ = 0;
   std::optional<exports::HandedDisc> to_pass_on_;
   std::uint64_t flush_errors_handed_ = 0;  // Each guest knows of those, or is owed them.
   // Until the disc asks nothing of its tail any more.

@@ -4,6 +4,7 @@
 #include "head/base/notify.hpp"
 #include "head/control/descriptors.hpp"
 #include "head/control/handover.hpp"
+#include "head/control/heir.hpp"
 #include "head/control/next_headd.hpp"
 #include "head/control/trusted_program.hpp"
 
@@ -23,14 +24,10 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
-// Each listener and each guest takes one more here and in the new headd, for a moment: counted
-// before anything is let go of.
+// Of listeners and guests, counted before anything is let go of.
 std::optional<std::string> too_few_descriptors(const AgentStatus& status) {
-  constexpr std::uint64_t own_max = 64;  // What is not a socket of a disc or guest,
-  constexpr std::uint64_t spare = 16;    // and what may come meanwhile.
   const Descriptors here = descriptors_here();
-  const std::uint64_t passed = status.discs + status.guests;
-  const std::uint64_t needed = passed + std::min(here.open, own_max) + spare;
+  const std::uint64_t needed = needed_to_hand_over(status.discs + status.guests, here);
   if (needed <= here.most) return std::nullopt;
   return fmt::format(
       "the sockets of {} discs and {} guests cannot be handed over with {} descriptors; {} are "
@@ -97,6 +94,7 @@ void Upgrader::Attempt::forget_guests() {
       std::chrono::nanoseconds((Clock::now() + options_.quarantine).time_since_epoch());
   for (auto& disc : *discs_) {
     disc.sessions.clear();
+    disc.connections.clear();
     if (!disc.legacy.log.empty())
       log::error(
           "disc {}: {} bytes that were acknowledged and not flushed are lost if its tail "
@@ -117,7 +115,8 @@ std::optional<std::string> Upgrader::Attempt::start(const std::filesystem::path&
   if (auto why = next_.start(*program, options_.arguments)) return why;
   log::info("headd: {} is to take over, as process {}", program->path.string(), next_.pid());
   const std::size_t ready = agent_.status().by_state[static_cast<std::size_t>(State::ready)];
-  if (auto why = next_.tell("begin", std::to_string(ready), options_.locks)) return why;
+  const std::string sentence = std::to_string(ready) + std::string(connections_come_word);
+  if (auto why = next_.tell("begin", sentence, options_.locks)) return why;
   return next_.await("ready", options_.ready_within);
 }
 
@@ -146,10 +145,11 @@ std::optional<std::string> Upgrader::Attempt::tell_guests() {
 
 // Guests wait meanwhile: where it cannot be, it is given up at once.
 std::optional<std::string> Upgrader::Attempt::pass_on() {
-  discs_ =
-      agent_.hand_over(options_.let_go_within, [inheritance = upgrader_.inheritance_](auto discs) {
-        inheritance->arrive(std::move(discs));
-      });
+  const AgentStatus status = agent_.status();
+  discs_ = agent_.hand_over(left_beside(status.discs + status.guests), options_.let_go_within,
+                            [inheritance = upgrader_.inheritance_](auto discs) {
+                              inheritance->arrive(std::move(discs));
+                            });
   if (!discs_)
     return "a data thread hangs and does not let go of its guests; GET /v1/crashes tells where it "
            "is, and a restart of headd ends it";
@@ -163,7 +163,10 @@ Result<Upgraded, std::string> Upgrader::Attempt::make(const std::filesystem::pat
   if (auto why = pass_on()) return Failure{std::move(*why)};
   const auto taken = Clock::now();
   Upgraded upgraded{.pid = next_.pid(), .discs = discs_->size()};
-  for (const auto& disc : *discs_) upgraded.guests += disc.sessions.size();
+  for (const auto& disc : *discs_) {
+    upgraded.guests += disc.sessions.size();
+    upgraded.connections += disc.connections.size();
+  }
 
   if (!upgrader_.begin_to_hand_over()) return Failure{std::string("this headd is to end")};
   if (auto why = next_.tell("go")) {
@@ -182,9 +185,10 @@ Result<Upgraded, std::string> Upgrader::Attempt::make(const std::filesystem::pat
   ::kill(::getpid(), SIGTERM);
   notify::main_process(upgraded.pid);
   log::info(
-      "headd: process {} has taken over {} discs with {} guests, who waited for {:.0f} ms, {:.0f} "
-      "of them until the new one had all",
-      upgraded.pid, upgraded.discs, upgraded.guests, ms(upgraded.pause), ms(taken - began));
+      "headd: process {} has taken over {} discs with {} connections to tails and {} guests, who "
+      "waited for {:.0f} ms, {:.0f} of them until the new one had all",
+      upgraded.pid, upgraded.discs, upgraded.connections, upgraded.guests, ms(upgraded.pause),
+      ms(taken - began));
   return upgraded;
 }
 

@@ -1,13 +1,13 @@
 // `headctl upgrade`: another headd takes this one's place, and its guests notice a pause.
 //
-// The new one is started as a child, beside this one, with the same command line; it opens every
-// disc to its tail while this one serves on. Only then are guests halted, for as long as it takes
-// to let go of the tails and to pass the sockets on (upgrade_channel.hpp). Requests that are
-// unanswered then are asked again by the new one; the connections on which they were asked are
-// reset before. If it ends when it has the guests and does not serve yet, the discs are taken back,
-// and their guests have to connect again. Else, if the new one says no, ends, or is silent for too
-// long, or whatever else goes wrong, it is killed, the guests are taken back, and this headd goes
-// on as before.
+// The new one is started as a child, beside this one, with the same command line; it makes every
+// disc while this one serves on, and connects to no tail. Only then are guests halted, for as long
+// as it takes to pass the sockets on, those of guests and those to tails (upgrade_channel.hpp).
+// Requests that are unanswered then are asked again by the new one; the connections on which they
+// were asked are reset before, and the new one makes others. If it ends when it has the guests and
+// does not serve yet, the discs are taken back, and their guests have to connect again. Else, if
+// the new one says no, ends, or is silent for too long, or whatever else goes wrong, it is killed,
+// the guests are taken back, and this headd goes on as before.
 //
 // One of them owns the state directory at any time (Ownership): this one lends it meanwhile,
 // refuses every change, and gives it away once the new one serves. The new one refuses changes and
@@ -37,6 +37,7 @@ struct Upgraded {
   pid_t pid = 0;
   std::size_t discs = 0;
   std::size_t guests = 0;
+  std::size_t connections = 0;                  // To tails, that went along.
   std::chrono::steady_clock::duration pause{};  // Of the guests.
 };
 

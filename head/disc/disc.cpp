@@ -1,6 +1,4 @@
-#include "head/disc/disc.hpp"
-
-#include "head/disc/disc_link.hpp"
+#include "head/disc/link.hpp"
 #include "head/nbd/uri.hpp"
 
 #include <fmt/format.h>
@@ -61,6 +59,7 @@ Disc::Disc(iouring::Io& io, Owner& owner, Patience& patience, DiscOptions option
       options_(std::move(options)),
       connection_options_(connection),
       stats_(std::move(stats)),
+      awaits_(options_.awaits_connections),
       standing_(options_.standing),
       guard_(io, *this, options_.guard) {
   if (options_.identity != Identity::shape) last_writes_ = std::make_unique<LastWrites>();
@@ -76,6 +75,7 @@ Disc::~Disc() {
   io_.disarm(look_due_);
   io_.disarm(judgement_);
   io_.disarm(isolated_long_);
+  io_.disarm(own_late_);
   if (watched_) patience_.forget(*this);
   links_.clear();
   gone_.clear();
@@ -83,12 +83,16 @@ Disc::~Disc() {
 }
 
 void Disc::open() {
+  if (!awaits_) begin_opening();
+  if (options_.shape) learn(*options_.shape);
+  note_connections();
+  if (!awaits_) links_.front()->connect();
+}
+
+void Disc::begin_opening() noexcept {
   opening_.emplace().since = io_.now();
   opening_wait_ = Patience::limit;
   io_.arm(opening_late_, io_.now() + opening_wait_);
-  if (options_.shape) learn(*options_.shape);
-  note_connections();
-  links_.front()->connect();
 }
 
 // Thousands may have no tail for hours.
@@ -158,7 +162,10 @@ void Disc::learn(const nbd::ExportInfo& told) {
         fmt::format("one connection, not {}: {}", options_.connections,
                     guard_.keeps() ? "that is what durability \"replay\" takes"
                                    : "the tail does not offer CAN_MULTI_CONN"));
-  for (unsigned i = 1; many && !many_ && i < options_.connections; ++i) add_link().connect();
+  for (unsigned i = 1; many && !many_ && i < options_.connections; ++i) {
+    Link& added = add_link();
+    if (!awaits_) added.connect();
+  }
   for (std::size_t i = links_.size(); many_ && guard_.keeps() && i-- > 1;) part_from(*links_[i]);
   many_ = many || (many_ && !guard_.keeps());
   owner_.on_disc_shape(*this, tail_);
@@ -211,6 +218,10 @@ void Disc::count_spare_links() noexcept {
 
 void Disc::relocate() noexcept {
   if (closing_) return;
+  if (awaits_) {
+    moved_ = true;
+    return;
+  }
   cancel_trial();
   guard_.tail_moved();
   for (const auto& link : links_) link->elsewhere = true;
@@ -240,6 +251,7 @@ void Disc::relocate(Link& link) noexcept {
       return successor.connect_after(outstanding_ == 0 ? link.backoff_.some_of(idle_spread)
                                                        : Duration());
     }
+    case nbd::Connection::State::parting:
     case nbd::Connection::State::leaving:
     case nbd::Connection::State::draining:
       return;  // It connects again as soon as it is closed.
@@ -250,7 +262,7 @@ void Disc::follow_way() noexcept {
   const auto now = io_.now();
   const iouring::Instant back(
       std::chrono::nanoseconds(stats_->way_back_at_ns.load(std::memory_order_relaxed)));
-  if (closing_ || trial_ || back <= followed_ || now - back < way_grace) return;
+  if (closing_ || awaits_ || trial_ || back <= followed_ || now - back < way_grace) return;
   // One interruption ends in several steps. But who answers nothing after that may be slow rather
   // than cut off: asked anew at each repair of an entry, it would never come to an end.
   if (last_progress_ > followed_) follows_ = 0;
@@ -320,37 +332,6 @@ void Disc::on_packets_lost(iouring::Instant at) noexcept {
 
 void Disc::tell_waiting(std::optional<iouring::Instant> since) noexcept {
   stats_->waiting_since_ns.store(since ? ns_of(*since) : 0, std::memory_order_relaxed);
-}
-
-void Disc::close() noexcept {
-  if (closing_) return;
-  closing_ = true;
-  end_opening(ESHUTDOWN);
-  tell_state();
-  io_.disarm(look_due_);
-  io_.disarm(judgement_);
-  for (const auto& link : links_) {
-    io_.disarm(link->retry_);
-    if (link->connection.in_flight() == 0)
-      link->connection.leave();
-    else
-      link->connection.fail("the disc is detached");
-  }
-  finish_closing();
-}
-
-void Disc::finish_closing() noexcept {
-  const bool open = std::any_of(links_.begin(), links_.end(), [](const auto& link) {
-    return link->connection.state() != nbd::Connection::State::closed;
-  });
-  if (!open && !drained_.pending()) io_.defer(drained_);
-}
-
-void Disc::on_drained(iouring::Result) noexcept {
-  abandon_all(ESHUTDOWN);
-  if (outstanding_ != 0 || answers_due_.pending() || bury_.pending() || refusal_.pending())
-    return io_.defer(drained_);
-  owner_.on_disc_closed(*this);
 }
 
 }  // namespace head::disc

@@ -80,6 +80,7 @@ class Disc final : public nbd::Volume, Reshape::Owner, Guard::Owner {
   // Notes, soon, whether packets were lost, where answers are late; and how far the tail is.
   void look_at_network() noexcept;
 
+  // Connects to its tail at once, unless it waits for connections (DiscOptions).
   void open();
   void submit(nbd::Request& request) noexcept override;
   bool withdraw(nbd::Request& request) noexcept override;
@@ -94,16 +95,21 @@ class Disc final : public nbd::Volume, Reshape::Owner, Guard::Owner {
   // Is a guest connected? (It is thought so until something else is said.) What is kept when none
   // is may be older than what a guest has written through another head by now.
   void attend(bool attended) noexcept { guard_.attend(attended); }
-  // Before guests ask anything: all that an earlier headd knew of the disc.
-  void inherit(const nbd::Legacy& legacy);
-  // Once it is closed.
+  // Before guests ask anything: all that an earlier headd knew of the disc, and its connections,
+  // if this waits for them.
+  void inherit(const nbd::Legacy& legacy, std::vector<nbd::HandedConnection> connections = {});
+  // Once it is closed. The connections are those that hand_over() let go of.
   nbd::Legacy legacy();
+  std::vector<nbd::HandedConnection> connections() noexcept { return std::move(handed_); }
   // What is outstanding is answered with ESHUTDOWN, once the kernel lets go of it.
   // Ends in on_disc_closed(), never inside the call.
   void close() noexcept;
+  // The same, but connections on which nothing is under way stay open for whoever serves the disc
+  // next; so many at most.
+  void hand_over(std::size_t connections_most) noexcept;
 
  private:
-  class Link;  // One of the connections: disc_link.hpp.
+  class Link;  // One of the connections: link.hpp.
 
   // Of a connection that is silent: whether the tail answers on a second one.
   struct Trial {
@@ -136,6 +142,13 @@ class Disc final : public nbd::Volume, Reshape::Owner, Guard::Owner {
   void bury(iouring::Result result) noexcept;
   void on_drained(iouring::Result result) noexcept;
 
+  void end(Link& link) noexcept;
+  void on_own_late() noexcept;
+  bool may_go_along(const Link& link) const noexcept;
+  void on_handed_over(nbd::HandedConnection handed) noexcept;
+  void take_up(std::vector<nbd::HandedConnection> handed);
+
+  void begin_opening() noexcept;
   void on_opening_late() noexcept;
   void end_opening(int error) noexcept;
   void learn(const nbd::ExportInfo& info);
@@ -232,6 +245,8 @@ class Disc final : public nbd::Volume, Reshape::Owner, Guard::Owner {
 
   bool known_ = false;  // The tail has told what it is, to this headd or to an earlier one.
   bool closing_ = false;
+  bool awaits_;         // Connections of an earlier headd; until then none is made.
+  bool moved_ = false;  // Meanwhile the tail was said to be elsewhere.
   bool watched_ = false;
   std::string last_problem_;  // Said in the log already; these as well:
   std::string last_note_;
@@ -246,6 +261,10 @@ class Disc final : public nbd::Volume, Reshape::Owner, Guard::Owner {
   bool many_ = false;  // The tail lets us have more than one connection.
   std::size_t next_link_ = 0;
   iouring::Op<&Disc::on_drained> drained_{*this};
+  std::size_t to_hand_over_ = 0;  // Connections, at most.
+  bool awaits_own_ = false;       // Answers to what it asked for itself, on these.
+  iouring::Alarm<&Disc::on_own_late> own_late_{*this};
+  std::vector<nbd::HandedConnection> handed_;
   // While it goes on; and when it is looked at next, less and less often.
   std::optional<stats::Opening> opening_;
   iouring::Duration opening_wait_{};

@@ -1,7 +1,7 @@
 // A connection that holds and is silent: whether the tail hangs, or only that connection does, is
 // tried on a second one, and asked on the first as well. Whoever answers there and not here takes
 // over.
-#include "head/disc/disc_link.hpp"
+#include "head/disc/link.hpp"
 
 #include <fmt/format.h>
 

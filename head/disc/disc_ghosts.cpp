@@ -1,6 +1,6 @@
 // A connection that has ended or is replaced, and what it leaves behind: requests that are asked
 // once more, and ghosts, which the tail may still carry out.
-#include "head/disc/disc_link.hpp"
+#include "head/disc/link.hpp"
 
 #include <algorithm>
 #include <vector>

@@ -1,6 +1,6 @@
 // Whether what a connection leads to is the disc that it was: its shape, and where an operator
 // wants that, its first block. Nothing is asked of it before that is known.
-#include "head/disc/disc_link.hpp"
+#include "head/disc/link.hpp"
 
 #include <fmt/format.h>
 
@@ -270,77 +270,6 @@ void Disc::accept() noexcept {
   static log::RateLimit limit;
   say(log::Level::warning, limit, "what the tail offers is accepted as this disc by an operator");
   relocate();
-}
-
-// ---- From one headd to the next -----------------------------------------------------------------
-
-void Disc::inherit(const nbd::Legacy& legacy) {
-  guard_.inherit(legacy);
-  if (legacy.owes_flush_error) ++flush_errors().met;
-  if (legacy.shape) remember(*legacy.shape);
-  if (legacy.owed_since_ns != 0)
-    owed_since_ = iouring::Instant(std::chrono::nanoseconds(legacy.owed_since_ns));
-  if (known_) restore_log();
-  if (last_writes_) last_writes_->inherit(legacy.last_writes);
-  if (first_block_) {
-    first_block_->inherit(legacy.first_block_length, legacy.first_block_sum);
-    if (legacy.first_block_doubted) first_block_->doubt();
-  }
-  judge_anew();
-  if (first_block_ && known_ && !first_block_->known()) look_soon(first_block_->untouched());
-  if (!known_) return;
-  guard_.on_open();
-  pump();
-}
-
-// What was connected to while another headd served was not compared with what that left.
-void Disc::judge_anew() noexcept {
-  for (std::size_t i = 0, before = links_.size(); i < before && i < links_.size(); ++i) {
-    Link& link = *links_[i];
-    if (link.connection.ready() && link.proof == nullptr && !prove(link)) may_serve(link);
-  }
-  note_connections();
-}
-
-// Guests have been told so last. A tail that was believed meanwhile is judged by it.
-void Disc::remember(const nbd::ExportInfo& shape) {
-  learn(shape);
-  for (std::size_t i = 0, before = links_.size(); i < before; ++i) {
-    Link& link = *links_[i];
-    if (!link.connection.ready()) continue;
-    if (const char* objection = objection_to(link.connection.info()))
-      object(link, objection);
-    else
-      adopt(link.connection.info());
-  }
-}
-
-void Disc::restore_log() {
-  static log::RateLimit limit;
-  if (const std::size_t lost = guard_.restore(); lost != 0)
-    say(log::Level::error, limit,
-        fmt::format("{} bytes that the headd before had acknowledged, and its tail not flushed, "
-                    "cannot be kept, as the disc's durability is not \"replay\" any more: they are "
-                    "lost if the tail has crashed",
-                    lost));
-  stats_->kept_bytes.store(static_cast<std::uint32_t>(guard_.kept_bytes()),
-                           std::memory_order_relaxed);
-}
-
-nbd::Legacy Disc::legacy() {
-  nbd::Legacy legacy;
-  legacy.shape = shape();
-  legacy.owes_flush_error = flush_errors().met != flush_errors().told;
-  if (first_block_ && first_block_->known()) {
-    legacy.first_block_length = first_block_->length();
-    legacy.first_block_sum = *first_block_->known();
-  }
-  legacy.first_block_doubted = first_block_ && first_block_->doubted();
-  guard_.leave(legacy);
-  if (owed_since_)
-    legacy.owed_since_ns = std::chrono::nanoseconds(owed_since_->time_since_epoch()).count();
-  if (last_writes_) legacy.last_writes = last_writes_->known();
-  return legacy;
 }
 
 }  // namespace head::disc

@@ -1,6 +1,6 @@
 // Requests that may be why the tail ends its connections are asked one by one, so that the others
 // are not asked in vain for ever (isolation.hpp).
-#include "head/disc/disc_link.hpp"
+#include "head/disc/link.hpp"
 
 #include <fmt/format.h>
 

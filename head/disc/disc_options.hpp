@@ -28,6 +28,9 @@ struct DiscOptions {
   // offers less is not taken for the disc.
   std::optional<nbd::ExportInfo> shape{};
   GuardOptions guard{};
+  // inherit() follows, and may bring connections to go on with: before that none is made, as the
+  // tail may take one client at a time, or keep what is written to each for itself.
+  bool awaits_connections = false;
   // A tail closes a connection only when its workers have ended with what came over it.
   bool tail_closes_last = false;
 };

@@ -1,5 +1,5 @@
 // A disc's requests: who may start, what goes to which connection, who is answered.
-#include "head/disc/disc_link.hpp"
+#include "head/disc/link.hpp"
 
 #include <fmt/format.h>
 
@@ -139,6 +139,7 @@ void Disc::on_replay_refused(int error) noexcept {
 
 // None while one is being given up: what it leaves unanswered goes before whatever overlaps it.
 nbd::Connection* Disc::free_connection() noexcept {
+  if (closing_) return nullptr;
   for (const auto& link : links_)
     if (link->connection.in_flight() != 0 &&
         link->connection.state() == nbd::Connection::State::draining)

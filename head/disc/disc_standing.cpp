@@ -1,6 +1,6 @@
 // How a disc stands: what an operator wants of it, whether there is a tail, and how long guests
 // have waited for one.
-#include "head/disc/disc_link.hpp"
+#include "head/disc/link.hpp"
 
 #include <fmt/format.h>
 
@@ -14,6 +14,7 @@ using stats::DiscState;
 
 DiscState Disc::state() const noexcept {
   if (closing_) return DiscState::detaching;
+  if (awaits_) return DiscState::connecting;
   if (!known_) return last_objection_ != nullptr ? DiscState::held : DiscState::connecting;
   switch (course()) {
     case Course::refuse:
@@ -37,6 +38,7 @@ void Disc::tell_state() noexcept {
 
 // One was opened or has ended.
 void Disc::note_connections() noexcept {
+  if (awaits_) return tell_state();
   const auto usable = static_cast<std::uint32_t>(
       std::count_if(links_.begin(), links_.end(), [this](const auto& link) {
         return link->connection.ready() && !on_trial(*link) && link->proof == nullptr &&

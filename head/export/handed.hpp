@@ -1,5 +1,6 @@
-// What one process hands to the next of a disc's guests, so that they notice nothing: their sockets
-// and what of the conversation is in flight, as bytes of the two streams and nothing else.
+// What one process hands to the next of a disc: what is known of it, its connections to the tail,
+// and its guests, so that they notice nothing: their sockets and what of the conversation is in
+// flight, as bytes of the two streams and nothing else.
 //
 //   said     what the guest has said and was not answered: its unanswered requests, each whole with
 //            its payload, then what has come of the next one. Whoever goes on reads this first,
@@ -13,6 +14,7 @@
 #pragma once
 
 #include "head/export/server_handshake.hpp"
+#include "head/nbd/handed_connection.hpp"
 #include "head/nbd/legacy.hpp"
 #include "iouring/io.hpp"
 #include "iouring/unique_fd.hpp"
@@ -44,6 +46,7 @@ struct HandedDisc {
   std::uint64_t cookie = 0;
   std::vector<HandedSession> sessions{};
   nbd::Legacy legacy{};
+  std::vector<nbd::HandedConnection> connections{};  // To the tail; those that could go along.
 };
 
 }  // namespace head::exports

@@ -29,14 +29,8 @@ Connection::~Connection() {
 void Connection::open(const sockaddr_in6& to, const std::string& interface,
                       const std::string& export_name, iouring::Duration patience) {
   assert(state_ == State::closed);
+  begin();
   to_ = to;
-  problem_.clear();
-  reset_ = ended_by_tail_ = unusable_ = false;
-  end_ = End::given_up;
-  saying_ = heard_all_ = false;
-  refused_ = 0;
-  health_ = {};
-  round_trip_ = {};
   handshake_ = std::make_unique<ClientHandshake>(export_name);
   socket_ = io_.open_tcp(options_.tcp, interface);
   state_ = State::connecting;
@@ -45,6 +39,17 @@ void Connection::open(const sockaddr_in6& to, const std::string& interface,
   if (!socket_) return fail(std::string("no socket for it: ") + std::strerror(errno));
   io_.connect(connect_, socket_, to_);
   io_.arm(deadline_, io_.now() + patience);
+}
+
+// Nothing is known of it yet.
+void Connection::begin() noexcept {
+  problem_.clear();
+  reset_ = ended_by_tail_ = unusable_ = false;
+  end_ = End::given_up;
+  saying_ = heard_all_ = false;
+  refused_ = 0;
+  health_ = {};
+  round_trip_ = {};
 }
 
 void Connection::on_connect(iouring::Result result) noexcept {
@@ -66,6 +71,8 @@ void Connection::on_deadline() noexcept {
       return fail("no answer to the attempt to connect");
     case State::handshaking:
       return fail("no end of the handshake in time");
+    case State::parting:
+      return halt();
     default:
       return drain(false);
   }
@@ -85,7 +92,7 @@ void Connection::follow(ClientHandshake::Step step) noexcept {
       heard_part_ = {.iov_base = heard_.data(), .iov_len = heard_.size()};
       return reader_.expect_payload({&heard_part_, 1}, 0, step.expect);
     case ClientHandshake::Step::What::done:
-      return become_ready();
+      return agree();
     case ClientHandshake::Step::What::failed:
       problem_ = handshake_->problem();
       unusable_ = handshake_->failure() == HandshakeFailure::bad_size;
@@ -104,13 +111,18 @@ void Connection::step_handshake() noexcept {
   follow(handshake_->step(heard_));
 }
 
-void Connection::become_ready() noexcept {
+void Connection::agree() noexcept {
   info_ = handshake_->info();
   context_ = handshake_->context();
   note_ = handshake_->note();
   handshake_.reset();
   heard_ = {};
   io_.disarm(deadline_);
+  become_ready();
+  owner_.on_open();
+}
+
+void Connection::become_ready() noexcept {
   state_ = State::ready;
   quick_ack_ = quick_ack_ || options_.quick_ack == QuickAck::always;
   reader_.acknowledge_at_once(quick_ack_);
@@ -118,7 +130,6 @@ void Connection::become_ready() noexcept {
   departures_.start(socket_);
   io_.look_at(look_, socket_, seen_);
   expect_start();
-  owner_.on_open();
 }
 
 void Connection::send(Request& request) noexcept {
@@ -205,7 +216,7 @@ void Connection::look_at_network() noexcept {
 }
 
 void Connection::on_health(iouring::Result result) noexcept {
-  if (state_ == State::draining) return finish_draining();
+  if (state_ == State::draining || state_ == State::parting) return on_drained();
   if (result.res < 0) return;
   const auto least = seen_.least_round_trip;
   if (least.count() != 0 && (round_trip_.count() == 0 || least < round_trip_)) round_trip_ = least;
@@ -271,7 +282,7 @@ void Connection::drain(bool reset) noexcept {
 void Connection::finish_draining() noexcept {
   if (state_ != State::draining || over_.pending()) return;
   if (reader_.pending() || writer_.pending() || connect_.pending() || look_.pending()) return;
-  if (departures_.pending()) return;
+  if (departures_.pending() || halting_.pending() || duplicate_.pending()) return;
   io_.defer(over_);
 }
 

@@ -9,11 +9,15 @@
 //   closed ── open() ──► connecting ──► handshaking ──► ready ── leave() ──► leaving
 //     ▲                      │               │            │                     │
 //     └───── drained ◄────── draining ◄──────┴────────────┴─────────────────────┘
+//
+// A connection on which nothing is under way can go to another headd as it is: hand_over() makes it
+// parting, and then closed here while its socket stays open; take_up() makes it ready there.
 #pragma once
 
 #include "head/nbd/connection_options.hpp"
 #include "head/nbd/coverage.hpp"
 #include "head/nbd/departures.hpp"
+#include "head/nbd/handed_connection.hpp"
 #include "head/nbd/handshake.hpp"
 #include "head/nbd/packet_loss.hpp"
 #include "head/nbd/reader.hpp"
@@ -40,7 +44,15 @@ inline constexpr int crowded_out = ENOBUFS;
 
 class Connection final : Reader::Owner, Writer::Owner, Departures::Owner {
  public:
-  enum class State : std::uint8_t { closed, connecting, handshaking, ready, leaving, draining };
+  enum class State : std::uint8_t {
+    closed,
+    connecting,
+    handshaking,
+    ready,
+    parting,
+    leaving,
+    draining
+  };
 
   class Owner {
    public:
@@ -55,6 +67,8 @@ class Connection final : Reader::Owner, Writer::Owner, Departures::Owner {
     // The connection is over and may be opened again. `problem` says why, for people; what was not
     // answered comes back, oldest first.
     virtual void on_closed(const std::string& problem, RequestQueue unanswered) noexcept = 0;
+    // The end of hand_over(), instead of on_closed(). Where it leads is for the owner to add.
+    virtual void on_handed_over(HandedConnection) noexcept {}
     // look_at_network() found that packets to or from the tail were lost then, or since.
     virtual void on_packets_lost(iouring::Instant at) noexcept = 0;
     // What was sent then waited so long for neighbour discovery; told of some, zero included.
@@ -130,6 +144,13 @@ class Connection final : Reader::Owner, Writer::Owner, Departures::Owner {
   void look_at_network() noexcept;
   // Says goodbye (NBD_CMD_DISC) and closes; what is unanswered comes back.
   void leave() noexcept;
+  // In state ready, with nothing in flight: lets go of the socket, which stays open. Ends in
+  // on_handed_over(), never inside the call; in on_closed() where there is no descriptor for it, or
+  // it has ended in this very moment.
+  void hand_over() noexcept;
+  // In state closed: goes on where another has handed over. It is ready at once, and needs neither
+  // handshake nor on_open().
+  void take_up(HandedConnection handed);
   // Ends the connection at once, so that the tail sees a reset.
   void fail(std::string problem) noexcept;
 
@@ -153,8 +174,8 @@ class Connection final : Reader::Owner, Writer::Owner, Departures::Owner {
   void on_end(int error) noexcept override;
   void on_sent(Writer::Item& item) noexcept override;
   void on_send_failed(int error) noexcept override;
-  void on_reader_drained() noexcept override { finish_draining(); }
-  void on_writer_drained() noexcept override { finish_draining(); }
+  void on_reader_drained() noexcept override { on_drained(); }
+  void on_writer_drained() noexcept override { on_drained(); }
   void on_timed_send() noexcept override { departures_.on_send(); }
   void on_timed_sent() noexcept override { departures_.on_sent(); }
   void on_parked(iouring::Instant since, iouring::Duration parked) noexcept override {
@@ -163,16 +184,20 @@ class Connection final : Reader::Owner, Writer::Owner, Departures::Owner {
   bool interface_was_away(iouring::Instant since) const noexcept override {
     return owner_.interface_was_away(since);
   }
-  void on_departures_drained() noexcept override { finish_draining(); }
+  void on_departures_drained() noexcept override { on_drained(); }
 
   void on_connect(iouring::Result result) noexcept;
   void on_deadline() noexcept;
   void on_over(iouring::Result result) noexcept;
   void on_health(iouring::Result result) noexcept;
+  void on_halted(iouring::Result result) noexcept;
+  void on_duplicate(iouring::Result result) noexcept;
 
+  void begin() noexcept;
   void send(Request& request) noexcept;
   void follow(ClientHandshake::Step step) noexcept;
   void step_handshake() noexcept;
+  void agree() noexcept;
   void become_ready() noexcept;
 
   void expect_start() noexcept;
@@ -195,7 +220,10 @@ class Connection final : Reader::Owner, Writer::Owner, Departures::Owner {
   void say_goodbye() noexcept;
   void leave_if_answered() noexcept;
   void violate(const char* what) noexcept;
+  void halt() noexcept;
+  void on_halting() noexcept;
   void drain(bool reset) noexcept;
+  void on_drained() noexcept { state_ == State::parting ? on_halting() : finish_draining(); }
   void finish_draining() noexcept;
 
   iouring::Io& io_;
@@ -214,6 +242,9 @@ class Connection final : Reader::Owner, Writer::Owner, Departures::Owner {
   bool quick_ack_ = false;
   iouring::Op<&Connection::on_connect> connect_{*this};
   iouring::Op<&Connection::on_over> over_{*this};
+  // While it is handed over: perhaps nothing is pending any more; its descriptor.
+  iouring::Op<&Connection::on_halted> halting_{*this};
+  iouring::Op<&Connection::on_duplicate> duplicate_{*this};
   iouring::Alarm<&Connection::on_deadline> deadline_{*this};
   Health health_;            // As of the look before,
   iouring::TcpHealth seen_;  // and what this one sees.

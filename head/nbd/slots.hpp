@@ -2,7 +2,8 @@
 //
 // A cookie is a slot's index and generation, so a reply that is late, repeated or invented by the
 // server names a generation that has passed, and is recognised as such. Generations go on when the
-// connection is opened again: a reply of an old connection answers nothing on a new one.
+// connection is opened again: a reply of an old connection answers nothing on a new one. They go on
+// as well where another headd takes the connection up.
 #pragma once
 
 #include "head/nbd/request.hpp"
@@ -68,6 +69,17 @@ class Slots {
     first_free_ = index_of(slot);
     --size_;
     return request;
+  }
+
+  // The newest there has been.
+  std::uint32_t generation() const noexcept {
+    std::uint32_t newest = 0;
+    for (const Slot& slot : slots_) newest = std::max(newest, slot.generation);
+    return newest;
+  }
+  // Those up to it were used by another.
+  void begin_after(std::uint32_t generation) noexcept {
+    for (Slot& slot : slots_) slot.generation = std::max(slot.generation, generation);
   }
 
   std::uint32_t index_of(const Slot& slot) const noexcept {

@@ -65,12 +65,12 @@ class Writer {
 
   Writer(iouring::Io& io, Owner& owner) noexcept : io_(io), owner_(owner) {}
 
-  // Nothing is queued or pending.
-  void start(iouring::Socket socket) noexcept {
+  // Nothing is queued or pending. `gone`: bytes that have left on that socket before.
+  void start(iouring::Socket socket, std::uint64_t gone = 0) noexcept {
     assert(idle() && !pending());
     socket_ = socket;
     stopped_ = halted_ = false;
-    gone_ = 0;
+    gone_ = gone;
   }
   void queue(Item& item) noexcept;
 

@@ -6,7 +6,7 @@
 # shellcheck source=tests/e2e/lib.sh
 source "$(dirname "$0")/lib.sh"
 need nbdkit python3
-room=1000 kept=4
+room=1000 kept=6 # Listeners, guests, and connections to the tail.
 [[ ${1:-} != few ]] || room=4 kept=3
 
 clean_more() {

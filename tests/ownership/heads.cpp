@@ -79,7 +79,7 @@ void RealHead::take_over(int channel) {
   try {
     heir_.emplace(channel);
     make();
-    inheritance_->await();
+    inheritance_->await(true);
     agent->await_ownership();
     agent->restore();
     auto estate = heir_->take_over();

@@ -110,6 +110,10 @@ iouring::Result SimIo::perform_duplicate(Socket& socket) {
   return {.res = fd};
 }
 
+SimIo::~SimIo() {
+  std::erase_if(duplicated_, [](const auto& one) { return ::fcntl(one.first, F_GETFD) < 0; });
+}
+
 std::optional<iouring::Result> SimIo::perform_accept() {
   if (knocking_.empty()) return std::nullopt;
   if (!accept_errors.empty()) {

@@ -45,6 +45,8 @@ class SimIo final : public iouring::Io {
 
   SimIo(std::uint64_t seed, Faults with, MakePeer make_peer)
       : faults(with), random_(seed), make_peer_(std::move(make_peer)) {}
+  // Sockets of which nobody has a descriptor any more end with it.
+  ~SimIo() override;
 
   Faults faults;
 

@@ -292,14 +292,22 @@ Scenario draw_private(std::uint64_t seed) {
   Scenario scenario = begin_scenario(seed);
   scenario.head.durability = dice.one_of(modes);
   scenario.tail.keeps_private = true;
+  scenario.head.handing = Handing::all;
+  scenario.crash_at_end = false;  // It ends connections, and what belongs to them.
   scenario.tail.is_volatile = false;
   scenario.tail.flags &=
       static_cast<std::uint16_t>(~(flag::send_flush | flag::send_fua | flag::can_multi_conn));
   scenario.length = 1s;
-  scenario.actions.push_back({.at = dice.between(Duration{300ms}, Duration{700ms}),
-                              .act = Act::head_is_upgraded,
-                              .lasts = 20ms});
-  return finish(scenario, dice, load_of(scenario));
+  Duration at = dice.between(Duration{300ms}, Duration{400ms});
+  for (std::uint64_t i = dice.between(1, 3); i != 0; --i) {
+    scenario.actions.push_back(
+        {.at = at, .act = dice.one_of({Act::head_is_upgraded, Act::upgrade_fails}), .lasts = 20ms});
+    at += dice.between(Duration{50ms}, Duration{150ms});
+  }
+  Load load = load_of(scenario);
+  load.flushes = 0;
+  load.fua = 0;
+  return finish(scenario, dice, load);
 }
 
 // No client can have back what such a tail has dropped. But nobody is to read what is there

@@ -52,7 +52,7 @@ Head::Head(Clock& clock, Dice& dice, HeadIo::Connector& connector, Descriptors& 
 
 Head::~Head() = default;
 
-void Head::begin(const Shape& shape) {
+void Head::begin(const Shape& shape, bool connects_first) {
   stats_ = std::make_shared<stats::DiscStats>();
   stats_->durability.store(static_cast<std::uint8_t>(manners_.durability));
   served_ = std::make_unique<control::Served>(
@@ -66,7 +66,8 @@ void Head::begin(const Shape& shape) {
                                          .memory = &memory_->replay,
                                          .traces = &memory_->traces},
                                .identity = manners_.identity,
-                               .tail_closes_last = manners_.tail_closes_last},
+                               .tail_closes_last = manners_.tail_closes_last,
+                               .connects_first = connects_first},
       spec_,
       control::Attachment{
           .stats = stats_, .shape = shape, .on_shape = [this](const auto&) { tell_shape_(*this); }},
@@ -88,13 +89,16 @@ void Head::take_up(exports::HandedDisc handed) {
 void Head::hand_over(std::function<void(exports::HandedDisc)> done) {
   let_go_ = served_->attachment().shape;
   parting_.push_back(std::move(served_));
-  parting_.back()->hand_over([this, done = std::move(done)](exports::HandedDisc handed) {
-    if (!io_.killed()) return done(std::move(handed));
-    // It could not be duplicated any more, and ends with the process.
-    if (handed.listener_stays) io_.close(handed.listener_stays, false);
-    for (const auto& session : handed.sessions)
-      if (session.stays) io_.close(session.stays, false);
-  });
+  const bool with_connections =
+      manners_.handing == Handing::all || manners_.handing == Handing::lost;
+  parting_.back()->hand_over(with_connections ? SIZE_MAX : 0,
+                             [this, done = std::move(done)](exports::HandedDisc handed) {
+                               if (!io_.killed()) return done(std::move(handed));
+                               // It could not be duplicated any more, and ends with the process.
+                               if (handed.listener_stays) io_.close(handed.listener_stays, false);
+                               for (const auto& session : handed.sessions)
+                                 if (session.stays) io_.close(session.stays, false);
+                             });
 }
 
 void Head::detach(std::function<void()> done) {
@@ -138,10 +142,12 @@ std::vector<disc::Traces::Record> Head::kill() {
   return left;
 }
 
-exports::HandedDisc through_document(exports::HandedDisc handed) {
+exports::HandedDisc through_document(exports::HandedDisc handed, bool connections_lost) {
   auto listener = std::move(handed.listener);
   std::vector<iouring::UniqueFd> sockets;
   for (auto& session : handed.sessions) sockets.push_back(std::move(session.socket));
+  std::vector<iouring::UniqueFd> connections;
+  for (auto& one : handed.connections) connections.push_back(std::move(one.socket));
   const std::vector<std::byte> bytes = control::to_document({&handed, 1});
   control::Document document = control::parse_document(bytes);
   if (!document.problem.empty() || document.discs.size() != 1) std::abort();
@@ -149,6 +155,9 @@ exports::HandedDisc through_document(exports::HandedDisc handed) {
   told.listener = std::move(listener);
   for (std::size_t i = 0; i < sockets.size(); ++i) told.sessions[i].socket = std::move(sockets[i]);
   std::erase_if(told.sessions, [](const auto& session) { return !session.socket; });
+  for (std::size_t i = 0; i < connections.size() && !connections_lost; ++i)
+    told.connections[i].socket = std::move(connections[i]);
+  std::erase_if(told.connections, [](const auto& one) { return !one.socket; });
   return told;
 }
 

@@ -15,6 +15,14 @@
 
 namespace world {
 
+// What becomes of connections to tails when headd is upgraded.
+enum class Handing : std::uint8_t {
+  all,      // Those that can, go along.
+  lost,     // The document tells of them, and their descriptors are not there.
+  no_room,  // There are no descriptors for them.
+  earlier,  // The headd is an earlier one, which closes them; the next one connects before.
+};
+
 struct HeadManners {
   head::nbd::Durability durability = head::nbd::Durability::replay;
   head::disc::Identity identity = head::disc::Identity::last_writes;
@@ -24,6 +32,7 @@ struct HeadManners {
   std::chrono::milliseconds quarantine{3'000};
   bool tail_closes_last = false;
   std::size_t replay_memory = 1 << 20;
+  Handing handing = Handing::all;
 };
 
 class Head final : head::disc::Patience::Owner {
@@ -38,9 +47,10 @@ class Head final : head::disc::Patience::Owner {
   Head& operator=(const Head&) = delete;
   ~Head();
 
-  // Connects to the tail, which is known to have that shape. Guests come with take_up(), which
-  // brings what an earlier process has left of the disc, its listener at least.
-  void begin(const Shape& shape);
+  // The tail is known to have that shape. Guests come with take_up(), which brings what an earlier
+  // process has left of the disc, its listener at least; before that it does not connect to the
+  // tail, unless `connects_first`.
+  void begin(const Shape& shape, bool connects_first = false);
   void take_up(head::exports::HandedDisc handed);
   // Lets go of its guests; what they were goes to `done`, without the process's help from then on.
   void hand_over(std::function<void(head::exports::HandedDisc)> done);
@@ -91,7 +101,8 @@ class Head final : head::disc::Patience::Owner {
   std::vector<std::unique_ptr<head::control::Served>> parting_;
 };
 
-// Through the document in which one headd tells the next, and back.
-head::exports::HandedDisc through_document(head::exports::HandedDisc handed);
+// Through the document in which one headd tells the next, and back. `connections_lost`: their
+// descriptors.
+head::exports::HandedDisc through_document(head::exports::HandedDisc handed, bool connections_lost);
 
 }  // namespace world

@@ -25,7 +25,8 @@ int new_descriptor() {
 }  // namespace
 
 void Descriptors::let_go(Entry& entry) {
-  if (entry.stream != nullptr && --entry.stream->holders == 0) entry.stream->close(false);
+  if (entry.stream != nullptr && --entry.stream->holders == 0)
+    entry.stream->close(!entry.stream->lingers);
   if (entry.listener != nullptr) --entry.listener->holders;
   entry = {};
 }
@@ -239,6 +240,9 @@ void HeadIo::shutdown(iouring::Socket number) noexcept {
   Socket& socket = at(number);
   socket.shut = true;
   socket.attempting = false;
+  // It is the socket's end, not the descriptor's.
+  if (socket.stream != nullptr && socket.stream->holders > 1)
+    socket.stream->break_head(ECONNABORTED);
   look(socket);
 }
 

@@ -109,6 +109,7 @@ class Stream {
 
   // How many sockets and descriptors hold the head's end.
   unsigned holders = 0;
+  bool lingers = true;  // Else it is reset when the last of them is a descriptor.
 
   // ---- The world's end ----
   void meet(Peer& peer) noexcept { peer_ = &peer; }  // Before anything else.

@@ -75,6 +75,7 @@ Scenario draw_any(std::uint64_t seed) {
       {1, &draw_private_cut},
       {1, &draw_away_at_start},
       {1, &draw_changed_at_upgrade},
+      {1, &draw_private},
   };
   // Those that take as long as many others.
   if (seed % 512 == 77) return draw_huge(seed);
@@ -143,7 +144,7 @@ constexpr Profile all[] = {
     {"failed-flush", "a FLUSH fails once, and what it was to make stable is forgotten",
      &draw_failed_flush},
     {"unknown-flush", "FLUSH is answered well, and then with EINVAL", &draw_unknown_flush},
-    {"private", "what a client writes belongs to its connection", &draw_private},
+    {"private", "what a client writes belongs to its connection; headd is upgraded", &draw_private},
     {"private-cut", "such a connection is lost: the disc is to be held", &draw_private_cut},
     {"poisoned", "a tail hangs up on one kind of request", &draw_poisoned},
     {"overlong", "a tail answers BLOCK_STATUS with more than was asked", &draw_overlong},

@@ -82,6 +82,20 @@ std::string what(const Action& action) {
   return "?";
 }
 
+const char* of(Handing handing) {
+  switch (handing) {
+    case Handing::all:
+      break;
+    case Handing::lost:
+      return ", lost in upgrades";
+    case Handing::no_room:
+      return ", without room in upgrades";
+    case Handing::earlier:
+      return ", of an earlier headd";
+  }
+  return "";
+}
+
 }  // namespace
 
 std::string to_string(const Action& action) {
@@ -105,9 +119,9 @@ std::string to_string(const Scenario& scenario) {
       tail.tears_errors ? ", does in part what it refuses" : "",
       tail.outlives ? ", requests outlive connections" : "");
   fmt::format_to(std::back_inserter(text),
-                 "head: {}, {} connections, grace {} s, quarantine {} ms, suspicion {} ms\n",
-                 head::nbd::to_string(head.durability), head.connections, head.grace.count(),
-                 head.quarantine.count(), head.suspect_after.count());
+                 "head: {}, {} connections{}, grace {} s, quarantine {} ms, suspicion {} ms\n",
+                 head::nbd::to_string(head.durability), head.connections, of(head.handing),
+                 head.grace.count(), head.quarantine.count(), head.suspect_after.count());
   for (std::size_t i = 0; i < scenario.guests.size(); ++i)
     fmt::format_to(std::back_inserter(text), "guest {}: at head {}{}{}{}\n", i,
                    scenario.guests[i].home,

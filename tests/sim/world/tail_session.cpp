@@ -269,8 +269,10 @@ void Tail::Session::reply_status(const Job& job, Bytes& out) const {
   std::uint32_t last = UINT32_MAX, at = 0;
   while (at < job.header.length) {
     const std::uint32_t size = std::min<std::uint32_t>(Store::sector, job.header.length - at);
-    const std::uint32_t flags =
-        is_zero(tail_.store_.read(job.header.offset + at, size)) ? hole_and_zero : 0;
+    const std::uint64_t from = job.header.offset + at;
+    const bool zero =
+        own.count(from / Store::sector) == 0 && is_zero(tail_.store_.read(from, size));
+    const std::uint32_t flags = zero ? hole_and_zero : 0;
     if (flags != last) {
       if (!extents.empty() && (job.header.flags & head::nbd::command_flag::req_one) != 0) break;
       extents.emplace_back();

@@ -5,6 +5,7 @@
 namespace world {
 
 using namespace std::chrono_literals;
+using head::nbd::Command;
 
 namespace {
 

@@ -85,6 +85,7 @@ void World::attempt_connect(HeadIo* from, Slot* slot, int socket) {
     streams_.push_back(std::make_unique<Stream>(clock_, *slot->link));
     Stream& stream = *streams_.back();
     stream.meet(tail_.accept(stream, *slot->link));
+    stream.lingers = false;
     from->connected(socket, &stream, 0);
   });
 }
@@ -378,13 +379,16 @@ void World::kill_head(Slot& slot, Duration start_after) {
   });
 }
 
-// The next process connects to the tail before it is given anything, as headd's does.
+// The next process has been made when the old one hands over, and has connected to the tail where
+// that is an earlier headd.
 void World::upgrade_head(Slot& slot, bool succeeds, Duration gap) {
   if (slot.detached || std::exchange(slot.upgrading, true)) return;
-  constexpr std::chrono::milliseconds ready_within{300};
+  constexpr std::chrono::milliseconds ready_within{300}, made_within{2};
+  const bool connects_first = scenario_.head.handing == Handing::earlier;
   slot.next = &new_head(slot);
-  slot.next->begin(slot.shape);
-  await_next(slot, slot.turn, succeeds, gap, clock_.now() + ready_within);
+  slot.next->begin(slot.shape, connects_first);
+  await_next(slot, slot.turn, succeeds, gap,
+             clock_.now() + (connects_first ? ready_within : made_within));
 }
 
 void World::await_next(Slot& slot, unsigned turn, bool succeeds, Duration gap, Instant until) {
@@ -406,7 +410,9 @@ void World::await_next(Slot& slot, unsigned turn, bool succeeds, Duration gap, I
 void World::on_handed(Slot& slot, unsigned turn, bool succeeds, Duration gap,
                       head::exports::HandedDisc handed) {
   if (over_ || slot.turn != turn || slot.head == nullptr || slot.head->io().killed()) return;
-  slot.handed = std::make_unique<head::exports::HandedDisc>(through_document(std::move(handed)));
+  slot.handed = std::make_unique<head::exports::HandedDisc>(
+      through_document(std::move(handed), scenario_.head.handing == Handing::lost));
+  descriptors_.reap();
   clock_.after(gap, [&slot, turn, succeeds] {
     if (slot.turn != turn || slot.head == nullptr) return;
     slot.upgrading = false;
@@ -504,7 +510,8 @@ void World::read_all() {
   const auto reader = ready();
   if (reader == guests_.rend())
     return audit_.note({.rule = check::Rule::stuck, .sentence = "no guest is served any more"});
-  (*reader)->ask({.command = Command::flush});
+  if ((scenario_.tail.flags & head::nbd::transmission_flag::send_flush) != 0)
+    (*reader)->ask({.command = Command::flush});
   if (!settle()) return;
   constexpr std::uint64_t at_once = 64;
   const std::uint64_t sectors = audit_.values().sectors();

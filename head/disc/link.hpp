@@ -1,19 +1,15 @@
-// For the disc alone.
+// One of the connections of a disc, and when it connects again.
 #pragma once
 
-#include "head/disc/backoff.hpp"
 #include "head/disc/disc.hpp"
-#include "head/disc/look.hpp"
-#include "head/disc/small_read.hpp"
-#include "head/nbd/connection.hpp"
 
 #include <memory>
 #include <optional>
 #include <string>
+#include <utility>
 
 namespace head::disc {
 
-// One of the connections, and when it connects again.
 class Disc::Link final : public nbd::Connection::Owner {
  public:
   Link(Disc& disc, std::uint64_t seed, const nbd::ConnectionOptions& options);
@@ -40,6 +36,7 @@ class Disc::Link final : public nbd::Connection::Owner {
   void on_open() noexcept override { disc_.on_open(*this); }
   void on_answer(nbd::Request& request, int error) noexcept override {
     disc_.on_answer(*this, request, error);
+    if (disc_.closing_ && connection.ready() && connection.in_flight() == 0) disc_.end(*this);
   }
   void on_proof_late() noexcept;
   void on_orphan_answered(std::uint64_t cookie) noexcept override {
@@ -48,6 +45,9 @@ class Disc::Link final : public nbd::Connection::Owner {
   void on_witnessed_long() noexcept;
   void on_closed(const std::string& problem, nbd::RequestQueue unanswered) noexcept override {
     disc_.on_closed(*this, problem, unanswered);
+  }
+  void on_handed_over(nbd::HandedConnection handed) noexcept override {
+    disc_.on_handed_over(std::move(handed));
   }
   void on_packets_lost(iouring::Instant at) noexcept override { disc_.on_packets_lost(at); }
   void on_parked(iouring::Instant since, iouring::Duration parked) noexcept override {
