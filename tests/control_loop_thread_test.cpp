@@ -10,7 +10,9 @@
 #include <atomic>
 #include <chrono>
 #include <filesystem>
+#include <fstream>
 #include <future>
+#include <iterator>
 #include <memory>
 #include <string>
 #include <sys/resource.h>
@@ -174,6 +176,16 @@ TEST_CASE("a disc without a listener is told of, and gets one as soon as it can"
   CHECK(std::filesystem::is_socket(path));
 }
 
+std::vector<exports::HandedDisc> hand_over_without_descriptors(control::LoopThread& thread) {
+  rlimit files{};
+  REQUIRE(::getrlimit(RLIMIT_NOFILE, &files) == 0);
+  const rlimit none{.rlim_cur = 3, .rlim_max = files.rlim_max};
+  REQUIRE(::setrlimit(RLIMIT_NOFILE, &none) == 0);
+  auto discs = hand_over(thread);
+  REQUIRE(::setrlimit(RLIMIT_NOFILE, &files) == 0);
+  return discs;
+}
+
 // Its listener was dropped: an upgrade that had failed left a disc that nobody could connect to.
 TEST_CASE("a listener that no descriptor can be made of is taken back", "[control][handover]") {
   const test::Folder folder;
@@ -185,12 +197,7 @@ TEST_CASE("a listener that no descriptor can be made of is taken back", "[contro
                  {.stats = std::make_shared<stats::DiscStats>()},
                  [&](const std::string&) { attached.set_value(); });
   attached.get_future().get();
-  rlimit files{};
-  REQUIRE(::getrlimit(RLIMIT_NOFILE, &files) == 0);
-  const rlimit none{.rlim_cur = 3, .rlim_max = files.rlim_max};
-  REQUIRE(::setrlimit(RLIMIT_NOFILE, &none) == 0);
-  auto discs = hand_over(*thread);
-  REQUIRE(::setrlimit(RLIMIT_NOFILE, &files) == 0);
+  auto discs = hand_over_without_descriptors(*thread);
   REQUIRE(discs.size() == 1);
   CHECK(!discs[0].listener);
   CHECK(control::count_staying(discs) == 1);
@@ -203,6 +210,33 @@ TEST_CASE("a listener that no descriptor can be made of is taken back", "[contro
   thread->ask([&] { taken.set_value(); });
   taken.get_future().get();
   CHECK(thread->without_listener().empty());
+}
+
+TEST_CASE("a listener that stays is closed when its disc is detached meanwhile",
+          "[control][handover]") {
+  const test::Folder folder;
+  const auto inheritance = std::make_shared<control::Inheritance>();
+  const auto thread = make_thread(folder.path, inheritance);
+  if (!thread) return;
+  std::promise<void> attached, gone;
+  thread->attach({.name = "a", .uri = *nbd::parse_uri("nbd://[::1]:1/")},
+                 {.stats = std::make_shared<stats::DiscStats>()},
+                 [&](const std::string&) { attached.set_value(); });
+  attached.get_future().get();
+  const std::string path = folder.path / "discs/a/nbd.sock";
+  const auto is_open = [&path] {
+    std::ifstream sockets("/proc/net/unix");
+    const std::string all(std::istreambuf_iterator<char>(sockets), {});
+    return all.find(path) != std::string::npos;
+  };
+  CHECK(is_open());
+  auto discs = hand_over_without_descriptors(*thread);
+  REQUIRE(control::count_staying(discs) == 1);
+  inheritance->arrive(std::move(discs));
+  thread->detach("a", [&] { gone.set_value(); });
+  gone.get_future().get();
+  for (int i = 0; i < 500 && is_open(); ++i) std::this_thread::sleep_for(10ms);
+  CHECK_FALSE(is_open());
 }
 
 TEST_CASE("a disc that is detached between a handover and its end is not taken back",

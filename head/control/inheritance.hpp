@@ -30,12 +30,6 @@ class Inheritance {
       discs_[std::move(name)] = std::move(disc);
     }
   }
-  // What nobody has asked for: those guests are hung up on.
-  void drop(const std::string& name) {
-    const std::lock_guard lock(lock_);
-    discs_.erase(name);
-  }
-
   bool awaited() const {
     const std::lock_guard lock(lock_);
     return awaited_;

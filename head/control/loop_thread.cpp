@@ -143,7 +143,10 @@ class LoopThread::Work final : disc::Patience::Owner {
           connections_most, with.stats->connections.load(std::memory_order_relaxed));
       connections_most -= share;
       parting.hand_over(share, [this](exports::HandedDisc handed) {
-        if (is_let_go(handed.name)) handed_.push_back(std::move(handed));
+        if (is_let_go(handed.name))
+          handed_.push_back(std::move(handed));
+        else
+          exports::close_staying(*loop_, handed);
         if (--to_hand_ == 0) on_all_handed();
       });
     }
@@ -180,7 +183,7 @@ class LoopThread::Work final : disc::Patience::Owner {
     if (found != served_.end()) return found->second->close(std::move(done));
     // It may have been let go of, and would come back.
     std::erase_if(let_go_, [&](const LetGo& disc) { return disc.spec.name == name; });
-    options_.inheritance->drop(name);
+    if (auto left = options_.inheritance->take(name)) exports::close_staying(*loop_, *left);
     done();
   }
 

@@ -23,6 +23,7 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 namespace head::exports {
@@ -48,5 +49,14 @@ struct HandedDisc {
   nbd::Legacy legacy{};
   std::vector<nbd::HandedConnection> connections{};  // To the tail; those that could go along.
 };
+
+// Nobody goes on with what stays in this loop.
+inline void close_staying(iouring::Io& io, HandedDisc& disc) noexcept {
+  const auto close = [&io](iouring::Socket& socket) {
+    if (socket) io.close(std::exchange(socket, {}), false);
+  };
+  close(disc.listener_stays);
+  for (HandedSession& session : disc.sessions) close(session.stays);
+}
 
 }  // namespace head::exports

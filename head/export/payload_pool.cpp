@@ -33,7 +33,7 @@ bool PayloadPool::Account::waits_for_tail() const noexcept {
   if (stats_ == nullptr) return false;
   using State = stats::DiscState;
   const State state = stats_->state.load(std::memory_order_relaxed);
-  return state == State::connecting || state == State::reconnecting || state == State::held;
+  return state == State::reconnecting || state == State::held;
 }
 
 Grant PayloadPool::judge(const Lessee& who, std::uint32_t payload) const noexcept {

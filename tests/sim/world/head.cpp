@@ -95,9 +95,7 @@ void Head::hand_over(std::function<void(exports::HandedDisc)> done) {
                              [this, done = std::move(done)](exports::HandedDisc handed) {
                                if (!io_.killed()) return done(std::move(handed));
                                // It could not be duplicated any more, and ends with the process.
-                               if (handed.listener_stays) io_.close(handed.listener_stays, false);
-                               for (const auto& session : handed.sessions)
-                                 if (session.stays) io_.close(session.stays, false);
+                               exports::close_staying(io_, handed);
                              });
 }
 
