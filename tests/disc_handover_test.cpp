@@ -47,9 +47,10 @@ struct Upgrade : World {
     while (io.now() < until && io.step_or_wait()) {
     }
   }
-  void ask(Command command, std::uint64_t from = 0) {
-    Asked asked(command, from, 512, io.now());
-    next->submit(asked);
+  void ask(Command command, std::uint64_t from = 0) { ask_of(*next, command, from); }
+  void ask_of(disc::Disc& of, Command command, std::uint64_t from = 0) {
+    Asked asked(command, from, command == Command::flush ? 0 : 512, io.now());
+    of.submit(asked);
     run_until([&] { return asked.answers == 1; });
     CHECK(asked.error == 0);
   }
@@ -71,11 +72,15 @@ struct Upgrade : World {
 
 TEST_CASE("a disc goes on over the connection of the headd before", "[disc][handover][sim]") {
   const auto seed = GENERATE(range(0u, seeds(30)));
-  const auto identity = GENERATE(disc::Identity::shape, disc::Identity::first_block);
+  const auto identity =
+      GENERATE(disc::Identity::shape, disc::Identity::last_writes, disc::Identity::first_block);
   CAPTURE(seed);
   Upgrade world(1, seed, {}, identity);
+  world.ask_of(*world.disc, Command::write, 8192);
+  world.ask_of(*world.disc, Command::flush);
   world.hand_over();
   REQUIRE(world.handed.size() == 1);
+  CHECK(world.legacy.last_writes.empty() == (identity == disc::Identity::shape));
   const auto reads = world.tail.reads;
   world.take_up();
   CHECK(world.next->stats()->state == stats::DiscState::ready);
@@ -83,6 +88,29 @@ TEST_CASE("a disc goes on over the connection of the headd before", "[disc][hand
   CHECK(world.tail.reads == reads);  // Nothing was to be proved.
   CHECK(world.tail.connections == 1);
   CHECK(world.next->stats()->reconnects == 0);
+}
+
+TEST_CASE("a connection that is made anew is asked for what was written last",
+          "[disc][handover][sim]") {
+  Upgrade world(1, 1, calm, disc::Identity::last_writes);
+  world.ask_of(*world.disc, Command::write, 8192);
+  world.ask_of(*world.disc, Command::flush);
+  world.hand_over(0);
+  const auto reads = world.tail.reads;
+  SECTION("and has it") {
+    world.take_up();
+    world.ask(Command::write, 0);
+    CHECK(world.tail.reads == reads + 1);
+  }
+  SECTION("or has not, and the disc is held until an operator accepts it") {
+    world.legacy.last_writes.front().content += 1;
+    world.take_up();
+    world.run_until([&] { return world.next->stats()->state == stats::DiscState::held; });
+    CHECK(world.next->stats()->problem().find("at offset 8192") != std::string::npos);
+    world.next->accept();
+    world.ask(Command::write, 0);
+    CHECK(world.next->stats()->state == stats::DiscState::ready);
+  }
 }
 
 // A tail of one client would turn it away, or the other one.

@@ -67,6 +67,8 @@ Served::Served(const Context& context, const catalogue::DiscSpec& spec, const At
 
 // A guest that ended while it was handed over is not there, and what is kept is nobody's.
 void Served::take_up(exports::HandedDisc handed) {
+  // It had none of a listener the first time.
+  if (std::exchange(taken_up_, true)) return export_.take_up(std::move(handed.listener), {});
   disc_.attend(!handed.sessions.empty());
   disc_.inherit(handed.legacy, std::move(handed.connections));
   export_.take_up(std::move(handed.listener), std::move(handed.sessions), handed.listener_stays);
@@ -143,6 +145,11 @@ void Served::flush_and_close(std::chrono::milliseconds within) noexcept {
   if (disc_.stats()->connections.load(std::memory_order_relaxed) == 0) {
     tell_unflushed(ENOTCONN);
     return end_disc();
+  }
+  // Nor is anything written again that an operator has held back: it may be older than the disc.
+  if (spec_.order != disc::Order::serve && disc_.replaying()) {
+    tell_unflushed(ECANCELED);
+    return disc_.close();
   }
   // Whatever an operator wants of the guests' requests: there are none any more.
   if (!handed_) disc_.set({.order = disc::Order::serve, .grace = spec_.grace});

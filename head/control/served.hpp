@@ -120,6 +120,7 @@ class Served final : disc::Disc::Owner, exports::Export::Owner, disc::Survey::Ow
   exports::Export export_;
   std::unique_ptr<disc::Survey> survey_;  // While it goes on; then they are told:
   std::vector<std::function<void()>> lookers_;
+  bool taken_up_ = false;
   bool disc_open_ = true;
   bool export_open_ = true;
 };

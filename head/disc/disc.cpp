@@ -223,6 +223,7 @@ void Disc::relocate() noexcept {
     return;
   }
   cancel_trial();
+  read_back_at_.reset();
   guard_.tail_moved();
   for (const auto& link : links_) link->elsewhere = true;
   for (std::size_t i = 0, before = links_.size(); i < before; ++i) relocate(*links_[i]);

@@ -67,6 +67,9 @@ class Disc final : public nbd::Volume, Reshape::Owner, Guard::Owner {
     return opening_ ? std::optional(opening_->since) : std::nullopt;
   }
 
+  // What is kept is to be written again before anything else is asked of the tail.
+  bool replaying() const noexcept { return guard_.replaying(); }
+
   // For whoever watches it. Since when nothing has been answered, or that answers come.
   void tell_waiting(std::optional<iouring::Instant> since) noexcept;
   void no_longer_watched() noexcept { watched_ = false; }
@@ -234,6 +237,7 @@ class Disc final : public nbd::Volume, Reshape::Owner, Guard::Owner {
   void go_on(nbd::RequestQueue requests) noexcept override;
   void on_settled(nbd::Request& request, int error) noexcept override { answered(request, error); }
   void on_flush_unknown() noexcept override;
+  void on_abandoned() noexcept override;
   void on_replay_refused(int error) noexcept override;
 
   iouring::Io& io_;
@@ -282,6 +286,7 @@ class Disc final : public nbd::Volume, Reshape::Owner, Guard::Owner {
 
   Standing standing_;
   std::optional<iouring::Instant> cut_off_since_;  // There has been no connection since.
+  std::optional<iouring::Instant> owed_at_close_;  // Or cut off since then, at close().
   std::optional<iouring::Instant> owed_since_;     // Of what was lost: sent first, unanswered.
   iouring::Instant grace_from_{};                  // At the earliest: an operator held it before.
   bool gave_up_ = false;                           // The grace time is over since then.
@@ -302,7 +307,7 @@ class Disc final : public nbd::Volume, Reshape::Owner, Guard::Owner {
 
   // What the disc is told by beside its shape (Identity); null where it is not.
   std::unique_ptr<LastWrites> last_writes_;
-  std::optional<iouring::Instant> read_back_at_;  // Then the tail had one of those.
+  std::optional<iouring::Instant> read_back_at_;  // All of those were there.
   std::unique_ptr<FirstBlock> first_block_;
   std::unique_ptr<Look> look_;
   iouring::Alarm<&Disc::take_stock> look_due_{*this};

@@ -29,6 +29,9 @@ nbd::Destination destination_of(const DiscOptions& options) {
 void Disc::close() noexcept {
   if (closing_) return;
   closing_ = true;
+  owed_at_close_ = owed_since_;
+  if (cut_off_since_)
+    owed_at_close_ = std::min(owed_since_.value_or(*cut_off_since_), *cut_off_since_);
   end_opening(ESHUTDOWN);
   tell_state();
   io_.disarm(look_due_);
@@ -144,10 +147,11 @@ void Disc::restore_log() {
   static log::RateLimit limit;
   if (const std::size_t lost = guard_.restore(); lost != 0)
     say(log::Level::error, limit,
-        fmt::format("{} bytes that the headd before had acknowledged, and its tail not flushed, "
-                    "cannot be kept, as the disc's durability is not \"replay\" any more: they are "
-                    "lost if the tail has crashed",
-                    lost));
+        fmt::format(
+            "{} bytes that the headd before had acknowledged, and its tail not flushed, "
+            "cannot be kept, as the disc's durability is not \"replay\" any more, or they are "
+            "damaged: they are lost if the tail has crashed",
+            lost));
   stats_->kept_bytes.store(static_cast<std::uint32_t>(guard_.kept_bytes()),
                            std::memory_order_relaxed);
 }
@@ -162,8 +166,8 @@ nbd::Legacy Disc::legacy() {
   }
   legacy.first_block_doubted = first_block_ && first_block_->doubted();
   guard_.leave(legacy);
-  if (owed_since_)
-    legacy.owed_since_ns = std::chrono::nanoseconds(owed_since_->time_since_epoch()).count();
+  if (owed_at_close_)
+    legacy.owed_since_ns = std::chrono::nanoseconds(owed_at_close_->time_since_epoch()).count();
   if (last_writes_) legacy.last_writes = last_writes_->known();
   return legacy;
 }

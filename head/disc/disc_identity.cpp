@@ -1,10 +1,11 @@
-// Whether what a connection leads to is the disc that it was: its shape, and where an operator
-// wants that, its first block. Nothing is asked of it before that is known.
+// Whether what a connection leads to is the disc that it was: its shape, what was written last, and
+// where an operator wants that, its first block. Nothing is asked of it before that is known.
 #include "head/disc/link.hpp"
 
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cstring>
 #include <utility>
 
 namespace head::disc {
@@ -23,8 +24,8 @@ constexpr const char* other_writes =
     "else "
     "has written there; `headctl resume` accepts what it has";
 constexpr const char* abandoned =
-    "{} bytes are kept that may be older than the disc is: no guest was here, or grace was over, "
-    "while its tail was away; `headctl resume` writes them again, `headctl detach` drops them";
+    "{} bytes are kept that may be older than the tail's data: no guest was here at some time, or "
+    "grace was over; `headctl resume` writes them again, `headctl detach` drops them";
 
 bool is_readable(const LastWrites::Write& write, const nbd::ExportInfo& tail) noexcept {
   return write.offset + write.length <= tail.size && write.length <= tail.payload_maximum &&
@@ -78,9 +79,13 @@ void Disc::object(Link& link, const char* objection, std::string told) noexcept 
 // Nobody else can have changed the disc since what is kept was acknowledged. False: it is left. A
 // connection that breaks may have been silent for the grace time before that was noticed.
 bool Disc::may_serve(Link& link) noexcept {
-  if (owed_since_ && grace_is_over(standing_, io_.now() - std::max(*owed_since_, grace_from_)))
+  if (owed_since_ &&
+      grace_is_over(standing_, io_.now() - std::max({*owed_since_, last_progress_, grace_from_})))
     guard_.set_grace_over(true);
   if (!guard_.is_abandoned()) return true;
+  // Nor is a connection to go on that it would replace.
+  if (link.predecessor != nullptr)
+    link.predecessor->connection.fail("what is kept is not to be written again");
   object(link, abandoned, fmt::format(fmt::runtime(abandoned), guard_.kept_bytes()));
   return false;
 }
@@ -113,7 +118,8 @@ bool Disc::prove(Link& link) noexcept {
   if (first_block_ && !first_block_->known() && last_objection_ == another_block)
     return object(link, another_block), true;
   auto proof = std::make_unique<Proof>(io_.now());
-  if (last_writes_ && (!read_back_at_ || io_.now() - *read_back_at_ >= readings_apart))
+  const bool lately = read_back_at_ && io_.now() - *read_back_at_ < readings_apart;
+  if (last_writes_ && !lately)
     for (const auto& write : last_writes_->known())
       if (is_readable(write, link.connection.info())) proof->add(write);
   if (first_block_comparable(link)) proof->add(*first_block_);
@@ -135,7 +141,7 @@ bool Disc::first_block_comparable(const Link& link) noexcept {
 }
 
 void Disc::Link::on_proof_late() noexcept {
-  connection.fail("no answer to a read of what the disc is told by");
+  connection.fail("no answer to the read that verifies the disc");
 }
 
 void Disc::on_proof(Link& link, int error) noexcept {
@@ -149,6 +155,7 @@ void Disc::on_proof(Link& link, int error) noexcept {
     io_.arm(link.proof_late_, io_.now() + connection_options_.handshake_timeout);
     return link.connection.submit(*link.proof);
   }
+  if (!link.proof->of_first_block() && error == 0) read_back_at_ = io_.now();
   link.proof.reset();
   settle_in(link);
 }
@@ -157,12 +164,14 @@ void Disc::on_proof(Link& link, int error) noexcept {
 bool Disc::judge_proof(Link& link, int error) noexcept {
   const Proof& proof = *link.proof;
   if (!proof.of_first_block()) {
-    const LastWrites::Write& write = proof.write();
-    if (error != 0 || !last_writes_->still_knows(write)) return true;
-    if (is_there(write, proof.found())) {
-      read_back_at_ = io_.now();
+    const LastWrites::Write write = proof.write();
+    static log::RateLimit unread;
+    if (error != 0)
+      say(log::Level::warning, unread,
+          fmt::format("what was written last cannot be read back ({}), and is not compared",
+                      std::strerror(error)));
+    if (error != 0 || !last_writes_->still_knows(write) || is_there(write, proof.found()))
       return true;
-    }
     link.proof.reset();
     read_back_at_.reset();
     object(link, other_writes, fmt::format(fmt::runtime(other_writes), write.offset));
@@ -246,7 +255,9 @@ void Disc::note_sent(const nbd::Request& request) noexcept {
 
 void Disc::note_answered(const nbd::Request& request, int error) noexcept {
   if (first_block_) note_returned(request, {});
-  if (last_writes_) last_writes_->answered(request, error, guard_.content_of_sent(request));
+  if (!last_writes_) return;
+  const bool written = request.command == nbd::Command::write && error == 0;
+  last_writes_->answered(request, error, written ? guard_.content_of_sent(request) : 0);
 }
 
 void Disc::note_lost(const nbd::Request& request, iouring::Instant ghosts) noexcept {
@@ -265,7 +276,9 @@ void Disc::accept() noexcept {
   if (!acceptable || closing_) return;
   if (first_block_) first_block_->forget();
   if (last_writes_) last_writes_->forget();
-  guard_.claim();
+  // Who accepts the tail's data has not said that what is kept here is to be written over it.
+  last_objection_ == abandoned ? guard_.claim() : guard_.abandon();
+  owed_since_.reset();
   last_objection_ = nullptr;
   static log::RateLimit limit;
   say(log::Level::warning, limit, "what the tail offers is accepted as this disc by an operator");

@@ -97,7 +97,7 @@ void Disc::ask_alone() noexcept {
   }
   isolation_.step = Step::alone;
   isolation_.alone = next;
-  if (first_block_) first_block_->sent(*next);
+  note_sent(*next);
   io_.arm(isolated_long_, io_.now() + Isolation::alone_most);
   connection.submit(*next);
 }

@@ -124,10 +124,16 @@ void Disc::on_flush_answered(const nbd::Request& request, int error) noexcept {
 }
 
 void Disc::on_flush_unknown() noexcept {
+  if (last_writes_) last_writes_->flush_is_unknown();
   static log::RateLimit limit;
   say(log::Level::warning, limit,
       "the tail offers FLUSH and does not know it: nothing says when what it has acknowledged is "
       "stable");
+}
+
+// The next connection says why.
+void Disc::on_abandoned() noexcept {
+  for (const auto& link : links_) link->connection.fail("what is kept is not to be written again");
 }
 
 void Disc::on_replay_refused(int error) noexcept {
@@ -169,7 +175,10 @@ void Disc::on_answer(Link& link, nbd::Request& request, int error) noexcept {
   if (is_look(request)) return on_look(request, error);
   suspicion_.note(request, io_.now());
   owed_since_.reset();
-  if (!guard_.replaying()) replay_deaths_ = 0;
+  if (replay_deaths_ != 0 && !guard_.replaying()) {
+    replay_deaths_ = 0;
+    tell_state();
+  }
   if (&request == isolation_.alone) end_isolation({});
   conclude(request, error);
   isolate();

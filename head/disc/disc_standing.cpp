@@ -68,8 +68,8 @@ void Disc::set(const Standing& standing) noexcept {
   if (standing_.order == Order::hold && standing.order != Order::hold) grace_from_ = io_.now();
   standing_ = standing;
   io_.disarm(cut_off_long_);
-  const bool gave_up = std::exchange(gave_up_, gave_up_ && grace_is_over(standing_, cut_off_for()));
-  if (gave_up && !gave_up_) guard_.set_grace_over(false);
+  gave_up_ = gave_up_ && grace_is_over(standing_, cut_off_for());
+  if (!gave_up_) guard_.set_grace_over(false);  // The next connection tells whether it is.
   if (cut_off_since_ && standing_.grace.count() != 0)
     io_.arm(cut_off_long_,
             io_.now() + std::max(standing_.grace - cut_off_for(), iouring::Duration()));
@@ -120,7 +120,7 @@ void Disc::refuse_all() noexcept {
     if (link.connection.in_flight() == 0 || link.witness) continue;
     // A tail that did not answer in time is back when it answers on a new connection; nor is it
     // known of another whether the connection serves still.
-    if (!gave_up_ && orphan(link))
+    if (!gave_up_ && link.proof == nullptr && orphan(link))
       relocate(link);
     else
       link.connection.fail("its requests are failed with EIO");

@@ -60,6 +60,8 @@ class Guard {
     virtual void on_settled(nbd::Request& request, int error) noexcept = 0;
     // The tail offers FLUSH and does not know it.
     virtual void on_flush_unknown() noexcept = 0;
+    // What is kept was to be written again, and is abandoned.
+    virtual void on_abandoned() noexcept = 0;
     // The tail will not make again a change that it had acknowledged.
     virtual void on_replay_refused(int error) noexcept = 0;
 
@@ -81,7 +83,10 @@ class Guard {
   // over. It is abandoned: before it is written again an operator says so, with claim().
   void attend(bool attended) noexcept {
     attended_ = attended;
-    if (!attended && keeps()) unattended_to_ = log_->end();
+    if (!attended) abandon();
+  }
+  void abandon() noexcept {
+    if (keeps()) unattended_to_ = log_->end();
   }
   void set_grace_over(bool over) noexcept { given_up_to_ = over && keeps() ? log_->end() : 0; }
   bool is_abandoned() const noexcept {

@@ -93,6 +93,7 @@ void Guard::replay_more() noexcept {
   if (replay_from_start_) {
     // On a connection that has not let go of them yet; or changes that may be newer.
     if (replays_busy_ != 0 || fence_.any_under_way()) return;
+    if (is_abandoned()) return owner_.on_abandoned();
     begin_replay();
   }
   while (replays_->next) {

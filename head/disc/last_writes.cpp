@@ -35,7 +35,7 @@ void LastWrites::sent(const nbd::Request& request) {
 
 void LastWrites::answered(const nbd::Request& request, int error, std::uint64_t content) {
   if (request.command == nbd::Command::flush) return on_flushed(request, error);
-  if (request.command != nbd::Command::write || error != 0) return;
+  if (request.command != nbd::Command::write || error != 0 || flush_unknown_) return;
   const std::uint32_t length = std::min(request.length, bytes_);
   if (content == 0 || length != request.length) content = content_of(request, length);
   const Write write{.offset = request.offset, .length = length, .content = content};

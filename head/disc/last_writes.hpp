@@ -32,6 +32,11 @@ class LastWrites {
   void learn(const nbd::ExportInfo& tail) noexcept;
   // As an earlier headd knew them.
   void inherit(const std::vector<Write>& known);
+  // The tail offers FLUSH and does not know it: nothing is known to be stable any more.
+  void flush_is_unknown() noexcept {
+    forget();
+    flush_unknown_ = true;
+  }
 
   // Each request that goes to a tail, but for what a replay writes: that is the newest there is.
   void sent(const nbd::Request& request);
@@ -64,7 +69,7 @@ class LastWrites {
   void on_flushed(const nbd::Request& flush, int error);
 
   std::uint32_t bytes_ = bytes_most;
-  bool can_flush_ = false, can_fua_ = false;
+  bool can_flush_ = false, can_fua_ = false, flush_unknown_ = false;
   std::uint64_t turn_ = 0;  // Of writes that were answered.
   std::vector<Write> known_;
   std::vector<Unstable> unstable_;

@@ -144,6 +144,7 @@ bool ReplayLog::append(std::span<const std::byte> dumped) {
     dumped = dumped.subspan(sizeof header);
     const std::size_t data = data_of(kept);
     if (!changes(kept.command) || data > dumped.size()) return false;
+    if (kept.length > UINT64_MAX - kept.offset) return false;
     if (!reserve(data, [this] { return memory_.take_beyond(); })) return false;
     const iovec part{.iov_base = const_cast<std::byte*>(dumped.data()), .iov_len = data};
     kept.memory = {&part, 1};

@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
-# two_heads.sh detach|resume|grace|known: a guest writes through a head that is then cut off, and
+# two_heads.sh detach|resume|grace|known|accepted|held: a guest writes through a head that is then cut off, and
 # goes on through another one. Back at its tail, the first head writes nothing again of what it
 # keeps until an operator says so: it was without a guest, or beyond grace. And one that keeps
-# nothing notices that somebody else has written.
+# nothing notices that somebody else has written; whoever accepts that has not said that what is
+# kept is to be written over it, nor has who detaches a disc that was held meanwhile.
 # shellcheck source=tests/e2e/lib.sh
 source "$(dirname "$0")/lib.sh"
 need nbdkit qemu-io python3 ip nft
@@ -41,10 +42,10 @@ member() {
     python3 -c "import json, sys; print(json.load(sys.stdin).get('$1', ''))"
 }
 is() { [[ $(member "$1") == "$2" ]]; }
-# A guest that writes 64 KiB of one byte, with a FLUSH or without, and stays.
+# A guest that writes 64 KiB of one byte, with a FLUSH or without, or with one and again, and stays.
 cat >"$work/guest.py" <<'END'
 import socket, struct, sys, time
-path, byte, flush = sys.argv[1], sys.argv[2].encode(), sys.argv[3] == "flush"
+path, byte, how = sys.argv[1], sys.argv[2].encode(), sys.argv[3]
 guest = socket.socket(socket.AF_UNIX)
 guest.connect(path)
 def hear(size):
@@ -52,11 +53,15 @@ def hear(size):
         size -= len(guest.recv(size))
 guest.sendall(struct.pack(">IQII", 3, 0x49484156454F5054, 1, 0))
 hear(18 + 10)
-guest.sendall(struct.pack(">IHHQQI", 0x25609513, 0, 1, 7, 0, 65536) + byte * 65536)
-hear(16)
-if flush:
+def write(offset):
+    guest.sendall(struct.pack(">IHHQQI", 0x25609513, 0, 1, 7, offset, 65536) + byte * 65536)
+    hear(16)
+write(0)
+if how != "not":
     guest.sendall(struct.pack(">IHHQQI", 0x25609513, 0, 3, 8, 0, 0))
     hear(16)
+if how == "again":
+    write(131072)
 print("written", flush=True)
 time.sleep(600)
 END
@@ -81,26 +86,43 @@ start_headd
 grace=()
 [[ $how != grace ]] || grace=(--grace 2)
 attach disc "${grace[@]}"
-if [[ $how == known ]]; then guest_writes A flush; else guest_writes A not; fi
+case $how in
+  known) guest_writes A flush ;;
+  accepted) guest_writes A again ;;
+  *) guest_writes A not ;;
+esac
+[[ $how != held ]] || headctl hold disc >/dev/null
 cut_off
-[[ $how == grace || $how == known ]] || stop guest KILL || true
+[[ $how == grace || $how == known || $how == held ]] || stop guest KILL || true
 # Its connections end with it, so that the head must connect anew.
 stop tail KILL || true
 tail_up
-elsewhere -c 'write -P 0x42 0 64k' -c flush
+elsewhere -c 'write -P 0x42 0 256k' -c flush
 # The head asks for a FLUSH after five seconds, and grace counts from then.
 if [[ $how == grace ]]; then sleep 9; else sleep 3; fi
 link_back
 
+if [[ $how == held ]]; then
+  connected() { (($(member connected) == 1)); }
+  await 30 "the connection" connected
+  stop guest KILL || true
+  headctl detach disc >/dev/null
+  elsewhere -c 'read -P 0x42 0 256k' || fail "detach has written what was kept"
+  exit 0
+fi
 case $how in
-  known)
+  known | accepted)
     await 30 "what somebody else has written to be noticed" is state held
     [[ $(member problem) == "the tail does not have what was written last, at offset 0:"* ]] ||
       fail "the problem is: $(member problem)"
     ;;
+esac
+case $how in
   grace) kept="failing" ;;&
-  detach | resume) kept="held" ;;&
+  detach | resume | accepted) kept="held" ;;&
+  known) ;;
   *)
+    [[ $how != accepted ]] || headctl resume disc >/dev/null 2>&1 || true
     told() {
       [[ $(member state) == "$kept" ]] &&
         [[ $(member problem) == *"bytes are kept that may be older"* ]]
@@ -109,15 +131,15 @@ case $how in
     ;;
 esac
 sleep 2
-elsewhere -c 'read -P 0x42 0 64k' || fail "the first head has written over what is newer"
+elsewhere -c 'read -P 0x42 0 256k' || fail "the first head has written over what is newer"
 # Nor does a guest that comes back too early change that.
 background early timeout 20 qemu-io -f raw -c 'read 0 4k' "$(disc_uri disc)"
 sleep 1
-elsewhere -c 'read -P 0x42 0 64k' || fail "a guest's coming has made it write"
+elsewhere -c 'read -P 0x42 0 256k' || fail "a guest's coming has made it write"
 
-if [[ $how == detach ]]; then
+if [[ $how == detach || $how == accepted ]]; then
   headctl detach disc
-  elsewhere -c 'read -P 0x42 0 64k' || fail "detach has written what was kept"
+  elsewhere -c 'read -P 0x42 0 256k' || fail "detach has written what was kept"
   grep -q 'detached without a last FLUSH' "$work/headd.log" || fail "the log does not tell"
 else
   headctl resume disc >/dev/null

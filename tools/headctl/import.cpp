@@ -155,6 +155,7 @@ class Delivery {
 bool follow(Client& client, json& import, std::chrono::seconds patience) {
   const std::string path = fmt::format("/v1/imports/{}?wait=1", import["id"].dump());
   auto got_on = std::chrono::steady_clock::now();
+  std::size_t most = ready(import);
   for (;;) {
     const bool settled = import["settled"].get<bool>();
     const auto asked = std::chrono::steady_clock::now();
@@ -162,7 +163,8 @@ bool follow(Client& client, json& import, std::chrono::seconds patience) {
     show_progress(ready(import), import["total"].get<std::size_t>(), summary(import), last);
     if (last) return settled;
     json next = client.get(path);
-    if (ready(next) > ready(import)) got_on = std::chrono::steady_clock::now();
+    if (ready(next) > most) got_on = std::chrono::steady_clock::now();
+    most = std::max(most, ready(next));
     import = std::move(next);
     if (!import["settled"].get<bool>()) pause_if_early(asked);
   }
