@@ -1,9 +1,11 @@
 #!/usr/bin/env bash
-# two_heads.sh detach|resume|grace|known|accepted|held: a guest writes through a head that is then cut off, and
-# goes on through another one. Back at its tail, the first head writes nothing again of what it
-# keeps until an operator says so: it was without a guest, or beyond grace. And one that keeps
-# nothing notices that somebody else has written; whoever accepts that has not said that what is
-# kept is to be written over it, nor has who detaches a disc that was held meanwhile.
+# two_heads.sh detach|resume|grace|known|accepted|held
+#
+# A guest writes through a head that is then cut off, and goes on through another one. Back at its
+# tail, the first head writes nothing again of what it keeps until an operator says so: it was
+# without a guest, or beyond grace. And one that keeps nothing notices that somebody else has
+# written; whoever accepts that has not said that what is kept is to be written over it, nor has who
+# detaches a disc that was held meanwhile.
 # shellcheck source=tests/e2e/lib.sh
 source "$(dirname "$0")/lib.sh"
 need nbdkit qemu-io python3 ip nft
