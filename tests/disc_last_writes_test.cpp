@@ -42,16 +42,19 @@ nbd::ExportInfo tail(std::uint16_t flags) {
   return {.size = 1 << 20, .flags = flags};
 }
 
+constexpr iouring::Instant now{std::chrono::hours(1)};
+
 // What was asked and answered, well.
 void written(LastWrites& last, Asked& write) {
+  write.sent = now + std::chrono::seconds(1);
   last.sent(write);
-  last.answered(write, 0, 0);
+  last.answered(write, 0, 0, now);
 }
 
 void flushed(LastWrites& last, int error = 0) {
   Flush flush;
   last.sent(flush);
-  last.answered(flush, error, 0);
+  last.answered(flush, error, 0, now);
 }
 
 std::vector<std::uint64_t> offsets(const LastWrites& last) {
@@ -79,7 +82,7 @@ TEST_CASE("A write is known once a FLUSH that was sent after its answer is answe
   Flush flush;
   last.sent(flush);
   written(last, second);
-  last.answered(flush, 0, 0);
+  last.answered(flush, 0, 0, now);
   CHECK(offsets(last) == Offsets{0});
   flushed(last);
   CHECK(offsets(last) == Offsets{0, 512});
@@ -111,7 +114,7 @@ TEST_CASE("What something later is sent over is not known any more, answered or 
   Asked change(over, 512, 8);
   last.sent(change);
   CHECK(offsets(last) == Offsets{4096});
-  last.answered(change, EIO, 0);
+  last.answered(change, EIO, 0, now);
   CHECK(offsets(last) == Offsets{4096});
 }
 
@@ -124,8 +127,20 @@ TEST_CASE("What a failed FLUSH was to make stable is forgotten, also by those un
   Flush under_way;
   last.sent(under_way);
   flushed(last, EIO);
-  last.answered(under_way, 0, 0);
+  last.answered(under_way, 0, 0, now);
   CHECK(last.known().empty());
+  flushed(last);
+  CHECK(last.known().empty());
+}
+
+TEST_CASE("What was under way when a FLUSH failed is not made stable by the next one", "[disc]") {
+  LastWrites last;
+  last.learn(tail(flag::send_flush));
+  Asked write(Command::write, 0, 512);
+  write.sent = now;
+  last.sent(write);
+  flushed(last, EIO);
+  last.answered(write, 0, 0, now + std::chrono::seconds(1));
   flushed(last);
   CHECK(last.known().empty());
 }
@@ -151,7 +166,7 @@ TEST_CASE("A FLUSH that is lost makes nothing stable when its request is asked a
   last.sent(flush);
   last.lost(flush);
   written(last, write);
-  last.answered(flush, 0, 0);  // Of nobody that we know.
+  last.answered(flush, 0, 0, now);  // Of nobody that we know.
   CHECK(last.known().empty());
 }
 

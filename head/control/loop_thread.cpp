@@ -272,7 +272,9 @@ class LoopThread::Work final : disc::Patience::Owner {
       if (stopping_) loop_->wake();
       return;
     }
-    exports::remove_listener(options_.run_dir, name);
+    const auto served = served_.find(name);
+    if (served == served_.end() || served->second->has_listened())
+      exports::remove_listener(options_.run_dir, name);
     served_.erase(name);
     if (stopping_) loop_->wake();  // It may have been the last.
   }

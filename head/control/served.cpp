@@ -68,11 +68,12 @@ Served::Served(const Context& context, const catalogue::DiscSpec& spec, const At
 // A guest that ended while it was handed over is not there, and what is kept is nobody's.
 void Served::take_up(exports::HandedDisc handed) {
   // It had none of a listener the first time.
-  if (std::exchange(taken_up_, true)) return export_.take_up(std::move(handed.listener), {});
+  if (std::exchange(taken_up_, true)) return listen(std::move(handed.listener));
   disc_.attend(!handed.sessions.empty());
   disc_.inherit(handed.legacy, std::move(handed.connections));
   export_.take_up(std::move(handed.listener), std::move(handed.sessions), handed.listener_stays);
   disc_.attend(export_.guests() != 0);
+  has_listened_ = listens();
 }
 
 void Served::change(const catalogue::DiscSpec& spec) {

@@ -59,11 +59,16 @@ class Served final : disc::Disc::Owner, exports::Export::Owner, disc::Survey::Ow
   const Attachment& attachment() const noexcept { return with_; }
   bool closing() const noexcept { return !asked_.empty() || handed_; }
   bool listens() const noexcept { return export_.listens(); }
+  // Has it ever? Else what is at the socket's place is another headd's.
+  bool has_listened() const noexcept { return has_listened_; }
   bool over() const noexcept { return !disc_open_ && !export_open_ && survey_ == nullptr; }
 
   void take_up(exports::HandedDisc handed);
   // A listener, where take_up() had none.
-  void listen(iouring::UniqueFd listener) { export_.take_up(std::move(listener), {}); }
+  void listen(iouring::UniqueFd listener) {
+    export_.take_up(std::move(listener), {});
+    has_listened_ = listens();
+  }
   // One of these, once. `connections_most`: to the tail, that go along.
   void hand_over(std::size_t connections_most, std::function<void(exports::HandedDisc)> handed);
   void close(std::function<void()> done);
@@ -120,7 +125,7 @@ class Served final : disc::Disc::Owner, exports::Export::Owner, disc::Survey::Ow
   exports::Export export_;
   std::unique_ptr<disc::Survey> survey_;  // While it goes on; then they are told:
   std::vector<std::function<void()>> lookers_;
-  bool taken_up_ = false;
+  bool taken_up_ = false, has_listened_ = false;
   bool disc_open_ = true;
   bool export_open_ = true;
 };

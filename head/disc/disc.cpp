@@ -136,7 +136,9 @@ void Disc::go_on_with(Link& link) noexcept {
   if (last_writes_) last_writes_->forget_unstable();
   guard_.must_replay();  // Whoever is told of the connection may ask at once.
   note_connections();
+  succeeding_ = true;
   succeed(link);
+  succeeding_ = false;
   guard_.on_open();
   pump();
   if (first_block_ && !first_block_->known()) look_soon(first_block_->untouched());
@@ -289,6 +291,7 @@ void Disc::succeed(Link& link) noexcept {
   if (before == nullptr) return;
   stats_->reconnects.fetch_add(1, std::memory_order_relaxed);
   stats_->replaced_at_ns.store(ns_of(io_.now()), std::memory_order_relaxed);
+  before->witness = true;  // Nothing more is asked there.
   before->witness = before->connection.in_flight() != 0 && orphan(*before);
   if (!before->witness) return before->connection.fail("the tail is elsewhere now");
   io_.arm(before->witnessed_long_, io_.now() + options_.guard.quarantine);

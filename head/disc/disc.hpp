@@ -134,7 +134,8 @@ class Disc final : public nbd::Volume, Reshape::Owner, Guard::Owner {
   Fence::Term ghosts_of(const Link& link) const noexcept;
   bool orphan(Link& link) noexcept;
   bool lose_own(Link& link, const nbd::Request& request) noexcept;
-  void on_orphan_answered(Link& link, std::uint64_t cookie) noexcept;
+  void on_orphan_answered(Link& link, std::uint64_t cookie, const nbd::Request& orphan,
+                          int error) noexcept;
   void on_flush_answered(const nbd::Request& request, int error) noexcept;
   void on_packets_lost(iouring::Instant at) noexcept;
   Link& add_link();
@@ -262,7 +263,8 @@ class Disc final : public nbd::Volume, Reshape::Owner, Guard::Owner {
   std::vector<std::unique_ptr<Link>> gone_;  // Closed for good, in their own callbacks.
   unsigned spare_links_ = 0;                 // Of those: more than it has always.
   iouring::Op<&Disc::bury> bury_{*this};
-  bool many_ = false;  // The tail lets us have more than one connection.
+  bool succeeding_ = false;  // Nothing is sent until one has taken over from another.
+  bool many_ = false;        // The tail lets us have more than one connection.
   std::size_t next_link_ = 0;
   iouring::Op<&Disc::on_drained> drained_{*this};
   std::size_t to_hand_over_ = 0;  // Connections, at most.

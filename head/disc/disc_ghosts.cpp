@@ -3,6 +3,7 @@
 #include "head/disc/link.hpp"
 
 #include <algorithm>
+#include <cerrno>
 #include <vector>
 
 namespace head::disc {
@@ -128,7 +129,13 @@ bool Disc::orphan(Link& link) noexcept {
   return true;
 }
 
-void Disc::on_orphan_answered(Link& link, std::uint64_t cookie) noexcept {
+// The tail tells an error of FLUSH once, and has told it there.
+void Disc::on_orphan_answered(Link& link, std::uint64_t cookie, const nbd::Request& orphan,
+                              int error) noexcept {
+  if (orphan.command == nbd::Command::flush && error != 0 && error != ESHUTDOWN) {
+    if (last_writes_) last_writes_->answered(orphan, error, 0, io_.now());
+    on_flush_answered(orphan, error);
+  }
   guard_.settle_ghost({&link.connection, cookie});
   if (link.witness && link.connection.in_flight() == 0) link.connection.leave();
 }

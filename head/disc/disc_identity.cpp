@@ -256,8 +256,11 @@ void Disc::note_sent(const nbd::Request& request) noexcept {
 void Disc::note_answered(const nbd::Request& request, int error) noexcept {
   if (first_block_) note_returned(request, {});
   if (!last_writes_) return;
+  // While an older FLUSH may fail this one makes nothing stable.
+  if (request.command == nbd::Command::flush && error == 0 && guard_.flush_in_doubt())
+    return last_writes_->lost(request);
   const bool written = request.command == nbd::Command::write && error == 0;
-  last_writes_->answered(request, error, written ? guard_.content_of_sent(request) : 0);
+  last_writes_->answered(request, error, written ? guard_.content_of_sent(request) : 0, io_.now());
 }
 
 void Disc::note_lost(const nbd::Request& request, iouring::Instant ghosts) noexcept {
@@ -271,17 +274,18 @@ void Disc::note_returned(const nbd::Request& request, iouring::Instant ghosts) n
 }
 
 void Disc::accept() noexcept {
-  const bool acceptable = last_objection_ == another_block || last_objection_ == other_writes ||
-                          last_objection_ == abandoned;
-  if (!acceptable || closing_) return;
-  if (first_block_) first_block_->forget();
-  if (last_writes_) last_writes_->forget();
+  const bool data = last_objection_ == another_block || last_objection_ == other_writes;
+  if (closing_ || (!data && (!cut_off_since_ || !guard_.is_abandoned()))) return;
+  static log::RateLimit limit;
+  say(log::Level::warning, limit,
+      data ? "what the tail offers is accepted as this disc by an operator"
+           : "what is kept is written again, as an operator says");
+  if (data && first_block_) first_block_->forget();
+  if (data && last_writes_) last_writes_->forget();
   // Who accepts the tail's data has not said that what is kept here is to be written over it.
-  last_objection_ == abandoned ? guard_.claim() : guard_.abandon();
+  data ? guard_.abandon() : guard_.claim();
   owed_since_.reset();
   last_objection_ = nullptr;
-  static log::RateLimit limit;
-  say(log::Level::warning, limit, "what the tail offers is accepted as this disc by an operator");
   relocate();
 }
 

@@ -145,6 +145,7 @@ void Disc::on_replay_refused(int error) noexcept {
 
 // None while one is being given up: what it leaves unanswered goes before whatever overlaps it.
 nbd::Connection* Disc::free_connection() noexcept {
+  if (succeeding_) return nullptr;
   if (closing_) return nullptr;
   for (const auto& link : links_)
     if (link->connection.in_flight() != 0 &&

@@ -114,7 +114,13 @@ bool Guard::admit(nbd::Request& request) noexcept {
     return false;
   }
   if (request.command == Command::flush) {
-    if (keeps()) going_.push_back({.who = &request, .covers = log_->end()});
+    // Where nothing is kept, this one's success would have to be believed.
+    if (!keeps() && flush_in_doubt()) {
+      held_.push(request);
+      return false;
+    }
+    if (keeps())
+      going_.push_back({.who = &request, .covers = log_->end(), .turn = ++flushes_sent_});
     return true;
   }
   if (!change && (request.command != Command::read || fence_.idle())) return true;
@@ -174,7 +180,7 @@ bool Guard::settle(nbd::Request& request, int error) noexcept {
   if (going.reserved && error == 0) keep(request);
   if (going.reserved && error != 0) log_->unreserve(data_of(request));
   if (request.command == Command::flush && keeps() && error == 0 && going.who != nullptr)
-    log_->release(going.covers);
+    release_later(going.covers);
   if (refused) refused_.push_back({.who = &request, .error = error});
   const bool put_off = refused || (going.flush_follows && error == 0);
   if (put_off) {
@@ -224,31 +230,6 @@ void Guard::keep(const nbd::Request& request) noexcept {
   if (log_->is_half_full() || options_.memory->is_scarce()) flush_soon();
 }
 
-// ---- FLUSH --------------------------------------------------------------------------------------
-
-void Guard::flush_soon() noexcept {
-  if (flush_wanted_ || !can_flush_ || (flush_ != nullptr && flush_->busy)) {
-    flush_wanted_ = flush_wanted_ || !put_off_.empty();
-    return;
-  }
-  flush_wanted_ = true;
-  send_flush();
-}
-
-void Guard::send_flush() noexcept {
-  if (replay_due_ || (flush_ != nullptr && flush_->busy)) return;
-  if (flush_ == nullptr) flush_ = std::make_unique<Own>();
-  flush_->command = Command::flush;
-  flush_->arrived = io_.now();
-  flush_->busy = true;
-  flush_wanted_ = false;
-  if (keeps()) flush_covers_ = log_->end();
-  while (nbd::Request* request = put_off_.pop()) covered_.push(*request);
-  if (owner_.send_own(*flush_)) return;
-  flush_->busy = false;
-  flush_wanted_ = true;
-}
-
 bool Guard::settle_own(nbd::Request& request, int error) noexcept {
   if (flush_ != nullptr && &request == flush_.get()) {
     flush_->busy = false;
@@ -273,67 +254,6 @@ bool Guard::settle_own(nbd::Request& request, int error) noexcept {
   else
     replay_more();
   return true;
-}
-
-bool Guard::on_flush_answered(const nbd::Request& flush, int error) noexcept {
-  if (error == 0 || !can_flush_) return true;
-  if (probe_ == Probe::due && &flush == flush_.get()) return error == EINVAL || error == ENOTSUP;
-  if (!keeps()) return false;
-  // Nor may one that is under way release it: it may be answered well because of that.
-  for (Going& going : going_) going.covers = 0;
-  flush_covers_ = 0;
-  progress_ = {};
-  must_replay();
-  return true;
-}
-
-// Servers map errors that they do not know to EINVAL: it says that FLUSH is unknown only where none
-// was answered before, and nothing was written that it could be about. nbdkit after an oldstyle
-// handshake announces FLUSH and does not know it.
-void Guard::on_probed(int error) noexcept {
-  const bool unknown = error == EINVAL || error == ENOTSUP;
-  flush_known_ = unknown ? nbd::Legacy::Flush::unknown : nbd::Legacy::Flush::known;
-  begin_probe();
-  if (unknown) owner_.on_flush_unknown();
-  wake();
-}
-
-// Unless it is known already.
-void Guard::begin_probe() noexcept {
-  using Flush = nbd::Legacy::Flush;
-  probe_ = flush_known_ == Flush::not_tried ? Probe::due : Probe::done;
-  if (flush_known_ != Flush::unknown) return;
-  // Nor is it to be expected that it knows FUA, though it may offer that as well.
-  can_flush_ = can_fua_ = through_ = false;
-  log_.reset();  // What is never flushed could be kept only for ever.
-}
-
-// An error is the tail's answer to all that waited for this, as it is to a guest's own FLUSH.
-void Guard::on_flushed(int error) noexcept {
-  if (error == 0 && keeps()) log_->release(flush_covers_);
-  nbd::RequestQueue done = std::exchange(covered_, {});
-  flushes_failed_ = error == 0 ? 0 : flushes_failed_ + 1;
-  if (flushes_failed_ < flushes_failed_max && error != 0 && !no_room_.empty()) {
-    flush_wanted_ = true;  // Once what is kept has been written again.
-  } else if (error != 0) {
-    while (nbd::Request* request = no_room_.pop()) {
-      fence_.end(request);
-      done.push(*request);
-    }
-  }
-  if (!put_off_.empty()) flush_soon();
-  while (nbd::Request* request = done.pop()) {
-    if (error != 0 && flushes_failed_ < flushes_failed_max && is_refused(*request)) {
-      put_off_.push(*request);  // Until what was there before is stable.
-      flush_wanted_ = true;
-      continue;
-    }
-    const int refusal = take_refusal(*request);
-    if (refusal != 0) fence_.end(request);
-    if (error == 0) request->flags |= nbd::command_flag::fua;  // Its success says as much.
-    owner_.on_settled(*request, refusal != 0 ? refusal : error);
-  }
-  wake();
 }
 
 // ---- Who waits ----------------------------------------------------------------------------------
@@ -373,6 +293,7 @@ void Guard::on_alarm() noexcept {
     flush_soon();
   }
   if (!held_.empty()) wake();
+  if (flush_wanted_) send_flush();
   arm();
 }
 

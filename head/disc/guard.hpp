@@ -93,6 +93,8 @@ class Guard {
     return keeps() && !log_->empty() && log_->begin() < std::max(unattended_to_, given_up_to_);
   }
   void claim() noexcept { unattended_to_ = given_up_to_ = 0; }
+  // A FLUSH that was taken back is still to be answered, and may tell there that it has failed.
+  bool flush_in_doubt() const noexcept { return !orphan_flushes_.empty(); }
   // Of a request that is with the tail, what a change writes (content_of()); 0: it is not known.
   std::uint64_t content_of_sent(const nbd::Request& request) const noexcept {
     return fence_.sent(&request).value_or(0);
@@ -141,9 +143,7 @@ class Guard {
   void lost_others(nbd::RequestQueue& again) noexcept;
 
   // An orphan was answered, or will not be any more: then its ghost may come for so long.
-  void settle_ghost(Fence::Witness ghost) noexcept {
-    if (fence_.settle(ghost) && !held_.empty()) wake();
-  }
+  void settle_ghost(Fence::Witness ghost) noexcept;
   void lose_witness(const void* connection, const Fence::Term& ghosts) noexcept;
   // The tail is elsewhere.
   void tail_moved() noexcept { fence_.tail_moved(); }
@@ -191,10 +191,17 @@ class Guard {
     unsigned answered = 0;        // Parts, the last time.
     unsigned flush_every = 0;     // So many parts; 0: there is none.
   };
+  // What a FLUSH that was answered well lets go of, once those have been answered that were sent
+  // until then: one of them may say that it failed, and have failed before.
+  struct Release {
+    ReplayLog::Place covers;
+    std::uint64_t after;
+  };
   // A change for which there is room in the log, or a FLUSH and what it covers.
   struct Going {
     const nbd::Request* who = nullptr;
     ReplayLog::Place covers = 0;
+    std::uint64_t turn = 0;  // Of a FLUSH, among those that were sent; 0: it is none.
     bool reserved = false;
     bool flush_follows = false;
   };
@@ -210,6 +217,8 @@ class Guard {
   template <class Ghost>
   bool take_back(nbd::Request& request, const Ghost& ghost);
   void on_flushed(int error) noexcept;
+  void release_later(ReplayLog::Place covers);
+  void release_due() noexcept;
   void on_probed(int error) noexcept;
   void begin_probe() noexcept;
   void flush_soon() noexcept;
@@ -251,6 +260,9 @@ class Guard {
   bool may_probe_;
   nbd::Legacy::Flush flush_known_ = nbd::Legacy::Flush::not_tried;
   ReplayLog::Place flush_covers_ = 0;
+  std::vector<Fence::Witness> orphan_flushes_;
+  std::uint64_t flushes_sent_ = 0, own_flush_turn_ = 0;
+  std::vector<Release> releases_;  // In the order of their answers.
 
   std::unique_ptr<ReplayLog> log_;
   bool attended_ = true;

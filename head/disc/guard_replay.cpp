@@ -7,6 +7,8 @@
 
 namespace head::disc {
 
+using nbd::Command;
+
 namespace {
 
 // Puts all of `first` before `then`.
@@ -19,6 +21,8 @@ void prepend(nbd::RequestQueue first, nbd::RequestQueue& then) noexcept {
 
 template <class Ghost>
 bool Guard::take_back(nbd::Request& request, const Ghost& ghost) {
+  // What became of it nobody knows.
+  if (request.command == Command::flush) releases_.clear();
   if (flush_ != nullptr && &request == flush_.get()) {
     flush_->busy = false;
     flush_wanted_ = true;
@@ -52,12 +56,24 @@ bool Guard::lost(nbd::Request& request, const Fence::Term& ghost) {
 }
 
 bool Guard::orphaned(nbd::Request& request, Fence::Witness ghost) {
+  if (request.command == Command::flush) orphan_flushes_.push_back(ghost);
   return take_back(request, ghost);
+}
+
+void Guard::settle_ghost(Fence::Witness ghost) noexcept {
+  const bool flush = std::erase_if(orphan_flushes_, [&](const Fence::Witness& one) {
+                       return one.connection == ghost.connection && one.cookie == ghost.cookie;
+                     }) != 0;
+  if (flush) release_due();
+  if ((fence_.settle(ghost) && !held_.empty()) || flush) wake();
 }
 
 void Guard::lose_witness(const void* connection, const Fence::Term& ghosts) noexcept {
   fence_.lose_witness(connection, ghosts);
-  held_.empty() ? arm() : io_.arm(alarm_, io_.now());  // Some may go now.
+  const bool flush = std::erase_if(orphan_flushes_, [=](const Fence::Witness& one) {
+                       return one.connection == connection;
+                     }) != 0;
+  held_.empty() && !flush ? arm() : io_.arm(alarm_, io_.now());  // Some may go now.
 }
 
 void Guard::fence_others() noexcept {
@@ -78,8 +94,9 @@ void Guard::lost_others(nbd::RequestQueue& again) noexcept {
   if (replay_due_) replay_more();
 }
 
+// Changes that are with the tail count: they are kept when they are answered.
 void Guard::must_replay() noexcept {
-  if (keeps() && !log_->empty()) replay_due_ = replay_from_start_ = true;
+  if (keeps() && (!log_->empty() || !going_.empty())) replay_due_ = replay_from_start_ = true;
 }
 
 void Guard::on_open() noexcept {

@@ -33,21 +33,26 @@ void LastWrites::sent(const nbd::Request& request) {
     forget(disc::range_of(request));
 }
 
-void LastWrites::answered(const nbd::Request& request, int error, std::uint64_t content) {
-  if (request.command == nbd::Command::flush) return on_flushed(request, error);
+void LastWrites::answered(const nbd::Request& request, int error, std::uint64_t content,
+                          iouring::Instant now) {
+  if (request.command == nbd::Command::flush) return on_flushed(request, error, now);
   if (request.command != nbd::Command::write || error != 0 || flush_unknown_) return;
   const std::uint32_t length = std::min(request.length, bytes_);
   if (content == 0 || length != request.length) content = content_of(request, length);
   const Write write{.offset = request.offset, .length = length, .content = content};
   const bool stable = (request.flags & nbd::command_flag::fua) != 0 || (!can_flush_ && !can_fua_);
   if (stable) return know(write);
+  if (request.sent <= failed_at_) return;
   if (unstable_.size() == unstable_most) unstable_.erase(unstable_.begin());
   unstable_.push_back({.write = write, .turn = turn_++});
 }
 
-void LastWrites::on_flushed(const nbd::Request& flush, int error) {
+void LastWrites::on_flushed(const nbd::Request& flush, int error, iouring::Instant now) {
   // Nor does one that is under way make them stable: it may be answered well because of that.
-  if (error != 0) forget_unstable();
+  if (error != 0) {
+    forget_unstable();
+    failed_at_ = now;
+  }
   const auto found = std::find_if(flushes_.begin(), flushes_.end(),
                                   [&](const Flush& one) { return one.who == &flush; });
   if (found == flushes_.end()) return;

@@ -41,7 +41,8 @@ class LastWrites {
   // Each request that goes to a tail, but for what a replay writes: that is the newest there is.
   void sent(const nbd::Request& request);
   // It was answered. `content`: what content_of() says of it; 0: it is to be asked.
-  void answered(const nbd::Request& request, int error, std::uint64_t content);
+  void answered(const nbd::Request& request, int error, std::uint64_t content,
+                iouring::Instant now);
   // It was not, and is not with the tail any more as far as we know.
   void lost(const nbd::Request& request) noexcept;
 
@@ -66,11 +67,12 @@ class LastWrites {
 
   void forget(Range range) noexcept;
   void know(const Write& write);
-  void on_flushed(const nbd::Request& flush, int error);
+  void on_flushed(const nbd::Request& flush, int error, iouring::Instant now);
 
   std::uint32_t bytes_ = bytes_most;
   bool can_flush_ = false, can_fua_ = false, flush_unknown_ = false;
-  std::uint64_t turn_ = 0;  // Of writes that were answered.
+  std::uint64_t turn_ = 0;        // Of writes that were answered.
+  iouring::Instant failed_at_{};  // What was sent until then a FLUSH has failed to make stable.
   std::vector<Write> known_;
   std::vector<Unstable> unstable_;
   std::vector<Flush> flushes_;  // Under way.

@@ -39,8 +39,9 @@ class Disc::Link final : public nbd::Connection::Owner {
     if (disc_.closing_ && connection.ready() && connection.in_flight() == 0) disc_.end(*this);
   }
   void on_proof_late() noexcept;
-  void on_orphan_answered(std::uint64_t cookie) noexcept override {
-    disc_.on_orphan_answered(*this, cookie);
+  void on_orphan_answered(std::uint64_t cookie, const nbd::Request& orphan,
+                          int error) noexcept override {
+    disc_.on_orphan_answered(*this, cookie, orphan, error);
   }
   void on_witnessed_long() noexcept;
   void on_closed(const std::string& problem, nbd::RequestQueue unanswered) noexcept override {

@@ -264,10 +264,14 @@ void Connection::finish(Slot& slot, int error) noexcept {
 // It may have been the last one.
 void Connection::bury(Slot& orphan) noexcept {
   const std::uint64_t cookie = slots_.cookie_of(orphan);
+  const int error = orphan.error;
   coverage_.forget(slots_.index_of(orphan));
   const Request* const request = &slots_.remove(orphan);
-  std::erase_if(orphans_, [request](const auto& one) { return one.get() == request; });
-  owner_.on_orphan_answered(cookie);
+  const auto found = std::find_if(orphans_.begin(), orphans_.end(),
+                                  [request](const auto& one) { return one.get() == request; });
+  const std::unique_ptr<Orphan> buried = std::move(*found);
+  orphans_.erase(found);
+  owner_.on_orphan_answered(cookie, *buried, error);
 }
 
 // What was refused by a tail that goes away stays here: it is to be sent again elsewhere.

@@ -39,6 +39,16 @@ for how in dies hangs; do
   await 10 "the guest to connect again" connected
   sleep 0.3
 done
+# One that says no before it takes over leaves the sockets where they are.
+printf '[api]\noperator_group = "no-such-group"\n' >>"$work/head.toml"
+for _ in 1 2 3; do
+  status=0
+  said=$(headctl upgrade 2>&1) || status=$?
+  [[ $status == 10 && $said == *"there is no group"* ]] || fail "status $status, \"$said\""
+  sleep 0.5
+  [[ -S $(disc_socket disc) ]] || fail "the disc's socket is gone"
+done
+sed -i '/no-such-group/d; /^\[api\]$/d' "$work/head.toml"
 headctl upgrade
 sleep 0.3
 kill "${pids[guest]}"

@@ -143,6 +143,8 @@ constexpr Profile all[] = {
     {"half-refused", "writes that are refused have been carried out in part", &draw_half_refused},
     {"failed-flush", "a FLUSH fails once, and what it was to make stable is forgotten",
      &draw_failed_flush},
+    {"flushes-beside", "one of two FLUSHes fails, and is answered after the other one",
+     &draw_flushes_beside},
     {"unknown-flush", "FLUSH is answered well, and then with EINVAL", &draw_unknown_flush},
     {"private", "what a client writes belongs to its connection; headd is upgraded", &draw_private},
     {"private-cut", "such a connection is lost: the disc is to be held", &draw_private_cut},
