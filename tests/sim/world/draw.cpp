@@ -77,6 +77,12 @@ void sort_actions(Scenario& scenario) {
                    [](const Action& one, const Action& other) { return one.at < other.at; });
 }
 
+Scenario finish(Scenario scenario, Dice& dice, const Load& load) {
+  draw_load(scenario, dice, load, 1ms, scenario.length);
+  sort_actions(scenario);
+  return scenario;
+}
+
 Scenario begin_scenario(std::uint64_t seed) {
   Scenario scenario;
   scenario.seed = seed;

@@ -34,6 +34,8 @@ Load rewriting(const Scenario& scenario);
 void draw_load(Scenario& scenario, Dice& dice, const Load& load, Duration from, Duration to);
 // By time. Every scenario needs it last.
 void sort_actions(Scenario& scenario);
+// With a load for all of its length, and sorted.
+Scenario finish(Scenario scenario, Dice& dice, const Load& load);
 
 // Any tail that keeps to the protocol, any mode, some guests.
 void draw_parts(Scenario& scenario, Dice& dice);

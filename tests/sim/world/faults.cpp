@@ -35,12 +35,6 @@ Duration slow_from(const Scenario& scenario) {
   return scenario.actions.front().at;
 }
 
-Scenario finish(Scenario scenario, Dice& dice, const Load& load) {
-  draw_load(scenario, dice, load, 1ms, scenario.length);
-  sort_actions(scenario);
-  return scenario;
-}
-
 // A tail that has crashed is slow with what is written to it again, and then this happens.
 Scenario replay_and(std::uint64_t seed, Action action) {
   Dice dice(seed);
@@ -256,55 +250,6 @@ Scenario draw_half_refused(std::uint64_t seed) {
   load.flushes = 0;
   load.per_second = 200;
   return finish(scenario, dice, load);
-}
-
-Scenario draw_failed_flush(std::uint64_t seed) {
-  Dice dice(seed);
-  Scenario scenario = begin_scenario(seed);
-  scenario.head.durability = dice.one_of(modes);
-  scenario.length = 4s;
-  // One that a guest asks, or headd by itself after five seconds.
-  if (dice.chance(0.3)) scenario.length = 12s;
-  if (dice.chance(0.5)) scenario.guests.push_back({});
-  const Duration at = dice.between(Duration{}, Duration{1s});
-  scenario.actions.push_back(
-      {.at = at, .act = Act::tail_refuses, .command = Command::flush, .error = EIO, .times = 1});
-  // Some writes are with the tail, and done, when it fails.
-  if (scenario.head.durability == Durability::replay && dice.chance(0.5)) {
-    scenario.tail.cached = 0.5;
-    scenario.tail.takes_most = 4ms;
-  }
-  // Or it is answered on a connection that another one has replaced.
-  if (dice.chance(0.3)) {
-    scenario.actions.push_back({.at = at, .act = Act::tail_is_slow, .lasts = 700ms, .times = 1});
-    scenario.actions.push_back({.at = at + 10us, .ask = {.command = Command::flush}});
-    scenario.actions.push_back(
-        {.at = at + dice.between(Duration{50ms}, Duration{600ms}), .act = Act::head_relocates});
-  }
-  Load load = load_of(scenario);
-  load.per_second = dice.one_of({40u, 40u, 200u});
-  load.flushes = dice.one_of({1u, 8u});
-  load.fua = 0;
-  if (scenario.length > 5s) load.per_second = 10;
-  return finish(scenario, dice, load);
-}
-
-// One of two FLUSHes fails, and is answered after the other one, which is not to be believed.
-Scenario draw_flushes_beside(std::uint64_t seed) {
-  Scenario scenario = draw_failed_flush(seed);
-  Dice dice(seed + 1);
-  scenario.head.durability = dice.one_of({Durability::writeback, Durability::writethrough});
-  scenario.tail.cached = 0.5;
-  scenario.tail.takes_most = 4ms;
-  return scenario;
-}
-
-Scenario draw_unknown_flush(std::uint64_t seed) {
-  Scenario scenario = draw_failed_flush(seed);
-  scenario.head.durability = Durability::replay;
-  for (Action& action : scenario.actions)
-    if (action.act == Act::tail_refuses) action.error = EINVAL;
-  return scenario;
 }
 
 Scenario draw_private(std::uint64_t seed) {

@@ -1,0 +1,96 @@
+// FLUSHes that fail, and what is to become of what they were to make stable.
+#include "tests/sim/world/draw.hpp"
+#include "tests/sim/world/faults.hpp"
+
+#include <cerrno>
+
+namespace world {
+
+using namespace std::chrono_literals;
+using head::nbd::Command;
+using head::nbd::Durability;
+
+Scenario draw_failed_flush(std::uint64_t seed) {
+  Dice dice(seed);
+  Scenario scenario = begin_scenario(seed);
+  scenario.head.durability = dice.one_of(modes);
+  scenario.length = 4s;
+  // One that a guest asks, or headd by itself after five seconds.
+  if (dice.chance(0.3)) scenario.length = 12s;
+  if (dice.chance(0.5)) scenario.guests.push_back({});
+  const Duration at = dice.between(Duration{}, Duration{1s});
+  scenario.actions.push_back(
+      {.at = at, .act = Act::tail_refuses, .command = Command::flush, .error = EIO, .times = 1});
+  // Some writes are with the tail, and done, when it fails.
+  if (scenario.head.durability == Durability::replay && dice.chance(0.5)) {
+    scenario.tail.cached = 0.5;
+    scenario.tail.takes_most = 4ms;
+  }
+  // Or it is answered on a connection that another one has replaced.
+  if (dice.chance(0.3)) {
+    scenario.actions.push_back({.at = at, .act = Act::tail_is_slow, .lasts = 700ms, .times = 1});
+    scenario.actions.push_back({.at = at + 10us, .ask = {.command = Command::flush}});
+    scenario.actions.push_back(
+        {.at = at + dice.between(Duration{50ms}, Duration{600ms}), .act = Act::head_relocates});
+  }
+  Load load = load_of(scenario);
+  load.per_second = dice.one_of({40u, 40u, 200u});
+  load.flushes = dice.one_of({1u, 8u});
+  load.fua = 0;
+  if (scenario.length > 5s) load.per_second = 10;
+  return finish(scenario, dice, load);
+}
+
+// Nothing is kept when a FLUSH fails, and a write is done and unanswered; then all seems well,
+// until the tail crashes.
+Scenario draw_write_beside_flush(std::uint64_t seed) {
+  Dice dice(seed);
+  Scenario scenario = begin_scenario(seed);
+  scenario.tail.cached = 1.0;
+  scenario.tail.takes_most = 4ms;
+  scenario.guests.push_back({});
+  const Action flush{.ask = {.command = Command::flush}};
+  for (unsigned i = 0; i < 4; ++i) {
+    const Duration at = 200ms + i * 700ms;
+    Action write{.at = at, .ask = {.command = Command::write, .first = i * 8, .count = 4}};
+    scenario.actions.push_back(write);
+    for (const Duration later :
+         {Duration{-100ms}, dice.between(Duration{20us}, Duration{300us}), Duration{100ms}}) {
+      Action asked = flush;
+      asked.at = at + later;
+      asked.who = later == Duration{100ms} ? 0 : 1;
+      scenario.actions.push_back(asked);
+    }
+    scenario.actions.push_back({.at = at - 20ms,
+                                .act = Act::tail_refuses,
+                                .command = Command::flush,
+                                .error = EIO,
+                                .times = 1});
+    scenario.actions.push_back({.at = at + 200ms, .act = Act::power_fails});
+    Action read{.at = at + 300ms, .ask = {.first = i * 8, .count = 4}};
+    scenario.actions.push_back(read);
+  }
+  scenario.length = 3s;
+  sort_actions(scenario);
+  return scenario;
+}
+
+// One of two FLUSHes fails, and is answered after the other one, which is not to be believed.
+Scenario draw_flushes_beside(std::uint64_t seed) {
+  Scenario scenario = draw_failed_flush(seed);
+  Dice dice(seed + 1);
+  scenario.head.durability = dice.one_of({Durability::writeback, Durability::writethrough});
+  scenario.tail.cached = 0.5;
+  scenario.tail.takes_most = 4ms;
+  return scenario;
+}
+
+Scenario draw_unknown_flush(std::uint64_t seed) {
+  Scenario scenario = draw_failed_flush(seed);
+  scenario.head.durability = Durability::replay;
+  for (Action& action : scenario.actions)
+    if (action.act == Act::tail_refuses) action.error = EINVAL;
+  return scenario;
+}
+
+}  // namespace world
