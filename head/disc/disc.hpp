@@ -188,6 +188,7 @@ class Disc final : public nbd::Volume, Reshape::Owner, Guard::Owner {
   Course course() const noexcept { return disc::course(standing_, gave_up_); }
   void note_connections() noexcept;
   iouring::Duration cut_off_for() const noexcept;
+  iouring::Instant owed_since() const noexcept;
   void on_cut_off_long() noexcept;
   void give_up() noexcept;
   void refuse_all() noexcept;
@@ -287,11 +288,11 @@ class Disc final : public nbd::Volume, Reshape::Owner, Guard::Owner {
   iouring::Op<&Disc::on_answers_due> answers_due_{*this};
 
   Standing standing_;
-  std::optional<iouring::Instant> cut_off_since_;  // There has been no connection since.
-  std::optional<iouring::Instant> owed_at_close_;  // Or cut off since then, at close().
-  std::optional<iouring::Instant> owed_since_;     // Of what was lost: sent first, unanswered.
-  iouring::Instant grace_from_{};                  // At the earliest: an operator held it before.
-  bool gave_up_ = false;                           // The grace time is over since then.
+  std::optional<iouring::Instant> cut_off_since_;     // There has been no connection since.
+  iouring::Instant answered_at_{}, owed_at_close_{};  // The latter: 0, nothing was owed.
+  std::optional<iouring::Instant> owed_since_;        // Of what was lost: sent first, unanswered.
+  iouring::Instant grace_from_{};  // At the earliest: an operator held it before.
+  bool gave_up_ = false;           // The grace time is over since then.
   iouring::Alarm<&Disc::on_cut_off_long> cut_off_long_{*this};
   iouring::Op<&Disc::on_refusal> refusal_{*this};
 

@@ -29,9 +29,7 @@ nbd::Destination destination_of(const DiscOptions& options) {
 void Disc::close() noexcept {
   if (closing_) return;
   closing_ = true;
-  owed_at_close_ = owed_since_;
-  if (cut_off_since_)
-    owed_at_close_ = std::min(owed_since_.value_or(*cut_off_since_), *cut_off_since_);
+  owed_at_close_ = owed_since();
   end_opening(ESHUTDOWN);
   tell_state();
   io_.disarm(look_due_);
@@ -43,6 +41,18 @@ void Disc::close() noexcept {
     end(*link);
   }
   finish_closing();
+}
+
+// For how long the tail has owed what it was asked, or has been away: grace goes on with the next
+// headd.
+iouring::Instant Disc::owed_since() const noexcept {
+  constexpr auto never = iouring::Instant::max();
+  iouring::Instant since = std::min(owed_since_.value_or(never), cut_off_since_.value_or(never));
+  for (const auto& link : links_)
+    link->connection.for_each_unanswered([&](const nbd::Request& request, iouring::Instant) {
+      since = std::min(since, request.first_sent);
+    });
+  return since == never ? iouring::Instant() : std::max(since, answered_at_);
 }
 
 void Disc::finish_closing() noexcept {
@@ -166,8 +176,7 @@ nbd::Legacy Disc::legacy() {
   }
   legacy.first_block_doubted = first_block_ && first_block_->doubted();
   guard_.leave(legacy);
-  if (owed_at_close_)
-    legacy.owed_since_ns = std::chrono::nanoseconds(owed_at_close_->time_since_epoch()).count();
+  legacy.owed_since_ns = std::chrono::nanoseconds(owed_at_close_.time_since_epoch()).count();
   if (last_writes_) legacy.last_writes = last_writes_->known();
   return legacy;
 }

@@ -175,6 +175,7 @@ void Disc::on_answer(Link& link, nbd::Request& request, int error) noexcept {
   if (&request == isolation_.question.get()) return ask_alone();
   if (is_look(request)) return on_look(request, error);
   suspicion_.note(request, io_.now());
+  answered_at_ = io_.now();
   owed_since_.reset();
   if (replay_deaths_ != 0 && !guard_.replaying()) {
     replay_deaths_ = 0;
