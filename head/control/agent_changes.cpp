@@ -102,11 +102,15 @@ std::optional<Refusal> Agent::still_held(const std::string& name) {
     const auto now = disc(name);
     if (!now || now->state != State::held || now->spec->order != disc::Order::serve) return {};
     if (bell_.wait(seen, until)) continue;
+    // Where there is another way out the problem names it.
+    const bool names_resume = now->problem.find("headctl resume") != std::string::npos;
     return Refusal{
         Refusal::Why::held,
-        fmt::format("disc {} does not go on, and is held: {}; have its tail offer it as it was, or "
-                    "detach it and attach it as it is",
-                    name, now->problem.empty() ? "its tail offers another disc" : now->problem)};
+        fmt::format("disc {} does not go on, and is held: {}{}", name,
+                    now->problem.empty() ? "its tail offers another disc" : now->problem,
+                    names_resume ? ""
+                                 : "; have its tail offer it as it was, or detach it and attach it "
+                                   "as it is")};
   }
 }
 

@@ -150,7 +150,7 @@ void Served::flush_and_close(std::chrono::milliseconds within) noexcept {
   // Nor is anything written again that an operator has held back: it may be older than the disc.
   if (spec_.order != disc::Order::serve && disc_.replaying()) {
     tell_unflushed(ECANCELED);
-    return disc_.close();
+    return end_disc();
   }
   // Whatever an operator wants of the guests' requests: there are none any more.
   if (!handed_) disc_.set({.order = disc::Order::serve, .grace = spec_.grace});

@@ -291,7 +291,6 @@ void Disc::succeed(Link& link) noexcept {
   if (before == nullptr) return;
   stats_->reconnects.fetch_add(1, std::memory_order_relaxed);
   stats_->replaced_at_ns.store(ns_of(io_.now()), std::memory_order_relaxed);
-  before->witness = true;  // Nothing more is asked there.
   before->witness = before->connection.in_flight() != 0 && orphan(*before);
   if (!before->witness) return before->connection.fail("the tail is elsewhere now");
   io_.arm(before->witnessed_long_, io_.now() + options_.guard.quarantine);

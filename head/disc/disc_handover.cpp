@@ -43,8 +43,8 @@ void Disc::close() noexcept {
   finish_closing();
 }
 
-// For how long the tail has owed what it was asked, or has been away: grace goes on with the next
-// headd.
+// Since when the tail has owed an answer, or been away: grace goes on with the next headd. 0: it
+// owes none.
 iouring::Instant Disc::owed_since() const noexcept {
   constexpr auto never = iouring::Instant::max();
   iouring::Instant since = std::min(owed_since_.value_or(never), cut_off_since_.value_or(never));

@@ -70,7 +70,9 @@ void Disc::object(Link& link, const char* objection, std::string told) noexcept 
   if (std::exchange(last_objection_, objection) != objection)  // Not at every attempt.
     say(log::Level::warning, limit,
         fmt::format("{}; {}", told,
-                    served ? "the connection before it serves on" : "its requests are held"));
+                    served && link.predecessor->connection.ready()
+                        ? "the connection before it serves on"
+                        : "its requests are held"));
   if (served) return part_from(link);
   tell_state();
   link.connection.leave();
@@ -109,7 +111,7 @@ void Disc::settle_in(Link& link) noexcept {
   on_trial(link) ? send_trial() : go_on_with(link);
 }
 
-// ---- The first block ----------------------------------------------------------------------------
+// ---- What the tail must have --------------------------------------------------------------------
 
 // False: there is nothing to compare, and it is taken as the disc; or it is not, and is left.
 bool Disc::prove(Link& link) noexcept {

@@ -66,10 +66,12 @@ void Disc::set(const Standing& standing) noexcept {
   const bool hastened = standing_.order != Order::serve && standing.order == Order::serve;
   // While it was held nobody waited for the tail.
   if (standing_.order == Order::hold && standing.order != Order::hold) grace_from_ = io_.now();
+  const bool other_grace = standing.grace != standing_.grace;
   standing_ = standing;
   io_.disarm(cut_off_long_);
   gave_up_ = gave_up_ && grace_is_over(standing_, cut_off_for());
-  if (!gave_up_) guard_.set_grace_over(false);  // The next connection tells whether it is.
+  // The next connection tells whether it is. An order changes nothing about that.
+  if (!gave_up_ && other_grace) guard_.set_grace_over(false);
   if (cut_off_since_ && standing_.grace.count() != 0)
     io_.arm(cut_off_long_,
             io_.now() + std::max(standing_.grace - cut_off_for(), iouring::Duration()));

@@ -39,6 +39,8 @@ class Fence {
   struct Witness {
     const void* connection = nullptr;
     std::uint64_t cookie = 0;  // The request's, there.
+
+    bool operator==(const Witness&) const = default;
   };
 
   // With `traces`, which outlives it, whatever may be carried out leaves its trace there.
@@ -122,10 +124,7 @@ class Fence {
   }
   // A ghost has been carried out, or never will be. False: it was none.
   bool settle(Witness witness) noexcept {
-    return drop_doubts([&](const Doubt& doubt) {
-      return doubt.witness.connection == witness.connection &&
-             doubt.witness.cookie == witness.cookie;
-    });
+    return drop_doubts([&](const Doubt& doubt) { return doubt.witness == witness; });
   }
   // Its answers will not come.
   void lose_witness(const void* connection, const Term& term) noexcept {

@@ -82,6 +82,7 @@ void Guard::begin_probe() noexcept {
   // Nor is it to be expected that it knows FUA, though it may offer that as well.
   can_flush_ = can_fua_ = through_ = false;
   log_.reset();  // What is never flushed could be kept only for ever.
+  releases_.clear();
 }
 
 // An error is the tail's answer to all that waited for this, as it is to a guest's own FLUSH.

@@ -61,9 +61,7 @@ bool Guard::orphaned(nbd::Request& request, Fence::Witness ghost) {
 }
 
 void Guard::settle_ghost(Fence::Witness ghost) noexcept {
-  const bool flush = std::erase_if(orphan_flushes_, [&](const Fence::Witness& one) {
-                       return one.connection == ghost.connection && one.cookie == ghost.cookie;
-                     }) != 0;
+  const bool flush = std::erase(orphan_flushes_, ghost) != 0;
   if (flush) release_due();
   if ((fence_.settle(ghost) && !held_.empty()) || flush) wake();
 }

@@ -61,9 +61,10 @@ class Connection final : Reader::Owner, Writer::Owner, Departures::Owner {
     // A request is answered; it is the owner's again. `error` is an errno, or one of the two
     // above.
     virtual void on_answer(Request& request, int error) noexcept = 0;
-    // What was taken back with orphan() is answered, well or not: it is carried out, or never will
-    // be.
-    virtual void on_orphan_answered(std::uint64_t, const Request&, int /*error*/) noexcept {}
+    // What was taken back with orphan(), and told with that cookie, is answered, well or not: it is
+    // carried out, or never will be.
+    virtual void on_orphan_answered(std::uint64_t /*cookie*/, const Request&,
+                                    int /*error*/) noexcept {}
     // The connection is over and may be opened again. `problem` says why, for people; what was not
     // answered comes back, oldest first.
     virtual void on_closed(const std::string& problem, RequestQueue unanswered) noexcept = 0;

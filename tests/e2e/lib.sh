@@ -176,6 +176,39 @@ start_tail() {
   await 10 "the tail" listening "$tail_port"
 }
 
+# start_nbd_server SETTING... serves $work/tail.img as "disc", and sets tail_uri. It is a daemon, as
+# it serves only one client otherwise.
+start_nbd_server() {
+  tail_port=$(free_port)
+  printf '%s\n' '[generic]' 'allowlist = true' "port = $tail_port" 'listenaddr = ::1' \
+    '[disc]' "exportname = $work/tail.img" "$@" >"$work/nbd-server.conf"
+  clean_more() { kill "$(cat "$work/nbd-server.pid")"; }
+  nbd-server -C "$work/nbd-server.conf" -p "$work/nbd-server.pid"
+  tail_uri="nbd://[::1]:$tail_port/disc"
+  await 10 "nbd-server" listening "$tail_port"
+}
+
+# --- networks ----------------------------------------------------------------------------------
+
+# A head and a tail with a link between them: head_net with h0, fd00:77::1, and tail_net with t0,
+# fd00:77::2. They go when the script ends.
+make_networks() {
+  head_net=head-e2e-$$-head tail_net=head-e2e-$$-tail
+  clean_more() {
+    ip netns del "$head_net" 2>/dev/null || true
+    ip netns del "$tail_net" 2>/dev/null || true
+  }
+  ip netns add "$head_net" 2>/dev/null || skip "network namespaces are not to be had here"
+  ip netns add "$tail_net"
+  ip link add h0 netns "$head_net" type veth peer name t0 netns "$tail_net"
+  ip -n "$head_net" link set lo up
+  ip -n "$tail_net" link set lo up
+  ip -n "$head_net" address add fd00:77::1/64 dev h0 nodad
+  ip -n "$tail_net" address add fd00:77::2/64 dev t0 nodad
+  ip -n "$head_net" link set h0 up
+  ip -n "$tail_net" link set t0 up
+}
+
 # --- data ----------------------------------------------------------------------------------------
 
 # verify URI [FIO OPTION]... writes and verifies what it reads back.

@@ -8,20 +8,7 @@ source "$(dirname "$0")/lib.sh"
 need nbdkit python3 ip nft
 need_root
 
-head_net=head-e2e-$$-head tail_net=head-e2e-$$-tail
-# shellcheck disable=SC2317
-clean_more() {
-  ip netns del "$head_net" 2>/dev/null || true
-  ip netns del "$tail_net" 2>/dev/null || true
-}
-ip netns add "$head_net" 2>/dev/null || skip "network namespaces are not to be had here"
-ip netns add "$tail_net"
-ip link add h0 netns "$head_net" type veth peer name t0 netns "$tail_net"
-for net in "$head_net" "$tail_net"; do ip -n "$net" link set lo up; done
-ip -n "$head_net" address add fd00:77::1/64 dev h0 nodad
-ip -n "$tail_net" address add fd00:77::2/64 dev t0 nodad
-ip -n "$head_net" link set h0 up
-ip -n "$tail_net" link set t0 up
+make_networks
 
 background tail ip netns exec "$tail_net" nbdkit -f -i fd00:77::2 memory 16M
 await 10 "the tail" ip netns exec "$head_net" bash -c 'exec 3<>/dev/tcp/fd00:77::2/10809'

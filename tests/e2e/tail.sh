@@ -34,15 +34,7 @@ case $kind in
   nbd-server)
     need nbd-server
     image
-    tail_export=disc
-    tail_port=$(free_port)
-    printf '%s\n' '[generic]' 'allowlist = true' "port = $tail_port" 'listenaddr = ::1' \
-      '[disc]' "exportname = $work/tail.img" 'flush = true' 'trim = true' >"$work/nbd-server.conf"
-    # It serves many only as a daemon.
-    clean_more() { kill "$(cat "$work/nbd-server.pid")"; }
-    nbd-server -C "$work/nbd-server.conf" -p "$work/nbd-server.pid"
-    tail_uri="nbd://[::1]:$tail_port/disc"
-    await 10 "nbd-server" listening "$tail_port"
+    start_nbd_server 'flush = true' 'trim = true'
     ;;
   oldstyle) start_tail nbdkit -f -o -i ::1 -p PORT memory 64M ;;
   *) fail "no such tail: $kind" ;;

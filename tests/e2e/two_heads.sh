@@ -11,28 +11,14 @@ source "$(dirname "$0")/lib.sh"
 need nbdkit qemu-io python3 ip nft
 need_root
 
-head_net=head-e2e-$$-head tail_net=head-e2e-$$-tail
-# shellcheck disable=SC2317
-clean_more() {
-  ip netns del "$head_net" 2>/dev/null || true
-  ip netns del "$tail_net" 2>/dev/null || true
-}
-ip netns add "$head_net" 2>/dev/null || skip "network namespaces are not to be had here"
-ip netns add "$tail_net"
-ip link add h0 netns "$head_net" type veth peer name t0 netns "$tail_net"
-ip -n "$head_net" link set lo up
-ip -n "$tail_net" link set lo up
-ip -n "$head_net" address add fd00:78::1/64 dev h0 nodad
-ip -n "$tail_net" address add fd00:78::2/64 dev t0 nodad
-ip -n "$head_net" link set h0 up
-ip -n "$tail_net" link set t0 up
+make_networks
 
 truncate -s 16M "$work/tail.img"
 tail_up() {
-  background tail ip netns exec "$tail_net" nbdkit -f -t 1 -i fd00:78::2 file "$work/tail.img"
-  await 10 "the tail" ip netns exec "$tail_net" bash -c 'exec 3<>/dev/tcp/fd00:78::2/10809'
+  background tail ip netns exec "$tail_net" nbdkit -f -t 1 -i fd00:77::2 file "$work/tail.img"
+  await 10 "the tail" ip netns exec "$tail_net" bash -c 'exec 3<>/dev/tcp/fd00:77::2/10809'
 }
-tail_uri='nbd://[fd00:78::2]/'
+tail_uri='nbd://[fd00:77::2]/'
 # Through another head, whichever it is.
 elsewhere() {
   timeout 20 ip netns exec "$tail_net" qemu-io -f raw "$@" "$tail_uri" >"$work/elsewhere.log" ||
@@ -138,6 +124,14 @@ elsewhere -c 'read -P 0x42 0 256k' || fail "the first head has written over what
 background early timeout 20 qemu-io -f raw -c 'read 0 4k' "$(disc_uri disc)"
 sleep 1
 elsewhere -c 'read -P 0x42 0 256k' || fail "a guest's coming has made it write"
+
+# Nor does an order that comes and goes.
+if [[ $how == grace ]]; then
+  headctl hold disc >/dev/null
+  headctl resume disc >/dev/null 2>&1 || true
+  sleep 2
+  elsewhere -c 'read -P 0x42 0 256k' || fail "hold and resume have made it write"
+fi
 
 if [[ $how == detach || $how == accepted ]]; then
   headctl detach disc

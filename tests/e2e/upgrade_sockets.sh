@@ -19,13 +19,7 @@ truncate -s 64M "$work/tail.img"
 case $kind in
   nbd-server)
     need nbd-server
-    tail_port=$(free_port)
-    printf '%s\n' '[generic]' 'allowlist = true' "port = $tail_port" 'listenaddr = ::1' \
-      '[disc]' "exportname = $work/tail.img" 'copyonwrite = true' >"$work/nbd-server.conf"
-    clean_more() { kill "$(cat "$work/nbd-server.pid")"; }
-    nbd-server -C "$work/nbd-server.conf" -p "$work/nbd-server.pid"
-    tail_uri="nbd://[::1]:$tail_port/disc"
-    await 10 "nbd-server" listening "$tail_port"
+    start_nbd_server 'copyonwrite = true'
     ;;
   qemu-nbd)
     need qemu-nbd

@@ -7,20 +7,7 @@ source "$(dirname "$0")/lib.sh"
 need fio nbdkit ip nft
 need_root
 
-head_net=head-e2e-$$-head tail_net=head-e2e-$$-tail
-# shellcheck disable=SC2317
-clean_more() {
-  ip netns del "$head_net" 2>/dev/null || true
-  ip netns del "$tail_net" 2>/dev/null || true
-}
-ip netns add "$head_net" 2>/dev/null || skip "network namespaces are not to be had here"
-ip netns add "$tail_net"
-ip link add h0 netns "$head_net" type veth peer name t0 netns "$tail_net"
-ip -n "$head_net" link set lo up
-ip -n "$head_net" address add fd00:77::1/64 dev h0 nodad
-ip -n "$tail_net" address add fd00:77::2/64 dev t0 nodad
-ip -n "$head_net" link set h0 up
-ip -n "$tail_net" link set t0 up
+make_networks
 
 # An address that was good a moment ago is believed for half a minute; here, for two seconds.
 ip netns exec "$head_net" sysctl -qw net.ipv6.neigh.h0.base_reachable_time_ms=2000

@@ -20,7 +20,7 @@ enum class Exit : int {
   forbidden = 9,      // It changes something, and who asks may only read.
   not_upgraded = 10,  // No other headd has taken over; the one that is there goes on.
   under_way = 11,     // An upgrade is under way already.
-  held = 12,          // The disc does not go on: its tail offers another one.
+  held = 12,          // The disc does not go on, and is held.
   timed_out = 13,     // Waited for, and it was neither ready nor failed in time.
 };
 
@@ -39,7 +39,7 @@ inline constexpr const char* exit_statuses =
     "  9  only operators may do this\n"
     " 10  no other headd has taken over: the one that is there goes on\n"
     " 11  an upgrade is under way already\n"
-    " 12  the disc is held: its tail offers another one than before\n"
+    " 12  the disc does not go on, and is held\n"
     " 13  a disc that was waited for was not ready in time; headd goes on trying";
 
 struct Failure : std::runtime_error {

@@ -280,7 +280,6 @@ Scenario draw_private(std::uint64_t seed) {
 Scenario draw_private_cut(std::uint64_t seed) {
   Dice dice(seed);
   Scenario scenario = draw_private(seed);
-  drop(scenario, Act::head_is_upgraded);
   scenario.actions.clear();
   scenario.ends_held = true;
   scenario.length = 2s;
