@@ -13,6 +13,16 @@ CONTROLS = {"button", "combobox", "searchbox", "textbox", "link", "checkbox", "D
             "listbox", "slider", "radio", "switch", "tab", "menuitem"}
 NAMED = CONTROLS | {"table", "image", "img", "meter", "region", "columnheader", "RootWebArea"}
 SECONDS = 30
+# And that stays so, whatever the page hides again when it asks the head the next time.
+SHOW_ALL = """(() => {
+  const show = () => {
+    document.querySelectorAll("details:not([open])").forEach((one) => { one.open = true; });
+    document.querySelectorAll("[hidden]").forEach((one) => { one.hidden = false; });
+  };
+  new MutationObserver(show).observe(
+    document.body, {subtree: true, childList: true, attributeFilter: ["hidden", "open"]});
+  show();
+})()"""
 
 
 class Browser:
@@ -72,8 +82,7 @@ def tree_of(browser, page, ready):
     while not browser.evaluate(ready):
         assert time.monotonic() < end, f"the page is not ready after {SECONDS} s: {ready}"
         time.sleep(0.1)
-    browser.evaluate("document.querySelectorAll('details').forEach((d) => { d.open = true; }); "
-                     "document.querySelectorAll('[hidden]').forEach((e) => { e.hidden = false; })")
+    browser.evaluate(SHOW_ALL)
     nodes = browser.ask("Accessibility.getFullAXTree")["nodes"]
     return [node for node in nodes if not node["ignored"]]
 
