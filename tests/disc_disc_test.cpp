@@ -232,7 +232,7 @@ TEST_CASE("T17 a flush is answered when the tail did it, whichever connection di
     CHECK(flush.answers == 1);
     CHECK(flush.error == 0);
   }
-  CHECK(world.tail.flushes >= flushes.size());  // Asked again, it is done again.
+  CHECK(world.tail.flushes >= 1);  // They may have shared one.
   CHECK(world.tail.data == world.model);
   CHECK(world.tail.complaints == std::vector<std::string>{});
 }

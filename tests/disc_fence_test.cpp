@@ -73,10 +73,12 @@ TEST_CASE("where a ghost may come only its own change may go, for a while", "[di
   CHECK_FALSE(fence.holds(&b, range, false, now));  // What is read there does not change.
   fence.end(&a);
   CHECK(fence.holds(&a, range, true, now));  // It is another change, if at the same place.
-  CHECK(fence.expire(now) == now + 1s);
+  CHECK(fence.next_end() == now + 1s);
   CHECK_FALSE(fence.holds(&a, range, true, now + 1s));
+  fence.expire(now);
   CHECK_FALSE(fence.idle());
-  CHECK_FALSE(fence.expire(now + 1s));
+  fence.expire(now + 1s);
+  CHECK_FALSE(fence.next_end());
   CHECK(fence.idle());
 }
 
@@ -97,7 +99,7 @@ TEST_CASE("a ghost that is still to be answered ends with its answer", "[disc]")
   fence.doubt(&a, range, Fence::Witness{&connection, 7});
   CHECK(fence.holds(&b, range, true, now + 1000h));
   CHECK_FALSE(fence.holds(&a, range, true, now));
-  CHECK_FALSE(fence.expire(now));
+  CHECK_FALSE(fence.next_end());
   CHECK_FALSE(fence.settle({&connection, 8}));
   CHECK_FALSE(fence.settle({&another, 7}));
   CHECK(fence.settle({&connection, 7}));
@@ -112,7 +114,7 @@ TEST_CASE("a ghost whose answer is lost has its time", "[disc]") {
   fence.lose_witness(&another, {});
   CHECK(fence.holds(&b, range, true, now + 1000h));
   fence.lose_witness(&connection, {now + 1s, now + 1s});
-  CHECK(fence.expire(now) == now + 1s);
+  CHECK(fence.next_end() == now + 1s);
   CHECK(fence.holds(&b, range, true, now));
   CHECK_FALSE(fence.holds(&b, range, true, now + 1s));
 }
@@ -121,12 +123,13 @@ TEST_CASE("a ghost may come for longer where the disc turns out to have moved", 
   Fence fence;
   const Range range{.offset = 0, .length = 10};
   fence.doubt(&a, range, {now + 1s, now + 5s});
-  CHECK(fence.expire(now) == now + 1s);
+  CHECK(fence.next_end() == now + 1s);
   fence.tail_moved();
   CHECK(fence.holds(&b, range, true, now + 4s));
   CHECK_FALSE(fence.holds(&b, range, true, now + 5s));
   fence.doubt(&a, range, Fence::Term{});  // None comes.
-  CHECK(fence.expire(now + 5s) == std::nullopt);
+  fence.expire(now + 5s);
+  CHECK_FALSE(fence.next_end());
   CHECK(fence.idle());
 }
 

@@ -233,7 +233,8 @@ void Disc::look_soon(bool at_once) noexcept {
 
 void Disc::take_stock() noexcept {
   if (closing_ || look_ || first_block_->known() || first_block_->length() == 0) return;
-  const bool may = known_ && first_block_->may_look(io_.now()) && !guard_.replaying();
+  const bool may =
+      known_ && first_block_->may_look(io_.now()) && !guard_.replaying() && guard_.may_flush();
   nbd::Connection* const connection = may && course() == Course::send ? free_connection() : nullptr;
   if (connection == nullptr) {
     if (!cut_off_since_) io_.arm(look_due_, io_.now() + options_.looks_apart);
@@ -245,6 +246,7 @@ void Disc::take_stock() noexcept {
     look_->command = nbd::Command::flush;
   else
     look_->read();
+  if (look_->command == nbd::Command::flush) guard_.begin_flush(*look_);
   connection->submit(*look_);
 }
 

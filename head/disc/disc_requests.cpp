@@ -113,14 +113,17 @@ void Disc::go_on(nbd::RequestQueue requests) noexcept {
 }
 
 void Disc::on_flush_answered(const nbd::Request& request, int error) noexcept {
-  static log::RateLimit limit;
-  if (guard_.on_flush_answered(request, error)) return;
-  ++flush_errors().met;
-  if (first_block_) first_block_->doubt();
-  say(log::Level::warning, limit,
-      fmt::format("the tail has failed a FLUSH ({}): what it had acknowledged before may be lost; "
-                  "each guest is told at its next FLUSH",
-                  std::strerror(error)));
+  if (!guard_.on_flush_answered(request, error)) {
+    ++flush_errors().met;
+    if (first_block_) first_block_->doubt();
+    static log::RateLimit limit;
+    say(log::Level::warning, limit,
+        fmt::format("the tail has failed {} ({}): what it had acknowledged before may be lost; "
+                    "each guest is told at its next FLUSH",
+                    request.command == nbd::Command::flush ? "a FLUSH" : "a change with FUA",
+                    std::strerror(error)));
+  }
+  guard_.end_flush(request, error);
 }
 
 void Disc::on_flush_unknown() noexcept {
@@ -169,7 +172,8 @@ Reshape* Disc::as_piece(const nbd::Request& request) noexcept {
 
 void Disc::on_answer(Link& link, nbd::Request& request, int error) noexcept {
   note_answered(request, error);
-  if (request.command == nbd::Command::flush) on_flush_answered(request, error);
+  if (request.command == nbd::Command::flush || nbd::may_have_failed_to_flush(request, error))
+    on_flush_answered(request, error);
   if (is_trial(request)) return end_trial();  // Well or not: the tail does answer there.
   if (&request == link.probe.get()) return link.probe.reset();
   if (&request == isolation_.question.get()) return ask_alone();

@@ -191,14 +191,17 @@ class Fence {
     });
   }
 
-  // Forgets the doubts that have ended. When the next one ends; nothing where there is none.
-  std::optional<iouring::Instant> expire(iouring::Instant now) noexcept {
+  // Forgets the doubts that have ended. Whoever they held may go.
+  void expire(iouring::Instant now) noexcept {
     if (all_until_ <= now) {
       all_until_ = {};
       forget(std::exchange(all_trace_, nullptr));
     }
     std::erase_if(expected_, [now](const Expected& one) { return one.until <= now; });
     drop_doubts([now](const Doubt& doubt) { return doubt.term.until <= now; });
+  }
+  // When the next one ends, or has ended and is not forgotten yet; nothing where there is none.
+  std::optional<iouring::Instant> next_end() const noexcept {
     std::optional<iouring::Instant> next;
     const auto at = [&](iouring::Instant when) {
       if (when != iouring::Instant::max()) next = std::min(next.value_or(when), when);

@@ -114,11 +114,11 @@ bool Guard::admit(nbd::Request& request) noexcept {
     return false;
   }
   if (request.command == Command::flush) {
-    // Where nothing is kept, this one's success would have to be believed.
-    if (!keeps() && flush_in_doubt()) {
-      held_.push(request);
+    if (!may_flush()) {
+      turns_.wait(request);
       return false;
     }
+    begin_flush(request);
     if (keeps())
       going_.push_back({.who = &request, .covers = log_->end(), .turn = ++flushes_sent_});
     return true;
@@ -261,16 +261,19 @@ bool Guard::settle_own(nbd::Request& request, int error) noexcept {
 void Guard::wake() noexcept {
   nbd::RequestQueue all = std::exchange(held_, {});
   while (nbd::Request* request = no_room_.pop()) all.push(*request);
+  if (may_flush())
+    if (nbd::Request* const flush = turns_.next()) all.push(*flush);
   owner_.go_on(all);
 }
 
 void Guard::forget(nbd::Request& request) noexcept {
   if (fence_.end(&request) && !held_.empty()) wake();
+  if (request.command == Command::flush) wake_soon();  // It may have been to go for others.
 }
 
 bool Guard::withdraw(nbd::Request& request) noexcept {
   const bool here = held_.remove(request) || no_room_.remove(request) || put_off_.remove(request) ||
-                    covered_.remove(request);
+                    covered_.remove(request) || turns_.remove(request);
   if (here) take_refusal(request);
   if (here) forget(request);
   return here;
@@ -282,25 +285,32 @@ nbd::Request* Guard::pop() noexcept {
       take_refusal(*request);
       return request;
     }
-  return nullptr;
+  return turns_.pop();
 }
 
 void Guard::on_alarm() noexcept {
   const auto now = io_.now();
+  const bool due = std::exchange(wake_due_, false);
   fence_.expire(now);
   if (keeps() && !log_->empty() && flush_at_ <= now) {
     flush_at_ = now + kept_longest;
     flush_soon();
   }
-  if (!held_.empty()) wake();
+  if (due || !held_.empty()) wake();
   if (flush_wanted_) send_flush();
+  arm();
+}
+
+void Guard::wake_soon() noexcept {
+  wake_due_ = true;
   arm();
 }
 
 void Guard::arm() noexcept {
   std::optional<iouring::Instant> next;
   const auto at = [&](iouring::Instant when) { next = std::min(next.value_or(when), when); };
-  if (const auto doubt = fence_.expire(io_.now())) at(*doubt);
+  if (wake_due_) at(io_.now());
+  if (const auto doubt = fence_.next_end()) at(*doubt);
   if (keeps() && !log_->empty()) at(flush_at_);
   if (next) io_.arm(alarm_, *next);
 }

@@ -9,6 +9,7 @@
 #pragma once
 
 #include "head/disc/fence.hpp"
+#include "head/disc/flush_turns.hpp"
 #include "head/disc/replay_log.hpp"
 #include "head/disc/replay_sweep.hpp"
 #include "head/nbd/durability.hpp"
@@ -123,6 +124,16 @@ class Guard {
   // is written again before another FLUSH may release it.
   // False: nothing is kept that repairs it.
   bool on_flush_answered(const nbd::Request& flush, int error) noexcept;
+  // Behind that: those that have shared it are settled, and the next may go.
+  void end_flush(const nbd::Request& flush, int error) noexcept;
+  // May one of the owner's go, which is not admitted? Then it says so when it does.
+  bool may_flush() const noexcept { return keeps() || (turns_.free() && !flush_in_doubt()); }
+  void begin_flush(const nbd::Request& flush) noexcept {
+    if (!keeps()) turns_.begin(flush);
+  }
+  // It will not be answered; or there only.
+  void lose_flush(const nbd::Request& flush) noexcept;
+  void orphan_flush(const nbd::Request& flush, Fence::Witness there);
   // May it go now? If not, it is kept until it may.
   bool admit(nbd::Request& request) noexcept;
   // The tail has answered. May it be told? If not, it was the guard's own, or comes later.
@@ -229,6 +240,7 @@ class Guard {
   void flush_on_the_way() noexcept;
   void on_flushed_on_the_way(int error) noexcept;
   void wake() noexcept;
+  void wake_soon() noexcept;
   void on_alarm() noexcept;
   void arm() noexcept;
 
@@ -250,6 +262,7 @@ class Guard {
   nbd::RequestQueue put_off_;     // Answered by the tail; a FLUSH is to follow,
   nbd::RequestQueue covered_;     // or is under way.
   std::vector<Refused> refused_;  // Of those.
+  FlushTurns turns_;              // Of all of them, unless something is kept.
   bool flush_wanted_ = false;
   std::unique_ptr<Own> flush_;
   unsigned flushes_failed_ = 0;  // In a row, of these.
@@ -277,6 +290,7 @@ class Guard {
   Progress progress_;
   bool advanced_ = false;
 
+  bool wake_due_ = false;  // At the next alarm, whatever else it is for.
   iouring::Alarm<&Guard::on_alarm> alarm_{*this};
 };
 

@@ -19,7 +19,8 @@ void Guard::flush_soon() noexcept {
 }
 
 void Guard::send_flush() noexcept {
-  if (replay_due_ || flush_in_doubt() || (flush_ != nullptr && flush_->busy)) return;
+  if (replay_due_ || flush_in_doubt() || !may_flush()) return;
+  if (flush_ != nullptr && flush_->busy) return;
   if (flush_ == nullptr) flush_ = std::make_unique<Own>();
   flush_->command = Command::flush;
   flush_->arrived = io_.now();
@@ -28,7 +29,7 @@ void Guard::send_flush() noexcept {
   if (keeps()) flush_covers_ = log_->end();
   own_flush_turn_ = ++flushes_sent_;
   while (nbd::Request* request = put_off_.pop()) covered_.push(*request);
-  if (owner_.send_own(*flush_)) return;
+  if (owner_.send_own(*flush_)) return begin_flush(*flush_);
   flush_->busy = false;
   flush_wanted_ = true;
 }
@@ -61,6 +62,18 @@ bool Guard::on_flush_answered(const nbd::Request& flush, int error) noexcept {
   progress_ = {};
   must_replay();
   return true;
+}
+
+// They tell of the journey of the one that went.
+void Guard::end_flush(const nbd::Request& flush, int error) noexcept {
+  nbd::RequestQueue shared = turns_.end(flush);
+  while (nbd::Request* request = shared.pop()) {
+    request->sent = flush.sent;
+    request->away = flush.away;
+    request->wire = flush.wire;
+    owner_.on_settled(*request, error);
+  }
+  if (!keeps()) wake();
 }
 
 // Servers map errors that they do not know to EINVAL: it says that FLUSH is unknown only where none
@@ -100,7 +113,9 @@ void Guard::on_flushed(int error) noexcept {
   }
   if (!put_off_.empty()) flush_soon();
   while (nbd::Request* request = done.pop()) {
-    if (error != 0 && flushes_failed_ < flushes_failed_max && is_refused(*request)) {
+    // What another one has failed to make stable is to be written again, over it.
+    const bool undone = error != 0 || replay_due_;
+    if (undone && flushes_failed_ < flushes_failed_max && is_refused(*request)) {
       put_off_.push(*request);  // Until what was there before is stable.
       flush_wanted_ = true;
       continue;

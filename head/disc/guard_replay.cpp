@@ -56,8 +56,17 @@ bool Guard::lost(nbd::Request& request, const Fence::Term& ghost) {
 }
 
 bool Guard::orphaned(nbd::Request& request, Fence::Witness ghost) {
-  if (request.command == Command::flush) orphan_flushes_.push_back(ghost);
   return take_back(request, ghost);
+}
+
+void Guard::lose_flush(const nbd::Request& flush) noexcept {
+  turns_.lose(flush);
+  wake_soon();
+}
+
+void Guard::orphan_flush(const nbd::Request& flush, Fence::Witness there) {
+  orphan_flushes_.push_back(there);
+  lose_flush(flush);
 }
 
 void Guard::settle_ghost(Fence::Witness ghost) noexcept {
@@ -71,7 +80,8 @@ void Guard::lose_witness(const void* connection, const Fence::Term& ghosts) noex
   const bool flush = std::erase_if(orphan_flushes_, [=](const Fence::Witness& one) {
                        return one.connection == connection;
                      }) != 0;
-  held_.empty() && !flush ? arm() : io_.arm(alarm_, io_.now());  // Some may go now.
+  wake_due_ |= flush;
+  arm();
 }
 
 void Guard::fence_others() noexcept {

@@ -35,24 +35,25 @@ void LastWrites::sent(const nbd::Request& request) {
 
 void LastWrites::answered(const nbd::Request& request, int error, std::uint64_t content,
                           iouring::Instant now) {
-  if (request.command == nbd::Command::flush) return on_flushed(request, error, now);
+  const bool flush = request.command == nbd::Command::flush;
+  // Nor does a FLUSH that is under way make them stable: it may be answered well because of that.
+  if (nbd::may_have_failed_to_flush(request, error)) {
+    forget_unstable();
+    failed_at_ = now;
+  }
+  if (flush) return on_flushed(request);
   if (request.command != nbd::Command::write || error != 0 || flush_unknown_) return;
   const std::uint32_t length = std::min(request.length, bytes_);
   if (content == 0 || length != request.length) content = content_of(request, length);
   const Write write{.offset = request.offset, .length = length, .content = content};
   const bool stable = (request.flags & nbd::command_flag::fua) != 0 || (!can_flush_ && !can_fua_);
-  if (stable) return know(write);
   if (request.sent <= failed_at_) return;
+  if (stable) return know(write);
   if (unstable_.size() == unstable_most) unstable_.erase(unstable_.begin());
   unstable_.push_back({.write = write, .turn = turn_++});
 }
 
-void LastWrites::on_flushed(const nbd::Request& flush, int error, iouring::Instant now) {
-  // Nor does one that is under way make them stable: it may be answered well because of that.
-  if (error != 0) {
-    forget_unstable();
-    failed_at_ = now;
-  }
+void LastWrites::on_flushed(const nbd::Request& flush) {
   const auto found = std::find_if(flushes_.begin(), flushes_.end(),
                                   [&](const Flush& one) { return one.who == &flush; });
   if (found == flushes_.end()) return;

@@ -67,7 +67,7 @@ class LastWrites {
 
   void forget(Range range) noexcept;
   void know(const Write& write);
-  void on_flushed(const nbd::Request& flush, int error, iouring::Instant now);
+  void on_flushed(const nbd::Request& flush);
 
   std::uint32_t bytes_ = bytes_most;
   bool can_flush_ = false, can_fua_ = false, flush_unknown_ = false;

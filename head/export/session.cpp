@@ -265,7 +265,8 @@ void Session::on_answer(Slot& slot, int error) noexcept {
 int Session::with_flush_errors(const Slot& slot, int error) noexcept {
   const bool flushes = slot.command == Command::flush;
   if (!flushes && (slot.flags & nbd::command_flag::fua) == 0) return error;
-  if (!owes_flush_error() || (!flushes && error != 0)) return error;
+  const bool tells = flushes || error == 0 || nbd::may_have_failed_to_flush(slot, error);
+  if (!owes_flush_error() || !tells) return error;
   auto& errors = service_.volume.flush_errors();
   errors.told = flush_errors_told_ = errors.met;
   return error != 0 ? error : EIO;

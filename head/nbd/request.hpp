@@ -5,6 +5,7 @@
 #include "head/nbd/writer.hpp"
 #include "iouring/timer.hpp"
 
+#include <cerrno>
 #include <cstdint>
 #include <span>
 #include <sys/uio.h>
@@ -108,6 +109,15 @@ class Request {
   std::uint64_t end_ = 0;     // Behind its last byte, in all that is sent there.
   iouring::Instant moved_{};  // When its bytes, or others before them, last left or arrived there.
 };
+
+// Has a FLUSH failed? Most tails carry out FUA as the change and a FLUSH of everything: then the
+// error may be that one's, unless it says that the change was refused as it was.
+constexpr bool may_have_failed_to_flush(const Request& answered, int error) noexcept {
+  if (error == 0 || error == ESHUTDOWN) return false;
+  if (answered.command == Command::flush) return true;
+  return (answered.flags & command_flag::fua) != 0 && error != EPERM && error != EOVERFLOW &&
+         error != ENOTSUP;
+}
 
 // Requests in order, linked through themselves.
 class RequestQueue {

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <stdexcept>
 #include <string>
+#include <utility>
 
 namespace check {
 
@@ -42,9 +43,16 @@ void Values::end_change(Change change, End end) {
     own->failed = end == End::failed;
     own->fate = certain ? Fate::done : Fate::loose;
     own->lingers |= !certain;
+    if (end == End::failed && promise_ == Promise::replay) bring_back(sector);
     if (certain) supersede(sector, extent.asked, covers);
     tidy(sector);
   }
+}
+
+// What a read of a change ended that nobody had been told of.
+void Values::bring_back(Sector& sector) {
+  for (Record& record : sector.records)
+    if (std::exchange(record.unkept, false)) record.gone = never;
 }
 
 // What was asked then and is acknowledged now. Rule 4: perhaps by one that has crashed since then;

@@ -7,7 +7,9 @@
 //     acknowledged. Of changes that were under way together, any may be the last.
 //  2. A read that returned a change ends all others that had ended before the read was asked.
 //  3. A change that failed, was abandoned, or is a TRIM may be there or not until a later change of
-//     the sector is acknowledged; rule 2 does not end it.
+//     the sector is acknowledged; rule 2 does not end it. In mode replay what a read of it had
+//     ended is current again when it fails: until its guest is told, what is kept may be written
+//     again.
 //  4. A crash of the tail makes everything current again that its stable storage may hold: all that
 //     was current at any time since the last FLUSH that covered the sector. What is acknowledged
 //     after a crash, but was asked before it, may be lost as well. In mode writethrough each
@@ -117,6 +119,7 @@ class Values {
 
   void end_change(Change change, End end);
   bool may_be_lost(const Sector& sector, Moment asked) const;
+  static void bring_back(Sector& sector);
   void supersede(Sector& sector, Moment asked, bool covers);
   void lose(Moment asked_before, bool linger);
   static bool is_trim(const Record& record) {

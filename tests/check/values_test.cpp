@@ -228,6 +228,20 @@ TEST_CASE("rule 3: a change asked before the other was given up does not end it"
   CHECK(may_be(values, 2) == All{lost, other});
 }
 
+TEST_CASE("rule 3: in mode replay a change may be undone until its failure is told", "[check]") {
+  const auto promise = GENERATE(values(modes));
+  Values values(disc, 1, promise);
+  const Change one = done(values);
+  const Change two = ask(values, Kind::write);
+  CHECK(read(values, block(two)) == Rule::none);
+  CHECK(would(values, block(one)) == Rule::stale);
+  values.answer_change(two, false);
+  const Rule undone = promise == Promise::replay ? Rule::none : Rule::stale;
+  CHECK(would(values, block(one)) == undone);
+  CHECK(read(values, block(two)) == Rule::none);
+  CHECK(would(values, block(one)) == Rule::stale);  // Not once it has been told.
+}
+
 TEST_CASE("rule 4: writeback loses what was not flushed, and only that", "[check]") {
   Values values(disc, 1, Promise::writeback);
   done(values);

@@ -150,9 +150,13 @@ void Audit::answer(Request& request, int error, std::span<const std::byte> data,
   forget(request);
 }
 
-// Another one of the same guest was under way when the tail refused a FLUSH: that is the one to
-// fail.
+// A change with FUA says of itself alone that it is stable; of others its guest hears once headd
+// has. And where another FLUSH of the same guest was under way when the tail refused one, that is
+// the one to fail.
 bool Audit::may_be_told_yet(const Request& request) const {
+  if (request.ask.command != Command::flush &&
+      (losses_untold_ != 0 || clock_.now() <= losses_heard_at_))
+    return true;
   return std::any_of(open_.begin(), open_.end(), [&](const Request& other) {
     return &other != &request && other.guest == request.guest && is_sync(other.ask) &&
            other.sync <= flush_refused_at_;
@@ -177,16 +181,18 @@ void Audit::on_trouble(bool begins) {
   begins ? progress_.trouble_begins(now()) : progress_.trouble_ends(now());
 }
 
-void Audit::on_refusal(Command command, std::uint64_t offset, std::uint32_t length, int) {
+void Audit::on_refusal(const head::nbd::RequestHeader& refused) {
   constexpr auto sector = check::sector_bytes;
-  if (command == Command::flush) {
+  const bool flush = static_cast<Command>(refused.type) == Command::flush;
+  // Most tails make a FLUSH of FUA, and that may be what failed.
+  if (flush || (refused.flags & head::nbd::command_flag::fua) != 0) {
     sync_errors_until_ = clock_.now() + sync_errors_for;
     flush_refused_at_ = errors_.ask();
   }
   for (const Request& request : open_) {
     const std::uint64_t from = request.ask.first * sector, to = from + request.ask.count * sector;
-    const bool meets = offset < to && from < offset + length;
-    if (meets && command != Command::flush) errors_.excuse(request.progress);
+    const bool meets = refused.offset < to && from < refused.offset + refused.length;
+    if (meets && !flush) errors_.excuse(request.progress);
   }
 }
 
@@ -213,10 +219,22 @@ std::string Audit::describe(const Request& request) {
 }
 
 void Audit::on_data_lost() {
+  ++losses_untold_;
   // Whoever asked for the FLUSH that failed.
   values_.may_forget(true);
   values_.may_forget(false);
   if (promise_ != check::Promise::replay) errors_.tail_lost_data();
+}
+
+void Audit::on_loss_told() {
+  constexpr std::chrono::milliseconds under_way{100};
+  --losses_untold_;
+  losses_heard_at_ = clock_.now() + under_way;
+}
+
+// Nobody can know of it.
+void Audit::on_loss_kept() {
+  if (--losses_untold_ == 0 && clock_.now() > losses_heard_at_) errors_.repaired();
 }
 
 void Audit::on_complaint(const char* what) {

@@ -58,9 +58,10 @@ class Audit final : public Observer {
 
   // ---- The world ----
   void on_trouble(bool begins) override;
-  void on_refusal(head::nbd::Command command, std::uint64_t offset, std::uint32_t length,
-                  int error) override;
+  void on_refusal(const head::nbd::RequestHeader& refused) override;
   void on_data_lost() override;
+  void on_loss_told() override;
+  void on_loss_kept() override;
   void on_fate(const head::nbd::RequestHeader& header, Fate fate) override;
   void on_complaint(const char* what) override;
   // Tells everything that it is told of as it comes.
@@ -87,7 +88,7 @@ class Audit final : public Observer {
   check::Values& values() noexcept { return values_; }
 
  private:
-  static constexpr std::chrono::seconds sync_errors_for{10};
+  static constexpr std::chrono::seconds sync_errors_for{30};
 
   check::Progress::Time now() const { return clock_.now().time_since_epoch(); }
   check::Violation check_read(const Request& request, std::span<const std::byte> data);
@@ -109,6 +110,8 @@ class Audit final : public Observer {
   std::list<Request> spare_;
   bool traces_ = false;
   check::Errors::Moment flush_refused_at_ = 0;
+  unsigned losses_untold_ = 0;
+  Instant losses_heard_at_{};
   Instant sync_errors_until_{};  // A FLUSH has been refused lately.
   std::optional<head::nbd::Command> poison_;
   std::uint64_t poison_from_ = 0;

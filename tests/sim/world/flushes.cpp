@@ -85,6 +85,28 @@ Scenario draw_flushes_beside(std::uint64_t seed) {
   return scenario;
 }
 
+// A tail makes a FLUSH of FUA, as most do, and that fails.
+Scenario draw_failed_fua(std::uint64_t seed) {
+  Dice dice(seed);
+  Scenario scenario = begin_scenario(seed);
+  scenario.head.durability = dice.one_of(modes);
+  scenario.length = 4s;
+  if (dice.chance(0.5)) scenario.guests.push_back({});
+  Action refusal{.at = dice.between(Duration{}, Duration{1s}),
+                 .act = Act::tail_refuses,
+                 .command = dice.one_of({Command::write, Command::write_zeroes}),
+                 .error = dice.one_of({EIO, ENOSPC, EINVAL}),
+                 .times = 1};
+  refusal.ask.fua = true;
+  scenario.actions.push_back(refusal);
+  Load load = load_of(scenario);
+  load.per_second = dice.one_of({40u, 200u});
+  load.flushes = dice.one_of({1u, 8u});
+  load.zeroes = 15;
+  load.fua = 0.2;
+  return finish(scenario, dice, load);
+}
+
 Scenario draw_unknown_flush(std::uint64_t seed) {
   Scenario scenario = draw_failed_flush(seed);
   scenario.head.durability = Durability::replay;

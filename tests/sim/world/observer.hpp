@@ -12,12 +12,14 @@ class Observer {
  public:
   // Requests wait because of the tail: a worker takes long, the process is stopped or away.
   virtual void on_trouble(bool begins) = 0;
-  // It refuses a request of this range, with an errno.
-  virtual void on_refusal(head::nbd::Command command, std::uint64_t offset, std::uint32_t length,
-                          int error) = 0;
+  virtual void on_refusal(const head::nbd::RequestHeader& refused) = 0;
   // It has failed to make stable what it had acknowledged, says so once, and forgets that it had
   // to.
   virtual void on_data_lost() = 0;
+  // That was said just now; it may be on its way still, or never arrive.
+  virtual void on_loss_told() = 0;
+  // Or never will be, as the connection is over.
+  virtual void on_loss_kept() = 0;
   // For people who look at one history.
   enum class Fate : std::uint8_t { done, torn, dropped };
   virtual void on_fate(const head::nbd::RequestHeader& header, Fate fate) = 0;

@@ -24,9 +24,9 @@ Scenario draw_ghosts(std::uint64_t seed) {
 
 // Connections that are silent, and those that only seem to be.
 Scenario draw_silences(std::uint64_t seed) {
-  constexpr Scenario (*kinds[])(std::uint64_t) = {&draw_hang_after_fail, &draw_hangs_in_a_row,
-                                                  &draw_hang_behind_flush, &draw_slow_link,
-                                                  &draw_slow_worker};
+  constexpr Scenario (*kinds[])(std::uint64_t) = {
+      &draw_hang_after_fail, &draw_hangs_in_a_row, &draw_hang_behind_flush,
+      &draw_slow_link,       &draw_slow_worker,    &draw_hang_under_rewrites};
   return kinds[seed / 48 % std::size(kinds)](seed);
 }
 
@@ -61,7 +61,8 @@ Scenario draw_any(std::uint64_t seed) {
       {1, &draw_half_refused},  {1, &draw_two_heads_crash},
       {1, &draw_two_heads_cut}, {1, &draw_private_cut},
       {1, &draw_away_at_start}, {1, &draw_changed_at_upgrade},
-      {1, &draw_private},
+      {1, &draw_private},       {1, &draw_flushes_beside},
+      {1, &draw_failed_fua},
   };
   // Those that take as long as many others.
   if (seed % 512 == 77) return draw_huge(seed);
@@ -133,6 +134,8 @@ constexpr Profile all[] = {
      &draw_write_beside_flush},
     {"flushes-beside", "one of two FLUSHes fails, and is answered after the other one",
      &draw_flushes_beside},
+    {"failed-fua", "a change with FUA fails, as the FLUSH does that the tail makes of it",
+     &draw_failed_fua},
     {"unknown-flush", "FLUSH is answered well, and then with EINVAL", &draw_unknown_flush},
     {"private", "what a client writes belongs to its connection; headd is upgraded", &draw_private},
     {"private-cut", "such a connection is lost: the disc is to be held", &draw_private_cut},
@@ -142,6 +145,8 @@ constexpr Profile all[] = {
      &draw_hang_after_fail},
     {"hangs-in-a-row", "connections hang again and again, with good answers in between",
      &draw_hangs_in_a_row},
+    {"hang-under-rewrites", "connections hang while a guest rewrites a few sectors",
+     &draw_hang_under_rewrites},
     {"hang-behind-flush", "connections hang, and what waits longest is a FLUSH or a TRIM",
      &draw_hang_behind_flush},
     {"slow-link", "a large READ takes long, for want of bandwidth", &draw_slow_link},

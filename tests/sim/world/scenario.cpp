@@ -11,6 +11,12 @@ double ms(Duration time) {
   return std::chrono::duration<double, std::milli>(time).count();
 }
 
+std::string refusal(const Action& action) {
+  return fmt::format("the tail refuses the next {} requests of command {}{} with errno {}",
+                     action.times, static_cast<int>(action.command),
+                     action.ask.fua ? " with FUA" : "", action.error);
+}
+
 std::string what(const Action& action) {
   const double lasts = ms(action.lasts);
   switch (action.act) {
@@ -38,8 +44,7 @@ std::string what(const Action& action) {
                  ? fmt::format("the tail {} its connections", action.yes ? "resets" : "closes")
                  : fmt::format("the tail resets its connections after {} bytes", action.bytes);
     case Act::tail_refuses:
-      return fmt::format("the tail refuses the next {} requests of command {} with errno {}",
-                         action.times, static_cast<int>(action.command), action.error);
+      return refusal(action);
     case Act::tail_is_spoilt:
       return fmt::format("the tail refuses changes of sectors {}-{} from now on", action.ask.first,
                          action.ask.first + action.ask.count - 1);

@@ -111,7 +111,10 @@ void Tail::stop(bool yes) {
 
 void Tail::hang_connections() {
   for (const auto& session : sessions_)
-    if (!session->over()) session->hangs = true;
+    if (!session->over()) {
+      session->hangs = true;
+      keep_losses(*session);
+    }
 }
 
 void Tail::cut_connections(bool reset, std::optional<std::size_t> after_bytes) {
@@ -124,8 +127,8 @@ void Tail::cut_connections(bool reset, std::optional<std::size_t> after_bytes) {
   }
 }
 
-void Tail::refuse(Command command, int error, unsigned times, bool forgets) {
-  refusals_.push_back({command, error, times, forgets});
+void Tail::refuse(Command command, int error, unsigned times, bool forgets, bool fua) {
+  refusals_.push_back({command, error, times, forgets, fua});
 }
 
 void Tail::spoil(std::uint64_t first, std::uint64_t count) {
@@ -183,6 +186,11 @@ void Tail::enqueue(Job job) {
 void Tail::recycle(std::size_t number) {
   jobs_[number] = {};
   free_.push_back(number);
+}
+
+void Tail::keep_losses(const Session& session) {
+  for (Job& job : jobs_)
+    if (job.session == &session && std::exchange(job.loses, false)) observer_.on_loss_kept();
 }
 
 // What came over a connection that it closes is not done any more.
@@ -332,14 +340,15 @@ bool Tail::refused(Job& job) {
   }
   const auto command = static_cast<Command>(job.header.type);
   const auto found = std::find_if(refusals_.begin(), refusals_.end(), [&](const Refusal& refusal) {
-    return refusal.command == command && refusal.times != 0;
+    return refusal.command == command && refusal.times != 0 &&
+           (!refusal.fua || (job.header.flags & command_flag::fua) != 0);
   });
   const bool changes =
       command == Command::write || command == Command::write_zeroes || command == Command::trim;
   if (changes && job.header.offset < bad_to_ && bad_from_ < job.header.offset + job.header.length) {
     job.error = EIO;
     if (manners_.tears_errors) tear(job);
-    observer_.on_refusal(command, job.header.offset, job.header.length, job.error);
+    observer_.on_refusal(job.header);
     return true;
   }
   if (found == refusals_.end()) return false;
@@ -347,10 +356,16 @@ bool Tail::refused(Job& job) {
   job.error = found->error;
   if (job.error == ESHUTDOWN) return true;  // No guest is to hear of it.
   if (manners_.tears_errors && (job.error == EIO || job.error == ENOSPC)) tear(job);
-  observer_.on_refusal(command, job.header.offset, job.header.length, job.error);
-  if (command == Command::flush && found->forgets) {
+  observer_.on_refusal(job.header);
+  if (found->fua) {
+    job.header.flags &= static_cast<std::uint16_t>(~command_flag::fua);
+    carry_out_change(job);
+  }
+  if ((command == Command::flush || found->fua) && found->forgets) {
     store_.forget();
     observer_.on_data_lost();
+    job.loses = true;
+    if (job.session->is_mute()) keep_losses(*job.session);
     clock_.after(evicts_after, [this] { store_.evict(); });
   }
   return true;

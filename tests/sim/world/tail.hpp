@@ -86,8 +86,8 @@ class Tail {
   // All connections are reset, or closed; what they had sent is carried out or not, as outlives.
   void cut_connections(bool reset, std::optional<std::size_t> after_bytes);
   // The next so many requests of this kind are refused. Forgets: a FLUSH forgets what it was to
-  // make stable.
-  void refuse(head::nbd::Command command, int error, unsigned times, bool forgets);
+  // make stable. Fua: it is changes with FUA, since the FLUSH fails that the tail makes of it.
+  void refuse(head::nbd::Command command, int error, unsigned times, bool forgets, bool fua);
   // Changes of these sectors are refused from now on.
   void spoil(std::uint64_t first, std::uint64_t count);
   // The next requests take so long.
@@ -113,6 +113,7 @@ class Tail {
     bool applied = false;
     bool dropped = false;
     bool slow = false;
+    bool loses = false;  // It fails, and what it was to make stable is forgotten.
     int error = 0;
     Bytes read;
     std::vector<std::size_t> covers;  // Sectors, of a FLUSH.
@@ -124,8 +125,11 @@ class Tail {
     int error;
     unsigned times;
     bool forgets;
+    bool fua;
   };
 
+  // Nobody is told there any more what has failed.
+  void keep_losses(const Session& session);
   void enqueue(Job job);
   void begin_jobs();
   Duration time_for(Job& job);

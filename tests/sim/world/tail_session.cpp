@@ -35,6 +35,7 @@ void Tail::Session::on_over(Stream&, bool reset) {
   if (tail_.stopped_) return;  // It hears of that when it goes on.
   if (!tail_.manners_.outlives) stream_.take_incoming(stream_.incoming().size());
   over_ = true;
+  tail_.keep_losses(*this);
   if (reset && (!cookies_.empty() || stream_.unheard() != 0 || stream_.unsaid() != 0))
     ++tail_.given_up_;
   if (tail_.manners_.one_client) tail_.greet_next();
@@ -187,15 +188,23 @@ bool Tail::Session::check(const head::nbd::RequestHeader& header) {
 void Tail::Session::hang_up(bool reset) {
   if (over_) return;
   over_ = true;
+  tail_.keep_losses(*this);
   stream_.hang_up(reset);
   tail_.drop_jobs(*this);
   if (tail_.manners_.one_client) tail_.greet_next();
 }
 
+void Tail::Session::lose() {
+  over_ = true;
+  tail_.keep_losses(*this);
+  stream_.lose_peer();
+}
+
 void Tail::Session::reply(Job& job) {
   cookies_.erase(job.header.cookie);
-  if (over_ || hangs) return;
+  if (is_mute()) return;
   say_reply(job);
+  if (job.loses) tail_.observer_.on_loss_told();
   if (!stream_.peer_open()) return hang_up(true);  // It was to break just there.
   if (may_part()) hang_up(false);
 }

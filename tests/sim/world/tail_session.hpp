@@ -21,10 +21,12 @@ class Tail::Session final : public Peer {
   void resume();
   void reply(Job& job);
   void hang_up(bool reset);
-  void lose() { over_ = true, stream_.lose_peer(); }
+  void lose();
   void on_host_back() { stream_.on_peer_back(); }
   void cut_after(std::size_t bytes) { stream_.cut_after(bytes); }
   bool over() const noexcept { return over_; }
+  // Nothing more is answered here.
+  bool is_mute() const noexcept { return over_ || hangs; }
 
   Link& link;
   bool greeted = false;

@@ -205,7 +205,7 @@ void World::act_on_tail(const Action& action) {
       return tail_.cut_connections(
           action.yes, action.bytes == SIZE_MAX ? std::nullopt : std::optional(action.bytes));
     case Act::tail_refuses:
-      return tail_.refuse(action.command, action.error, action.times, !action.yes);
+      return tail_.refuse(action.command, action.error, action.times, !action.yes, action.ask.fua);
     case Act::tail_is_spoilt:
       return tail_.spoil(action.ask.first, action.ask.count);
     case Act::tail_is_slow:
