@@ -44,6 +44,8 @@ void Values::end_change(Change change, End end) {
     own->fate = certain ? Fate::done : Fate::loose;
     own->lingers |= !certain;
     if (end == End::failed && promise_ == Promise::replay) bring_back(sector);
+    if (extent.kind == Kind::trim && promise_ == Promise::replay && forgot_at_ != 0)
+      lose(sector, true, true);  // What it was to discard is not written again before it is.
     if (certain) supersede(sector, extent.asked, covers);
     tidy(sector);
   }
@@ -128,15 +130,19 @@ void Values::lose(Moment asked_before, bool linger) {
     };
     const bool all = promise_ != Promise::replay ||
                      std::any_of(sector.records.begin(), sector.records.end(), is_exposed);
-    for (Record& record : sector.records) {
-      // A cache that forgot what is not kept shows it for a while.
-      const bool shown = linger && record.gone == never;
-      if (!record.stable || !(all || record.unkept || shown)) continue;
-      record.gone = never;
-      record.unkept = false;
-      record.lingers |= linger;
-      if (linger && record.fate != Fate::pending) record.ended = now_;
-    }
+    lose(sector, all, linger);
+  }
+}
+
+void Values::lose(Sector& sector, bool all, bool linger) {
+  for (Record& record : sector.records) {
+    // A cache that forgot what is not kept shows it for a while.
+    const bool shown = linger && record.gone == never;
+    if (!record.stable || !(all || record.unkept || shown)) continue;
+    record.gone = never;
+    record.unkept = false;
+    record.lingers |= linger;
+    if (linger && record.fate != Fate::pending) record.ended = now_;
   }
 }
 

@@ -18,8 +18,9 @@
 //     was to discard; and for what was ended (rule 2) by a change that nobody was told of.
 //  5. A FLUSH covers what was acknowledged before it was asked; a change with FUA covers itself.
 //  6. A FLUSH that a guest was told has failed may have lost what it was to cover (in mode replay
-//     only what rule 4 excepts: the rest is kept, and written again). No read ends what it may have
-//     brought back: the tail's cache may show for a while what its storage does not hold.
+//     only what rule 4 excepts, and what is under a TRIM from then on until a FLUSH is answered:
+//     the rest is kept, and written again). No read ends what it may have brought back: the tail's
+//     cache may show for a while what its storage does not hold.
 //  7. A sector holds parts of several changes only if one of them has failed, or, with
 //     Tearing::in_flight, was under way or abandoned.
 //
@@ -122,6 +123,7 @@ class Values {
   static void bring_back(Sector& sector);
   void supersede(Sector& sector, Moment asked, bool covers);
   void lose(Moment asked_before, bool linger);
+  void lose(Sector& sector, bool all, bool linger);
   static bool is_trim(const Record& record) {
     return record.kind == Kind::trim && record.gone == never;
   }

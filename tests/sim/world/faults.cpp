@@ -239,15 +239,26 @@ Scenario draw_half_refused(std::uint64_t seed) {
   Scenario scenario = begin_scenario(seed);
   scenario.tail.tears_errors = true;
   scenario.length = 1s;
+  const bool failed_fua = dice.chance(0.5);
   for (unsigned i = 0; i < 3; ++i) {
     const Duration at = dice.between(Duration{100ms}, Duration{900ms});
     scenario.actions.push_back(
         {.at = at, .act = Act::tail_refuses, .command = Command::write, .error = EIO, .times = 2});
-    scenario.actions.push_back(
-        {.at = at + dice.between(Duration{2ms}, Duration{100ms}), .act = Act::tail_cuts});
+    Action also{.at = at + dice.between(Duration{2ms}, Duration{100ms}), .act = Act::tail_cuts};
+    // Or one with FUA fails beside it, as its FLUSH does.
+    if (failed_fua) {
+      also = {.at = at, .act = Act::tail_refuses, .command = Command::write, .error = EIO};
+      also.times = 1;
+      also.ask.fua = true;
+    }
+    scenario.actions.push_back(also);
   }
   Load load = rewriting(scenario);
   load.flushes = 0;
+  if (failed_fua) {
+    load.fua = 0.3;
+    scenario.tail.takes_most = 4ms;
+  }
   load.per_second = 200;
   return finish(scenario, dice, load);
 }
