@@ -70,6 +70,24 @@ struct Upgrade : World {
 
 }  // namespace
 
+TEST_CASE("grace that is over stays over with the next headd", "[disc][handover][sim]") {
+  const bool failing = GENERATE(false, true);
+  Upgrade world;
+  world.disc->set({.grace = 5s});
+  world.io.faults.refuse = world.io.faults.reset = 1.0;
+  world.run_for(failing ? 6s : 2s);
+  CHECK((world.disc->stats()->state == stats::DiscState::failing) == failing);
+  world.hand_over();
+  world.next->set({.grace = 5s});
+  world.take_up();
+  world.run_for(1s);
+  CHECK((world.next->stats()->state == stats::DiscState::failing) == failing);
+  world.run_for(3s);
+  CHECK(world.next->stats()->state == stats::DiscState::failing);
+  world.io.faults = {};
+  world.run_until([&] { return world.next->stats()->state == stats::DiscState::ready; });
+}
+
 TEST_CASE("a disc goes on over the connection of the headd before", "[disc][handover][sim]") {
   const auto seed = GENERATE(range(0u, seeds(30)));
   const auto identity =

@@ -179,6 +179,7 @@ class Disc final : public nbd::Volume, Reshape::Owner, Guard::Owner {
   void note_returned(const nbd::Request& request, iouring::Instant ghosts) noexcept;
   void restore_log();
   void judge_anew() noexcept;
+  void go_on_waiting() noexcept;
   stats::DiscState state() const noexcept;
   void tell_state() noexcept;
   void complain(const std::string& problem) noexcept;
@@ -289,7 +290,7 @@ class Disc final : public nbd::Volume, Reshape::Owner, Guard::Owner {
 
   Standing standing_;
   std::optional<iouring::Instant> cut_off_since_;     // There has been no connection since.
-  iouring::Instant answered_at_{}, owed_at_close_{};  // The latter: 0, nothing was owed.
+  iouring::Instant answered_at_{}, owed_at_close_{};  // The latter: 0 if none.
   std::optional<iouring::Instant> owed_since_;        // Of what was lost: sent first, unanswered.
   iouring::Instant grace_from_{};  // At the earliest: an operator held it before.
   bool gave_up_ = false;           // The grace time is over since then.

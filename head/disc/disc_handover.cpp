@@ -52,7 +52,7 @@ iouring::Instant Disc::owed_since() const noexcept {
     link->connection.for_each_unanswered([&](const nbd::Request& request, iouring::Instant) {
       since = std::min(since, request.first_sent);
     });
-  return since == never ? iouring::Instant() : std::max(since, answered_at_);
+  return since == never ? iouring::Instant() : std::max({since, answered_at_, grace_from_});
 }
 
 void Disc::finish_closing() noexcept {
@@ -123,12 +123,20 @@ void Disc::inherit(const nbd::Legacy& legacy, std::vector<nbd::HandedConnection>
     first_block_->inherit(legacy.first_block_length, legacy.first_block_sum);
     if (legacy.first_block_doubted) first_block_->doubt();
   }
+  go_on_waiting();
   judge_anew();
   if (first_block_ && known_ && !first_block_->known()) look_soon(first_block_->untouched());
   if (awaits_) return take_up(std::move(connections));
   if (!known_) return;
   guard_.on_open();
   pump();
+}
+
+// For a tail that had been away before: guests have waited for it, or been failed, since then.
+void Disc::go_on_waiting() noexcept {
+  if (!cut_off_since_ || !owed_since_ || *owed_since_ >= *cut_off_since_) return;
+  cut_off_since_ = owed_since_;
+  if (standing_.grace.count() != 0) io_.arm(cut_off_long_, *cut_off_since_ + standing_.grace);
 }
 
 // What was connected to while another headd served was not compared with what that left.
@@ -190,6 +198,7 @@ void Disc::take_up(std::vector<nbd::HandedConnection> handed) {
   if (closing_) return;
   if (handed.empty()) begin_opening();
   note_connections();
+  go_on_waiting();
   for (std::size_t i = 0, before = links_.size(); i < before; ++i) {
     Link& link = *links_[i];
     if (handed.empty()) {
