@@ -58,6 +58,7 @@ class Story {
                std::chrono::milliseconds(2)) {
     std::fill(world_.tail.data.begin(), world_.tail.data.end(), std::byte{});
     world_.tail.stable = world_.tail.data;
+    world_.connection.poison_attempts = 0;  // Whom connections die with is chance here.
     world_.run_until([&] { return world_.disc->info() != nullptr; });
   }
 

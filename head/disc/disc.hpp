@@ -136,7 +136,7 @@ class Disc final : public nbd::Volume, Reshape::Owner, Guard::Owner {
   bool lose_own(Link& link, const nbd::Request& request) noexcept;
   void on_orphan_answered(Link& link, std::uint64_t cookie, const nbd::Request& orphan,
                           int error) noexcept;
-  void on_flush_answered(const nbd::Request& request, int error) noexcept;
+  void on_sync_answered(const nbd::Request& request, int error) noexcept;
   void on_packets_lost(iouring::Instant at) noexcept;
   Link& add_link();
   void count_spare_links() noexcept;

@@ -51,7 +51,7 @@ void Disc::on_closed(Link& link, const std::string& problem,
   guard_.fence_others();
   while (nbd::Request* request = unanswered.pop()) {
     note_lost(*request, ghosts.until);
-    if (request->command == nbd::Command::flush) guard_.lose_flush(*request);
+    if (nbd::is_sync(*request)) guard_.lose_sync(*request);
     if (lose_own(link, *request)) continue;
     owed_since_ = std::min(owed_since_.value_or(request->first_sent), request->first_sent);
     if (guard_.lost(*request, ghosts)) continue;
@@ -116,8 +116,7 @@ bool Disc::orphan(Link& link) noexcept {
   guard_.fence_others();
   for (const auto& [request, cookie] : unanswered) {
     note_lost(*request, safe);
-    if (request->command == nbd::Command::flush)
-      guard_.orphan_flush(*request, {&link.connection, cookie});
+    if (nbd::is_sync(*request)) guard_.orphan_sync(*request, {&link.connection, cookie});
     if (lose_own(link, *request)) continue;
     owed_since_ = std::min(owed_since_.value_or(request->first_sent), request->first_sent);
     if (guard_.orphaned(*request, {&link.connection, cookie})) continue;
@@ -137,7 +136,7 @@ void Disc::on_orphan_answered(Link& link, std::uint64_t cookie, const nbd::Reque
                               int error) noexcept {
   if (nbd::may_have_failed_to_flush(orphan, error)) {
     if (last_writes_) last_writes_->answered(orphan, error, 0, io_.now());
-    on_flush_answered(orphan, error);
+    on_sync_answered(orphan, error);
   }
   guard_.settle_ghost({&link.connection, cookie});
   if (link.witness && link.connection.in_flight() == 0) link.connection.leave();

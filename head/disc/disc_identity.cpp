@@ -233,8 +233,7 @@ void Disc::look_soon(bool at_once) noexcept {
 
 void Disc::take_stock() noexcept {
   if (closing_ || look_ || first_block_->known() || first_block_->length() == 0) return;
-  const bool may =
-      known_ && first_block_->may_look(io_.now()) && !guard_.replaying() && guard_.may_flush();
+  const bool may = known_ && first_block_->may_look(io_.now()) && !guard_.replaying();
   nbd::Connection* const connection = may && course() == Course::send ? free_connection() : nullptr;
   if (connection == nullptr) {
     if (!cut_off_since_) io_.arm(look_due_, io_.now() + options_.looks_apart);

@@ -112,18 +112,18 @@ void Disc::go_on(nbd::RequestQueue requests) noexcept {
   pump();
 }
 
-void Disc::on_flush_answered(const nbd::Request& request, int error) noexcept {
-  if (!guard_.on_flush_answered(request, error)) {
+void Disc::on_sync_answered(const nbd::Request& request, int error) noexcept {
+  if (!guard_.on_sync_answered(request, error)) {
     ++flush_errors().met;
     if (first_block_) first_block_->doubt();
     static log::RateLimit limit;
     say(log::Level::warning, limit,
         fmt::format("the tail has failed {} ({}): what it had acknowledged before may be lost; "
-                    "each guest is told at its next FLUSH",
+                    "each guest is told at its next FLUSH or change with FUA",
                     request.command == nbd::Command::flush ? "a FLUSH" : "a change with FUA",
                     std::strerror(error)));
   }
-  guard_.end_flush(request, error);
+  guard_.believe();
 }
 
 void Disc::on_flush_unknown() noexcept {
@@ -172,8 +172,10 @@ Reshape* Disc::as_piece(const nbd::Request& request) noexcept {
 
 void Disc::on_answer(Link& link, nbd::Request& request, int error) noexcept {
   note_answered(request, error);
-  if (request.command == nbd::Command::flush || nbd::may_have_failed_to_flush(request, error))
-    on_flush_answered(request, error);
+  if (nbd::is_sync(request)) {
+    const bool again = ask_again(request, error, tail_) != Again::no;
+    on_sync_answered(request, again ? 0 : error);
+  }
   if (is_trial(request)) return end_trial();  // Well or not: the tail does answer there.
   if (&request == link.probe.get()) return link.probe.reset();
   if (&request == isolation_.question.get()) return ask_alone();

@@ -114,13 +114,8 @@ bool Guard::admit(nbd::Request& request) noexcept {
     return false;
   }
   if (request.command == Command::flush) {
-    if (!may_flush()) {
-      turns_.wait(request);
-      return false;
-    }
-    begin_flush(request);
-    if (keeps())
-      going_.push_back({.who = &request, .covers = log_->end(), .turn = ++flushes_sent_});
+    syncs_.begin(request);
+    if (keeps()) going_.push_back({.who = &request, .covers = log_->end()});
     return true;
   }
   if (!change && (request.command != Command::read || fence_.idle())) return true;
@@ -143,7 +138,9 @@ bool Guard::admit(nbd::Request& request) noexcept {
     if (can_fua_) request.flags |= nbd::command_flag::fua;
     going.flush_follows = !can_fua_;
   }
-  if (going.reserved || going.flush_follows) going_.push_back(going);
+  const bool sync = (request.flags & nbd::command_flag::fua) != 0;
+  if (going.reserved || going.flush_follows || (sync && keeps())) going_.push_back(going);
+  if (sync) syncs_.begin(request);
   fence_.begin(&request, range_of(request), false, content_of(request));
   return true;
 }
@@ -171,16 +168,24 @@ Guard::Going Guard::take(const nbd::Request& request) noexcept {
 bool Guard::settle(nbd::Request& request, int error) noexcept {
   if (settle_own(request, error)) return false;
   if (flush_wanted_) send_flush();
+  if (request.command == Command::flush && error == 0 && !keeps()) {
+    believe_later({.told = only(request)});
+    return false;
+  }
   if (going_.empty() && fence_.idle()) return true;
   const Going going = take(request);
-  const bool refused = must_be_flushed(request, error);
+  if (going.dropped != 0 && error == 0) error = going.dropped;
+  const bool refused = going.dropped != 0 || must_be_flushed(request, error);
   const bool freed = changes(request.command) && !refused && fence_.end(&request);
   if (request.precedes_change) fence_.rest(&request);
   if (refused) fence_.begin(&request, range_of(request), true);
-  if (going.reserved && error == 0) keep(request);
+  // Whether it is stable others that are with the tail may say, when they fail.
+  const bool sync = (request.flags & nbd::command_flag::fua) != 0;
+  const bool stable = sync && !going.doubted && !may_be_wrong(request);
+  if (going.reserved && error == 0) keep(request, stable);
   if (going.reserved && error != 0) log_->unreserve(data_of(request));
   if (request.command == Command::flush && keeps() && error == 0 && going.who != nullptr)
-    release_later(going.covers);
+    believe_later({.covers = going.covers});
   if (refused) refused_.push_back({.who = &request, .error = error});
   const bool put_off = refused || (going.flush_follows && error == 0);
   if (put_off) {
@@ -189,7 +194,10 @@ bool Guard::settle(nbd::Request& request, int error) noexcept {
   }
   if ((freed && !held_.empty()) || (request.command == Command::flush && !no_room_.empty())) wake();
   if (replay_due_ && replay_from_start_) replay_more();  // This may have been the last under way.
-  return !put_off;
+  if (put_off || error != 0 || !sync || stable || going.who == nullptr || going.reserved)
+    return !put_off;
+  believe_later({.told = only(request)});
+  return false;
 }
 
 // A tail may have done a part of what it has refused, and a replay of what was there before would
@@ -216,8 +224,7 @@ int Guard::take_refusal(const nbd::Request& request) noexcept {
 }
 
 // What is stable already needs to be kept only where something older would be replayed over it.
-void Guard::keep(const nbd::Request& request) noexcept {
-  const bool stable = (request.flags & nbd::command_flag::fua) != 0;
+void Guard::keep(const nbd::Request& request, bool stable) noexcept {
   if (stable && log_->empty()) return log_->unreserve(data_of(request));
   if (log_->empty()) {
     flush_at_ = io_.now() + kept_longest;
@@ -233,7 +240,10 @@ void Guard::keep(const nbd::Request& request) noexcept {
 bool Guard::settle_own(nbd::Request& request, int error) noexcept {
   if (flush_ != nullptr && &request == flush_.get()) {
     flush_->busy = false;
-    probe_ == Probe::due ? on_probed(error) : on_flushed(error);
+    if (probe_ == Probe::due)
+      on_probed(error);
+    else
+      on_own_answered(error);
     return true;
   }
   if (replays_busy_ == 0) return false;
@@ -261,19 +271,18 @@ bool Guard::settle_own(nbd::Request& request, int error) noexcept {
 void Guard::wake() noexcept {
   nbd::RequestQueue all = std::exchange(held_, {});
   while (nbd::Request* request = no_room_.pop()) all.push(*request);
-  if (may_flush())
-    if (nbd::Request* const flush = turns_.next()) all.push(*flush);
   owner_.go_on(all);
 }
 
 void Guard::forget(nbd::Request& request) noexcept {
   if (fence_.end(&request) && !held_.empty()) wake();
-  if (request.command == Command::flush) wake_soon();  // It may have been to go for others.
 }
 
 bool Guard::withdraw(nbd::Request& request) noexcept {
   const bool here = held_.remove(request) || no_room_.remove(request) || put_off_.remove(request) ||
-                    covered_.remove(request) || turns_.remove(request);
+                    covered_.remove(request) ||
+                    std::any_of(successes_.begin(), successes_.end(),
+                                [&](Success& one) { return one.told.remove(request); });
   if (here) take_refusal(request);
   if (here) forget(request);
   return here;
@@ -285,7 +294,12 @@ nbd::Request* Guard::pop() noexcept {
       take_refusal(*request);
       return request;
     }
-  return turns_.pop();
+  for (Success& success : successes_)
+    if (nbd::Request* request = success.told.pop()) {
+      take_refusal(*request);
+      return request;
+    }
+  return nullptr;
 }
 
 void Guard::on_alarm() noexcept {
@@ -296,6 +310,7 @@ void Guard::on_alarm() noexcept {
     flush_at_ = now + kept_longest;
     flush_soon();
   }
+  believe();
   if (due || !held_.empty()) wake();
   if (flush_wanted_) send_flush();
   arm();

@@ -9,9 +9,9 @@
 #pragma once
 
 #include "head/disc/fence.hpp"
-#include "head/disc/flush_turns.hpp"
 #include "head/disc/replay_log.hpp"
 #include "head/disc/replay_sweep.hpp"
+#include "head/disc/syncs.hpp"
 #include "head/nbd/durability.hpp"
 #include "head/nbd/legacy.hpp"
 #include "head/nbd/volume.hpp"
@@ -96,6 +96,10 @@ class Guard {
   void claim() noexcept { unattended_to_ = given_up_to_ = 0; }
   // A FLUSH that was taken back is still to be answered, and may tell there that it has failed.
   bool flush_in_doubt() const noexcept { return !orphan_flushes_.empty(); }
+  // The success of that FLUSH may be one that another's failure has made.
+  bool may_be_wrong(const nbd::Request& flush) const noexcept {
+    return flush_in_doubt() || syncs_.are_beside(flush);
+  }
   // Of a request that is with the tail, what a change writes (content_of()); 0: it is not known.
   std::uint64_t content_of_sent(const nbd::Request& request) const noexcept {
     return fence_.sent(&request).value_or(0);
@@ -119,21 +123,17 @@ class Guard {
     if (replay_due_) replay_more();
     if (flush_wanted_ || (probe_ == Probe::due && may_probe_)) send_flush();
   }
-  // The tail has answered a FLUSH, whoever asked; settle() follows. With an error it may have
+  // A FLUSH goes that is not admitted.
+  void begin_flush(const nbd::Request& flush) { syncs_.begin(flush); }
+  // The tail has answered a sync, whoever asked; settle() follows. If it failed the tail may have
   // forgotten what it was to make stable, and say so once only (as Linux' fsync does): what is kept
-  // is written again before another FLUSH may release it.
-  // False: nothing is kept that repairs it.
-  bool on_flush_answered(const nbd::Request& flush, int error) noexcept;
-  // Behind that: those that have shared it are settled, and the next may go.
-  void end_flush(const nbd::Request& flush, int error) noexcept;
-  // May one of the owner's go, which is not admitted? Then it says so when it does.
-  bool may_flush() const noexcept { return keeps() || (turns_.free() && !flush_in_doubt()); }
-  void begin_flush(const nbd::Request& flush) noexcept {
-    if (!keeps()) turns_.begin(flush);
-  }
+  // is written again before another FLUSH may release it. False: nothing is kept that repairs it.
+  bool on_sync_answered(const nbd::Request& sync, int error) noexcept;
   // It will not be answered; or there only.
-  void lose_flush(const nbd::Request& flush) noexcept;
-  void orphan_flush(const nbd::Request& flush, Fence::Witness there);
+  void lose_sync(const nbd::Request& sync) noexcept;
+  void orphan_sync(const nbd::Request& sync, Fence::Witness there);
+  // Successes that are to be believed by now.
+  void believe() noexcept;
   // May it go now? If not, it is kept until it may.
   bool admit(nbd::Request& request) noexcept;
   // The tail has answered. May it be told? If not, it was the guard's own, or comes later.
@@ -202,19 +202,22 @@ class Guard {
     unsigned answered = 0;        // Parts, the last time.
     unsigned flush_every = 0;     // So many parts; 0: there is none.
   };
-  // What a FLUSH that was answered well lets go of, once those have been answered that were sent
-  // until then: one of them may say that it failed, and have failed before.
-  struct Release {
-    ReplayLog::Place covers;
-    std::uint64_t after;
+  // A FLUSH that was answered well, and is not believed yet.
+  struct Success {
+    Syncs::Turn after = 0;        // All sent until then are to be answered first.
+    ReplayLog::Place covers = 0;  // What it lets go of;
+    nbd::RequestQueue told{};     // and who is told.
+    bool own = false;             // It was the guard's.
+    int error = 0;  // Another one has failed since, and it may have been because of that.
   };
   // A change for which there is room in the log, or a FLUSH and what it covers.
   struct Going {
     const nbd::Request* who = nullptr;
     ReplayLog::Place covers = 0;
-    std::uint64_t turn = 0;  // Of a FLUSH, among those that were sent; 0: it is none.
     bool reserved = false;
     bool flush_follows = false;
+    bool doubted = false;  // A sync has failed since it was sent;
+    int dropped = 0;       // and nothing of it is kept: with this.
   };
 
   void expect_lost_log();
@@ -223,13 +226,16 @@ class Guard {
   int take_refusal(const nbd::Request& request) noexcept;
   bool has_room(nbd::Request& request, Going& going) noexcept;
   Going take(const nbd::Request& request) noexcept;
-  void keep(const nbd::Request& request) noexcept;
+  void keep(const nbd::Request& request, bool stable) noexcept;
   bool settle_own(nbd::Request& request, int error) noexcept;
   template <class Ghost>
   bool take_back(nbd::Request& request, const Ghost& ghost);
-  void on_flushed(int error) noexcept;
-  void release_later(ReplayLog::Place covers);
-  void release_due() noexcept;
+  static nbd::RequestQueue only(nbd::Request& request) noexcept;
+  void believe_later(Success success);
+  void on_believed(Success& success) noexcept;
+  void on_own_answered(int error) noexcept;
+  void on_own_flush(Success& success) noexcept;
+  void doubt_all(int error) noexcept;
   void on_probed(int error) noexcept;
   void begin_probe() noexcept;
   void flush_soon() noexcept;
@@ -262,7 +268,6 @@ class Guard {
   nbd::RequestQueue put_off_;     // Answered by the tail; a FLUSH is to follow,
   nbd::RequestQueue covered_;     // or is under way.
   std::vector<Refused> refused_;  // Of those.
-  FlushTurns turns_;              // Of all of them, unless something is kept.
   bool flush_wanted_ = false;
   std::unique_ptr<Own> flush_;
   unsigned flushes_failed_ = 0;  // In a row, of these.
@@ -274,8 +279,8 @@ class Guard {
   nbd::Legacy::Flush flush_known_ = nbd::Legacy::Flush::not_tried;
   ReplayLog::Place flush_covers_ = 0;
   std::vector<Fence::Witness> orphan_flushes_;
-  std::uint64_t flushes_sent_ = 0, own_flush_turn_ = 0;
-  std::vector<Release> releases_;  // In the order of their answers.
+  Syncs syncs_;
+  std::vector<Success> successes_;  // In the order in which they came.
 
   std::unique_ptr<ReplayLog> log_;
   bool attended_ = true;

@@ -19,61 +19,91 @@ void Guard::flush_soon() noexcept {
 }
 
 void Guard::send_flush() noexcept {
-  if (replay_due_ || flush_in_doubt() || !may_flush()) return;
-  if (flush_ != nullptr && flush_->busy) return;
+  if (replay_due_ || flush_in_doubt() || (flush_ != nullptr && flush_->busy)) return;
   if (flush_ == nullptr) flush_ = std::make_unique<Own>();
   flush_->command = Command::flush;
   flush_->arrived = io_.now();
   flush_->busy = true;
   flush_wanted_ = false;
   if (keeps()) flush_covers_ = log_->end();
-  own_flush_turn_ = ++flushes_sent_;
   while (nbd::Request* request = put_off_.pop()) covered_.push(*request);
-  if (owner_.send_own(*flush_)) return begin_flush(*flush_);
+  if (owner_.send_own(*flush_)) return syncs_.begin(*flush_);
   flush_->busy = false;
   flush_wanted_ = true;
 }
 
-void Guard::release_later(ReplayLog::Place covers) {
-  releases_.push_back({.covers = covers, .after = flushes_sent_});
-  release_due();
+// ---- Who is believed ----------------------------------------------------------------------------
+
+nbd::RequestQueue Guard::only(nbd::Request& request) noexcept {
+  nbd::RequestQueue queue;
+  queue.push(request);
+  return queue;
 }
 
-void Guard::release_due() noexcept {
-  if (releases_.empty() || flush_in_doubt()) return;
-  std::uint64_t oldest = UINT64_MAX;  // Of those under way.
-  for (const Going& going : going_)
-    if (going.turn != 0) oldest = std::min(oldest, going.turn);
-  if (flush_ != nullptr && flush_->busy) oldest = std::min(oldest, own_flush_turn_);
-  while (!releases_.empty() && releases_.front().after < oldest) {
-    log_->release(releases_.front().covers);
-    releases_.erase(releases_.begin());
+void Guard::believe_later(Success success) {
+  success.after = syncs_.last();
+  successes_.push_back(success);
+  believe();
+}
+
+void Guard::believe() noexcept {
+  while (!successes_.empty() && !flush_in_doubt() &&
+         syncs_.are_answered(successes_.front().after)) {
+    Success success = successes_.front();
+    successes_.erase(successes_.begin());
+    on_believed(success);
   }
 }
 
-bool Guard::on_flush_answered(const nbd::Request& flush, int error) noexcept {
-  if (error == 0 || !can_flush_) return true;
-  if (probe_ == Probe::due && &flush == flush_.get()) return error == EINVAL || error == ENOTSUP;
+void Guard::on_believed(Success& success) noexcept {
+  if (keeps()) log_->release(success.covers);
+  if (success.own) return on_own_flush(success);
+  while (nbd::Request* request = success.told.pop()) owner_.on_settled(*request, success.error);
+}
+
+bool Guard::on_sync_answered(const nbd::Request& sync, int error) noexcept {
+  const bool company = syncs_.end(sync);
+  if (!nbd::may_have_failed_to_flush(sync, error) || !can_flush_) return true;
+  if (probe_ == Probe::due && &sync == flush_.get()) return error == EINVAL || error == ENOTSUP;
+  // All that was acknowledged was made stable by itself, and nothing else meanwhile.
+  const bool alone = sync.command != Command::flush && !company;
+  if (alone && !keeps() && through_ && can_fua_) return true;
+  doubt_all(error);
   if (!keeps()) return false;
-  // Nor may one that is under way release it: it may be answered well because of that.
-  for (Going& going : going_) going.covers = 0;
-  flush_covers_ = 0;
-  releases_.clear();
   progress_ = {};
   must_replay();
   return true;
 }
 
-// They tell of the journey of the one that went.
-void Guard::end_flush(const nbd::Request& flush, int error) noexcept {
-  nbd::RequestQueue shared = turns_.end(flush);
-  while (nbd::Request* request = shared.pop()) {
-    request->sent = flush.sent;
-    request->away = flush.away;
-    request->wire = flush.wire;
-    owner_.on_settled(*request, error);
+// Those that are with the tail may be answered well because of that. And what is done, but neither
+// stable nor kept, is gone.
+void Guard::doubt_all(int error) noexcept {
+  for (Success& success : successes_) {
+    success.covers = 0;
+    success.error = error;
   }
-  if (!keeps()) wake();
+  flush_covers_ = 0;
+  for (Going& going : going_) {
+    going.covers = 0;
+    going.doubted = true;
+    if (keeps() && !going.reserved) going.dropped = error;
+  }
+  if (!keeps()) return;  // Its guests hear of it.
+  for (nbd::RequestQueue* const queue : {&put_off_, &covered_})
+    queue->for_each([&](const nbd::Request& request) {
+      if (!is_refused(request)) refused_.push_back({.who = &request, .error = error});
+    });
+}
+
+void Guard::lose_sync(const nbd::Request& sync) noexcept {
+  syncs_.end(sync);
+  wake_soon();
+}
+
+void Guard::orphan_sync(const nbd::Request& sync, Fence::Witness there) {
+  // Outside mode replay a guest would wait for as long as a hung connection is listened to.
+  if (keeps() || sync.command == Command::flush) orphan_flushes_.push_back(there);
+  lose_sync(sync);
 }
 
 // Servers map errors that they do not know to EINVAL: it says that FLUSH is unknown only where none
@@ -95,13 +125,18 @@ void Guard::begin_probe() noexcept {
   // Nor is it to be expected that it knows FUA, though it may offer that as well.
   can_flush_ = can_fua_ = through_ = false;
   log_.reset();  // What is never flushed could be kept only for ever.
-  releases_.clear();
+}
+
+void Guard::on_own_answered(int error) noexcept {
+  Success success{.covers = flush_covers_, .own = true, .error = error};
+  success.told = std::exchange(covered_, {});
+  error == 0 ? believe_later(success) : on_own_flush(success);
 }
 
 // An error is the tail's answer to all that waited for this, as it is to a guest's own FLUSH.
-void Guard::on_flushed(int error) noexcept {
-  if (error == 0 && keeps()) release_later(flush_covers_);
-  nbd::RequestQueue done = std::exchange(covered_, {});
+void Guard::on_own_flush(Success& success) noexcept {
+  const int error = success.error;
+  nbd::RequestQueue done = std::exchange(success.told, {});
   flushes_failed_ = error == 0 ? 0 : flushes_failed_ + 1;
   if (flushes_failed_ < flushes_failed_max && error != 0 && !no_room_.empty()) {
     flush_wanted_ = true;  // Once what is kept has been written again.
@@ -122,7 +157,8 @@ void Guard::on_flushed(int error) noexcept {
     }
     const int refusal = take_refusal(*request);
     if (refusal != 0) fence_.end(request);
-    if (error == 0) request->flags |= nbd::command_flag::fua;  // Its success says as much.
+    if (error == 0 && refusal == 0)
+      request->flags |= nbd::command_flag::fua;  // Its success says as much.
     owner_.on_settled(*request, refusal != 0 ? refusal : error);
   }
   wake();

@@ -21,8 +21,6 @@ void prepend(nbd::RequestQueue first, nbd::RequestQueue& then) noexcept {
 
 template <class Ghost>
 bool Guard::take_back(nbd::Request& request, const Ghost& ghost) {
-  // What became of it nobody knows.
-  if (request.command == Command::flush) releases_.clear();
   if (flush_ != nullptr && &request == flush_.get()) {
     flush_->busy = false;
     flush_wanted_ = true;
@@ -59,19 +57,9 @@ bool Guard::orphaned(nbd::Request& request, Fence::Witness ghost) {
   return take_back(request, ghost);
 }
 
-void Guard::lose_flush(const nbd::Request& flush) noexcept {
-  turns_.lose(flush);
-  wake_soon();
-}
-
-void Guard::orphan_flush(const nbd::Request& flush, Fence::Witness there) {
-  orphan_flushes_.push_back(there);
-  lose_flush(flush);
-}
-
 void Guard::settle_ghost(Fence::Witness ghost) noexcept {
   const bool flush = std::erase(orphan_flushes_, ghost) != 0;
-  if (flush) release_due();
+  if (flush) believe();
   if ((fence_.settle(ghost) && !held_.empty()) || flush) wake();
 }
 
@@ -85,6 +73,10 @@ void Guard::lose_witness(const void* connection, const Fence::Term& ghosts) noex
 }
 
 void Guard::fence_others() noexcept {
+  // What became of a sync that was under way nobody knows; what is kept will be written again.
+  if (keeps())
+    for (Success& success : std::exchange(successes_, {}))
+      while (nbd::Request* request = success.told.pop()) put_off_.push(*request);
   for (nbd::RequestQueue* const queue : {&covered_, &put_off_})
     for (std::uint32_t i = queue->size(); i != 0; --i) {
       nbd::Request& request = *queue->pop();

@@ -38,7 +38,7 @@ void LastWrites::answered(const nbd::Request& request, int error, std::uint64_t 
   const bool flush = request.command == nbd::Command::flush;
   // Nor does a FLUSH that is under way make them stable: it may be answered well because of that.
   if (nbd::may_have_failed_to_flush(request, error)) {
-    forget_unstable();
+    forget();
     failed_at_ = now;
   }
   if (flush) return on_flushed(request);

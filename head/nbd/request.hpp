@@ -110,13 +110,17 @@ class Request {
   iouring::Instant moved_{};  // When its bytes, or others before them, last left or arrived there.
 };
 
+// Does its success say that something is stable?
+constexpr bool is_sync(const Request& request) noexcept {
+  return request.command == Command::flush || (request.flags & command_flag::fua) != 0;
+}
+
 // Has a FLUSH failed? Most tails carry out FUA as the change and a FLUSH of everything: then the
 // error may be that one's, unless it says that the change was refused as it was.
 constexpr bool may_have_failed_to_flush(const Request& answered, int error) noexcept {
-  if (error == 0 || error == ESHUTDOWN) return false;
-  if (answered.command == Command::flush) return true;
-  return (answered.flags & command_flag::fua) != 0 && error != EPERM && error != EOVERFLOW &&
-         error != ENOTSUP;
+  if (error == 0 || error == ESHUTDOWN || !is_sync(answered)) return false;
+  const bool refused = error == EPERM || error == EOVERFLOW || error == ENOTSUP;
+  return answered.command == Command::flush || !refused;
 }
 
 // Requests in order, linked through themselves.

@@ -8,6 +8,11 @@ void Errors::tail_lost_data(Moment since) {
     if (debt.told <= since && (debt.loss == 0 || debt.loss < repaired_)) debt.loss = now_;
 }
 
+void Errors::forgive(Moment since) {
+  for (auto& [guest, debt] : guests_)
+    if (debt.loss == since + 1) debt.loss = 0;
+}
+
 bool Errors::owes(Guest guest) const {
   const auto found = guests_.find(guest);
   return found != guests_.end() && found->second.loss != 0 && found->second.loss >= repaired_;

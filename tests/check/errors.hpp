@@ -27,6 +27,8 @@ class Errors {
   // it is known only later, `since` is a moment before it: who has been told since then knows.
   void tail_lost_data() { tail_lost_data(++now_); }
   void tail_lost_data(Moment since);
+  // Nobody will ever hear of the loss that came next after this moment.
+  void forgive(Moment since);
   // That data is on the tail again: nobody need be told.
   void repaired() { ++now_, repaired_ = now_; }
 

@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <stdexcept>
 #include <string>
-#include <utility>
 
 namespace check {
 
@@ -43,7 +42,7 @@ void Values::end_change(Change change, End end) {
     own->failed = end == End::failed;
     own->fate = certain ? Fate::done : Fate::loose;
     own->lingers |= !certain;
-    if (end == End::failed && promise_ == Promise::replay) bring_back(sector);
+    if (end == End::failed && promise_ == Promise::replay) bring_back(sector, *own);
     if (extent.kind == Kind::trim && promise_ == Promise::replay && forgot_at_ != 0)
       lose(sector, true, true);  // What it was to discard is not written again before it is.
     if (certain) supersede(sector, extent.asked, covers);
@@ -52,9 +51,12 @@ void Values::end_change(Change change, End end) {
 }
 
 // What a read of a change ended that nobody had been told of.
-void Values::bring_back(Sector& sector) {
-  for (Record& record : sector.records)
-    if (std::exchange(record.unkept, false)) record.gone = never;
+void Values::bring_back(Sector& sector, const Record& failed) {
+  for (Record& record : sector.records) {
+    if (!record.unkept || !failed.reads_as(record.ended_by)) continue;
+    record.gone = never;
+    record.unkept = false;
+  }
 }
 
 // What was asked then and is acknowledged now. Rule 4: perhaps by one that has crashed since then;
@@ -218,6 +220,7 @@ void Values::learn(Sector& sector, Moment asked, Change seen) {
       continue;
     record.gone = now_;
     record.unkept = !told;
+    record.ended_by = seen;
   }
 }
 

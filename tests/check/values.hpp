@@ -98,7 +98,8 @@ class Values {
     bool failed = false;   // It was answered with an error.
     bool stable = true;    // The tail's stable storage may hold it.
     bool lingers = false;  // No read ends it.
-    bool unkept = false;   // It was ended by a read of a change that nobody was told of.
+    bool unkept = false;   // It was ended by a read of a change that nobody was told of:
+    Change ended_by = 0;   // of this one; 0: of zeroes.
     Moment asked = 0;
     Moment ended = never;
     Moment gone = never;  // Since when it cannot be what the sector holds. Never: it is stable.
@@ -120,7 +121,7 @@ class Values {
 
   void end_change(Change change, End end);
   bool may_be_lost(const Sector& sector, Moment asked) const;
-  static void bring_back(Sector& sector);
+  static void bring_back(Sector& sector, const Record& failed);
   void supersede(Sector& sector, Moment asked, bool covers);
   void lose(Moment asked_before, bool linger);
   void lose(Sector& sector, bool all, bool linger);

@@ -440,6 +440,21 @@ TEST_CASE("rule 6: replay that has lost its log loses with a failed FLUSH", "[ch
   CHECK(may_be(values, 1) == All{0, 1});
 }
 
+TEST_CASE("rule 6: in mode replay a TRIM after a failed FLUSH may bring back what it discards",
+          "[check]") {
+  Values values(disc, 1, Promise::replay);
+  const Change one = done(values);
+  const Change two = done(values);
+  values.may_forget(true);
+  values.may_forget(false);
+  CHECK(would(values, block(one)) == Rule::stale);  // It is kept, and written again.
+  values.answer_change(ask(values, Kind::trim), true);
+  CHECK(would(values, block(one)) == Rule::none);
+  CHECK(read(values, block(two)) == Rule::none);
+  done(values);
+  CHECK(would(values, block(one)) == Rule::stale);
+}
+
 TEST_CASE("rule 6: while a FLUSH may fail anything that is not stable may be lost", "[check]") {
   Values values(disc, 1, Promise::writeback);
   done(values, Kind::write, true);

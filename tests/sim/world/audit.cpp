@@ -137,6 +137,14 @@ void Audit::answer(Request& request, int error, std::span<const std::byte> data,
       note(errors_.fail(request.progress, request.asked,
                         to_string(request.ask) + " by guest " + std::to_string(request.guest)));
   }
+  if (is_sync(request.ask)) {
+    sync_answered_at_ = errors_.ask();
+    // Others came while its error was on the way.
+    const bool others = std::any_of(open_.begin(), open_.end(), [&](const Request& other) {
+      return &other != &request && is_sync(other.ask);
+    });
+    if (error != 0 && others) sync_errors_until_ = clock_.now() + sync_errors_for;
+  }
   if (is_sync(request.ask) && (error != 0 || !may_be_told_yet(request)))
     note(errors_.answer_sync(request.guest, request.sync, error == 0));
   if (request.change != 0) values_.answer_change(request.change, error == 0);
@@ -181,11 +189,25 @@ void Audit::on_trouble(bool begins) {
   begins ? progress_.trouble_begins(now()) : progress_.trouble_ends(now());
 }
 
+// Was another sync under way while this one was?
+bool Audit::had_company(const head::nbd::RequestHeader& refused) const {
+  constexpr auto sector = check::sector_bytes;
+  const auto meets = [&](const Request& request) {
+    const std::uint64_t from = request.ask.first * sector, to = from + request.ask.count * sector;
+    return refused.offset < to && from < refused.offset + refused.length;
+  };
+  return std::any_of(open_.begin(), open_.end(), [&](const Request& request) {
+    return is_sync(request.ask) && (!meets(request) || request.sync < sync_answered_at_);
+  });
+}
+
 void Audit::on_refusal(const head::nbd::RequestHeader& refused) {
   constexpr auto sector = check::sector_bytes;
   const bool flush = static_cast<Command>(refused.type) == Command::flush;
-  // Most tails make a FLUSH of FUA, and that may be what failed.
-  if (flush || (refused.flags & head::nbd::command_flag::fua) != 0) {
+  // Most tails make a FLUSH of FUA, and that may be what failed. In mode writethrough it concerns
+  // others only where it was not alone.
+  const bool fua = (refused.flags & head::nbd::command_flag::fua) != 0;
+  if (flush || (fua && (promise_ != check::Promise::writethrough || had_company(refused)))) {
     sync_errors_until_ = clock_.now() + sync_errors_for;
     flush_refused_at_ = errors_.ask();
   }
@@ -218,12 +240,14 @@ std::string Audit::describe(const Request& request) {
   return text;
 }
 
-void Audit::on_data_lost() {
+std::uint64_t Audit::on_data_lost(bool of_others) {
   ++losses_untold_;
   // Whoever asked for the FLUSH that failed.
   values_.may_forget(true);
   values_.may_forget(false);
-  if (promise_ != check::Promise::replay) errors_.tail_lost_data();
+  const check::Errors::Moment now = errors_.ask();
+  if (of_others && promise_ != check::Promise::replay) errors_.tail_lost_data(now);
+  return now;
 }
 
 void Audit::on_loss_told() {
@@ -233,8 +257,9 @@ void Audit::on_loss_told() {
 }
 
 // Nobody can know of it.
-void Audit::on_loss_kept() {
-  if (--losses_untold_ == 0 && clock_.now() > losses_heard_at_) errors_.repaired();
+void Audit::on_loss_kept(std::uint64_t loss) {
+  --losses_untold_;
+  errors_.forgive(loss);
 }
 
 void Audit::on_complaint(const char* what) {

@@ -59,9 +59,9 @@ class Audit final : public Observer {
   // ---- The world ----
   void on_trouble(bool begins) override;
   void on_refusal(const head::nbd::RequestHeader& refused) override;
-  void on_data_lost() override;
+  std::uint64_t on_data_lost(bool of_others) override;
   void on_loss_told() override;
-  void on_loss_kept() override;
+  void on_loss_kept(std::uint64_t loss) override;
   void on_fate(const head::nbd::RequestHeader& header, Fate fate) override;
   void on_complaint(const char* what) override;
   // Tells everything that it is told of as it comes.
@@ -88,7 +88,7 @@ class Audit final : public Observer {
   check::Values& values() noexcept { return values_; }
 
  private:
-  static constexpr std::chrono::seconds sync_errors_for{30};
+  static constexpr std::chrono::seconds sync_errors_for{15};
 
   check::Progress::Time now() const { return clock_.now().time_since_epoch(); }
   check::Violation check_read(const Request& request, std::span<const std::byte> data);
@@ -97,6 +97,7 @@ class Audit final : public Observer {
   static std::string describe(const Request& request);
   static bool is_change(head::nbd::Command command);
   bool is_sync(const Ask& ask) const;
+  bool had_company(const head::nbd::RequestHeader& refused) const;
   bool may_be_told_yet(const Request& request) const;
 
   const Clock& clock_;
@@ -109,7 +110,7 @@ class Audit final : public Observer {
   std::list<Request> open_;
   std::list<Request> spare_;
   bool traces_ = false;
-  check::Errors::Moment flush_refused_at_ = 0;
+  check::Errors::Moment flush_refused_at_ = 0, sync_answered_at_ = 0;
   unsigned losses_untold_ = 0;
   Instant losses_heard_at_{};
   Instant sync_errors_until_{};  // A FLUSH has been refused lately.

@@ -256,6 +256,7 @@ Scenario draw_half_refused(std::uint64_t seed) {
   Load load = rewriting(scenario);
   load.flushes = 0;
   if (failed_fua) {
+    scenario.tail.fua_flushes = true;
     load.fua = 0.3;
     scenario.tail.takes_most = 4ms;
   }

@@ -92,6 +92,11 @@ Scenario draw_failed_fua(std::uint64_t seed) {
   scenario.head.durability = dice.one_of(modes);
   scenario.length = 4s;
   if (dice.chance(0.5)) scenario.guests.push_back({});
+  scenario.tail.fua_flushes = true;
+  if (dice.chance(0.5)) {
+    scenario.tail.cached = 0.5;
+    scenario.tail.takes_most = 4ms;
+  }
   Action refusal{.at = dice.between(Duration{}, Duration{1s}),
                  .act = Act::tail_refuses,
                  .command = dice.one_of({Command::write, Command::write_zeroes}),

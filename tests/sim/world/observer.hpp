@@ -15,11 +15,12 @@ class Observer {
   virtual void on_refusal(const head::nbd::RequestHeader& refused) = 0;
   // It has failed to make stable what it had acknowledged, says so once, and forgets that it had
   // to.
-  virtual void on_data_lost() = 0;
+  // Of others than whoever asked? Which loss it is, to name it by; none is 0.
+  virtual std::uint64_t on_data_lost(bool of_others) = 0;
   // That was said just now; it may be on its way still, or never arrive.
   virtual void on_loss_told() = 0;
   // Or never will be, as the connection is over.
-  virtual void on_loss_kept() = 0;
+  virtual void on_loss_kept(std::uint64_t loss) = 0;
   // For people who look at one history.
   enum class Fate : std::uint8_t { done, torn, dropped };
   virtual void on_fate(const head::nbd::RequestHeader& header, Fate fate) = 0;

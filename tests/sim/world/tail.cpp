@@ -190,7 +190,8 @@ void Tail::recycle(std::size_t number) {
 
 void Tail::keep_losses(const Session& session) {
   for (Job& job : jobs_)
-    if (job.session == &session && std::exchange(job.loses, false)) observer_.on_loss_kept();
+    if (job.session == &session && job.loss != 0)
+      observer_.on_loss_kept(std::exchange(job.loss, 0));
 }
 
 // What came over a connection that it closes is not done any more.
@@ -248,6 +249,7 @@ void Tail::finish(std::size_t number, std::uint64_t life) {
     observer_.on_fate(job.header, job.dropped ? Observer::Fate::dropped : Observer::Fate::done);
     if (!job.dropped) carry_out(job);
   }
+  if (job.flushes && job.error == 0 && !job.dropped) flush_behind(job);
   if (job.slow) observer_.on_trouble(false);
   job.session->reply(job);
   recycle(number);
@@ -290,7 +292,6 @@ void Tail::carry_out(Job& job) {
 void Tail::carry_out_change(Job& job) {
   if (job.session->another_disc) return;
   const auto& header = job.header;
-  const bool stable = (header.flags & command_flag::fua) != 0;
   const bool writes = static_cast<Command>(header.type) == Command::write;
   if (manners_.keeps_private) {
     for (std::uint64_t at = 0; at < header.length; at += Store::sector) {
@@ -302,10 +303,18 @@ void Tail::carry_out_change(Job& job) {
     }
     return;
   }
-  if (writes) return store_.write(header.offset, job.payload, stable);
+  const bool fua = (header.flags & command_flag::fua) != 0;
+  job.flushes = fua && manners_.fua_flushes;
+  change_store(job, fua && !job.flushes);
+  if (job.flushes) job.covers = store_.begin_flush();
+}
+
+void Tail::change_store(const Job& job, bool stable) {
+  const auto& header = job.header;
+  const auto command = static_cast<Command>(header.type);
+  if (command == Command::write) return store_.write(header.offset, job.payload, stable);
   // A TRIM may do nothing.
-  const bool trims = static_cast<Command>(header.type) == Command::trim;
-  if (trims && whim_of(header).chance(0.5)) return;
+  if (command == Command::trim && whim_of(header).chance(0.5)) return;
   store_.zero(header.offset, header.length, stable);
 }
 
@@ -340,8 +349,7 @@ bool Tail::refused(Job& job) {
   }
   const auto command = static_cast<Command>(job.header.type);
   const auto found = std::find_if(refusals_.begin(), refusals_.end(), [&](const Refusal& refusal) {
-    return refusal.command == command && refusal.times != 0 &&
-           (!refusal.fua || (job.header.flags & command_flag::fua) != 0);
+    return refusal.command == command && refusal.times != 0 && !refusal.fua;
   });
   const bool changes =
       command == Command::write || command == Command::write_zeroes || command == Command::trim;
@@ -357,18 +365,34 @@ bool Tail::refused(Job& job) {
   if (job.error == ESHUTDOWN) return true;  // No guest is to hear of it.
   if (manners_.tears_errors && (job.error == EIO || job.error == ENOSPC)) tear(job);
   observer_.on_refusal(job.header);
-  if (found->fua) {
-    job.header.flags &= static_cast<std::uint16_t>(~command_flag::fua);
-    carry_out_change(job);
-  }
-  if ((command == Command::flush || found->fua) && found->forgets) {
-    store_.forget();
-    observer_.on_data_lost();
-    job.loses = true;
-    if (job.session->is_mute()) keep_losses(*job.session);
-    clock_.after(evicts_after, [this] { store_.evict(); });
-  }
+  if (command == Command::flush && found->forgets) lose_data(job, true);
   return true;
+}
+
+void Tail::lose_data(Job& job, bool of_others) {
+  store_.forget();
+  job.loss = observer_.on_data_lost(of_others);
+  if (job.session->is_mute()) keep_losses(*job.session);
+  clock_.after(evicts_after, [this] { store_.evict(); });
+}
+
+// Of a change with FUA.
+void Tail::flush_behind(Job& job) {
+  const auto found = std::find_if(refusals_.begin(), refusals_.end(), [&](const Refusal& refusal) {
+    return static_cast<std::uint16_t>(refusal.command) == job.header.type && refusal.times != 0 &&
+           refusal.fua;
+  });
+  if (found == refusals_.end()) return store_.end_flush(job.covers);
+  --found->times;
+  job.error = found->error;
+  observer_.on_refusal(job.header);
+  // What it has written itself its guest is told of.
+  const auto is_own = [&](std::size_t number) {
+    return number * Store::sector >= job.header.offset &&
+           number * Store::sector < job.header.offset + job.header.length;
+  };
+  const auto& unclean = store_.begin_flush();
+  lose_data(job, !std::all_of(unclean.begin(), unclean.end(), is_own));
 }
 
 }  // namespace world

@@ -43,6 +43,7 @@ struct TailManners {
   bool tears = false;         // What it has begun when it ends is done in part.
   bool tears_errors = false;  // And what it refuses with EIO or ENOSPC.
   double cached = 0.0;        // Carries a request out at once and answers it later.
+  bool fua_flushes = false;   // It makes a FLUSH of everything of FUA, behind the change.
   bool early_flush = false;   // A FLUSH covers what was done when a worker began it, and no more.
   std::optional<head::nbd::Command> poison{};  // Hangs up on such a request, where it reaches
   std::uint64_t poison_from = 0;               // beyond this sector.
@@ -113,7 +114,8 @@ class Tail {
     bool applied = false;
     bool dropped = false;
     bool slow = false;
-    bool loses = false;  // It fails, and what it was to make stable is forgotten.
+    std::uint64_t loss = 0;  // It fails, and what it was to make stable is forgotten: which loss.
+    bool flushes = false;    // A change: its FLUSH is to come.
     int error = 0;
     Bytes read;
     std::vector<std::size_t> covers;  // Sectors, of a FLUSH.
@@ -140,6 +142,9 @@ class Tail {
   void tear(const Job& job);
   std::uint64_t told_size() const noexcept;
   bool refused(Job& job);
+  void change_store(const Job& job, bool stable);
+  void flush_behind(Job& job);
+  void lose_data(Job& job, bool of_others);
   void greet_next();
   void recycle(std::size_t number);
   void drop_jobs(const Session& session);

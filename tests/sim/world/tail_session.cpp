@@ -204,8 +204,8 @@ void Tail::Session::reply(Job& job) {
   cookies_.erase(job.header.cookie);
   if (is_mute()) return;
   say_reply(job);
-  if (job.loses) tail_.observer_.on_loss_told();
   if (!stream_.peer_open()) return hang_up(true);  // It was to break just there.
+  if (std::exchange(job.loss, 0) != 0) tail_.observer_.on_loss_told();
   if (may_part()) hang_up(false);
 }
 
