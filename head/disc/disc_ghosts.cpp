@@ -63,7 +63,7 @@ void Disc::on_closed(Link& link, const std::string& problem,
   ask_once_more(again);
   while (nbd::Request* request = unwanted.pop()) {
     guard_.forget(*request);
-    complete(*request, ECANCELED);
+    answered(*request, ECANCELED);
   }
   note_connections();
   if (course() == Course::refuse) refuse_all();
@@ -126,7 +126,7 @@ bool Disc::orphan(Link& link) noexcept {
   ask_once_more(again);
   while (nbd::Request* request = unwanted.pop()) {
     guard_.forget(*request);
-    complete(*request, ECANCELED);
+    answered(*request, ECANCELED);
   }
   return true;
 }

@@ -89,7 +89,8 @@ void Disc::ask_alone() noexcept {
   isolation_.question.reset();
   nbd::Request* const next = isolation_.suspects.pop();
   nbd::Connection& connection = alone_link_->connection;
-  const bool may = !closing_ && course() == Course::send && connection.room();
+  const bool may =
+      !closing_ && course() == Course::send && connection.room() && !guard_.replaying();
   if (next != nullptr && !may) isolation_.suspects.push_front(*next);
   if (next == nullptr || !may || !guard_.admit(*next)) {
     end_isolation({});

@@ -26,12 +26,16 @@ void Disc::submit(nbd::Request& request) noexcept {
 }
 
 bool Disc::withdraw(nbd::Request& request) noexcept {
-  request.unwanted = true;
-  if (waiting_.remove(request) || held_.remove(request) || isolation_.suspects.remove(request) ||
-      isolation_.condemned.remove(request))
-    guard_.forget(request);
-  else if (!guard_.withdraw(request))
+  const auto reshape = std::find_if(reshapes_.begin(), reshapes_.end(),
+                                    [&](const auto& one) { return &one->whole() == &request; });
+  nbd::Request& piece = reshape == reshapes_.end() ? request : **reshape;
+  request.unwanted = piece.unwanted = true;
+  if (waiting_.remove(piece) || held_.remove(piece) || isolation_.suspects.remove(piece) ||
+      isolation_.condemned.remove(piece))
+    guard_.forget(piece);
+  else if (!guard_.withdraw(piece))
     return false;
+  if (reshape != reshapes_.end()) reshapes_.erase(reshape);
   settle(request);
   return true;
 }

@@ -176,12 +176,15 @@ bool Guard::settle(nbd::Request& request, int error) noexcept {
   const Going going = take(request);
   if (going.dropped != 0 && error == 0) error = going.dropped;
   const bool refused = going.dropped != 0 || must_be_flushed(request, error);
-  const bool freed = changes(request.command) && !refused && fence_.end(&request);
-  if (request.precedes_change) fence_.rest(&request);
-  if (refused) fence_.begin(&request, range_of(request), true);
   // Whether it is stable others that are with the tail may say, when they fail.
   const bool sync = (request.flags & nbd::command_flag::fua) != 0;
   const bool stable = sync && !going.doubted && !may_be_wrong(request);
+  // What is neither kept nor known to be stable may have to be asked again, and keeps its turn.
+  const bool unsure = keeps() && going.who != nullptr && changes(request.command) && error == 0 &&
+                      !going.reserved && !stable;
+  const bool freed = changes(request.command) && !refused && !unsure && fence_.end(&request);
+  if (request.precedes_change) fence_.rest(&request);
+  if (refused || unsure) fence_.begin(&request, range_of(request), true);
   if (going.reserved && error == 0) keep(request, stable);
   if (going.reserved && error != 0) log_->unreserve(data_of(request));
   if (request.command == Command::flush && keeps() && error == 0 && going.who != nullptr)
@@ -194,8 +197,7 @@ bool Guard::settle(nbd::Request& request, int error) noexcept {
   }
   if ((freed && !held_.empty()) || (request.command == Command::flush && !no_room_.empty())) wake();
   if (replay_due_ && replay_from_start_) replay_more();  // This may have been the last under way.
-  if (put_off || error != 0 || !sync || stable || going.who == nullptr || going.reserved)
-    return !put_off;
+  if (put_off || !unsure) return !put_off;
   believe_later({.told = only(request)});
   return false;
 }

@@ -278,6 +278,7 @@ class Guard {
   bool may_probe_;
   nbd::Legacy::Flush flush_known_ = nbd::Legacy::Flush::not_tried;
   ReplayLog::Place flush_covers_ = 0;
+  int flush_doubted_ = 0;  // Another sync has failed, with this, since it was sent.
   std::vector<Fence::Witness> orphan_flushes_;
   Syncs syncs_;
   std::vector<Success> successes_;  // In the order in which they came.

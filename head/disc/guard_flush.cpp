@@ -24,6 +24,7 @@ void Guard::send_flush() noexcept {
   flush_->command = Command::flush;
   flush_->arrived = io_.now();
   flush_->busy = true;
+  flush_doubted_ = 0;
   flush_wanted_ = false;
   if (keeps()) flush_covers_ = log_->end();
   while (nbd::Request* request = put_off_.pop()) covered_.push(*request);
@@ -56,9 +57,15 @@ void Guard::believe() noexcept {
 }
 
 void Guard::on_believed(Success& success) noexcept {
-  if (keeps()) log_->release(success.covers);
+  // A replay that is under way has parts of what is kept in its hands.
+  if (keeps() && replays_ == nullptr) log_->release(success.covers);
   if (success.own) return on_own_flush(success);
-  while (nbd::Request* request = success.told.pop()) owner_.on_settled(*request, success.error);
+  bool freed = false;
+  while (nbd::Request* request = success.told.pop()) {
+    freed |= fence_.end(request);
+    owner_.on_settled(*request, success.error);
+  }
+  if (freed && !held_.empty()) wake();
 }
 
 bool Guard::on_sync_answered(const nbd::Request& sync, int error) noexcept {
@@ -82,11 +89,11 @@ void Guard::doubt_all(int error) noexcept {
     success.covers = 0;
     success.error = error;
   }
-  flush_covers_ = 0;
+  if (flush_ != nullptr && flush_->busy) flush_doubted_ = error;
   for (Going& going : going_) {
     going.covers = 0;
     going.doubted = true;
-    if (keeps() && !going.reserved) going.dropped = error;
+    if (keeps() && !going.reserved && changes(going.who->command)) going.dropped = error;
   }
   if (!keeps()) return;  // Its guests hear of it.
   for (nbd::RequestQueue* const queue : {&put_off_, &covered_})
@@ -128,6 +135,7 @@ void Guard::begin_probe() noexcept {
 }
 
 void Guard::on_own_answered(int error) noexcept {
+  if (error == 0) error = flush_doubted_;
   Success success{.covers = flush_covers_, .own = true, .error = error};
   success.told = std::exchange(covered_, {});
   error == 0 ? believe_later(success) : on_own_flush(success);
@@ -156,7 +164,7 @@ void Guard::on_own_flush(Success& success) noexcept {
       continue;
     }
     const int refusal = take_refusal(*request);
-    if (refusal != 0) fence_.end(request);
+    fence_.end(request);
     if (error == 0 && refusal == 0)
       request->flags |= nbd::command_flag::fua;  // Its success says as much.
     owner_.on_settled(*request, refusal != 0 ? refusal : error);

@@ -138,7 +138,7 @@ void Guard::flush_on_the_way() noexcept {
   flush.arrived = io_.now();
   flush.busy = true;
   ++replays_busy_;
-  if (owner_.send_own(flush)) return;
+  if (owner_.send_own(flush)) return syncs_.begin(flush);
   flush.busy = false;
   --replays_busy_;
 }
@@ -147,9 +147,11 @@ void Guard::on_flushed_on_the_way(int error) noexcept {
   replays_->flush.busy = false;
   --replays_busy_;
   if (error == 0 && !replay_from_start_) {
-    progress_.stable_to = replays_->sent_to;
     replays_->sent_since_flush = 0;
-    advanced_ = true;
+    if (!flush_in_doubt()) {
+      progress_.stable_to = replays_->sent_to;
+      advanced_ = true;
+    }
   }
   replay_more();
 }

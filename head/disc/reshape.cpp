@@ -1,6 +1,7 @@
 #include "head/disc/reshape.hpp"
 
 #include <algorithm>
+#include <cerrno>
 #include <cstring>
 #include <utility>
 
@@ -9,6 +10,8 @@ namespace head::disc {
 using nbd::Command;
 
 void Reshape::advance() {
+  // Whose guest is gone must not come over what others have written since.
+  if (whole_.unwanted) return owner_.on_reshaped(*this, ECANCELED);
   const auto piece = next_piece(whole_, done_, tail_, most_);
   if (!piece) return owner_.on_reshaped(*this, 0);
   piece_ = *piece;

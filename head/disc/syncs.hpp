@@ -23,11 +23,11 @@ class Syncs {
     with_tail_.push_back({&sync, ++last_, company});
   }
   // It is answered; or its connection is lost, and nothing will be heard of it. Was any other with
-  // the tail meanwhile?
+  // the tail meanwhile? Of one that is not known here, perhaps.
   bool end(const nbd::Request& sync) noexcept {
     const auto found = std::find_if(with_tail_.begin(), with_tail_.end(),
                                     [&](const Sync& one) { return one.who == &sync; });
-    if (found == with_tail_.end()) return false;
+    if (found == with_tail_.end()) return true;
     const bool company = found->company;
     with_tail_.erase(found);
     return company;
