@@ -44,6 +44,9 @@ class Guard {
   // Whoever reset a connection may have been another host than the tail, if by then the disc turns
   // out to have moved.
   static constexpr std::chrono::milliseconds moves_known_within{1'000};
+  // So many successes may wait to be believed; those of guests' FLUSHes that have been told let go
+  // of nothing then, and a later one does.
+  static constexpr std::size_t successes_max = 64;
   // Changes that find no room in the log fail when so many FLUSHes have failed in a row.
   static constexpr unsigned flushes_failed_max = 3;
   // What an earlier headd has left unanswered its guests ask again at once.
