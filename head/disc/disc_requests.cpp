@@ -30,12 +30,14 @@ bool Disc::withdraw(nbd::Request& request) noexcept {
                                     [&](const auto& one) { return &one->whole() == &request; });
   nbd::Request& piece = reshape == reshapes_.end() ? request : **reshape;
   request.unwanted = piece.unwanted = true;
-  if (waiting_.remove(piece) || held_.remove(piece) || isolation_.suspects.remove(piece) ||
+  const bool waits = reshape != reshapes_.end() && (*reshape)->waits();
+  if (waits || waiting_.remove(piece) || held_.remove(piece) || isolation_.suspects.remove(piece) ||
       isolation_.condemned.remove(piece))
     guard_.forget(piece);
   else if (!guard_.withdraw(piece))
     return false;
-  if (reshape != reshapes_.end()) reshapes_.erase(reshape);
+  // Others may have ended meanwhile.
+  std::erase_if(reshapes_, [&](const auto& one) { return &one->whole() == &request; });
   settle(request);
   return true;
 }

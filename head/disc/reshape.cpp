@@ -10,8 +10,6 @@ namespace head::disc {
 using nbd::Command;
 
 void Reshape::advance() {
-  // Whose guest is gone must not come over what others have written since.
-  if (whole_.unwanted) return owner_.on_reshaped(*this, ECANCELED);
   const auto piece = next_piece(whole_, done_, tail_, most_);
   if (!piece) return owner_.on_reshaped(*this, 0);
   piece_ = *piece;
@@ -84,6 +82,8 @@ void Reshape::on_done(int error) noexcept {
   whole_.away += std::exchange(away, {});
   whole_.wire += std::exchange(wire, {});
   if (error != 0) return owner_.on_reshaped(*this, error);
+  // Whose guest is gone must not come over what others have written since.
+  if (whole_.unwanted) return owner_.on_reshaped(*this, ECANCELED);
   if (step_ == Step::reading_block) {
     if (whole_.command != Command::read) return write_block();
     copy_part(false);
