@@ -138,7 +138,7 @@ bool Guard::admit(nbd::Request& request) noexcept {
     if (can_fua_) request.flags |= nbd::command_flag::fua;
     going.flush_follows = !can_fua_;
   }
-  const bool sync = (request.flags & nbd::command_flag::fua) != 0;
+  const bool sync = nbd::is_sync(request);
   if (going.reserved || going.flush_follows || (sync && keeps())) going_.push_back(going);
   if (sync) syncs_.begin(request);
   fence_.begin(&request, range_of(request), false, content_of(request));

@@ -44,8 +44,8 @@ class Guard {
   // Whoever reset a connection may have been another host than the tail, if by then the disc turns
   // out to have moved.
   static constexpr std::chrono::milliseconds moves_known_within{1'000};
-  // So many successes may wait to be believed; those of guests' FLUSHes that have been told let go
-  // of nothing then, and a later one does.
+  // So many successes may wait to be believed. Beyond that a FLUSH whose guest has been told lets
+  // go of nothing; a later one does.
   static constexpr std::size_t successes_max = 64;
   // Changes that find no room in the log fail when so many FLUSHes have failed in a row.
   static constexpr unsigned flushes_failed_max = 3;

@@ -36,7 +36,7 @@ void LastWrites::sent(const nbd::Request& request) {
 void LastWrites::answered(const nbd::Request& request, int error, std::uint64_t content,
                           iouring::Instant now) {
   const bool flush = request.command == nbd::Command::flush;
-  // Nor does a FLUSH that is under way make them stable: it may be answered well because of that.
+  // What was believed stable a moment ago may be gone as well.
   if (nbd::may_have_failed_to_flush(request, error)) {
     forget();
     failed_at_ = now;

@@ -263,9 +263,9 @@ void Session::on_answer(Slot& slot, int error) noexcept {
 // As the kernel tells each file descriptor once (errseq_t): what others' FLUSHes, or the volume's
 // own, have failed to make stable may be this guest's.
 int Session::with_flush_errors(const Slot& slot, int error) noexcept {
-  const bool flushes = slot.command == Command::flush;
-  if (!flushes && (slot.flags & nbd::command_flag::fua) == 0) return error;
-  const bool tells = flushes || error == 0 || nbd::may_have_failed_to_flush(slot, error);
+  if (!nbd::is_sync(slot)) return error;
+  const bool tells =
+      slot.command == Command::flush || error == 0 || nbd::may_have_failed_to_flush(slot, error);
   if (!owes_flush_error() || !tells) return error;
   auto& errors = service_.volume.flush_errors();
   errors.told = flush_errors_told_ = errors.met;

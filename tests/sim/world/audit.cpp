@@ -10,6 +10,17 @@ namespace world {
 
 using head::nbd::Command;
 
+namespace {
+
+// Are they about the same sectors?
+bool meets(const Ask& ask, const head::nbd::RequestHeader& refused) {
+  constexpr auto sector = check::sector_bytes;
+  const std::uint64_t from = ask.first * sector, to = from + ask.count * sector;
+  return refused.offset < to && from < refused.offset + refused.length;
+}
+
+}  // namespace
+
 std::string to_string(const Ask& ask) {
   const char* name = "?";
   switch (ask.command) {
@@ -191,18 +202,13 @@ void Audit::on_trouble(bool begins) {
 
 // Was another sync under way while this one was?
 bool Audit::had_company(const head::nbd::RequestHeader& refused) const {
-  constexpr auto sector = check::sector_bytes;
-  const auto meets = [&](const Request& request) {
-    const std::uint64_t from = request.ask.first * sector, to = from + request.ask.count * sector;
-    return refused.offset < to && from < refused.offset + refused.length;
-  };
   return std::any_of(open_.begin(), open_.end(), [&](const Request& request) {
-    return is_sync(request.ask) && (!meets(request) || request.sync < sync_answered_at_);
+    return is_sync(request.ask) &&
+           (!meets(request.ask, refused) || request.sync < sync_answered_at_);
   });
 }
 
 void Audit::on_refusal(const head::nbd::RequestHeader& refused) {
-  constexpr auto sector = check::sector_bytes;
   const bool flush = static_cast<Command>(refused.type) == Command::flush;
   // Most tails make a FLUSH of FUA, and that may be what failed. In mode writethrough it concerns
   // others only where it was not alone.
@@ -211,11 +217,8 @@ void Audit::on_refusal(const head::nbd::RequestHeader& refused) {
     sync_errors_until_ = clock_.now() + sync_errors_for;
     flush_refused_at_ = errors_.ask();
   }
-  for (const Request& request : open_) {
-    const std::uint64_t from = request.ask.first * sector, to = from + request.ask.count * sector;
-    const bool meets = refused.offset < to && from < refused.offset + refused.length;
-    if (meets && !flush) errors_.excuse(request.progress);
-  }
+  for (const Request& request : open_)
+    if (!flush && meets(request.ask, refused)) errors_.excuse(request.progress);
 }
 
 void Audit::on_fate(const head::nbd::RequestHeader& header, Fate fate) {

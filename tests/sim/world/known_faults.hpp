@@ -15,7 +15,7 @@ struct KnownFault {
   std::string_view sentence;
 };
 
-// There is none.
+// There is none that a history shows; DURABILITY.md names those that only people have found.
 inline constexpr std::array<KnownFault, 0> known_faults{};
 
 }  // namespace world
