@@ -238,7 +238,8 @@ class Disc final : public nbd::Volume, Reshape::Owner, Guard::Owner {
 
   bool send_own(nbd::Request& request) noexcept override;
   void go_on(nbd::RequestQueue requests) noexcept override;
-  void on_settled(nbd::Request& request, int error) noexcept override { answered(request, error); }
+  void on_settled(nbd::Request& request, int error) noexcept override;
+  void note_kept() noexcept;
   void on_flush_unknown() noexcept override;
   void on_abandoned() noexcept override;
   void on_replay_refused(int error) noexcept override;

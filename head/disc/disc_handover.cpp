@@ -170,8 +170,7 @@ void Disc::restore_log() {
             "cannot be kept, as the disc's durability is not \"replay\" any more, or they are "
             "damaged: they are lost if the tail has crashed",
             lost));
-  stats_->kept_bytes.store(static_cast<std::uint32_t>(guard_.kept_bytes()),
-                           std::memory_order_relaxed);
+  note_kept();
 }
 
 nbd::Legacy Disc::legacy() {

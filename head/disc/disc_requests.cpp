@@ -203,13 +203,23 @@ void Disc::conclude(nbd::Request& request, int error) noexcept {
   last_progress_ = io_.now();
   request.forget_attempts();
   const bool now = guard_.settle(request, error);
-  if (guard_.keeps())
-    stats_->kept_bytes.store(static_cast<std::uint32_t>(guard_.kept_bytes()),
-                             std::memory_order_relaxed);
+  note_kept();
   if (now) answered(request, error);
 }
 
+void Disc::on_settled(nbd::Request& request, int error) noexcept {
+  note_kept();
+  answered(request, error);
+}
+
+void Disc::note_kept() noexcept {
+  if (!guard_.keeps()) return;
+  stats_->kept_bytes.store(static_cast<std::uint32_t>(guard_.kept_bytes()),
+                           std::memory_order_relaxed);
+}
+
 void Disc::answered(nbd::Request& request, int error) noexcept {
+  request.repeats = 0;
   if (error != 0 && asked_again(request, error)) return;
   if (error == nbd::too_scattered) error = give_up_on_pieces();
   if (as_piece(request) == nullptr) return complete(request, error);

@@ -76,6 +76,12 @@ class Fence {
       return change.who == who && change.under_way;
     });
   }
+  // Calls it with each that is.
+  template <class Function>
+  void for_each_under_way(Function function) const {
+    for (const Change& change : changes_)
+      if (change.under_way) function(change.who);
+  }
   // Is any change with the tail?
   bool any_under_way() const noexcept {
     return std::any_of(changes_.begin(), changes_.end(),

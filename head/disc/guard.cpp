@@ -115,7 +115,7 @@ bool Guard::admit(nbd::Request& request) noexcept {
   }
   if (request.command == Command::flush) {
     syncs_.begin(request);
-    if (keeps()) going_.push_back({.who = &request, .covers = log_->end()});
+    going_.push_back({.who = &request, .covers = keeps() ? log_->end() : 0});
     return true;
   }
   if (!change && (request.command != Command::read || fence_.idle())) return true;
@@ -165,20 +165,25 @@ Guard::Going Guard::take(const nbd::Request& request) noexcept {
   return going;
 }
 
-bool Guard::settle(nbd::Request& request, int error) noexcept {
-  if (settle_own(request, error)) return false;
+bool Guard::settle(nbd::Request& request, int& error) noexcept {
+  const int doubt = take_doubt(request);
+  if (settle_own(request, error, doubt)) return false;
   if (flush_wanted_) send_flush();
-  if (request.command == Command::flush && error == 0 && !keeps()) {
-    believe_later({.told = only(request)});
-    return false;
-  }
   if (going_.empty() && fence_.idle()) return true;
   const Going going = take(request);
-  if (going.dropped != 0 && error == 0) error = going.dropped;
-  const bool refused = going.dropped != 0 || must_be_flushed(request, error);
+  if (request.command == Command::flush && error == 0) {
+    settle_flush(request, going.covers, doubt);
+    return false;
+  }
+  if (doubt != 0 && error == 0 && changes(request.command) && !going.reserved) {
+    // Of those under way it may have been the last that a replay waits for.
+    if (may_repeat(request)) return ask_again(only(request)), false;
+    error = doubt;
+  }
+  const bool refused = must_be_flushed(request, error);
   // Whether it is stable others that are with the tail may say, when they fail.
   const bool sync = (request.flags & nbd::command_flag::fua) != 0;
-  const bool stable = sync && !going.doubted && !may_be_wrong(request);
+  const bool stable = sync && doubt == 0 && !may_be_wrong(request);
   // What is neither kept nor known to be stable may have to be asked again, and keeps its turn.
   const bool unsure = keeps() && going.who != nullptr && changes(request.command) && error == 0 &&
                       !going.reserved && !stable;
@@ -187,8 +192,6 @@ bool Guard::settle(nbd::Request& request, int error) noexcept {
   if (refused || unsure) fence_.begin(&request, range_of(request), true);
   if (going.reserved && error == 0) keep(request, stable);
   if (going.reserved && error != 0) log_->unreserve(data_of(request));
-  if (request.command == Command::flush && keeps() && error == 0 && going.who != nullptr)
-    believe_later({.covers = going.covers});
   if (refused) refused_.push_back({.who = &request, .error = error});
   const bool put_off = refused || (going.flush_follows && error == 0);
   if (put_off) {
@@ -200,6 +203,17 @@ bool Guard::settle(nbd::Request& request, int error) noexcept {
   if (put_off || !unsure) return !put_off;
   believe_later({.told = only(request)});
   return false;
+}
+
+// In mode replay it is told only once it is stable whatever becomes of headd; outside, and where it
+// may be the failure of another one that has made it succeed, it fails like that.
+void Guard::settle_flush(nbd::Request& flush, ReplayLog::Place covers, int doubt) noexcept {
+  if (doubt != 0 && keeps() && may_repeat(flush))
+    ask_again(only(flush));
+  else
+    believe_later({.covers = doubt == 0 ? covers : 0, .told = only(flush), .error = doubt});
+  if (!no_room_.empty()) wake();
+  if (replay_due_ && replay_from_start_) replay_more();
 }
 
 // A tail may have done a part of what it has refused, and a replay of what was there before would
@@ -239,13 +253,13 @@ void Guard::keep(const nbd::Request& request, bool stable) noexcept {
   if (log_->is_half_full() || options_.memory->is_scarce()) flush_soon();
 }
 
-bool Guard::settle_own(nbd::Request& request, int error) noexcept {
+bool Guard::settle_own(nbd::Request& request, int error, int doubt) noexcept {
   if (flush_ != nullptr && &request == flush_.get()) {
     flush_->busy = false;
     if (probe_ == Probe::due)
       on_probed(error);
     else
-      on_own_answered(error);
+      on_own_answered(error, doubt);
     return true;
   }
   if (replays_busy_ == 0) return false;
@@ -277,6 +291,7 @@ void Guard::wake() noexcept {
 }
 
 void Guard::forget(nbd::Request& request) noexcept {
+  take_doubt(request);
   if (fence_.end(&request) && !held_.empty()) wake();
 }
 

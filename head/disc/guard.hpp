@@ -44,11 +44,13 @@ class Guard {
   // Whoever reset a connection may have been another host than the tail, if by then the disc turns
   // out to have moved.
   static constexpr std::chrono::milliseconds moves_known_within{1'000};
-  // So many successes may wait to be believed. Beyond that a FLUSH whose guest has been told lets
-  // go of nothing; a later one does.
+  // So many successes of which nobody is to be told may wait to be believed. Beyond that a FLUSH
+  // lets go of nothing; a later one does.
   static constexpr std::size_t successes_max = 64;
   // Changes that find no room in the log fail when so many FLUSHes have failed in a row.
   static constexpr unsigned flushes_failed_max = 3;
+  // So often is a request asked again because a sync has failed beside it. Then it fails as well.
+  static constexpr std::uint8_t repeats_max = 3;
   // What an earlier headd has left unanswered its guests ask again at once.
   static constexpr std::chrono::seconds expected_within{5};
   // Whatever is kept is flushed after so long, for the sake of other discs.
@@ -139,8 +141,9 @@ class Guard {
   void believe() noexcept;
   // May it go now? If not, it is kept until it may.
   bool admit(nbd::Request& request) noexcept;
-  // The tail has answered. May it be told? If not, it was the guard's own, or comes later.
-  bool settle(nbd::Request& request, int error) noexcept;
+  // The tail has answered. May it be told? Then with that error. If not, it was the guard's own, or
+  // comes later.
+  bool settle(nbd::Request& request, int& error) noexcept;
 
   // Before anything else is asked of the tail, what is kept is written again.
   void must_replay() noexcept;
@@ -205,7 +208,8 @@ class Guard {
     unsigned answered = 0;        // Parts, the last time.
     unsigned flush_every = 0;     // So many parts; 0: there is none.
   };
-  // A FLUSH that was answered well, and is not believed yet.
+  // A FLUSH that was answered well, or a change that is neither kept nor surely stable, and is not
+  // believed yet.
   struct Success {
     Syncs::Turn after = 0;        // All sent until then are to be answered first.
     ReplayLog::Place covers = 0;  // What it lets go of;
@@ -219,8 +223,11 @@ class Guard {
     ReplayLog::Place covers = 0;
     bool reserved = false;
     bool flush_follows = false;
-    bool doubted = false;  // A sync has failed since it was sent;
-    int dropped = 0;       // and nothing of it is kept: with this.
+  };
+  // It was with the tail when a sync failed: if it is answered well, that may be because of that.
+  struct Doubted {
+    const nbd::Request* who;
+    int error;  // The sync's.
   };
 
   void expect_lost_log();
@@ -230,15 +237,22 @@ class Guard {
   bool has_room(nbd::Request& request, Going& going) noexcept;
   Going take(const nbd::Request& request) noexcept;
   void keep(const nbd::Request& request, bool stable) noexcept;
-  bool settle_own(nbd::Request& request, int error) noexcept;
+  bool settle_own(nbd::Request& request, int error, int doubt) noexcept;
+  void settle_flush(nbd::Request& flush, ReplayLog::Place covers, int doubt) noexcept;
   template <class Ghost>
   bool take_back(nbd::Request& request, const Ghost& ghost);
   static nbd::RequestQueue only(nbd::Request& request) noexcept;
   void believe_later(Success success);
   void on_believed(Success& success) noexcept;
-  void on_own_answered(int error) noexcept;
+  nbd::Request* flush_to_tell(int& error) noexcept;
+  void on_own_answered(int error, int doubt) noexcept;
   void on_own_flush(Success& success) noexcept;
   void doubt_all(int error) noexcept;
+  void doubt(const nbd::Request& request, int error);
+  int take_doubt(const nbd::Request& request) noexcept;
+  void take_again(nbd::RequestQueue& from, int error, nbd::RequestQueue& again);
+  static bool may_repeat(nbd::Request& request) noexcept;
+  void ask_again(nbd::RequestQueue requests) noexcept;
   void on_probed(int error) noexcept;
   void begin_probe() noexcept;
   void flush_soon() noexcept;
@@ -265,6 +279,7 @@ class Guard {
   std::vector<nbd::Legacy::Doubt> left_;
   std::vector<Trace> lost_log_;  // Of a headd that was killed: parts of a replay.
   std::vector<Going> going_;
+  std::vector<Doubted> doubted_;
   nbd::RequestQueue held_;     // By the fence.
   nbd::RequestQueue no_room_;  // In the log.
 
@@ -281,7 +296,6 @@ class Guard {
   bool may_probe_;
   nbd::Legacy::Flush flush_known_ = nbd::Legacy::Flush::not_tried;
   ReplayLog::Place flush_covers_ = 0;
-  int flush_doubted_ = 0;  // Another sync has failed, with this, since it was sent.
   std::vector<Fence::Witness> orphan_flushes_;
   Syncs syncs_;
   std::vector<Success> successes_;  // In the order in which they came.

@@ -24,7 +24,6 @@ void Guard::send_flush() noexcept {
   flush_->command = Command::flush;
   flush_->arrived = io_.now();
   flush_->busy = true;
-  flush_doubted_ = 0;
   flush_wanted_ = false;
   if (keeps()) flush_covers_ = log_->end();
   while (nbd::Request* request = put_off_.pop()) covered_.push(*request);
@@ -49,7 +48,23 @@ void Guard::believe_later(Success success) {
   believe();
 }
 
+// In mode replay, what is kept goes on being kept while a FLUSH is in doubt that was taken back: a
+// guest need not wait for that.
+nbd::Request* Guard::flush_to_tell(int& error) noexcept {
+  if (!keeps() || !flush_in_doubt()) return nullptr;
+  for (Success& success : successes_) {
+    if (!syncs_.are_answered(success.after)) return nullptr;
+    nbd::Request* const first = success.told.front();
+    if (first == nullptr || first->command != Command::flush) continue;
+    error = success.error;
+    return success.told.pop();
+  }
+  return nullptr;
+}
+
 void Guard::believe() noexcept {
+  int error = 0;
+  while (nbd::Request* flush = flush_to_tell(error)) owner_.on_settled(*flush, error);
   while (!successes_.empty() && !flush_in_doubt() &&
          syncs_.are_answered(successes_.front().after)) {
     Success success = successes_.front();
@@ -77,31 +92,73 @@ bool Guard::on_sync_answered(const nbd::Request& sync, int error) noexcept {
   // All that was acknowledged was made stable by itself, and nothing else meanwhile.
   const bool alone = sync.command != Command::flush && !company;
   if (alone && !keeps() && through_ && can_fua_) return true;
-  doubt_all(error);
-  if (!keeps()) return false;
   progress_ = {};
   must_replay();
-  return true;
+  doubt_all(error);
+  return keeps();
 }
 
-// Those that are with the tail may be answered well because of that. And what is done, but neither
-// stable nor kept, is gone.
+// What is with the tail may be answered well because of that; what is done, but neither stable nor
+// kept, may be gone. It is asked again before anybody is told that it is done, and so are, in mode
+// replay, the FLUSHes: what they are about is written again first.
 void Guard::doubt_all(int error) noexcept {
+  fence_.for_each_under_way(
+      [&](const void* who) { doubt(*static_cast<const nbd::Request*>(who), error); });
+  for (const Going& going : going_)
+    if (going.who->command == Command::flush) doubt(*going.who, error);
+  if (flush_ != nullptr && flush_->busy) doubt(*flush_, error);
+  nbd::RequestQueue again;
   for (Success& success : successes_) {
     success.covers = 0;
     success.error = error;
+    take_again(success.told, error, again);
   }
-  if (flush_ != nullptr && flush_->busy) flush_doubted_ = error;
-  for (Going& going : going_) {
-    going.covers = 0;
-    going.doubted = true;
-    if (keeps() && !going.reserved && changes(going.who->command)) going.dropped = error;
+  take_again(covered_, error, again);
+  take_again(put_off_, error, again);
+  if (!again.empty()) ask_again(again);
+}
+
+void Guard::doubt(const nbd::Request& request, int error) {
+  take_doubt(request);
+  doubted_.push_back({.who = &request, .error = error});
+}
+
+// With which error of a sync; 0: it is not doubted. It is not any more.
+int Guard::take_doubt(const nbd::Request& request) noexcept {
+  const auto found = std::find_if(doubted_.begin(), doubted_.end(),
+                                  [&](const Doubted& one) { return one.who == &request; });
+  if (found == doubted_.end()) return 0;
+  const int error = found->error;
+  *found = doubted_.back();
+  doubted_.pop_back();
+  return error;
+}
+
+// Those that wait there to be told that they are done. What must not be asked once more is told
+// that error, in the end.
+void Guard::take_again(nbd::RequestQueue& from, int error, nbd::RequestQueue& again) {
+  for (std::uint32_t i = from.size(); i != 0; --i) {
+    nbd::Request& request = *from.pop();
+    const bool fails = request.command == Command::flush && !keeps();
+    const bool stays = fails || is_refused(request) || !may_repeat(request);
+    if (stays && changes(request.command) && !is_refused(request))
+      refused_.push_back({.who = &request, .error = error});
+    (stays ? from : again).push(request);
   }
-  if (!keeps()) return;  // Its guests hear of it.
-  for (nbd::RequestQueue* const queue : {&put_off_, &covered_})
-    queue->for_each([&](const nbd::Request& request) {
-      if (!is_refused(request)) refused_.push_back({.who = &request, .error = error});
-    });
+}
+
+bool Guard::may_repeat(nbd::Request& request) noexcept {
+  if (request.unwanted || request.repeats >= repeats_max) return false;
+  request.repeats = (request.repeats + 1) & repeats_max;
+  return true;
+}
+
+// Behind a replay that is due.
+void Guard::ask_again(nbd::RequestQueue requests) noexcept {
+  requests.for_each([this](nbd::Request& request) {
+    if (changes(request.command)) fence_.begin(&request, range_of(request), true);
+  });
+  owner_.go_on(requests);
 }
 
 void Guard::lose_sync(const nbd::Request& sync) noexcept {
@@ -136,8 +193,8 @@ void Guard::begin_probe() noexcept {
   log_.reset();  // What is never flushed could be kept only for ever.
 }
 
-void Guard::on_own_answered(int error) noexcept {
-  if (error == 0) error = flush_doubted_;
+void Guard::on_own_answered(int error, int doubt) noexcept {
+  if (error == 0) error = doubt;
   Success success{.covers = flush_covers_, .own = true, .error = error};
   success.told = std::exchange(covered_, {});
   error == 0 ? believe_later(success) : on_own_flush(success);

@@ -21,6 +21,7 @@ void prepend(nbd::RequestQueue first, nbd::RequestQueue& then) noexcept {
 
 template <class Ghost>
 bool Guard::take_back(nbd::Request& request, const Ghost& ghost) {
+  take_doubt(request);
   if (flush_ != nullptr && &request == flush_.get()) {
     flush_->busy = false;
     flush_wanted_ = true;
@@ -80,7 +81,7 @@ void Guard::fence_others() noexcept {
   for (nbd::RequestQueue* const queue : {&covered_, &put_off_})
     for (std::uint32_t i = queue->size(); i != 0; --i) {
       nbd::Request& request = *queue->pop();
-      fence_.begin(&request, range_of(request), true);
+      if (changes(request.command)) fence_.begin(&request, range_of(request), true);
       queue->push(request);
     }
 }

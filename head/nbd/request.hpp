@@ -63,6 +63,8 @@ class Request {
 
   // A READ of what is to be changed and written back: it waits for whatever the change waits for.
   bool precedes_change : 1 = false;
+  // Until its guest is told: how often it was asked again because a sync had failed beside it.
+  std::uint8_t repeats : 2 = 0;
   // Since it was answered last. How often it was on a connection that was given up because it was
   // silent; how often on one that was silent, and answered when it was asked (suspicion.hpp); how
   // often the tail ended a connection with it in flight (isolation.hpp).
@@ -116,7 +118,7 @@ constexpr bool is_sync(const Request& request) noexcept {
 }
 
 // Has a FLUSH failed? Most tails carry out FUA as the change and a FLUSH of everything: then the
-// error may be that one's, unless it says that the change was refused as it was.
+// error may be that one's, unless it says that the change itself was refused.
 constexpr bool may_have_failed_to_flush(const Request& answered, int error) noexcept {
   if (error == 0 || error == ESHUTDOWN || !is_sync(answered)) return false;
   const bool refused = error == EPERM || error == EOVERFLOW || error == ENOTSUP;

@@ -71,7 +71,7 @@ bool Values::may_be_lost(const Sector& sector, Moment asked) const {
 void Values::supersede(Sector& sector, Moment asked, bool covers) {
   const bool lost = !covers && may_be_lost(sector, asked);
   for (Record& other : sector.records) {
-    if (other.ended >= asked) continue;
+    if (!other.had_ended(asked)) continue;
     other.lingers = other.unkept = false;
     if (!lost && other.gone == never) other.gone = now_;
     if (covers) other.stable = false;
@@ -85,11 +85,13 @@ void Values::answer_flush(Moment asked, bool success) {
     return lose(log_lost_at_, true);
   }
   if (asked > forgot_at_) forgot_at_ = 0;
-  if (forgetting_ > 0) return;  // It may be answered after one that has failed.
+  // Outside mode replay it may be answered after one that has failed.
+  if (forgetting_ > 0 && promise_ != Promise::replay) return;
   for (std::size_t i = 0; i < listed_.size();) {
     Sector& sector = sectors_[listed_[i]];
+    if (promise_ == Promise::replay) settle(sector, asked);
     for (Record& record : sector.records)
-      if (record.gone <= asked) record.stable = false;
+      if (record.gone <= asked && forgetting_ == 0) record.stable = false;
     tidy(sector);
     if (sector.records.size() > 1) {
       ++i;
@@ -98,6 +100,23 @@ void Values::answer_flush(Moment asked, bool success) {
     sector.listed = false;
     listed_[i] = listed_.back();
     listed_.pop_back();
+  }
+}
+
+// In mode replay: its newest change that was acknowledged before that FLUSH was asked is stable,
+// and what had ended before that change was asked is gone. Not where rule 4 excepts it, nor what
+// came back with a loss that headd never heard of.
+void Values::settle(Sector& sector, Moment flushed) {
+  if (std::any_of(sector.records.begin(), sector.records.end(), is_trim)) return;
+  Moment newest = 0;
+  for (const Record& record : sector.records)
+    if (record.fate == Fate::done && record.ended < flushed)
+      newest = std::max(newest, record.asked);
+  if (newest <= log_lost_at_) return;
+  for (Record& record : sector.records) {
+    if (record.ended >= newest || (record.revived != 0 && record.revived <= unheard_at_)) continue;
+    record.gone = std::min(record.gone, now_);
+    record.stable = record.lingers = record.unkept = false;
   }
 }
 
@@ -119,6 +138,14 @@ void Values::may_forget(bool yes) {
   forgetting_ += yes ? 1u : -1u;
   forgot_at_ = now_;
   lose(log_lost_at_, true);
+}
+
+void Values::loss_heard() {
+  ++now_;
+  if (forgetting_ > 0) return;
+  for (const std::uint64_t number : listed_)
+    for (Record& record : sectors_[number].records)
+      if (record.revived > unheard_at_) record.revived = 0;
 }
 
 // What the tail has not made stable is lost: all that its stable storage may hold may be there. In
@@ -144,7 +171,7 @@ void Values::lose(Sector& sector, bool all, bool linger) {
     record.gone = never;
     record.unkept = false;
     record.lingers |= linger;
-    if (linger && record.fate != Fate::pending) record.ended = now_;
+    if (linger && record.fate != Fate::pending) record.revived = now_;
   }
 }
 
@@ -216,7 +243,7 @@ void Values::learn(Sector& sector, Moment asked, Change seen) {
   if (!there) return;
   for (Record& record : sector.records) {
     if (record.fate == Fate::pending || record.lingers || record.gone != never ||
-        record.ended >= asked || record.reads_as(seen))
+        !record.had_ended(asked) || record.reads_as(seen))
       continue;
     record.gone = now_;
     record.unkept = !told;

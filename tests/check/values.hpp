@@ -20,7 +20,9 @@
 //  6. A FLUSH that a guest was told has failed may have lost what it was to cover (in mode replay
 //     only what rule 4 excepts, and what is under a TRIM from then on until a FLUSH is answered:
 //     the rest is kept, and written again). No read ends what it may have brought back: the tail's
-//     cache may show for a while what its storage does not hold.
+//     cache may show for a while what its storage does not hold. A change that is acknowledged once
+//     headd has heard of the loss does, though it was asked before; and in mode replay a FLUSH does
+//     that is answered well, for what ended before the newest change that it covers.
 //  7. A sector holds parts of several changes only if one of them has failed, or, with
 //     Tearing::in_flight, was under way or abandoned.
 //
@@ -81,6 +83,9 @@ class Values {
   // from when that is decided until a guest was told. They nest. Where a failed FLUSH is answered
   // the moment that it fails, answer_flush() alone is enough.
   void may_forget(bool yes);
+  // headd knows of all that was forgotten until now; or never will.
+  void loss_heard();
+  void loss_unheard() { unheard_at_ = ++now_; }
 
   // The changes that a sector may hold now; for messages and tests.
   std::vector<Change> current(std::uint64_t sector) const;
@@ -102,10 +107,12 @@ class Values {
     Change ended_by = 0;   // of this one; 0: of zeroes.
     Moment asked = 0;
     Moment ended = never;
+    Moment revived = 0;   // By a loss: until that is heard of, it counts as ended then.
     Moment gone = never;  // Since when it cannot be what the sector holds. Never: it is stable.
 
     bool reads_as(Change seen) const { return kind == Kind::write ? change == seen : seen == 0; }
     bool was_current_since(Moment moment) const { return gone > moment; }
+    bool had_ended(Moment moment) const { return ended < moment && revived < moment; }
   };
   struct Sector {
     std::vector<Record> records;
@@ -123,6 +130,7 @@ class Values {
   bool may_be_lost(const Sector& sector, Moment asked) const;
   static void bring_back(Sector& sector, const Record& failed);
   void supersede(Sector& sector, Moment asked, bool covers);
+  void settle(Sector& sector, Moment flushed);
   void lose(Moment asked_before, bool linger);
   void lose(Sector& sector, bool all, bool linger);
   static bool is_trim(const Record& record) {
@@ -148,6 +156,7 @@ class Values {
   Moment crashed_at_ = 0;
   Moment log_lost_at_ = 0;
   unsigned forgetting_ = 0;
+  Moment unheard_at_ = 0;
   Moment forgot_at_ = 0;  // By a FLUSH that failed; 0: none, or all that is kept is written again.
   std::vector<Sector> sectors_;
   std::vector<std::uint64_t> listed_;  // Sectors with more than one record.

@@ -135,6 +135,9 @@ class History {
     values_.answer_flush(flush.asked, !planned && !now);
     if (planned) values_.may_forget(false);
     reference_.answer_flush(flush.number, !planned && !now);
+    if (!planned && !now) return;
+    values_.loss_heard();
+    reference_.loss_heard();
   }
 
   // What takes time is told when it begins and when it is over.

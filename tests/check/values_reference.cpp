@@ -10,9 +10,10 @@ Reference::Reference(Promise promise) : promise_(promise) {
 
 std::size_t Reference::Hash::operator()(const World& world) const {
   std::size_t hash = 0;
-  for (const unsigned part : {world.now, world.disk, world.log, world.last, unsigned{world.forgot},
-                              unsigned{world.replaying}, world.applied, world.persisted, world.told,
-                              world.flushed, world.read[0], world.read[1], world.read[2]})
+  for (const unsigned part :
+       {world.now, world.disk, world.log, world.last, unsigned{world.forgot},
+        unsigned{world.replaying}, world.applied, world.persisted, world.told, world.flushed,
+        world.covering, world.read[0], world.read[1], world.read[2]})
     hash = (hash + part) * 0x9e3779b97f4a7c15;
   return hash ^ hash >> 32;
 }
@@ -60,6 +61,8 @@ void Reference::answer_flush(unsigned flush, bool success) {
       return false;
     }
     world.flushed &= ~bit;
+    if (success && (world.covering & bit) != 0) world.log = nothing;
+    world.covering &= world.log == nothing ? 0 : ~bit;
     return true;
   });
 }
@@ -103,9 +106,18 @@ void Reference::tail_crashed() {
 void Reference::log_lost() {
   each([](World& world) {
     world.log = nothing;
+    world.covering = 0;
     world.replaying = false;
     world.last = nothing;
     world.applied = world.persisted = 0;  // What was not answered is asked again.
+    return true;
+  });
+}
+
+void Reference::loss_heard() {
+  each([](World& world) {
+    world.last = nothing;
+    world.applied = world.persisted = 0;
     return true;
   });
 }
@@ -223,7 +235,10 @@ void Reference::step_change(const World& world, unsigned number) {
   if (promise_ != Promise::replay || world.last != number) return;
   next.told |= bit;
   const bool trim = request.kind == Kind::trim;
-  if (!request.fua || world.log != nothing) next.log = trim ? trimmed : content(request, number);
+  if (!request.fua || world.log != nothing) {
+    next.log = trim ? trimmed : content(request, number);
+    next.covering = 0;
+  }
   if (!trim) {
     next.forgot = false;
     next.now = content(request, number);
@@ -242,7 +257,7 @@ void Reference::step_flush(const World& world, unsigned number) {
     return;
   }
   if (!world.forgot) next.disk = world.now;
-  next.log = nothing;
+  if (world.log != nothing) next.covering |= bit;
   add(next);
 }
 

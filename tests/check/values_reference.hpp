@@ -32,6 +32,8 @@ class Reference {
   void answer_read(unsigned read, Change value);
   void tail_crashed();
   void log_lost();
+  // What was with the tail when a FLUSH failed is asked again.
+  void loss_heard();
 
  private:
   static constexpr unsigned nothing = 15, trimmed = 14;
@@ -43,8 +45,9 @@ class Reference {
     unsigned last = nothing;  // The change that was carried out last.
     bool forgot = false;      // What the cache holds is taken for clean, and is not.
     bool replaying = false;   // The log is, before anything else.
-    unsigned applied = 0, persisted = 0, told = 0;                    // Changes.
-    unsigned flushed = 0;                                             // Flushes.
+    unsigned applied = 0, persisted = 0, told = 0;  // Changes.
+    unsigned flushed = 0;                           // Flushes;
+    unsigned covering = 0;  // those whose success lets go of what is in the log.
     std::array<unsigned, reads_max> read{nothing, nothing, nothing};  // What each returned.
 
     bool operator==(const World&) const = default;

@@ -455,6 +455,48 @@ TEST_CASE("rule 6: in mode replay a TRIM after a failed FLUSH may bring back wha
   CHECK(would(values, block(one)) == Rule::stale);
 }
 
+TEST_CASE("rule 6: a loss that was heard of leaves what is acknowledged after that", "[check]") {
+  Values values(disc, 1, Promise::writeback);
+  const Change one = done(values);
+  const Change two = ask(values);
+  values.may_forget(true);
+  values.may_forget(false);
+  SECTION("headd has asked the change again") {
+    values.loss_heard();
+    values.answer_change(two, true);
+    CHECK(may_be(values, 2) == All{two});
+  }
+  SECTION("it has not, yet") {
+    values.answer_change(two, true);
+    values.loss_heard();
+    CHECK(may_be(values, 2) == All{0, one, two});
+  }
+  SECTION("nor will it ever") {
+    values.loss_unheard();
+    values.loss_heard();  // Of another one.
+    values.answer_change(two, true);
+    CHECK(may_be(values, 2) == All{0, one, two});
+  }
+}
+
+TEST_CASE("rule 6: in mode replay a FLUSH ends what came back with a loss", "[check]") {
+  Values values(disc, 1, Promise::replay);
+  const Change one = done(values);
+  const Change two = ask(values);
+  values.may_forget(true);
+  values.may_forget(false);
+  const bool unheard = GENERATE(false, true);
+  if (unheard) values.loss_unheard();
+  values.answer_change(two, true);
+  CHECK(may_be(values, 2) == All{one, two});
+  const auto early = values.ask_flush();
+  const Change three = ask(values);
+  values.answer_flush(early, true);
+  CHECK(may_be(values, 3) == (unheard ? All{one, two, three} : All{two, three}));
+  values.answer_change(three, true);
+  CHECK(may_be(values, 3) == All{three});
+}
+
 TEST_CASE("rule 6: while a FLUSH may fail anything that is not stable may be lost", "[check]") {
   Values values(disc, 1, Promise::writeback);
   done(values, Kind::write, true);

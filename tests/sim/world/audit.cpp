@@ -132,6 +132,7 @@ check::Violation Audit::check_read(const Request& request, std::span<const std::
 void Audit::answer(Request& request, int error, std::span<const std::byte> data,
                    std::span<const head::nbd::Extent> extents) {
   if (traces_) tell(describe(request) + " is answered, errno " + std::to_string(error));
+  hear_losses();
   note(progress_.answer(request.progress, now()));
   if (request.ask.beyond) {
     if (error == 0)
@@ -253,16 +254,23 @@ std::uint64_t Audit::on_data_lost(bool of_others) {
   return now;
 }
 
-void Audit::on_loss_told() {
-  constexpr std::chrono::milliseconds under_way{100};
+void Audit::on_loss_heard() {
   --losses_untold_;
-  losses_heard_at_ = clock_.now() + under_way;
+  losses_heard_at_ = clock_.now() + answers_take_;
+  losses_unheard_of_ = true;
+}
+
+// By then guests have heard what they had been answered before.
+void Audit::hear_losses() {
+  if (losses_untold_ != 0 || clock_.now() <= losses_heard_at_) return;
+  if (std::exchange(losses_unheard_of_, false)) values_.loss_heard();
 }
 
 // Nobody can know of it.
 void Audit::on_loss_kept(std::uint64_t loss) {
   --losses_untold_;
   errors_.forgive(loss);
+  values_.loss_unheard();
 }
 
 void Audit::on_complaint(const char* what) {

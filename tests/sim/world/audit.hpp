@@ -41,9 +41,14 @@ class Audit final : public Observer {
     check::Errors::Moment asked = 0, sync = 0;
   };
 
+  // What headd has answered its guests have heard after `answers_take`.
   Audit(const Clock& clock, check::Promise promise, std::uint64_t sectors, Duration limit,
-        check::Tearing tearing)
-      : clock_(clock), promise_(promise), values_(0, sectors, promise, tearing), progress_(limit) {}
+        check::Tearing tearing, Duration answers_take)
+      : clock_(clock),
+        promise_(promise),
+        answers_take_(answers_take),
+        values_(0, sectors, promise, tearing),
+        progress_(limit) {}
 
   // ---- Guests ----
   void join(unsigned guest) { errors_.join(guest); }
@@ -60,7 +65,7 @@ class Audit final : public Observer {
   void on_trouble(bool begins) override;
   void on_refusal(const head::nbd::RequestHeader& refused) override;
   std::uint64_t on_data_lost(bool of_others) override;
-  void on_loss_told() override;
+  void on_loss_heard() override;
   void on_loss_kept(std::uint64_t loss) override;
   void on_fate(const head::nbd::RequestHeader& header, Fate fate) override;
   void on_complaint(const char* what) override;
@@ -99,10 +104,12 @@ class Audit final : public Observer {
   bool is_sync(const Ask& ask) const;
   bool had_company(const head::nbd::RequestHeader& refused) const;
   bool may_be_told_yet(const Request& request) const;
+  void hear_losses();
 
   const Clock& clock_;
   const Instant begun_ = clock_.now();
   const check::Promise promise_;
+  const Duration answers_take_;
   check::Values values_;
   check::Progress progress_;
   check::Errors errors_;
@@ -113,7 +120,8 @@ class Audit final : public Observer {
   check::Errors::Moment flush_refused_at_ = 0, sync_answered_at_ = 0;
   unsigned losses_untold_ = 0;
   Instant losses_heard_at_{};
-  Instant sync_errors_until_{};  // A FLUSH has been refused lately.
+  bool losses_unheard_of_ = false;  // By Values.
+  Instant sync_errors_until_{};     // A FLUSH has been refused lately.
   std::optional<head::nbd::Command> poison_;
   std::uint64_t poison_from_ = 0;
 };

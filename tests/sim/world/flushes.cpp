@@ -85,6 +85,37 @@ Scenario draw_flushes_beside(std::uint64_t seed) {
   return scenario;
 }
 
+// The same, and headd ends at about that time, in any way; then the tail crashes.
+Scenario draw_ends_beside_flush(std::uint64_t seed) {
+  Dice dice(seed);
+  Scenario scenario = begin_scenario(seed);
+  scenario.tail.cached = 1.0;
+  scenario.tail.takes_most = 8ms;
+  scenario.guests.push_back({});
+  scenario.length = 2s;
+  Duration at = 200ms;
+  for (unsigned i = 0; i < 3; ++i, at += 500ms) {
+    scenario.actions.push_back(
+        {.at = at, .ask = {.command = Command::write, .first = i * 8, .count = 4}});
+    scenario.actions.push_back({.at = at + 50ms,
+                                .act = Act::tail_refuses,
+                                .command = Command::flush,
+                                .error = EIO,
+                                .times = 1});
+    const Duration apart = dice.between(Duration{10us}, Duration{6ms});
+    scenario.actions.push_back({.at = at + 50ms, .ask = {.command = Command::flush}});
+    Action second{.at = at + 50ms + apart, .who = 1, .ask = {.command = Command::flush}};
+    const Act end = dice.one_of({Act::head_is_killed, Act::head_detaches, Act::head_is_upgraded});
+    // A detach asks for a FLUSH itself.
+    if (end == Act::head_is_killed || dice.chance(0.5)) scenario.actions.push_back(second);
+    const Duration then = at + 50ms + dice.between(apart, Duration{12ms});
+    scenario.actions.push_back({.at = then, .act = end, .lasts = 50ms});
+    scenario.actions.push_back({.at = then + 25ms, .act = Act::power_fails});
+  }
+  sort_actions(scenario);
+  return scenario;
+}
+
 // A tail makes a FLUSH of FUA, as most do, and that fails.
 Scenario draw_failed_fua(std::uint64_t seed) {
   Dice dice(seed);
@@ -108,7 +139,7 @@ Scenario draw_failed_fua(std::uint64_t seed) {
   load.per_second = dice.one_of({40u, 200u});
   load.flushes = dice.one_of({1u, 8u});
   load.zeroes = 15;
-  load.fua = 0.2;
+  load.fua = dice.one_of({0.2, 1.0});
   return finish(scenario, dice, load);
 }
 

@@ -137,6 +137,21 @@ void Stream::on_link_up() {
 
 void Stream::take(std::size_t bytes) {
   to_head_.take(bytes);
+  heard_ += bytes;
+  tell_hearings(heard_, true);
+}
+
+void Stream::when_heard(std::function<void(bool heard)> tell) {
+  hearings_.push_back({.end = heard_ + to_head_.held(), .tell = std::move(tell)});
+  if (!head_open_) tell_hearings(UINT64_MAX, false);
+}
+
+void Stream::tell_hearings(std::uint64_t taken, bool heard) {
+  while (!hearings_.empty() && hearings_.front().end <= taken) {
+    const Hearing first = std::move(hearings_.front());
+    hearings_.erase(hearings_.begin());
+    first.tell(heard);
+  }
 }
 
 void Stream::take_incoming(std::size_t bytes) {
@@ -156,6 +171,7 @@ void Stream::close(bool reset) {
   head_open_ = false;
   watcher_ = nullptr;
   closed_at_ = clock_.now();
+  tell_hearings(UINT64_MAX, false);
   reset_by_head_ = reset || to_head_.held() != 0;
   if (head_error_ != 0 || head_gone_) return;
   Instant& last = last_[0];

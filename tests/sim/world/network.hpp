@@ -116,6 +116,9 @@ class Stream {
   std::span<const std::byte> incoming() const noexcept { return to_peer_.arrived(); }
   void take_incoming(std::size_t bytes);
   void say(std::span<const std::byte> bytes);
+  // Calls it once: with true when the head has taken all that was said until now; with false where
+  // it has closed its end before.
+  void when_heard(std::function<void(bool heard)> tell);
   // The peer ends it: FIN behind what was said, or a reset at once.
   void hang_up(bool reset);
   bool peer_open() const noexcept { return peer_open_; }
@@ -158,7 +161,15 @@ class Stream {
   Link& link_;
   Peer* peer_ = nullptr;
   SocketWatcher* watcher_ = nullptr;
+  struct Hearing {
+    std::uint64_t end;  // Of what the head is to take, counted from the first byte.
+    std::function<void(bool)> tell;
+  };
+  void tell_hearings(std::uint64_t taken, bool heard);
+
   Pipe to_peer_, to_head_;
+  std::uint64_t heard_ = 0;  // Bytes that the head has taken.
+  std::vector<Hearing> hearings_;
   std::size_t window_ = window;
   std::size_t late_to_peer_ = 0, late_to_head_ = 0;  // Bytes that wait for the link.
   Instant last_[2]{};                                // Nothing overtakes.

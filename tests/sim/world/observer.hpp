@@ -17,9 +17,9 @@ class Observer {
   // to.
   // Of others than whoever asked? Which loss it is, to name it by; none is 0.
   virtual std::uint64_t on_data_lost(bool of_others) = 0;
-  // That was said just now; it may be on its way still, or never arrive.
-  virtual void on_loss_told() = 0;
-  // Or never will be, as the connection is over.
+  // headd has that answer; guests that it has answered before may not have heard yet.
+  virtual void on_loss_heard() = 0;
+  // Or never will, as the connection is over.
   virtual void on_loss_kept(std::uint64_t loss) = 0;
   // For people who look at one history.
   enum class Fate : std::uint8_t { done, torn, dropped };

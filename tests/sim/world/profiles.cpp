@@ -62,7 +62,7 @@ Scenario draw_any(std::uint64_t seed) {
       {1, &draw_two_heads_cut}, {1, &draw_private_cut},
       {1, &draw_away_at_start}, {1, &draw_changed_at_upgrade},
       {1, &draw_private},       {1, &draw_flushes_beside},
-      {1, &draw_failed_fua},
+      {1, &draw_failed_fua},    {1, &draw_ends_beside_flush},
   };
   // Those that take as long as many others.
   if (seed % 512 == 77) return draw_huge(seed);
@@ -134,6 +134,8 @@ constexpr Profile all[] = {
      &draw_write_beside_flush},
     {"flushes-beside", "one of two FLUSHes fails, and is answered after the other one",
      &draw_flushes_beside},
+    {"ends-beside-flush", "headd ends while one of two FLUSHes fails, and then the tail crashes",
+     &draw_ends_beside_flush},
     {"failed-fua", "a change with FUA fails, as the FLUSH does that the tail makes of it",
      &draw_failed_fua},
     {"unknown-flush", "FLUSH is answered well, and then with EINVAL", &draw_unknown_flush},

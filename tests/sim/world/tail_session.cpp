@@ -205,7 +205,10 @@ void Tail::Session::reply(Job& job) {
   if (is_mute()) return;
   say_reply(job);
   if (!stream_.peer_open()) return hang_up(true);  // It was to break just there.
-  if (std::exchange(job.loss, 0) != 0) tail_.observer_.on_loss_told();
+  if (const std::uint64_t loss = std::exchange(job.loss, 0); loss != 0)
+    stream_.when_heard([&observer = tail_.observer_, loss](bool heard) {
+      heard ? observer.on_loss_heard() : observer.on_loss_kept(loss);
+    });
   if (may_part()) hang_up(false);
 }
 

@@ -22,6 +22,18 @@ check::Promise promise_of(head::nbd::Durability durability) {
   return check::Promise::replay;
 }
 
+// How long an answer may be on its way from headd to a guest that reads it at once; and to others.
+Duration answers_take(const Scenario& scenario) {
+  const bool slow = std::any_of(
+      scenario.guests.begin(), scenario.guests.end(),
+      [](const GuestPlan& guest) { return guest.manners.window != 0 || guest.manners.piece != 0; });
+  const bool late =
+      std::any_of(scenario.actions.begin(), scenario.actions.end(), [](const Action& action) {
+        return action.act == Act::guest_stops || action.act >= Act::head_is_killed;
+      });
+  return slow || late ? std::chrono::milliseconds(100) : std::chrono::milliseconds(1);
+}
+
 constexpr std::chrono::milliseconds looks_apart{100};
 constexpr std::chrono::seconds handshake_limit{2};
 
@@ -33,7 +45,8 @@ World::World(const Scenario& scenario)
       begun_(clock_.now()),
       audit_(clock_, promise_of(scenario.head.durability), scenario.tail.size / Store::sector,
              scenario.limit,
-             scenario.tail.block_minimum == 1 ? check::Tearing::in_flight : check::Tearing::failed),
+             scenario.tail.block_minimum == 1 ? check::Tearing::in_flight : check::Tearing::failed,
+             answers_take(scenario)),
       tail_(clock_, dice_, audit_, scenario.tail),
       unix_(clock_, dice_,
             {.latency = std::chrono::microseconds(3), .jitter = std::chrono::microseconds(4)}),
