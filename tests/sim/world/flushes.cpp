@@ -9,6 +9,7 @@ namespace world {
 using namespace std::chrono_literals;
 using head::nbd::Command;
 using head::nbd::Durability;
+namespace flag = head::nbd::transmission_flag;
 
 Scenario draw_failed_flush(std::uint64_t seed) {
   Dice dice(seed);
@@ -82,6 +83,8 @@ Scenario draw_flushes_beside(std::uint64_t seed) {
   scenario.head.durability = dice.one_of({Durability::writeback, Durability::writethrough});
   scenario.tail.cached = 0.5;
   scenario.tail.takes_most = 4ms;
+  // Or each change is followed by a FLUSH.
+  if (dice.chance(0.5)) scenario.tail.flags &= static_cast<std::uint16_t>(~flag::send_fua);
   return scenario;
 }
 
