@@ -222,10 +222,14 @@ void Served::tell_unflushed(int error) const noexcept {
 
 void Served::on_last_flush(int error) noexcept {
   io_.disarm(flush_late_);
-  // Another FLUSH, on a connection that was replaced, may still be answered with an error of this.
-  const bool in_doubt = disc_.stats()->kept_bytes.load(std::memory_order_relaxed) != 0;
-  if (error == 0 && in_doubt) error = EINPROGRESS;
-  if (error != 0) tell_unflushed(error);
+  const bool kept = disc_.stats()->kept_bytes.load(std::memory_order_relaxed) != 0;
+  if (error != 0)
+    tell_unflushed(error);
+  else if (kept && !handed_)
+    log::warning(
+        "disc {}: detached while a FLUSH on a connection that was replaced is unanswered; should "
+        "that one fail, what its tail had acknowledged before is lost if the tail crashes",
+        spec_.name);
   end_disc();
 }
 

@@ -95,8 +95,8 @@ class Disc final : public nbd::Volume, Reshape::Owner, Guard::Owner {
   // Whatever its tail has, and whoever else may have had the disc, an operator says that it is
   // right. Nothing where the disc is not held because of that.
   void accept() noexcept;
-  // Is a guest connected? (It is thought so until something else is said.) What is kept when none
-  // is may be older than what a guest has written through another head by now.
+  // Is a guest connected? (At first it is thought so.) What is kept when none is may be older than
+  // what a guest has written through another head by now.
   void attend(bool attended) noexcept { guard_.attend(attended); }
   // Before guests ask anything: all that an earlier headd knew of the disc, and its connections,
   // if this waits for them.
@@ -105,7 +105,7 @@ class Disc final : public nbd::Volume, Reshape::Owner, Guard::Owner {
   nbd::Legacy legacy();
   std::vector<nbd::HandedConnection> connections() noexcept { return std::move(handed_); }
   // What is outstanding is answered with ESHUTDOWN, once the kernel lets go of it.
-  // Ends in on_disc_closed(), never inside the call.
+  // Ends in on_disc_closed(), never inside.
   void close() noexcept;
   // The same, but connections on which nothing is under way stay open for whoever serves the disc
   // next; so many at most.
@@ -131,6 +131,7 @@ class Disc final : public nbd::Volume, Reshape::Owner, Guard::Owner {
   void conclude(nbd::Request& request, int error) noexcept;
   void on_closed(Link& link, const std::string& problem, nbd::RequestQueue unanswered) noexcept;
   void ask_once_more(nbd::RequestQueue again) noexcept;
+  void read_anew() noexcept;
   Fence::Term ghosts_of(const Link& link) const noexcept;
   bool orphan(Link& link) noexcept;
   bool lose_own(Link& link, const nbd::Request& request) noexcept;

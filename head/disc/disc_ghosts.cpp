@@ -92,18 +92,24 @@ void Disc::on_closed(Link& link, const std::string& problem,
   pump();
 }
 
-// They were asked before what waits now. A part of a block that was read, changed and to be written
-// back is read once more: the tail may have lost what it was since.
+// They were asked before what waits now.
 void Disc::ask_once_more(nbd::RequestQueue again) noexcept {
   guard_.lost_others(again);
   while (nbd::Request* request = waiting_.pop()) again.push(*request);
   waiting_ = again;
+  read_anew();
+}
+
+// A block that was read, and is to be written back with a part of it changed, is read once more:
+// the tail may have lost what it was since.
+void Disc::read_anew() noexcept {
   if (reshapes_.empty()) return;
-  const auto read_anew = [this](nbd::Request& request) {
+  const auto start = [this](nbd::Request& request) {
     if (Reshape* const piece = as_piece(request)) piece->start_block_anew();
   };
-  waiting_.for_each(read_anew);
-  guard_.for_each_held(read_anew);
+  waiting_.for_each(start);
+  isolation_.suspects.for_each(start);
+  guard_.for_each_held(start);
 }
 
 // What is unanswered is the disc's again, to be asked once more. False: it cannot be taken back.

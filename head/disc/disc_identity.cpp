@@ -259,7 +259,7 @@ void Disc::note_sent(const nbd::Request& request) noexcept {
 void Disc::note_answered(const nbd::Request& request, int error) noexcept {
   if (first_block_) note_returned(request, {});
   if (!last_writes_) return;
-  // While an older FLUSH may fail this one makes nothing stable.
+  // While an older sync may fail this one makes nothing stable.
   if (request.command == nbd::Command::flush && error == 0 && guard_.flush_in_doubt())
     return last_writes_->lost(request);
   const bool written = request.command == nbd::Command::write && error == 0;

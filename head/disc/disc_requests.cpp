@@ -119,8 +119,11 @@ void Disc::go_on(nbd::RequestQueue requests) noexcept {
 }
 
 void Disc::on_sync_answered(const nbd::Request& request, int error) noexcept {
-  if (!guard_.on_sync_answered(request, error)) {
+  const bool repaired = guard_.on_sync_answered(request, error);
+  if (repaired && error != 0 && guard_.replaying()) read_anew();
+  if (!repaired) {
     ++flush_errors().met;
+    for (const auto& reshape : reshapes_) reshape->doubt(error);
     if (first_block_) first_block_->doubt();
     static log::RateLimit limit;
     say(log::Level::warning, limit,
@@ -179,8 +182,10 @@ Reshape* Disc::as_piece(const nbd::Request& request) noexcept {
 void Disc::on_answer(Link& link, nbd::Request& request, int error) noexcept {
   note_answered(request, error);
   if (nbd::is_sync(request)) {
-    const bool again = ask_again(request, error, tail_) != Again::no;
-    on_sync_answered(request, again ? 0 : error);
+    // It may be its length that was refused, or a FLUSH that has failed: where something is kept,
+    // that is written again to be sure.
+    const bool length = ask_again(request, error, tail_) != Again::no;
+    on_sync_answered(request, length && !guard_.keeps() ? 0 : error);
   }
   if (is_trial(request)) return end_trial();  // Well or not: the tail does answer there.
   if (&request == link.probe.get()) return link.probe.reset();
@@ -219,11 +224,11 @@ void Disc::note_kept() noexcept {
 }
 
 void Disc::answered(nbd::Request& request, int error) noexcept {
-  request.repeats = 0;
   if (error != 0 && asked_again(request, error)) return;
   if (error == nbd::too_scattered) error = give_up_on_pieces();
   if (as_piece(request) == nullptr) return complete(request, error);
   if (!waiting_.empty()) pump();
+  request.repeats = 0;
   request.on_done(error);
 }
 
@@ -260,6 +265,7 @@ bool Disc::asked_again(nbd::Request& request, int error) noexcept {
 
 void Disc::complete(nbd::Request& request, int error) noexcept {
   request.forget_attempts();
+  request.repeats = 0;
   settle(request);
   request.on_done(answer_of(request.command, error));  // Last: it may be submitted again.
 }

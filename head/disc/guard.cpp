@@ -175,9 +175,11 @@ bool Guard::settle(nbd::Request& request, int& error) noexcept {
     settle_flush(request, going.covers, doubt);
     return false;
   }
-  if (doubt != 0 && error == 0 && changes(request.command) && !going.reserved) {
+  // A block that was read to be written back is read again where it is written again before that.
+  const bool repairs = changes(request.command) || (keeps() && request.precedes_change);
+  if (doubt != 0 && error == 0 && repairs && !going.reserved) {
     // Of those under way it may have been the last that a replay waits for.
-    if (may_repeat(request)) return ask_again(only(request)), false;
+    if (request.may_repeat()) return ask_again(only(request)), false;
     error = doubt;
   }
   const bool refused = must_be_flushed(request, error);
@@ -187,13 +189,14 @@ bool Guard::settle(nbd::Request& request, int& error) noexcept {
   // What is neither kept nor known to be stable may have to be asked again, and keeps its turn.
   const bool unsure = keeps() && going.who != nullptr && changes(request.command) && error == 0 &&
                       !going.reserved && !stable;
-  const bool freed = changes(request.command) && !refused && !unsure && fence_.end(&request);
-  if (request.precedes_change) fence_.rest(&request);
+  const bool put_off = refused || (going.flush_follows && error == 0);
+  const bool freed = changes(request.command) && !put_off && !unsure && fence_.end(&request);
+  // Others wait until its guest is told: it may have to be asked again.
+  if (request.precedes_change || put_off) fence_.rest(&request);
   if (refused || unsure) fence_.begin(&request, range_of(request), true);
   if (going.reserved && error == 0) keep(request, stable);
   if (going.reserved && error != 0) log_->unreserve(data_of(request));
   if (refused) refused_.push_back({.who = &request, .error = error});
-  const bool put_off = refused || (going.flush_follows && error == 0);
   if (put_off) {
     put_off_.push(request);
     flush_soon();
@@ -205,10 +208,10 @@ bool Guard::settle(nbd::Request& request, int& error) noexcept {
   return false;
 }
 
-// In mode replay it is told only once it is stable whatever becomes of headd; outside, and where it
-// may be the failure of another one that has made it succeed, it fails like that.
+// It may be the failure of another one that has made it succeed. In mode replay it is asked again
+// then, behind what is written again; elsewhere it fails like that one.
 void Guard::settle_flush(nbd::Request& flush, ReplayLog::Place covers, int doubt) noexcept {
-  if (doubt != 0 && keeps() && may_repeat(flush))
+  if (doubt != 0 && keeps() && flush.may_repeat())
     ask_again(only(flush));
   else
     believe_later({.covers = doubt == 0 ? covers : 0, .told = only(flush), .error = doubt});

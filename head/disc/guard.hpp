@@ -44,13 +44,8 @@ class Guard {
   // Whoever reset a connection may have been another host than the tail, if by then the disc turns
   // out to have moved.
   static constexpr std::chrono::milliseconds moves_known_within{1'000};
-  // So many successes of which nobody is to be told may wait to be believed. Beyond that a FLUSH
-  // lets go of nothing; a later one does.
-  static constexpr std::size_t successes_max = 64;
   // Changes that find no room in the log fail when so many FLUSHes have failed in a row.
   static constexpr unsigned flushes_failed_max = 3;
-  // So often is a request asked again because a sync has failed beside it. Then it fails as well.
-  static constexpr std::uint8_t repeats_max = 3;
   // What an earlier headd has left unanswered its guests ask again at once.
   static constexpr std::chrono::seconds expected_within{5};
   // Whatever is kept is flushed after so long, for the sake of other discs.
@@ -132,11 +127,14 @@ class Guard {
   void begin_flush(const nbd::Request& flush) { syncs_.begin(flush); }
   // The tail has answered a sync, whoever asked; settle() follows. If it failed the tail may have
   // forgotten what it was to make stable, and say so once only (as Linux' fsync does): what is kept
-  // is written again before another FLUSH may release it. False: nothing is kept that repairs it.
+  // is written again before another FLUSH may release it, and what was with the tail is asked
+  // again: others may go_on() inside. False: nothing is kept that repairs it.
   bool on_sync_answered(const nbd::Request& sync, int error) noexcept;
   // It will not be answered; or there only.
   void lose_sync(const nbd::Request& sync) noexcept;
   void orphan_sync(const nbd::Request& sync, Fence::Witness there);
+  // How many successes are not believed yet; bounded by what may be with the tail.
+  std::size_t unbelieved() const noexcept { return successes_.size(); }
   // Successes that are to be believed by now.
   void believe() noexcept;
   // May it go now? If not, it is kept until it may.
@@ -150,7 +148,7 @@ class Guard {
   // The disc, which is known, has a connection again.
   void on_open() noexcept;
   // A connection was lost. First, what must be asked again although it was answered, since it was
-  // put off: it comes before what is unanswered, which may have been asked after it.
+  // put off.
   void fence_others() noexcept;
   // Each unanswered request of it; true: it was the guard's own. The tail may carry it out until
   // then; not at all where that is no time. Or: it is still to be answered there.
@@ -215,7 +213,8 @@ class Guard {
     ReplayLog::Place covers = 0;  // What it lets go of;
     nbd::RequestQueue told{};     // and who is told.
     bool own = false;             // It was the guard's.
-    int error = 0;  // Another one has failed since, and it may have been because of that.
+    int error = 0;         // Another one has failed since, and it may have been because of that:
+    bool doubted = false;  // it did not fail itself.
   };
   // A change for which there is room in the log, or a FLUSH and what it covers.
   struct Going {
@@ -245,13 +244,15 @@ class Guard {
   void believe_later(Success success);
   void on_believed(Success& success) noexcept;
   nbd::Request* flush_to_tell(int& error) noexcept;
+  bool is_for_nobody(std::size_t success) const noexcept;
   void on_own_answered(int error, int doubt) noexcept;
   void on_own_flush(Success& success) noexcept;
-  void doubt_all(int error) noexcept;
+  void doubt_all(const nbd::Request& failed, int error) noexcept;
   void doubt(const nbd::Request& request, int error);
   int take_doubt(const nbd::Request& request) noexcept;
-  void take_again(nbd::RequestQueue& from, int error, nbd::RequestQueue& again);
-  static bool may_repeat(nbd::Request& request) noexcept;
+  void take_again(nbd::RequestQueue& from, nbd::RequestQueue& again);
+  void refuse_later(const nbd::RequestQueue& those, int error);
+  void tell(nbd::RequestQueue those, int error) noexcept;
   void ask_again(nbd::RequestQueue requests) noexcept;
   void on_probed(int error) noexcept;
   void begin_probe() noexcept;

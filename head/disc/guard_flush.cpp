@@ -41,25 +41,30 @@ nbd::RequestQueue Guard::only(nbd::Request& request) noexcept {
 }
 
 void Guard::believe_later(Success success) {
-  const bool needless = success.told.empty() && !success.own;
-  if (needless && successes_.size() >= successes_max) return;
   success.after = syncs_.last();
   successes_.push_back(success);
   believe();
 }
 
-// In mode replay, what is kept goes on being kept while a FLUSH is in doubt that was taken back: a
-// guest need not wait for that.
+// In mode replay, what is kept goes on being kept while a sync is in doubt that was taken back: a
+// guest need not wait for that. Who is told of nobody any more a later success may stand for.
 nbd::Request* Guard::flush_to_tell(int& error) noexcept {
   if (!keeps() || !flush_in_doubt()) return nullptr;
-  for (Success& success : successes_) {
-    if (!syncs_.are_answered(success.after)) return nullptr;
-    nbd::Request* const first = success.told.front();
+  for (std::size_t i = 0; i < successes_.size(); ++i) {
+    if (!syncs_.are_answered(successes_[i].after)) return nullptr;
+    nbd::Request* const first = successes_[i].told.front();
     if (first == nullptr || first->command != Command::flush) continue;
-    error = success.error;
-    return success.told.pop();
+    error = successes_[i].error;
+    successes_[i].told.pop();
+    if (i != 0 && is_for_nobody(i - 1) && is_for_nobody(i))
+      successes_.erase(successes_.begin() + static_cast<std::ptrdiff_t>(i - 1));
+    return first;
   }
   return nullptr;
+}
+
+bool Guard::is_for_nobody(std::size_t success) const noexcept {
+  return successes_[success].told.empty() && !successes_[success].own;
 }
 
 void Guard::believe() noexcept {
@@ -77,12 +82,15 @@ void Guard::on_believed(Success& success) noexcept {
   // A replay that is under way has parts of what is kept in its hands.
   if (keeps() && replays_ == nullptr) log_->release(success.covers);
   if (success.own) return on_own_flush(success);
+  tell(success.told, success.error);
+}
+
+// Whoever is told may ask again, and comes behind those that have waited for it.
+void Guard::tell(nbd::RequestQueue those, int error) noexcept {
   bool freed = false;
-  while (nbd::Request* request = success.told.pop()) {
-    freed |= fence_.end(request);
-    owner_.on_settled(*request, success.error);
-  }
+  those.for_each([&](const nbd::Request& request) { freed |= fence_.end(&request); });
   if (freed && !held_.empty()) wake();
+  while (nbd::Request* request = those.pop()) owner_.on_settled(*request, error);
 }
 
 bool Guard::on_sync_answered(const nbd::Request& sync, int error) noexcept {
@@ -94,14 +102,15 @@ bool Guard::on_sync_answered(const nbd::Request& sync, int error) noexcept {
   if (alone && !keeps() && through_ && can_fua_) return true;
   progress_ = {};
   must_replay();
-  doubt_all(error);
+  doubt_all(sync, error);
   return keeps();
 }
 
 // What is with the tail may be answered well because of that; what is done, but neither stable nor
 // kept, may be gone. It is asked again before anybody is told that it is done, and so are, in mode
-// replay, the FLUSHes: what they are about is written again first.
-void Guard::doubt_all(int error) noexcept {
+// replay, guests' FLUSHes: what they are about is written again first. Outside, those that waited
+// for the FLUSH that has failed hear of that.
+void Guard::doubt_all(const nbd::Request& failed, int error) noexcept {
   fence_.for_each_under_way(
       [&](const void* who) { doubt(*static_cast<const nbd::Request*>(who), error); });
   for (const Going& going : going_)
@@ -111,10 +120,16 @@ void Guard::doubt_all(int error) noexcept {
   for (Success& success : successes_) {
     success.covers = 0;
     success.error = error;
-    take_again(success.told, error, again);
+    success.doubted = true;
+    take_again(success.told, again);
+    if (success.own) refuse_later(success.told, error);
   }
-  take_again(covered_, error, again);
-  take_again(put_off_, error, again);
+  if (keeps() || &failed != flush_.get()) {
+    take_again(covered_, again);
+    refuse_later(covered_, error);
+  }
+  take_again(put_off_, again);
+  refuse_later(put_off_, error);
   if (!again.empty()) ask_again(again);
 }
 
@@ -134,29 +149,30 @@ int Guard::take_doubt(const nbd::Request& request) noexcept {
   return error;
 }
 
-// Those that wait there to be told that they are done. What must not be asked once more is told
-// that error, in the end.
-void Guard::take_again(nbd::RequestQueue& from, int error, nbd::RequestQueue& again) {
+// Those that wait there to be told that they are done, and may be asked once more.
+void Guard::take_again(nbd::RequestQueue& from, nbd::RequestQueue& again) {
   for (std::uint32_t i = from.size(); i != 0; --i) {
     nbd::Request& request = *from.pop();
     const bool fails = request.command == Command::flush && !keeps();
-    const bool stays = fails || is_refused(request) || !may_repeat(request);
-    if (stays && changes(request.command) && !is_refused(request))
-      refused_.push_back({.who = &request, .error = error});
+    const bool stays = fails || is_refused(request) || !request.may_repeat();
     (stays ? from : again).push(request);
   }
 }
 
-bool Guard::may_repeat(nbd::Request& request) noexcept {
-  if (request.unwanted || request.repeats >= repeats_max) return false;
-  request.repeats = (request.repeats + 1) & repeats_max;
-  return true;
+// Those that are left there are not to be told that they are done, whatever comes of the FLUSH.
+void Guard::refuse_later(const nbd::RequestQueue& those, int error) {
+  those.for_each([&](const nbd::Request& request) {
+    if (!is_refused(request)) refused_.push_back({.who = &request, .error = error});
+  });
 }
 
 // Behind a replay that is due.
 void Guard::ask_again(nbd::RequestQueue requests) noexcept {
   requests.for_each([this](nbd::Request& request) {
-    if (changes(request.command)) fence_.begin(&request, range_of(request), true);
+    if (changes(request.command))
+      fence_.begin(&request, range_of(request), true);
+    else
+      fence_.rest(&request);
   });
   owner_.go_on(requests);
 }
@@ -194,8 +210,9 @@ void Guard::begin_probe() noexcept {
 }
 
 void Guard::on_own_answered(int error, int doubt) noexcept {
-  if (error == 0) error = doubt;
-  Success success{.covers = flush_covers_, .own = true, .error = error};
+  const bool doubted = error == 0 && doubt != 0;
+  if (doubted) error = doubt;
+  Success success{.covers = flush_covers_, .own = true, .error = error, .doubted = doubted};
   success.told = std::exchange(covered_, {});
   error == 0 ? believe_later(success) : on_own_flush(success);
 }
@@ -203,8 +220,8 @@ void Guard::on_own_answered(int error, int doubt) noexcept {
 // An error is the tail's answer to all that waited for this, as it is to a guest's own FLUSH.
 void Guard::on_own_flush(Success& success) noexcept {
   const int error = success.error;
-  nbd::RequestQueue done = std::exchange(success.told, {});
-  flushes_failed_ = error == 0 ? 0 : flushes_failed_ + 1;
+  nbd::RequestQueue done = std::exchange(success.told, {}), told;
+  if (!success.doubted) flushes_failed_ = error == 0 ? 0 : flushes_failed_ + 1;
   if (flushes_failed_ < flushes_failed_max && error != 0 && !no_room_.empty()) {
     flush_wanted_ = true;  // Once what is kept has been written again.
   } else if (error != 0) {
@@ -222,13 +239,16 @@ void Guard::on_own_flush(Success& success) noexcept {
       flush_wanted_ = true;
       continue;
     }
-    const int refusal = take_refusal(*request);
     fence_.end(request);
+    told.push(*request);
+  }
+  wake();  // Whoever is told may ask again, and comes behind those that have waited.
+  while (nbd::Request* request = told.pop()) {
+    const int refusal = take_refusal(*request);
     if (error == 0 && refusal == 0)
       request->flags |= nbd::command_flag::fua;  // Its success says as much.
     owner_.on_settled(*request, refusal != 0 ? refusal : error);
   }
-  wake();
 }
 
 }  // namespace head::disc

@@ -11,7 +11,7 @@ using nbd::Command;
 
 void Reshape::advance() {
   const auto piece = next_piece(whole_, done_, tail_, most_);
-  if (!piece) return owner_.on_reshaped(*this, 0);
+  if (!piece) return finish();
   piece_ = *piece;
   if (widens(whole_.command)) return send_widened();
   if (!piece_.partial) return send_middle();
@@ -19,6 +19,14 @@ void Reshape::advance() {
                     !owner_.may_change(*this, around(piece_.range, tail_.block_minimum));
   if (!wait) return read_block();
   step_ = Step::waiting;  // The owner calls again.
+}
+
+void Reshape::finish() {
+  const int doubt = std::exchange(doubted_, 0);
+  if (doubt == 0) return owner_.on_reshaped(*this, 0);
+  if (!whole_.may_repeat()) return owner_.on_reshaped(*this, doubt);
+  done_ = 0;
+  advance();
 }
 
 void Reshape::go_on_in_halves() {

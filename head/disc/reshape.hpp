@@ -40,11 +40,17 @@ class Reshape final : public nbd::Request {
   // It is to be sent once more. A block that was read, to be written back with a part of it
   // changed, has to be read again: it may not be what it was.
   void start_block_anew() noexcept;
+  // A sync has failed, with this, and the tail may have dropped what it had acknowledged. Pieces of
+  // a change that were answered before are asked again, behind the last one.
+  void doubt(int error) noexcept {
+    if (done_ != 0 && changes(whole_.command)) doubted_ = error;
+  }
 
  private:
   enum class Step : std::uint8_t { idle, waiting, middle, reading_block, writing_block };
 
   void on_done(int error) noexcept override;
+  void finish();
   void send_middle();
   void send_widened();
   void read_block();
@@ -60,7 +66,8 @@ class Reshape final : public nbd::Request {
   std::uint64_t most_;
 
   Step step_ = Step::idle;
-  std::uint64_t done_ = 0;  // Bytes of `whole_` from its start on.
+  std::uint64_t done_ = 0;  // Bytes of `whole_` from its start on,
+  int doubted_ = 0;         // some of which are doubted.
   Piece piece_;
   std::vector<std::byte> block_;
   iovec block_part_{};

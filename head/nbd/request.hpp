@@ -81,6 +81,14 @@ class Request {
   iouring::Duration silence{};
   iouring::Instant first_sent{};  // Since it was answered last.
 
+  // So often is it asked again because of that. Then it fails as well.
+  static constexpr std::uint8_t repeats_max = 3;
+  // May it be, once more? That counts.
+  bool may_repeat() noexcept {
+    if (unwanted || repeats == repeats_max) return false;
+    repeats = (repeats + 1) & repeats_max;
+    return true;
+  }
   // It is answered: the next time is another story.
   void forget_attempts() noexcept {
     doubts = excuses = deaths = 0;

@@ -171,7 +171,8 @@ void Values::lose(Sector& sector, bool all, bool linger) {
     record.gone = never;
     record.unkept = false;
     record.lingers |= linger;
-    if (linger && record.fate != Fate::pending) record.revived = now_;
+    const bool unheard = record.revived != 0 && record.revived <= unheard_at_;  // It stays so.
+    if (linger && record.fate != Fate::pending && !unheard) record.revived = now_;
   }
 }
 

@@ -171,9 +171,10 @@ void Audit::answer(Request& request, int error, std::span<const std::byte> data,
 }
 
 // A change with FUA says of itself alone that it is stable; of others its guest hears once headd
-// has. And where another FLUSH of the same guest was under way when the tail refused one, that is
-// the one to fail.
+// has. A TRIM of less than a block says nothing at all. And where another FLUSH of the same guest
+// was under way when the tail refused one, that is the one to fail.
 bool Audit::may_be_told_yet(const Request& request) const {
+  if (request.ask.command == Command::trim) return true;
   if (request.ask.command != Command::flush &&
       (losses_untold_ != 0 || clock_.now() <= losses_heard_at_))
     return true;

@@ -11,6 +11,15 @@ using head::nbd::Command;
 using head::nbd::Durability;
 namespace flag = head::nbd::transmission_flag;
 
+namespace {
+
+void take_pieces(TailManners& tail, Dice& dice) {
+  tail.block_minimum = dice.one_of({512u, 4096u});
+  tail.payload_maximum = dice.one_of({8192u, 65536u});
+}
+
+}  // namespace
+
 Scenario draw_failed_flush(std::uint64_t seed) {
   Dice dice(seed);
   Scenario scenario = begin_scenario(seed);
@@ -27,6 +36,8 @@ Scenario draw_failed_flush(std::uint64_t seed) {
     scenario.tail.cached = 0.5;
     scenario.tail.takes_most = 4ms;
   }
+  // Long changes go in pieces.
+  if (dice.chance(0.3)) take_pieces(scenario.tail, dice);
   // Or it is answered on a connection that another one has replaced.
   if (dice.chance(0.3)) {
     scenario.actions.push_back({.at = at, .act = Act::tail_is_slow, .lasts = 700ms, .times = 1});
@@ -138,6 +149,11 @@ Scenario draw_failed_fua(std::uint64_t seed) {
                  .times = 1};
   refusal.ask.fua = true;
   scenario.actions.push_back(refusal);
+  // There EINVAL may be about the length, and outside replay it is taken for that.
+  if (dice.chance(0.3)) {
+    take_pieces(scenario.tail, dice);
+    scenario.actions.back().error = EIO;
+  }
   Load load = load_of(scenario);
   load.per_second = dice.one_of({40u, 200u});
   load.flushes = dice.one_of({1u, 8u});
