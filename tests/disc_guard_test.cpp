@@ -293,6 +293,11 @@ TEST_CASE("changes that overlap keep their order until they are told", "[disc]")
   SECTION("when the connection is lost") {
     desk.lose_connection();
     CHECK(desk.with_tail == std::set{&first});
+    nbd::Request& early = desk.ask(Command::read);
+    CHECK(desk.with_tail == std::set{&first});
+    desk.answer(first, 0);
+    CHECK(desk.with_tail == std::set{&early});  // There is what it asks for.
+    desk.answer(early, 0);
   }
   for (int i = 0; i < 8 && !desk.is_told(second); ++i) {
     const bool own = desk.asks_itself();

@@ -97,6 +97,9 @@ void Disc::send_waiting() noexcept {
       continue;
     }
     if (!guard_.admit(next)) continue;
+    if (changes(next.command))
+      for (const auto& reshape : reshapes_)
+        if (reshape.get() != &next) reshape->pass(range_of(next));
     note_sent(next);
     connection->submit(next);
   }
@@ -182,10 +185,8 @@ Reshape* Disc::as_piece(const nbd::Request& request) noexcept {
 void Disc::on_answer(Link& link, nbd::Request& request, int error) noexcept {
   note_answered(request, error);
   if (nbd::is_sync(request)) {
-    // It may be its length that was refused, or a FLUSH that has failed: where something is kept,
-    // that is written again to be sure.
-    const bool length = ask_again(request, error, tail_) != Again::no;
-    on_sync_answered(request, length && !guard_.keeps() ? 0 : error);
+    const bool again = ask_again(request, error, tail_) != Again::no;
+    on_sync_answered(request, again ? 0 : error);
   }
   if (is_trial(request)) return end_trial();  // Well or not: the tail does answer there.
   if (&request == link.probe.get()) return link.probe.reset();

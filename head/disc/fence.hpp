@@ -70,6 +70,16 @@ class Fence {
     for (Change& change : changes_)
       if (change.who == who) change.under_way = false;
   }
+  // The same, and the tail has carried it out: reads need not wait for it. True: any did.
+  bool rest_done(const void* who) noexcept {
+    bool again = false;
+    for (Change& change : changes_) {
+      if (change.who != who) continue;
+      again = change.again;
+      change.under_way = change.again = false;
+    }
+    return again;
+  }
   // Is it with the tail?
   bool is_under_way(const void* who) const noexcept {
     return std::any_of(changes_.begin(), changes_.end(), [who](const Change& change) {

@@ -190,9 +190,10 @@ bool Guard::settle(nbd::Request& request, int& error) noexcept {
   const bool unsure = keeps() && going.who != nullptr && changes(request.command) && error == 0 &&
                       !going.reserved && !stable;
   const bool put_off = refused || (going.flush_follows && error == 0);
-  const bool freed = changes(request.command) && !put_off && !unsure && fence_.end(&request);
-  // Others wait until its guest is told: it may have to be asked again.
-  if (request.precedes_change || put_off) fence_.rest(&request);
+  if (request.precedes_change) fence_.rest(&request);
+  // Other changes wait until its guest is told: it may have to be asked again.
+  bool freed = put_off && !refused && fence_.rest_done(&request);
+  if (changes(request.command) && !put_off && !unsure) freed = fence_.end(&request);
   if (refused || unsure) fence_.begin(&request, range_of(request), true);
   if (going.reserved && error == 0) keep(request, stable);
   if (going.reserved && error != 0) log_->unreserve(data_of(request));

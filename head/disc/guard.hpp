@@ -133,7 +133,7 @@ class Guard {
   // It will not be answered; or there only.
   void lose_sync(const nbd::Request& sync) noexcept;
   void orphan_sync(const nbd::Request& sync, Fence::Witness there);
-  // How many successes are not believed yet; bounded by what may be with the tail.
+  // How many successes are not believed yet; bounded by the requests that there may be.
   std::size_t unbelieved() const noexcept { return successes_.size(); }
   // Successes that are to be believed by now.
   void believe() noexcept;
@@ -244,7 +244,7 @@ class Guard {
   void believe_later(Success success);
   void on_believed(Success& success) noexcept;
   nbd::Request* flush_to_tell(int& error) noexcept;
-  bool is_for_nobody(std::size_t success) const noexcept;
+  void merge_successes() noexcept;
   void on_own_answered(int error, int doubt) noexcept;
   void on_own_flush(Success& success) noexcept;
   void doubt_all(const nbd::Request& failed, int error) noexcept;

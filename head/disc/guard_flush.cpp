@@ -43,11 +43,12 @@ nbd::RequestQueue Guard::only(nbd::Request& request) noexcept {
 void Guard::believe_later(Success success) {
   success.after = syncs_.last();
   successes_.push_back(success);
+  merge_successes();
   believe();
 }
 
 // In mode replay, what is kept goes on being kept while a sync is in doubt that was taken back: a
-// guest need not wait for that. Who is told of nobody any more a later success may stand for.
+// guest need not wait for that.
 nbd::Request* Guard::flush_to_tell(int& error) noexcept {
   if (!keeps() || !flush_in_doubt()) return nullptr;
   for (std::size_t i = 0; i < successes_.size(); ++i) {
@@ -56,15 +57,20 @@ nbd::Request* Guard::flush_to_tell(int& error) noexcept {
     if (first == nullptr || first->command != Command::flush) continue;
     error = successes_[i].error;
     successes_[i].told.pop();
-    if (i != 0 && is_for_nobody(i - 1) && is_for_nobody(i))
-      successes_.erase(successes_.begin() + static_cast<std::ptrdiff_t>(i - 1));
+    merge_successes();
     return first;
   }
   return nullptr;
 }
 
-bool Guard::is_for_nobody(std::size_t success) const noexcept {
-  return successes_[success].told.empty() && !successes_[success].own;
+// Of those that nobody is to be told of any more the last one in a row stands for all.
+void Guard::merge_successes() noexcept {
+  const auto is_for_nobody = [](const Success& one) { return one.told.empty() && !one.own; };
+  for (std::size_t i = successes_.size(); i-- > 1;) {
+    if (!is_for_nobody(successes_[i]) || !is_for_nobody(successes_[i - 1])) continue;
+    successes_[i].covers = std::max(successes_[i].covers, successes_[i - 1].covers);
+    successes_.erase(successes_.begin() + static_cast<std::ptrdiff_t>(i - 1));
+  }
 }
 
 void Guard::believe() noexcept {
@@ -233,7 +239,7 @@ void Guard::on_own_flush(Success& success) noexcept {
   if (!put_off_.empty()) flush_soon();
   while (nbd::Request* request = done.pop()) {
     // What another one has failed to make stable is to be written again, over it.
-    const bool undone = error != 0 || replay_due_;
+    const bool undone = keeps() && (error != 0 || replay_due_);
     if (undone && flushes_failed_ < flushes_failed_max && is_refused(*request)) {
       put_off_.push(*request);  // Until what was there before is stable.
       flush_wanted_ = true;

@@ -24,7 +24,7 @@ void Reshape::advance() {
 void Reshape::finish() {
   const int doubt = std::exchange(doubted_, 0);
   if (doubt == 0) return owner_.on_reshaped(*this, 0);
-  if (!whole_.may_repeat()) return owner_.on_reshaped(*this, doubt);
+  if (overtaken_ || !whole_.may_repeat()) return owner_.on_reshaped(*this, doubt);
   done_ = 0;
   advance();
 }

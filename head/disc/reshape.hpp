@@ -45,6 +45,10 @@ class Reshape final : public nbd::Request {
   void doubt(int error) noexcept {
     if (done_ != 0 && changes(whole_.command)) doubted_ = error;
   }
+  // Another change goes to the tail: over that, pieces must not be asked again.
+  void pass(Range other) noexcept {
+    overtaken_ |= other.overlaps({.offset = whole_.offset, .length = done_});
+  }
 
  private:
   enum class Step : std::uint8_t { idle, waiting, middle, reading_block, writing_block };
@@ -67,7 +71,8 @@ class Reshape final : public nbd::Request {
 
   Step step_ = Step::idle;
   std::uint64_t done_ = 0;  // Bytes of `whole_` from its start on,
-  int doubted_ = 0;         // some of which are doubted.
+  int doubted_ = 0;         // some of which are doubted,
+  bool overtaken_ = false;  // or written over by another change.
   Piece piece_;
   std::vector<std::byte> block_;
   iovec block_part_{};

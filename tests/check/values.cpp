@@ -72,7 +72,7 @@ void Values::supersede(Sector& sector, Moment asked, bool covers) {
   const bool lost = !covers && may_be_lost(sector, asked);
   for (Record& other : sector.records) {
     if (!other.had_ended(asked)) continue;
-    other.lingers = other.unkept = false;
+    other.lingers = other.unkept = other.unheard = false;
     if (!lost && other.gone == never) other.gone = now_;
     if (covers) other.stable = false;
   }
@@ -114,7 +114,7 @@ void Values::settle(Sector& sector, Moment flushed) {
       newest = std::max(newest, record.asked);
   if (newest <= log_lost_at_) return;
   for (Record& record : sector.records) {
-    if (record.ended >= newest || (record.revived != 0 && record.revived <= unheard_at_)) continue;
+    if (record.ended >= newest || record.unheard) continue;
     record.gone = std::min(record.gone, now_);
     record.stable = record.lingers = record.unkept = false;
   }
@@ -145,7 +145,13 @@ void Values::loss_heard() {
   if (forgetting_ > 0) return;
   for (const std::uint64_t number : listed_)
     for (Record& record : sectors_[number].records)
-      if (record.revived > unheard_at_) record.revived = 0;
+      if (!record.unheard) record.revived = 0;
+}
+
+void Values::loss_unheard() {
+  ++now_;
+  for (const std::uint64_t number : listed_)
+    for (Record& record : sectors_[number].records) record.unheard |= record.revived != 0;
 }
 
 // What the tail has not made stable is lost: all that its stable storage may hold may be there. In
@@ -171,8 +177,7 @@ void Values::lose(Sector& sector, bool all, bool linger) {
     record.gone = never;
     record.unkept = false;
     record.lingers |= linger;
-    const bool unheard = record.revived != 0 && record.revived <= unheard_at_;  // It stays so.
-    if (linger && record.fate != Fate::pending && !unheard) record.revived = now_;
+    if (linger && record.fate != Fate::pending) record.revived = now_;
   }
 }
 

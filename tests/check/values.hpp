@@ -85,7 +85,7 @@ class Values {
   void may_forget(bool yes);
   // headd knows of all that was forgotten until now; or never will.
   void loss_heard();
-  void loss_unheard() { unheard_at_ = ++now_; }
+  void loss_unheard();
 
   // The changes that a sector may hold now; for messages and tests.
   std::vector<Change> current(std::uint64_t sector) const;
@@ -103,6 +103,7 @@ class Values {
     bool failed = false;   // It was answered with an error.
     bool stable = true;    // The tail's stable storage may hold it.
     bool lingers = false;  // No read ends it.
+    bool unheard = false;  // It came back with a loss that headd will never hear of.
     bool unkept = false;   // It was ended by a read of a change that nobody was told of:
     Change ended_by = 0;   // of this one; 0: of zeroes.
     Moment asked = 0;
@@ -156,7 +157,6 @@ class Values {
   Moment crashed_at_ = 0;
   Moment log_lost_at_ = 0;
   unsigned forgetting_ = 0;
-  Moment unheard_at_ = 0;
   Moment forgot_at_ = 0;  // By a FLUSH that failed; 0: none, or all that is kept is written again.
   std::vector<Sector> sectors_;
   std::vector<std::uint64_t> listed_;  // Sectors with more than one record.

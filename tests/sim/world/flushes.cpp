@@ -149,7 +149,7 @@ Scenario draw_failed_fua(std::uint64_t seed) {
                  .times = 1};
   refusal.ask.fua = true;
   scenario.actions.push_back(refusal);
-  // There EINVAL may be about the length, and outside replay it is taken for that.
+  // There EINVAL may be about the length, and is taken for that.
   if (dice.chance(0.3)) {
     take_pieces(scenario.tail, dice);
     scenario.actions.back().error = EIO;
