@@ -47,12 +47,18 @@ struct Neighbour {
   // Ages in milliseconds, as of the dump; the kernel counts them in hundredths of a second.
   std::uint32_t confirmed_ms = 0, used_ms = 0, updated_ms = 0;
 
-  bool ours() const noexcept { return protocol == our_protocol; }
+  // Somebody who makes an entry of ours permanent (`ip neigh replace`) keeps our mark, and clears
+  // NTF_EXT_LEARNED, which pins of ours have: it is theirs from then on.
+  bool ours() const noexcept {
+    const bool replaced = (state & nud::permanent) != 0 && (flags & ntf::ext_learned) == 0;
+    return protocol == our_protocol && !replaced;
+  }
   bool usable() const noexcept { return lladdr && (state & nud::valid) != 0; }
 };
 
-// An entry to be written. `state` is nud::stale, or nud::probe where the binding is in doubt and is
-// to be verified at once; never anything that would keep a wrong binding from healing.
+// An entry to be written. `state` is nud::stale; nud::probe where the binding is in doubt and is to
+// be verified at once; or nud::permanent, which no advertisement changes, for as long as a pin is
+// held firm. Nothing else may keep a wrong binding from healing.
 struct Entry {
   NeighbourKey key;
   Mac lladdr{};
@@ -78,6 +84,7 @@ struct Desired {
   std::optional<Mac> lladdr;
   bool validated = false;
   bool exempt = true;  // As for an Entry.
+  bool firm = false;   // As nud::permanent; only with `exempt`, by which it is told from others'.
 };
 
 enum class Verdict : std::uint8_t {

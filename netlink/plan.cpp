@@ -7,6 +7,7 @@ namespace netlink {
 namespace {
 
 Judgement set(const Desired& desired, std::uint16_t state = nud::stale) {
+  if (desired.firm) state = nud::permanent;
   return {.verdict = Verdict::set, .lladdr = *desired.lladdr, .state = state};
 }
 
@@ -16,11 +17,14 @@ Judgement set(const Desired& desired, std::uint16_t state = nud::stale) {
 Judgement judge_ours(const Desired& desired, const Neighbour& actual) {
   if (!actual.usable()) return {.verdict = Verdict::resolve};
   const bool learned = (actual.flags & ntf::ext_learned) != 0;
-  const bool marked = (learned || !desired.exempt) &&
-                      !(actual.state & (nud::permanent | nud::noarp)) &&
-                      (!desired.validated || (actual.ext_flags & ntf::ext_validated));
+  const bool permanent = (actual.state & nud::permanent) != 0;
+  const bool validated = desired.firm || (actual.ext_flags & ntf::ext_validated) != 0;
+  const bool marked = (learned || !desired.exempt) && permanent == desired.firm &&
+                      !(actual.state & nud::noarp) && (!desired.validated || validated);
   const bool replaced = desired.exempt && !learned;
-  if (desired.lladdr && replaced) return set(desired);
+  // No advertisement changes a permanent one: it is a pin of ours, from before.
+  const bool older = permanent && desired.lladdr != actual.lladdr;
+  if (desired.lladdr && (replaced || older)) return set(desired);
   if (desired.lladdr != actual.lladdr)
     return {.verdict = Verdict::learned, .lladdr = *actual.lladdr, .write = !marked};
   return marked ? Judgement{} : set(desired);

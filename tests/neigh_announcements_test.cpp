@@ -31,7 +31,7 @@ TEST_CASE("an announcement is told as it is, override flag or not", "[neigh]") {
   const auto flags = GENERATE(std::uint8_t{0}, std::uint8_t{0x20}, std::uint8_t{0x80});
   const auto found = parse_announcement(message(flags, lladdr), 255, 3);
   REQUIRE(found);
-  CHECK(*found == Announcement{{3, tests::address(7)}, tests::mac(9)});
+  CHECK(*found == Announcement{{3, tests::address(7)}, tests::mac(9), (flags & 0x20) != 0});
 }
 
 TEST_CASE("options that are not known are passed over", "[neigh]") {
@@ -65,6 +65,7 @@ TEST_CASE("what is no announcement of a host's is not told", "[neigh]") {
 TEST_CASE("our own announcement says where our address is, and that it overrides", "[neigh]") {
   const bool router = GENERATE(false, true);
   const auto said = announcement(tests::address(7), tests::mac(9), router);
-  CHECK(parse_announcement(said, 255, 3) == Announcement{{3, tests::address(7)}, tests::mac(9)});
+  const Announcement ours{{3, tests::address(7)}, tests::mac(9), true};
+  CHECK(parse_announcement(said, 255, 3) == ours);
   CHECK(said[4] == (router ? std::byte{0xa0} : std::byte{0x20}));
 }

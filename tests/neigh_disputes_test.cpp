@@ -28,8 +28,15 @@ Binding told(unsigned lladdr, std::uint64_t generation = 0) {
   return {.lladdr = mac(lladdr), .source = Source::operator_, .generation = generation};
 }
 
+// No pins.
+Ledger::Tuning on_the_wire() {
+  Ledger::Tuning tuning;
+  tuning.trust = Trust::wire;
+  return tuning;
+}
+
 Ledger holding(const Binding& claim) {
-  Ledger made{Ledger::Tuning()};
+  Ledger made{on_the_wire()};
   made.add(key, claim, start);
   made.observe(key, nullptr, start);
   REQUIRE(made.due(start).write.size() == 1);
@@ -63,7 +70,7 @@ TEST_CASE("a newer generation is not undone by the entry that it replaces", "[ne
 
 TEST_CASE("after a restart a generation beats an entry that nobody answered for lately",
           "[neigh]") {
-  Ledger book{Ledger::Tuning()};
+  Ledger book{on_the_wire()};
   SECTION("which is asked where the catalogue says") {
     book.add(key, told(2, 7), start);
     see(book, ours(1), start);

@@ -56,7 +56,22 @@ TEST_CASE("one entry is judged", "[netlink]") {
     const Neighbour replaced = entry(1, 9, nud::reachable, 0, our_protocol);
     CHECK(verdict(mac(1), replaced) == Verdict::set);
     CHECK(judge({key(1), mac(1)}, &replaced).lladdr == mac(1));
-    CHECK(verdict(mac(9), entry(1, 9, nud::permanent, 0, our_protocol)) == Verdict::set);
+    // Permanent, it is theirs.
+    CHECK(verdict(mac(9), entry(1, 9, nud::permanent, 0, our_protocol)) == Verdict::foreign);
+  }
+  SECTION("ours, and held firm") {
+    const auto firm = [](unsigned lladdr, const Neighbour& actual) {
+      return judge({.key = key(1), .lladdr = mac(lladdr), .validated = true, .firm = true},
+                   &actual);
+    };
+    const Neighbour permanent = ours(1, 9, nud::permanent);
+    CHECK(firm(9, permanent).verdict == Verdict::right);
+    CHECK(firm(9, ours(1, 9)).verdict == Verdict::set);
+    CHECK(firm(9, ours(1, 9)).state == nud::permanent);
+    CHECK(firm(8, permanent).verdict == Verdict::set);  // Of an older word than that.
+    CHECK(verdict(mac(9), permanent) == Verdict::set);  // Not any more.
+    CHECK(verdict(mac(8), permanent) == Verdict::set);
+    CHECK(verdict({}, permanent) == Verdict::learned);
   }
   SECTION("ours, but it does not answer") {
     CHECK(verdict(mac(1), ours(1, 0, nud::failed)) == Verdict::resolve);

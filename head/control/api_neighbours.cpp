@@ -40,6 +40,7 @@ json counters_of(const neigh::Counters& counters) {
           {"resolutions", counters.resolutions},
           {"answered", counters.answered},
           {"conflicts", counters.conflicts},
+          {"refuted", counters.refuted},
           {"conflicts_settled", counters.settled},
           {"flaps", counters.flaps},
           {"failures", counters.failures},
@@ -86,6 +87,7 @@ json entry_of(const neigh::Snapshot& snapshot, const neigh::EntryStatus& entry) 
                  {"learned", entry.binding.source == neigh::Source::wire},
                  {"source", neigh::to_string(entry.binding.source)},
                  {"generation", entry.binding.generation},
+                 {"pinned", entry.pinned},
                  {"flapping", entry.flapping},
                  {"conflicts", entry.conflicts},
                  {"repairs", entry.repairs},
@@ -93,6 +95,7 @@ json entry_of(const neigh::Snapshot& snapshot, const neigh::EntryStatus& entry) 
   if (kernel.lladdr) object["lladdr"] = netlink::to_string(*kernel.lladdr);
   if (entry.binding.lladdr) object["binding"] = netlink::to_string(*entry.binding.lladdr);
   if (entry.told) object["told"] = netlink::to_string(*entry.told);
+  if (entry.claimed) object["claimed"] = netlink::to_string(*entry.claimed);
   return object;
 }
 

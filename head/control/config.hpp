@@ -11,6 +11,7 @@
 #include "head/nbd/durability.hpp"
 #include "head/neigh/next_hop.hpp"
 #include "head/neigh/strategy.hpp"
+#include "head/neigh/trust.hpp"
 #include "netlink/neighbour.hpp"
 #include "netlink/route.hpp"
 
@@ -79,6 +80,8 @@ struct Config {
     neigh::Mode mode = neigh::Mode::neighbours;
     std::vector<netlink::Prefix> route_prefixes;  // Where `mode` is routes; none: everywhere.
     std::chrono::seconds lease{600};              // Of a route.
+    neigh::Trust trust = neigh::Trust::catalogue_unless_dead;  // In what contradicts a pin.
+    std::vector<netlink::Prefix> trust_prefixes;  // Where that is so; none: everywhere.
     std::optional<neigh::Strategy> strategy;      // Absent: the best that the kernel can.
     std::filesystem::path table_netns;  // Where thresholds can be written; empty: this one.
     unsigned resolve_per_second = 500;  // Resolutions begun, so that the network is not stormed.

@@ -87,32 +87,20 @@ bool prefixes(std::vector<netlink::Prefix>& into, const Value& value) {
   return true;
 }
 
-bool quick_ack(nbd::QuickAck& into, const Value& value) {
-  const auto* text = std::get_if<std::string>(&value);
-  if (text == nullptr) return false;
-  if (*text == "adaptive")
-    into = nbd::QuickAck::adaptive;
-  else if (*text == "always")
-    into = nbd::QuickAck::always;
-  else if (*text == "off")
-    into = nbd::QuickAck::off;
-  else
-    return false;
-  return true;
+std::optional<nbd::QuickAck> parse_quick_ack(std::string_view text) {
+  if (text == "adaptive") return nbd::QuickAck::adaptive;
+  if (text == "always") return nbd::QuickAck::always;
+  if (text == "off") return nbd::QuickAck::off;
+  return std::nullopt;
 }
 
-bool durability(nbd::Durability& into, const Value& value) {
+// One of the names that `parse` knows.
+template <class One, class Parse>
+bool named(One& into, const Value& value, Parse parse) {
   const auto* text = std::get_if<std::string>(&value);
-  const auto durability = text != nullptr ? nbd::parse_durability(*text) : std::nullopt;
-  if (durability) into = *durability;
-  return durability.has_value();
-}
-
-bool identity(disc::Identity& into, const Value& value) {
-  const auto* text = std::get_if<std::string>(&value);
-  const auto identity = text != nullptr ? disc::parse_identity(*text) : std::nullopt;
-  if (identity) into = *identity;
-  return identity.has_value();
+  const auto one = text != nullptr ? parse(*text) : std::nullopt;
+  if (one) into = *one;
+  return one.has_value();
 }
 
 bool strategy(std::optional<neigh::Strategy>& into, const Value& value) {
@@ -162,9 +150,12 @@ constexpr std::array entries = {
                return number(c.memory.kernel_ceiling_mib, v, 64, 16'777'216);
              }},
     KeyEntry{{"discs.durability", "\"writeback\", \"writethrough\" or \"replay\""},
-             [](Config& c, const Value& v) { return durability(c.discs.durability, v); }},
-    KeyEntry{{"discs.identity", "\"shape\", \"last-writes\" or \"first-block\""},
-             [](Config& c, const Value& v) { return identity(c.discs.identity, v); }},
+             [](Config& c, const Value& v) {
+               return named(c.discs.durability, v, nbd::parse_durability);
+             }},
+    KeyEntry{
+        {"discs.identity", "\"shape\", \"last-writes\" or \"first-block\""},
+        [](Config& c, const Value& v) { return named(c.discs.identity, v, disc::parse_identity); }},
     KeyEntry{
         {"discs.quarantine_ms", "a whole number from 0 to 3600000"},
         [](Config& c, const Value& v) { return duration(c.discs.quarantine, v, 0, 3'600'000); }},
@@ -193,6 +184,11 @@ constexpr std::array entries = {
              [](Config& c, const Value& v) { return prefixes(c.neighbours.route_prefixes, v); }},
     KeyEntry{{"neighbours.lease_s", "a whole number from 10 to 86400"},
              [](Config& c, const Value& v) { return duration(c.neighbours.lease, v, 10, 86'400); }},
+    KeyEntry{
+        {"neighbours.trust", "\"catalogue\", \"catalogue-unless-dead\" or \"wire\""},
+        [](Config& c, const Value& v) { return named(c.neighbours.trust, v, neigh::parse_trust); }},
+    KeyEntry{{"neighbours.trust_prefixes", prefixes_rule},
+             [](Config& c, const Value& v) { return prefixes(c.neighbours.trust_prefixes, v); }},
     KeyEntry{{"neighbours.strategy", "\"auto\", \"validated\", \"learned\" or \"plain\""},
              [](Config& c, const Value& v) { return strategy(c.neighbours.strategy, v); }},
     KeyEntry{{"neighbours.table_netns", path_rule},
@@ -245,7 +241,7 @@ constexpr std::array entries = {
     KeyEntry{{"tcp.poison_attempts", "a whole number from 0 to 100"},
              [](Config& c, const Value& v) { return number(c.tcp.poison_attempts, v, 0, 100); }},
     KeyEntry{{"tcp.quick_ack", "\"adaptive\", \"always\" or \"off\""},
-             [](Config& c, const Value& v) { return quick_ack(c.tcp.quick_ack, v); }},
+             [](Config& c, const Value& v) { return named(c.tcp.quick_ack, v, parse_quick_ack); }},
     KeyEntry{{tail_key, tail_rule},
              [](Config&, const Value&) { return false; }},  // See set_tail().
     KeyEntry{{"log.level", "\"debug\", \"info\", \"warning\" or \"error\""},

@@ -12,6 +12,8 @@ neigh::Options keeper_options(const Config& config) {
   options.enabled = config.neighbours.enabled;
   options.mode = config.neighbours.mode;
   options.route_prefixes = config.neighbours.route_prefixes;
+  options.trust = config.neighbours.trust;
+  options.trust_prefixes = config.neighbours.trust_prefixes;
   options.lease = config.neighbours.lease;
   options.next_hops = config.next_hops;
   options.strategy = config.neighbours.strategy;

@@ -161,6 +161,12 @@ void Served::flush_and_close(std::chrono::milliseconds within) noexcept {
 }
 
 void Served::end_disc() noexcept {
+  const auto& errors = disc_.flush_errors();
+  if (!handed_ && errors.met != errors.told)
+    log::warning(
+        "disc {}: detached before any guest could be told that its tail has failed a FLUSH: what "
+        "that had acknowledged before may be lost",
+        spec_.name);
   handed_ ? disc_.hand_over(connections_most_) : disc_.close();
 }
 

@@ -259,11 +259,15 @@ void Disc::note_sent(const nbd::Request& request) noexcept {
 void Disc::note_answered(const nbd::Request& request, int error) noexcept {
   if (first_block_) note_returned(request, {});
   if (!last_writes_) return;
-  // While an older sync may fail this one makes nothing stable.
-  if (request.command == nbd::Command::flush && error == 0 && guard_.flush_in_doubt())
-    return last_writes_->lost(request);
+  // Beside another sync a FLUSH says something once it is believed; and a change with FUA, where it
+  // is kept, with the next FLUSH. Elsewhere its guest has its word: if it is gone, that is to be
+  // seen.
+  const bool flush = request.command == nbd::Command::flush;
+  const bool sure = error != 0 || (!flush && !guard_.keeps()) || !guard_.may_be_wrong(request);
+  if (flush && !sure) return;
   const bool written = request.command == nbd::Command::write && error == 0;
-  last_writes_->answered(request, error, written ? guard_.content_of_sent(request) : 0, io_.now());
+  last_writes_->answered(request, error, written ? guard_.content_of_sent(request) : 0, io_.now(),
+                         sure);
 }
 
 void Disc::note_lost(const nbd::Request& request, iouring::Instant ghosts) noexcept {

@@ -215,6 +215,9 @@ void Disc::conclude(nbd::Request& request, int error) noexcept {
 
 void Disc::on_settled(nbd::Request& request, int error) noexcept {
   note_kept();
+  const bool flushed = request.command == nbd::Command::flush && error == 0;
+  if (flushed && last_writes_ && !guard_.flush_in_doubt())
+    last_writes_->answered(request, 0, 0, io_.now());
   answered(request, error);
 }
 

@@ -199,11 +199,13 @@ class Guard {
     int error;
   };
   // What replays of one log have come to. Connections may live for less than all of it takes: from
-  // the second time on FLUSHes on the way make it stable, each after half of what was answered.
+  // the second time on FLUSHes on the way make it stable, each after half of what was answered;
+  // more and more seldom once this connection has lived for longer than the one before.
   struct Progress {
     ReplayLog::Place end = 0;     // The log's.
     std::uint64_t stable_to = 0;  // An offset of the disc.
-    unsigned answered = 0;        // Parts, the last time.
+    unsigned answered = 0;        // Parts, this time or the last one;
+    unsigned before = 0;          // and the time before.
     unsigned flush_every = 0;     // So many parts; 0: there is none.
   };
   // A FLUSH that was answered well, or a change that is neither kept nor surely stable, and is not

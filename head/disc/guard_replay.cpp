@@ -149,6 +149,7 @@ void Guard::on_flushed_on_the_way(int error) noexcept {
   --replays_busy_;
   if (error == 0 && !replay_from_start_) {
     replays_->sent_since_flush = 0;
+    if (progress_.answered > progress_.before) progress_.flush_every *= 2;
     if (!flush_in_doubt()) {
       progress_.stable_to = replays_->sent_to;
       advanced_ = true;
@@ -178,6 +179,7 @@ bool Guard::replay_next() noexcept {
   fence_.begin(free, range_of(*free), false, content_of(*free), true);
   if (owner_.send_own(*free)) {
     if (!std::exchange(replays_->begun, true)) {
+      progress_.before = progress_.answered;
       progress_.flush_every = (progress_.answered + 1) / 2;
       progress_.answered = 0;
     }

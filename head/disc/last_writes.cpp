@@ -27,14 +27,14 @@ void LastWrites::inherit(const std::vector<Write>& known) {
 }
 
 void LastWrites::sent(const nbd::Request& request) {
-  if (request.command == nbd::Command::flush)
-    flushes_.push_back({.who = &request, .covers = turn_});
-  else if (changes(request.command))
-    forget(disc::range_of(request));
+  if (changes(request.command)) return forget(disc::range_of(request));
+  if (request.command != nbd::Command::flush) return;
+  lost(request);  // Nobody has said what became of it before.
+  flushes_.push_back({.who = &request, .covers = turn_});
 }
 
 void LastWrites::answered(const nbd::Request& request, int error, std::uint64_t content,
-                          iouring::Instant now) {
+                          iouring::Instant now, bool sure) {
   const bool flush = request.command == nbd::Command::flush;
   // What was believed stable a moment ago may be gone as well.
   if (nbd::may_have_failed_to_flush(request, error)) {
@@ -46,7 +46,8 @@ void LastWrites::answered(const nbd::Request& request, int error, std::uint64_t 
   const std::uint32_t length = std::min(request.length, bytes_);
   if (content == 0 || length != request.length) content = content_of(request, length);
   const Write write{.offset = request.offset, .length = length, .content = content};
-  const bool stable = (request.flags & nbd::command_flag::fua) != 0 || (!can_flush_ && !can_fua_);
+  const bool fua = sure && (request.flags & nbd::command_flag::fua) != 0;
+  const bool stable = fua || (!can_flush_ && !can_fua_);
   if (request.sent <= failed_at_) return;
   if (stable) return know(write);
   if (unstable_.size() == unstable_most) unstable_.erase(unstable_.begin());

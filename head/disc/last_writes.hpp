@@ -40,9 +40,10 @@ class LastWrites {
 
   // Each request that goes to a tail, but for what a replay writes: that is the newest there is.
   void sent(const nbd::Request& request);
-  // It was answered. `content`: what content_of() says of it; 0: it is to be asked.
-  void answered(const nbd::Request& request, int error, std::uint64_t content,
-                iouring::Instant now);
+  // It was answered. `content`: what content_of() says of it; 0: it is to be asked. `sure`: its
+  // success is not one that another's failure may have made. A FLUSH is told of once it is that.
+  void answered(const nbd::Request& request, int error, std::uint64_t content, iouring::Instant now,
+                bool sure = true);
   // It was not, and is not with the tail any more as far as we know.
   void lost(const nbd::Request& request) noexcept;
 

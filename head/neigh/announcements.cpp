@@ -38,11 +38,13 @@ bool forwards(const std::string& dev) noexcept {
 std::optional<Announcement> parse_announcement(std::span<const std::byte> message, int hop_limit,
                                                int ifindex) noexcept {
   constexpr std::size_t header = 24, target_at = 8;
-  constexpr std::uint8_t advertisement = 136, target_lladdr = 2, solicited = 0x40;
+  constexpr std::uint8_t advertisement = 136, target_lladdr = 2, solicited = 0x40,
+                         override_flag = 0x20;
   if (hop_limit != undiminished || message.size() < header) return {};
   if (byte_at(message, 0) != advertisement || byte_at(message, 1) != 0) return {};
   if ((byte_at(message, 4) & solicited) != 0) return {};
   Announcement found{.who = {.ifindex = ifindex}};
+  found.overrides = (byte_at(message, 4) & override_flag) != 0;
   std::memcpy(found.who.address.data(), &message[target_at], found.who.address.size());
   if (netlink::is_multicast(found.who.address)) return {};
   bool has_lladdr = false;

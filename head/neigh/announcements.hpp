@@ -17,6 +17,7 @@ namespace head::neigh {
 struct Announcement {
   netlink::NeighbourKey who;
   netlink::Mac lladdr{};
+  bool overrides = false;  // The kernel follows it by itself, unless an entry is permanent.
   bool operator==(const Announcement&) const = default;
 };
 

@@ -10,6 +10,7 @@
 #include <cstdint>
 #include <map>
 #include <optional>
+#include <set>
 #include <vector>
 
 namespace head::neigh {
@@ -18,6 +19,13 @@ struct Dispute {
   Flaps flaps;
   std::uint32_t conflicts = 0;
   bool untold = false;  // It changed, and its discs were not told.
+  // Who claimed it last, against what is held; and of a pin: whether it is being asked because of
+  // that, until when it is held firm, and how often such a claim was refuted.
+  std::optional<netlink::Mac> claimed{};
+  Instant claim_told{};
+  bool challenged = false;
+  Instant firm_until{};
+  unsigned refuted = 0;
 };
 
 class Disputes {
@@ -26,9 +34,46 @@ class Disputes {
     const auto found = all_.find(key);
     return found == all_.end() ? nullptr : &found->second;
   }
-  void erase(const netlink::NeighbourKey& key) { all_.erase(key); }
+  void erase(const netlink::NeighbourKey& key) {
+    all_.erase(key);
+    firm_.erase(key);
+  }
 
   void contradicted(const netlink::NeighbourKey& key) { ++all_[key].conflicts; }
+  // By another one than what is held. True when somebody is to be told: the first time, or after a
+  // while, or where it is somebody else.
+  bool claimed(const netlink::NeighbourKey& key, const netlink::Mac& who, Instant now) {
+    Dispute& dispute = all_[key];
+    ++dispute.conflicts;
+    const bool tell = dispute.claimed != who || now - dispute.claim_told >= Flaps::while_;
+    dispute.claimed = who;
+    if (tell) dispute.claim_told = now;
+    return tell;
+  }
+  // Of a pin: who is held is asked whether it is there still.
+  void challenge(const netlink::NeighbourKey& key) { all_[key].challenged = true; }
+  // It is. False where nobody had challenged it.
+  bool refute(const netlink::NeighbourKey& key, Instant now, Instant::duration least,
+              Instant::duration most) {
+    const auto found = all_.find(key);
+    if (found == all_.end() || !found->second.challenged) return false;
+    Dispute& dispute = found->second;
+    if (now - dispute.firm_until > most) dispute.refuted = 0;
+    dispute.challenged = false;
+    dispute.firm_until = now + std::min(least * (1 << std::min(dispute.refuted++, 10u)), most);
+    firm_.insert(key);
+    return true;
+  }
+  bool is_firm(const netlink::NeighbourKey& key) const noexcept { return firm_.contains(key); }
+  void soften(const netlink::NeighbourKey& key) noexcept { firm_.erase(key); }
+  // Those that have been held firm for long enough.
+  std::vector<netlink::NeighbourKey> soften_late(Instant now) {
+    std::vector<netlink::NeighbourKey> late;
+    for (const netlink::NeighbourKey& key : firm_)
+      if (all_[key].firm_until <= now) late.push_back(key);
+    for (const netlink::NeighbourKey& key : late) firm_.erase(key);
+    return late;
+  }
 
   struct Moved {
     bool tell;   // Its discs are to be told now; otherwise late() tells of it.
@@ -63,13 +108,19 @@ class Disputes {
     late_at_ = soonest ? std::optional(std::max(*soonest, now + pass_every)) : std::nullopt;
     return due;
   }
-  std::optional<Instant> next() const noexcept { return late_at_; }
+  std::optional<Instant> next() const noexcept {
+    std::optional<Instant> soonest = late_at_;
+    for (const netlink::NeighbourKey& key : firm_)
+      soonest = std::min(soonest.value_or(Instant::max()), all_.find(key)->second.firm_until);
+    return soonest;
+  }
 
  private:
   static constexpr std::chrono::milliseconds pass_every{100};
 
   std::map<netlink::NeighbourKey, Dispute> all_;
-  std::optional<Instant> late_at_;  // When late() has something, at the earliest.
+  std::set<netlink::NeighbourKey> firm_;  // Few.
+  std::optional<Instant> late_at_;        // When late() has something, at the earliest.
 };
 
 }  // namespace head::neigh

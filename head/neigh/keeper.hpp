@@ -8,6 +8,7 @@
 
 #include "head/neigh/history.hpp"
 #include "head/neigh/snapshot.hpp"
+#include "head/neigh/trust.hpp"
 #include "head/neigh/want.hpp"
 #include "netlink/monitor.hpp"
 #include "netlink/route.hpp"
@@ -41,6 +42,8 @@ struct Options {
   std::vector<netlink::Prefix> route_prefixes;  // Where `mode` is routes; none: everywhere.
   std::chrono::seconds lease{600};              // Of a route; at least some seconds.
   NextHops next_hops;                           // Of tails that have no other by default.
+  Trust trust = Trust::catalogue_unless_dead;
+  std::vector<netlink::Prefix> trust_prefixes;  // Where that is so; none: everywhere.
   bool announcements = true;  // Listen for those of hosts, without the override flag too.
   bool leave = false;         // At the end the interfaces' settings stay.
   std::string originals;  // A file that keeps those for the next run, if this one is killed; or "".

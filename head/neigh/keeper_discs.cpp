@@ -274,10 +274,14 @@ void Keeper::Work::report_contradicted() {
   for (const NeighbourKey& key : ledger_.take_contradicted()) {
     const Hold* hold = ledger_.find(key);
     if (!hold || !hold->binding.lladdr) continue;
+    // A claim that was not followed was only said.
+    const Dispute* dispute = ledger_.dispute(key);
+    const bool there = !dispute || !dispute->claimed || hold->told != hold->binding.lladdr;
+    const netlink::Mac where = there ? *hold->binding.lladdr : *dispute->claimed;
     // Whoever is behind a gateway was not told of it.
     for_users(key, [&](const Disc* disc) {
       if (disc->placed.on_link)
-        conflicts_told_.push_back({disc->name, *hold->binding.lladdr, hold->answered});
+        conflicts_told_.push_back({disc->name, where, there && hold->answered});
     });
   }
 }

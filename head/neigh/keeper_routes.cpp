@@ -175,9 +175,12 @@ bool Keeper::Work::announced(const Announcement& said, Instant now) {
   if (calm && way->flaps.flapping(now)) ++route_flaps_;
   ++way->conflicts;
   ++route_conflicts_;
-  way->binding = merge(before, {.lladdr = said.lladdr, .source = Source::announcement});
+  // As a neighbour it is asked where it was told to be, and the ledger minds the pin.
+  const bool pinned = before.generation > 0 && ledger_.trust_in(said.who) != Trust::wire;
+  if (!pinned)
+    way->binding = merge(before, {.lladdr = said.lladdr, .source = Source::announcement});
   if (telling) {
-    tell_way_moved(said.who.address, before);
+    if (!pinned) tell_way_moved(said.who.address, before);
     doubts_.each(said.who.address, [&](const Disc* disc) {
       conflicts_told_.push_back({disc->name, said.lladdr, false});
     });

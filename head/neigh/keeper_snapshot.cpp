@@ -125,11 +125,13 @@ std::vector<Keeper::Work::Facts> Keeper::Work::copy_state(Snapshot& now, bool wi
     if (const Hold* hold = ledger_.find(key)) {
       entry.binding = hold->binding;
       entry.told = hold->told;
+      entry.pinned = ledger_.is_pinned(key);
       entry.repairs = hold->repairs;
     }
     if (const Dispute* dispute = ledger_.dispute(key)) {
       entry.flapping = dispute->flaps.flapping(Instant::clock::now());
       entry.conflicts = dispute->conflicts;
+      entry.claimed = dispute->claimed;
     }
     now.entries.push_back(std::move(entry));
   }

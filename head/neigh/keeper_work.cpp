@@ -42,7 +42,9 @@ Keeper::Work::Work(Options options)
                .repairs = Pacer(options_.repairs_per_second, options_.repairs_burst),
                .resolutions = Pacer(options_.resolutions_per_second, options_.resolutions_burst),
                .validated = choice_.strategy == Strategy::validated,
-               .exempt = choice_.strategy != Strategy::plain}),
+               .exempt = choice_.strategy != Strategy::plain,
+               .trust = options_.trust,
+               .trust_prefixes = options_.trust_prefixes}),
       book_(options_.lease) {
   if (!choice_.problem.empty()) log::warning("{}", choice_.problem);
   if (options_.enabled) ensure_permission();
@@ -287,6 +289,8 @@ void Keeper::Work::on_announcements(Instant now) {
     const auto link = places_.links().find(said.who.ifindex);
     const bool ourselves = link != places_.links().end() && link->second.lladdr == said.lladdr;
     if (ourselves || announced(said, now)) continue;
+    if (said.overrides && !ledger_.is_firm(said.who))
+      continue;  // The kernel tells what it makes of it.
     ledger_.claim(said.who,
                   {.lladdr = said.lladdr, .source = Source::announcement, .generation = 0}, now);
   }

@@ -38,8 +38,9 @@ const Hold* Ledger::find(const NeighbourKey& key) const noexcept {
 std::vector<netlink::Desired> Ledger::desired() const {
   std::vector<netlink::Desired> all;
   all.reserve(holds_.size());
-  for (const auto& [key, hold] : holds_)
-    all.push_back({key, hold.binding.lladdr, tuning_.validated, tuning_.exempt});
+  for (const Item& item : holds_)
+    all.push_back(
+        {item.first, item.second.binding.lladdr, tuning_.validated, tuning_.exempt, is_firm(item)});
   return all;
 }
 
@@ -67,10 +68,10 @@ Ruling Ledger::claim(const NeighbourKey& key, const Binding& claim, Instant now)
   if (found == holds_.end()) return Ruling::confirmed;
   const bool announced = claim.source == Source::announcement;
   if (announced && found->second.phase != Phase::held) return Ruling::confirmed;  // Asked already.
+  if (announced && found->second.binding.lladdr) return hear(*found, *claim.lladdr, now);
   const Ruling ruling = weigh(*found, claim, now);
   const bool write = ruling == Ruling::moved || ruling == Ruling::first;
   const bool ours = found->second.phase != Phase::foreign;
-  // An announcement is a rumour until whoever is there has answered.
   if (write && ours)
     repair(*found, announced ? netlink::nud::probe : netlink::nud::stale, now, true);
   return ruling;
@@ -145,8 +146,10 @@ void Ledger::doubt(const NeighbourKey& key, const Neighbour& actual, Instant now
   Hold& hold = found->second;
   const bool idle = hold.phase == Phase::held && hold.agenda == Agenda::none;
   const bool right = actual.ours() && actual.lladdr == hold.binding.lladdr;
+  if (trust_in(key) == Trust::catalogue && is_pinned(*found)) return;  // Whatever it would say.
   const bool unasked =
-      (actual.state & (netlink::nud::reachable | netlink::nud::stale | netlink::nud::delay)) != 0;
+      (actual.state & (netlink::nud::reachable | netlink::nud::stale | netlink::nud::delay)) != 0 ||
+      is_firm(*found);
   if (!idle || !right || !unasked || hold.doubtful || now - hold.doubted < doubt_again) return;
   hold.doubtful = true;
   hold.doubted = now;
@@ -173,14 +176,19 @@ Verdict Ledger::judge(Item& item, const Neighbour* actual, Instant now, bool arr
   hold.state = actual ? actual->state : netlink::nud::none;
   const bool first_answer = answering(hold.state) && !hold.answered;
   if (answering(hold.state)) hold.answered = true;
-  const auto judged =
-      netlink::judge({key, hold.binding.lladdr, tuning_.validated, tuning_.exempt}, actual);
+  const auto judged = netlink::judge(
+      {key, hold.binding.lladdr, tuning_.validated, tuning_.exempt, is_firm(item)}, actual);
   if (judged.verdict == Verdict::learned && is_older(hold)) {
     // Adopted, whoever is right is found out by asking.
     const bool adopted = hold.phase == Phase::unseen;
     repair(item, adopted ? netlink::nud::probe : hold.write_state, now, arrival);
     return Verdict::set;
   }
+  if (judged.verdict == Verdict::learned && is_pinned(item) && !may_leave(item, *actual, now)) {
+    challenge(item, judged.lladdr, now);
+    return Verdict::set;
+  }
+  if (actual != nullptr && hear_held(item, *actual, now)) return Verdict::set;
   switch (judged.verdict) {
     case Verdict::right:
       if (hold.phase == Phase::failed && hold.state == netlink::nud::probe) break;
@@ -215,6 +223,7 @@ void Ledger::learn(Item& item, const netlink::Judgement& judged, Instant now, bo
   const Binding seen{.lladdr = judged.lladdr, .source = Source::wire, .generation = 0};
   const Ruling ruling = weigh(item, seen, now);
   hold.attempts = 0;
+  hold.asked = {};
   if (judged.write) return repair(item, judged.state, now, arrival);
   enter(item, Phase::held);
   // Left by a former run, and nobody answered for it lately: have it verified before it is used.

@@ -13,8 +13,10 @@
 #include "head/neigh/ordered.hpp"
 #include "head/neigh/pacer.hpp"
 #include "head/neigh/snapshot.hpp"
+#include "head/neigh/trust.hpp"
 #include "head/neigh/turns.hpp"
 #include "netlink/neighbour.hpp"
+#include "netlink/route.hpp"
 
 #include <chrono>
 #include <cstdint>
@@ -42,6 +44,7 @@ struct Hold {
   Instant due{};  // While on an agenda.
   Instant repaired{};
   Instant doubted{};        // Since when, or when it last had its turn.
+  Instant asked{};          // Since when the held address has not answered; 0: it has, or is not.
   std::uint32_t users = 0;  // Discs.
   std::uint32_t repairs = 0;
   std::uint16_t state = 0;  // As last seen.
@@ -76,7 +79,14 @@ class Ledger {
     Pacer resolutions{500, 100};
     bool validated = false;  // Ask for NTF_EXT_EXT_VALIDATED.
     bool exempt = true;      // Ask for NTF_EXT_LEARNED.
+    Trust trust = Trust::catalogue_unless_dead;
+    std::vector<netlink::Prefix> trust_prefixes{};  // Where that is so; none: everywhere.
   };
+  // Who has not answered for so long, asked several times, is dead as far as that address goes.
+  static constexpr std::chrono::milliseconds dead_after{190};
+  // A claim against a pin that was refuted is not listened to for so long; each next one for twice
+  // as long, at most for firm_most.
+  static constexpr std::chrono::seconds firm_least{10}, firm_most{600};
 
   explicit Ledger(Tuning tuning) : tuning_(std::move(tuning)) {}
 
@@ -93,6 +103,11 @@ class Ledger {
     return disputes_.find(key);
   }
   std::vector<netlink::Desired> desired() const;  // By key.
+  Trust trust_in(const netlink::NeighbourKey& key) const noexcept;
+  // Told with a generation, and not overruled by the wire. And is it held firm: is nothing that is
+  // said on the wire of any consequence now?
+  bool is_pinned(const netlink::NeighbourKey& key) const noexcept;
+  bool is_firm(const netlink::NeighbourKey& key) const noexcept;
   // How many holds have an entry in the table, whatever its state and whoever made it; and those
   // whose removal is still to come.
   std::size_t entries() const noexcept;
@@ -164,6 +179,17 @@ class Ledger {
   netlink::Verdict judge(Item& item, const netlink::Neighbour* actual, Instant now, bool arrival);
   void learn(Item& item, const netlink::Judgement& judged, Instant now, bool arrival);
   Ruling weigh(Item& item, const Binding& claim, Instant now);
+  // ledger_pins.cpp
+  bool is_pinned(const Item& item) const noexcept;
+  bool is_firm(const Item& item) const noexcept;
+  bool may_leave(const Item& item, const netlink::Neighbour& actual, Instant now) const noexcept;
+  void challenge(Item& item, const netlink::Mac& claimed, Instant now);
+  void ask_held(Item& item, Instant now);
+  void write_as(Item& item, std::uint16_t state, Instant at);
+  void note_claim(Item& item, const netlink::Mac& claimed, Instant now);
+  bool hear_held(Item& item, const netlink::Neighbour& actual, Instant now);
+  void soften_late(Instant now);
+  Ruling hear(Item& item, const netlink::Mac& claimed, Instant now);
   void tell_contradiction(const Item& item, Instant now);
   void break_down(Item& item, const netlink::Neighbour* actual, Instant now);
   void enter(Item& item, Phase phase);

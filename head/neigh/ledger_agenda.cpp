@@ -101,6 +101,7 @@ void Ledger::tell_late(Instant now) {
 
 Due Ledger::due(Instant now) {
   tell_late(now);
+  soften_late(now);
   Due due;
   due.remove = std::exchange(removals_, {});
   // Removed for one disc and wanted again by another meanwhile.
@@ -116,6 +117,9 @@ void Ledger::collect_writes(Instant now, Due& due) {
                    tuning_.repairs.take(now, 1) == 1;) {
     auto& [key, hold] = *item;
     take(*item);
+    if (hold.write_state == netlink::nud::stale && is_firm(*item))
+      hold.write_state = netlink::nud::permanent;
+    if (hold.write_state == netlink::nud::probe && hold.asked == Instant{}) hold.asked = now;
     const bool validated = tuning_.validated && hold.write_state == netlink::nud::stale;
     due.write.push_back(
         {key, *hold.binding.lladdr, hold.write_state, validated, !hold.present, tuning_.exempt});
@@ -129,6 +133,7 @@ void Ledger::collect_asks(Instant now, Due& due) {
     auto& [key, hold] = *item;
     take(*item);
     if (hold.attempts < 255) ++hold.attempts;
+    if (hold.asked == Instant{}) hold.asked = now;
     ++counters_.resolutions;
     if (hold.binding.lladdr) {
       // PROBE asks the known address first and then, with mcast_resolicit, everybody; packets
@@ -150,6 +155,8 @@ void Ledger::collect_doubted(Instant now, Due& due) {
     doubts_.pop();
     hold.doubtful = false;
     hold.doubted = now;
+    disputes_.soften(key);
+    if (hold.asked == Instant{}) hold.asked = now;
     if (hold.phase != Phase::held || hold.agenda != Agenda::none) continue;
     ++counters_.resolutions;
     due.write.push_back(

@@ -25,6 +25,7 @@ struct Counters {
   std::uint64_t resolutions = 0;  // Questions to the network that the keeper started.
   std::uint64_t answered = 0;     // Questions of the kernel's that were answered.
   std::uint64_t conflicts = 0;    // The wire said another link-layer address than we had.
+  std::uint64_t refuted = 0;      // Of those, against pins whose host answered.
   std::uint64_t settled = 0;      // Conflicts that are none any more.
   std::uint64_t flaps = 0;        // Times an address began to change to and fro.
   std::uint64_t failures = 0;     // Entries that were seen not to answer.
@@ -58,10 +59,12 @@ struct DeviceStatus {
 };
 
 struct EntryStatus {
-  netlink::Neighbour kernel;         // As the kernel has it now; state 0 when it has not.
-  Binding binding;                   // What the keeper holds to.
-  std::optional<netlink::Mac> told;  // What it was told beforehand.
-  bool flapping = false;             // Changing to and fro just now.
+  netlink::Neighbour kernel;            // As the kernel has it now; state 0 when it has not.
+  Binding binding;                      // What the keeper holds to.
+  std::optional<netlink::Mac> told;     // What it was told beforehand.
+  std::optional<netlink::Mac> claimed;  // By whoever contradicted it last, if anybody did.
+  bool pinned = false;                  // Told with a generation, which the wire does not overrule.
+  bool flapping = false;                // Changing to and fro just now.
   std::uint32_t conflicts = 0;
   std::uint32_t repairs = 0;
   std::vector<std::string> discs;

@@ -163,13 +163,15 @@ Table conflicts_table(const json& entries) {
                {"SAYS"},
                {"GENERATION", true},
                {"TOLD"},
+               {"CLAIMED BY"},
                {"CONFLICTS", true},
                {"FLAPPING"},
                {"DISC"}});
   for (const json& entry : entries)
     table.add({entry.value("address", ""), entry.value("dev", ""), entry.value("binding", ""),
                "the " + entry.value("source", ""), entry.value("generation", json(0)).dump(),
-               entry.value("told", ""), entry.value("conflicts", json(0)).dump(),
+               entry.value("told", ""), entry.value("claimed", ""),
+               entry.value("conflicts", json(0)).dump(),
                entry.value("flapping", false) ? "yes" : "", discs_text(entry)});
   return table;
 }

@@ -1,0 +1,121 @@
+// Pins: what was told with a generation, and the wire contradicts.
+#include "head/neigh/ledger.hpp"
+
+#include <algorithm>
+
+namespace head::neigh {
+
+using netlink::Mac;
+using netlink::Neighbour;
+using netlink::NeighbourKey;
+using namespace std::chrono_literals;
+
+namespace {
+
+// Somebody who goes on claiming it is undone so often, until who is held has answered.
+constexpr auto undo_every = 10ms;
+
+}  // namespace
+
+Trust Ledger::trust_in(const NeighbourKey& key) const noexcept {
+  const auto& where = tuning_.trust_prefixes;
+  const bool here = where.empty() || std::any_of(where.begin(), where.end(), [&](const auto& one) {
+                      return netlink::contains(one, key.address);
+                    });
+  return here ? tuning_.trust : Trust::catalogue_unless_dead;
+}
+
+bool Ledger::is_pinned(const Item& item) const noexcept {
+  const auto& [key, hold] = item;
+  const bool at_pin = hold.told && hold.binding.lladdr == hold.told;
+  return at_pin && hold.binding.generation > 0 && trust_in(key) != Trust::wire;
+}
+
+bool Ledger::is_pinned(const NeighbourKey& key) const noexcept {
+  const auto found = holds_.find(key);
+  return found != holds_.end() && is_pinned(*found);
+}
+
+// Without NTF_EXT_LEARNED a permanent entry could not be told from an administrator's.
+bool Ledger::is_firm(const Item& item) const noexcept {
+  if (!tuning_.exempt || !is_pinned(item)) return false;
+  return trust_in(item.first) == Trust::catalogue || disputes_.is_firm(item.first);
+}
+
+bool Ledger::is_firm(const NeighbourKey& key) const noexcept {
+  const auto found = holds_.find(key);
+  return found != holds_.end() && is_firm(*found);
+}
+
+// Whoever is held does not answer for the address, and somebody else does.
+bool Ledger::may_leave(const Item& item, const Neighbour& actual, Instant now) const noexcept {
+  const Hold& hold = item.second;
+  if (trust_in(item.first) != Trust::catalogue_unless_dead) return false;
+  const bool dead = hold.asked != Instant{} && now - hold.asked >= dead_after;
+  return dead && actual.state == netlink::nud::reachable;
+}
+
+// The kernel has followed somebody. What is held is put back, and asked.
+void Ledger::challenge(Item& item, const Mac& claimed, Instant now) {
+  note_claim(item, claimed, now);
+  if (trust_in(item.first) == Trust::catalogue)
+    return repair(item, is_firm(item) ? netlink::nud::permanent : netlink::nud::stale, now, true);
+  disputes_.challenge(item.first);
+  ask_held(item, now);
+}
+
+// At the held address first, and then, if nobody answers there, everybody.
+void Ledger::ask_held(Item& item, Instant now) {
+  disputes_.soften(item.first);
+  write_as(item, netlink::nud::probe, std::max(now, item.second.repaired + undo_every));
+}
+
+void Ledger::write_as(Item& item, std::uint16_t state, Instant at) {
+  item.second.write_state = state;
+  item.second.phase = Phase::writing;
+  schedule(item, Agenda::write, at);
+}
+
+void Ledger::note_claim(Item& item, const Mac& claimed, Instant now) {
+  ++counters_.conflicts;
+  if (disputes_.claimed(item.first, claimed, now)) contradicted_.push_back(item.first);
+}
+
+// An announcement, which is not followed before it is known that who is held has gone.
+Ruling Ledger::hear(Item& item, const Mac& claimed, Instant now) {
+  Hold& hold = item.second;
+  if (claimed == hold.binding.lladdr) return Ruling::confirmed;
+  note_claim(item, claimed, now);
+  const bool asks = !is_firm(item) && hold.agenda == Agenda::none &&
+                    (hold.asked == Instant{} || now - hold.asked >= dead_after);
+  if (!asks) return Ruling::overruled;
+  if (is_pinned(item)) disputes_.challenge(item.first);
+  ask_held(item, now);
+  return Ruling::overruled;
+}
+
+// Whether who is held has answered, or is being asked. True when it is held firm from now on, and
+// written so.
+bool Ledger::hear_held(Item& item, const Neighbour& actual, Instant now) {
+  Hold& hold = item.second;
+  if (!actual.ours() || actual.lladdr != hold.binding.lladdr) return false;
+  const bool probed = actual.state == netlink::nud::probe;
+  if (probed && hold.asked == Instant{}) hold.asked = now;
+  if (actual.state != netlink::nud::reachable) return false;
+  hold.asked = {};
+  if (!is_pinned(item) || !disputes_.refute(item.first, now, firm_least, firm_most)) return false;
+  ++counters_.refuted;
+  if (!is_firm(item)) return false;
+  write_as(item, netlink::nud::permanent, now);
+  return true;
+}
+
+void Ledger::soften_late(Instant now) {
+  for (const NeighbourKey& key : disputes_.soften_late(now)) {
+    const auto found = holds_.find(key);
+    if (found == holds_.end() || found->second.phase != Phase::held) continue;
+    repair(*found, netlink::nud::stale, now, false);
+  }
+}
+
+}  // namespace head::neigh

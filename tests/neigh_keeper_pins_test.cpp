@@ -1,0 +1,117 @@
+// What others say of a pinned address, to the kernel and to the keeper.
+#include "tests/neigh_wants.hpp"
+
+#include <string>
+
+using namespace tests;
+
+namespace {
+
+const Mac thief{0x02, 0xbb, 0xbb, 0xbb, 0xbb, 0xbb};
+
+Want pinned(unsigned number, const Mac& lladdr) {
+  Want want = disc(number, lladdr);
+  want.claim.generation = 1;
+  return want;
+}
+
+// So many neighbour advertisements for that address, from a host beside its own.
+void claim(scratch::Tail& tail, const Ip6& address, bool overrides, int times = 1) {
+  tail.sh(
+      "python3 -c \"import socket, time\n"
+      "s = socket.socket(socket.AF_INET6, socket.SOCK_RAW, 58)\n"
+      "s.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_MULTICAST_HOPS, 255)\n"
+      "said = bytes([136, 0, 0, 0, " +
+      std::string(overrides ? "32" : "0") + ", 0, 0, 0]) + socket.inet_pton(socket.AF_INET6, '" +
+      to_string(address) +
+      "') + bytes.fromhex('020102bbbbbbbbbb')\n"
+      "for i in range(" +
+      std::to_string(times) +
+      "):\n"
+      "  s.sendto(said, ('ff02::1', 0, 0, socket.if_nametoindex('tail0')))\n"
+      "  time.sleep(0.001)\n\"");
+}
+
+// An interface whose own address is tentative asks nobody.
+void await_own_address() {
+  sh("for i in $(seq 100); do ip -6 address show dev head0 | grep -q tentative || exit 0; "
+     "sleep 0.05; done; exit 1");
+}
+
+}  // namespace
+
+TEST_CASE("who claims a pinned address while its host answers does not get it", "[neigh][kernel]") {
+  const bool overrides = GENERATE(true, false);
+  CAPTURE(overrides);
+  scratch::with_tail([&](int, scratch::Tail& tail) {
+    tail.sh("ip -6 address add " + to_string(address(5)) + "/64 dev tail0 nodad");
+    Reports reports;
+    Keeper keeper(Options{});
+    keeper.want({pinned(5, tail.lladdr())}, reports.ready());
+    REQUIRE(reports.of("disc5").state == BindingState::held);
+    await_own_address();
+    claim(tail, address(5), overrides);
+    CHECK(eventually([&] { return keeper.snapshot(false).counters.refuted == 1; }));
+    const auto entry = [&] { return keeper.snapshot().entries.at(0); };
+    CHECK(eventually([&] { return entry().kernel.state == nud::permanent; }));
+    CHECK(entry().kernel.lladdr == tail.lladdr());
+    CHECK(entry().binding.lladdr == tail.lladdr());
+    CHECK(entry().claimed == thief);
+    CHECK(entry().pinned);
+    // As often as anybody likes, from now on.
+    claim(tail, address(5), overrides, 300);
+    CHECK(entry().kernel.lladdr == tail.lladdr());
+    CHECK(entry().kernel.state == nud::permanent);
+    CHECK(keeper.snapshot(false).counters.refuted == 1);
+  });
+}
+
+TEST_CASE("a pinned disc that moves without a word is followed", "[neigh][kernel]") {
+  scratch::with_tail([](int, scratch::Tail& tail) {
+    tail.sh("sysctl -qw net.ipv6.conf.tail0.ndisc_notify=1");
+    tail.sh("ip -6 address add " + to_string(address(5)) + "/64 dev tail0 nodad");
+    Reports reports;
+    Options options;
+    options.trust = GENERATE(Trust::catalogue_unless_dead, Trust::catalogue);
+    Keeper keeper(options);
+    keeper.want({pinned(5, tail.lladdr())}, reports.ready());
+    REQUIRE(reports.of("disc5").state == BindingState::held);
+    await_own_address();
+    const Mac before = tail.lladdr();
+    tail.sh("ip link set tail0 address 02:aa:aa:aa:aa:aa");
+    const Mac moved{0x02, 0xaa, 0xaa, 0xaa, 0xaa, 0xaa};
+    const auto entry = [&] { return keeper.snapshot().entries.at(0); };
+    if (options.trust == Trust::catalogue) {
+      // Unless somebody says so who counts generations.
+      CHECK(eventually([&] { return entry().claimed == moved; }));
+      CHECK(entry().kernel.lladdr == before);
+      Want told = pinned(5, moved);
+      told.claim.generation = 2;
+      keeper.want({told}, {});
+    }
+    CHECK(eventually([&] { return entry().binding.lladdr == moved; }));
+    CHECK(eventually([&] { return entry().kernel.lladdr == moved; }));
+  });
+}
+
+TEST_CASE("an administrator's permanent entry is respected, though it was ours before",
+          "[neigh][kernel]") {
+  scratch::with_tail([](int, scratch::Tail& tail) {
+    Reports reports;
+    Keeper keeper(Options{});
+    keeper.want({pinned(5, tail.lladdr())}, reports.ready());
+    REQUIRE(reports.of("disc5").state == BindingState::held);
+    sh("ip -6 neigh replace " + to_string(address(5)) +
+       " lladdr 02:cc:cc:cc:cc:cc nud permanent dev head0");
+    const Mac theirs{0x02, 0xcc, 0xcc, 0xcc, 0xcc, 0xcc};
+    CHECK(eventually(
+        [&] { return keeper.snapshot().discs.at(0).status.state == BindingState::foreign; }));
+    CHECK(keeper.snapshot().entries.at(0).kernel.lladdr == theirs);
+    keeper.forget({"disc5"});
+    CHECK(eventually([&] { return keeper.snapshot().entries.empty(); }));
+    std::vector<Neighbour> all;
+    REQUIRE(!dump(all));
+    CHECK(std::any_of(all.begin(), all.end(),
+                      [&](const Neighbour& one) { return one.lladdr == theirs; }));
+  });
+}
