@@ -122,7 +122,7 @@ TEST_CASE("a pinned address is followed when who was told does not answer", "[ne
       book.pass(50ms);
       book.see(2, nud::reachable);  // It answers, too soon to be the only one.
       CHECK(book.is_at(1));
-      book.pass(150ms);
+      book.pass(200ms);
       break;
     case 1:
       book.announce(2);
@@ -165,6 +165,48 @@ TEST_CASE("who was told and answers in time stays, however often another one cla
     book.pass(Ledger::firm_most);
   }
   CHECK(book.ledger.take_moved().empty());
+}
+
+TEST_CASE("an older word does not loosen a pin", "[neigh]") {
+  Book book;
+  book.ledger.claim(key, told(2, GENERATE(0, 1)), book.now);
+  CHECK(book.ledger.is_pinned(key));
+  book.see(2, nud::reachable);
+  CHECK(book.is_at(1));
+}
+
+TEST_CASE("who is told of anew has not been asked yet", "[neigh]") {
+  Book book;
+  book.see(1, nud::probe);
+  book.pass(1min);  // In vain.
+  book.ledger.claim(key, told(2, 2), book.now);
+  book.carry_out();
+  book.pass(10ms);
+  book.see(3, nud::reachable);
+  CHECK(book.is_at(2));
+  CHECK(book.entry.state == nud::probe);
+}
+
+TEST_CASE("a claim that comes right behind the answer changes nothing", "[neigh]") {
+  Book book;
+  book.see(2, nud::stale);
+  book.pass(5ms);
+  // Before anything is written.
+  book.entry.lladdr = mac(1);
+  book.entry.state = nud::reachable;
+  book.ledger.observe(key, &book.entry, book.now);
+  book.see(2, nud::stale);
+  CHECK(book.is_at(1));
+  CHECK(book.entry.state == nud::permanent);
+}
+
+TEST_CASE("a question that claims cut short is no question", "[neigh]") {
+  Book book;
+  for (int i = 0; i < 50; ++i) {
+    book.see(2, nud::reachable);
+    book.pass(10ms);
+    REQUIRE(book.is_at(1));
+  }
 }
 
 TEST_CASE("the catalogue's word alone, where that is wanted", "[neigh]") {

@@ -31,6 +31,11 @@ struct Binding {
   bool operator==(const Binding&) const = default;
 };
 
+// A next hop is made of its tail's link-layer address, and pinned there as discs are.
+inline Binding tail_claim(const std::optional<netlink::Mac>& lladdr) {
+  return {.lladdr = lladdr, .source = Source::catalogue, .generation = 1};
+}
+
 enum class Ruling : std::uint8_t {
   confirmed,  // It says what is held already.
   first,      // Nobody had known.

@@ -62,16 +62,32 @@ class Disputes {
     dispute.challenged = false;
     dispute.firm_until = now + std::min(least * (1 << std::min(dispute.refuted++, 10u)), most);
     firm_.insert(key);
+    firm_end_ = std::min(firm_end_.value_or(Instant::max()), dispute.firm_until);
     return true;
+  }
+  // Another one is held from now on.
+  void forget_pin(const netlink::NeighbourKey& key) noexcept {
+    firm_.erase(key);
+    const auto found = all_.find(key);
+    if (found != all_.end()) found->second.challenged = false;
   }
   bool is_firm(const netlink::NeighbourKey& key) const noexcept { return firm_.contains(key); }
   void soften(const netlink::NeighbourKey& key) noexcept { firm_.erase(key); }
   // Those that have been held firm for long enough.
   std::vector<netlink::NeighbourKey> soften_late(Instant now) {
     std::vector<netlink::NeighbourKey> late;
-    for (const netlink::NeighbourKey& key : firm_)
-      if (all_[key].firm_until <= now) late.push_back(key);
+    if (!firm_end_ || now < *firm_end_) return late;
+    firm_end_.reset();
+    for (const netlink::NeighbourKey& key : firm_) {
+      const Instant until = all_[key].firm_until;
+      if (until <= now)
+        late.push_back(key);
+      else
+        firm_end_ = std::min(firm_end_.value_or(Instant::max()), until);
+    }
     for (const netlink::NeighbourKey& key : late) firm_.erase(key);
+    // However many there are, looking at them all costs a bounded part of the time.
+    if (firm_end_) firm_end_ = std::max(*firm_end_, now + pass_every);
     return late;
   }
 
@@ -109,18 +125,17 @@ class Disputes {
     return due;
   }
   std::optional<Instant> next() const noexcept {
-    std::optional<Instant> soonest = late_at_;
-    for (const netlink::NeighbourKey& key : firm_)
-      soonest = std::min(soonest.value_or(Instant::max()), all_.find(key)->second.firm_until);
-    return soonest;
+    if (!late_at_ || !firm_end_) return late_at_ ? late_at_ : firm_end_;
+    return std::min(*late_at_, *firm_end_);
   }
 
  private:
   static constexpr std::chrono::milliseconds pass_every{100};
 
   std::map<netlink::NeighbourKey, Dispute> all_;
-  std::set<netlink::NeighbourKey> firm_;  // Few.
-  std::optional<Instant> late_at_;        // When late() has something, at the earliest.
+  std::set<netlink::NeighbourKey> firm_;
+  std::optional<Instant> firm_end_;  // Of the first of them, at the earliest.
+  std::optional<Instant> late_at_;   // When late() has something, at the earliest.
 };
 
 }  // namespace head::neigh

@@ -117,7 +117,9 @@ void Keeper::Work::settle_in(Disc& disc, BindingStatus found, std::vector<Neighb
   // A gateway's link-layer address is not the disc's.
   const Binding told = enter_way(disc, now);
   const Binding claim = disc.placed.on_link ? told : Binding();
-  if (ledger_.add(key, claim, now)) fresh.push_back(key);
+  const bool own = disc.placed.on_link && !disc.placed.routed;
+  if (ledger_.add(key, claim, now, own ? std::optional(disc.claim) : std::nullopt))
+    fresh.push_back(key);
 }
 
 // To whoever asks how the disc is reached.

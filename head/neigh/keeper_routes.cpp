@@ -116,7 +116,7 @@ Binding Keeper::Work::enter_way(const Disc& disc, Instant now) {
   if (leftovers_.erase(own) > 0) ledger_.remove(own);
   const NeighbourKey& key = disc.placed.neighbour;
   book_.lead(address, key, tails_[key].trust() == Tail::Trust::good, now);
-  return {.lladdr = book_.at(address).binding.lladdr, .source = Source::catalogue};
+  return tail_claim(book_.at(address).binding.lladdr);
 }
 
 // Somebody says where a disc is that a route leads to.
@@ -176,7 +176,11 @@ bool Keeper::Work::announced(const Announcement& said, Instant now) {
   ++way->conflicts;
   ++route_conflicts_;
   // As a neighbour it is asked where it was told to be, and the ledger minds the pin.
-  const bool pinned = before.generation > 0 && ledger_.trust_in(said.who) != Trust::wire;
+  bool pinned = false;
+  doubts_.each(said.who.address, [&](const Disc* disc) {
+    pinned |= disc->claim.generation > 0 && disc->claim.lladdr == before.lladdr &&
+              ledger_.trust_in(said.who) != Trust::wire;
+  });
   if (!pinned)
     way->binding = merge(before, {.lladdr = said.lladdr, .source = Source::announcement});
   if (telling) {

@@ -15,8 +15,7 @@ using netlink::NeighbourKey;
 void Keeper::Work::ask_tail(const NeighbourKey& key, const netlink::Mac& lladdr, Instant now) {
   Tail& tail = tails_[key];
   tail.ask(lladdr, now);
-  const Binding claim{.lladdr = lladdr, .source = Source::catalogue};
-  if (ledger_.add(key, claim, now)) fresh_tails_.push_back(key);
+  if (ledger_.add(key, tail_claim(lladdr), now)) fresh_tails_.push_back(key);
   leftovers_.erase(key);
   if (former_tails_.erase(key) > 0)
     tail.believe(now);

@@ -82,6 +82,7 @@ Keeper::Work::~Work() {
   }
   wake();
   thread_.join();
+  if (options_.enabled) soften_all();
   if (options_.enabled && !options_.leave) {
     std::vector<Neighbour> all;
     table_.dump(all);
@@ -92,6 +93,16 @@ Keeper::Work::~Work() {
     devices_.restore(table_.socket(), validated);
   }
   ::close(event_);
+}
+
+// Nothing heals a permanent entry once nobody minds it.
+void Keeper::Work::soften_all() {
+  std::vector<netlink::Entry> firm;
+  for (const auto& [key, hold] : ledger_.holds())
+    if (ledger_.is_firm(key) && hold.phase == Phase::held)
+      firm.push_back(
+          {.key = key, .lladdr = *hold.binding.lladdr, .validated = ledger_.validated()});
+  if (!firm.empty()) table_.set(firm);
 }
 
 void Keeper::Work::want(std::vector<Want> discs, Ready ready) {

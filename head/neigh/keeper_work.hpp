@@ -120,6 +120,7 @@ class Keeper::Work {
 
   // keeper_work.cpp: the loop.
   void run() noexcept;
+  void soften_all();
   void wake() noexcept;
   void sleep(Instant now);
   void turn(Instant now);

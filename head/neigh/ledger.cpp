@@ -50,7 +50,8 @@ std::size_t Ledger::entries() const noexcept {
   return static_cast<std::size_t>(present) + removals_.size();
 }
 
-bool Ledger::add(const NeighbourKey& key, const Binding& claim, Instant now) {
+bool Ledger::add(const NeighbourKey& key, const Binding& claim, Instant now,
+                 const std::optional<Binding>& told) {
   const auto [found, added] = holds_.insert({key, Hold()});
   ++found->second.users;
   if (!added) {
@@ -58,7 +59,8 @@ bool Ledger::add(const NeighbourKey& key, const Binding& claim, Instant now) {
     return false;
   }
   found->second.binding = claim;
-  found->second.told = claim.lladdr;
+  found->second.told = told.value_or(claim).lladdr;
+  if (found->second.told) found->second.told_generation = told.value_or(claim).generation;
   found->second.unwritten = claim.lladdr && claim.generation > 0;
   return true;
 }
@@ -85,8 +87,18 @@ Ruling Ledger::weigh(Item& item, const Binding& claim, Instant now) {
   const Ruling ruling = rule(before, claim);
   hold.binding = merge(before, claim);
   const bool seen = claim.source == Source::wire || claim.source == Source::announcement;
-  if (!seen && claim.lladdr) hold.told = claim.lladdr;
+  // An older word is none, nor a second one of the same number.
+  const bool newer = claim.generation > hold.told_generation ||
+                     (claim.generation == 0 && hold.told_generation == 0) || !hold.told;
+  if (!seen && claim.lladdr && newer) {
+    hold.told = claim.lladdr;
+    hold.told_generation = claim.generation;
+  }
   const bool moved = ruling == Ruling::moved;
+  if (moved || ruling == Ruling::first) {
+    hold.asked = {};
+    disputes_.forget_pin(key);
+  }
   if (moved) {
     hold.unwritten = !seen && claim.generation > before.generation;
     hold.answered = claim.source == Source::wire && answering(hold.state);
@@ -173,6 +185,7 @@ std::size_t Ledger::settle(std::span<const Neighbour> actual, Instant now) {
 Verdict Ledger::judge(Item& item, const Neighbour* actual, Instant now, bool arrival) {
   auto& [key, hold] = item;
   hold.present = actual != nullptr;
+  if (actual == nullptr) hold.asked = {};
   hold.state = actual ? actual->state : netlink::nud::none;
   const bool first_answer = answering(hold.state) && !hold.answered;
   if (answering(hold.state)) hold.answered = true;
@@ -202,6 +215,7 @@ Verdict Ledger::judge(Item& item, const Neighbour* actual, Instant now, bool arr
       enter(item, Phase::held);
       break;
     case Verdict::foreign:
+      hold.asked = {};
       enter(item, Phase::foreign);
       break;
     case Verdict::learned:

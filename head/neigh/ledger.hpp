@@ -49,8 +49,9 @@ struct Hold {
   std::uint32_t repairs = 0;
   std::uint16_t state = 0;  // As last seen.
   std::uint16_t write_state = netlink::nud::stale;
-  std::uint16_t error = 0;           // Why the kernel refused the last write; an errno.
-  std::optional<netlink::Mac> told;  // By the catalogue or an operator, the newest.
+  std::uint16_t error = 0;            // Why the kernel refused the last write; an errno.
+  std::optional<netlink::Mac> told;   // By the catalogue or an operator, the newest,
+  std::uint64_t told_generation = 0;  // of this generation.
   Phase phase = Phase::unseen;
   Agenda agenda = Agenda::none;
   std::uint8_t repairs_in_a_row = 0;
@@ -83,7 +84,7 @@ class Ledger {
     std::vector<netlink::Prefix> trust_prefixes{};  // Where that is so; none: everywhere.
   };
   // Who has not answered for so long, asked several times, is dead as far as that address goes.
-  static constexpr std::chrono::milliseconds dead_after{190};
+  static constexpr std::chrono::milliseconds dead_after{150};
   // A claim against a pin that was refuted is not listened to for so long; each next one for twice
   // as long, at most for firm_most.
   static constexpr std::chrono::seconds firm_least{10}, firm_most{600};
@@ -116,7 +117,9 @@ class Ledger {
 
   // One more disc needs this neighbour. True when it is new: the caller tells with observe() what
   // the kernel has. What is claimed for a hold that is there already is weighed as by claim().
-  bool add(const netlink::NeighbourKey& key, const Binding& claim, Instant now);
+  // `told`: of that, what the catalogue or an operator has said; else that is all of it.
+  bool add(const netlink::NeighbourKey& key, const Binding& claim, Instant now,
+           const std::optional<Binding>& told = {});
   // From now on entries are written without NTF_EXT_VALIDATED.
   void forgo_validated() noexcept { tuning_.validated = false; }
   bool validated() const noexcept { return tuning_.validated; }
@@ -153,8 +156,8 @@ class Ledger {
   // call: a TCP connection that was made before has nothing to say there, or says it late.
   std::vector<netlink::NeighbourKey> take_moved() { return std::exchange(moved_, {}); }
 
-  // Holds that are elsewhere than was told, since the last call: once when that began, and again
-  // when somebody there answered.
+  // Holds that are elsewhere than was told, or that somebody else claims, since the last call: once
+  // when that began, and again when somebody there answered.
   std::vector<netlink::NeighbourKey> take_contradicted() {
     return std::exchange(contradicted_, {});
   }

@@ -117,8 +117,10 @@ void Ledger::collect_writes(Instant now, Due& due) {
                    tuning_.repairs.take(now, 1) == 1;) {
     auto& [key, hold] = *item;
     take(*item);
-    if (hold.write_state == netlink::nud::stale && is_firm(*item))
-      hold.write_state = netlink::nud::permanent;
+    const bool firm = is_firm(*item);
+    if (hold.write_state == netlink::nud::stale && firm) hold.write_state = netlink::nud::permanent;
+    if (hold.write_state == netlink::nud::permanent && !firm)
+      hold.write_state = netlink::nud::stale;
     if (hold.write_state == netlink::nud::probe && hold.asked == Instant{}) hold.asked = now;
     const bool validated = tuning_.validated && hold.write_state == netlink::nud::stale;
     due.write.push_back(
@@ -155,9 +157,9 @@ void Ledger::collect_doubted(Instant now, Due& due) {
     doubts_.pop();
     hold.doubtful = false;
     hold.doubted = now;
+    if (hold.phase != Phase::held || hold.agenda != Agenda::none) continue;
     disputes_.soften(key);
     if (hold.asked == Instant{}) hold.asked = now;
-    if (hold.phase != Phase::held || hold.agenda != Agenda::none) continue;
     ++counters_.resolutions;
     due.write.push_back(
         {key, *hold.binding.lladdr, netlink::nud::probe, tuning_.validated, false, tuning_.exempt});
@@ -206,6 +208,7 @@ void Ledger::forgive(int ifindex, Instant now) {
   for (auto at = holds_.lower_bound(NeighbourKey{ifindex, {}});
        at != holds_.end() && at->first.ifindex == ifindex; ++at) {
     Hold& hold = at->second;
+    hold.asked = {};  // Nobody could hear it.
     const bool refused = hold.error != 0 && hold.error != EPERM && hold.error != EACCES;
     if (!refused || hold.agenda == Agenda::none) continue;
     hold.repairs_in_a_row = 0;

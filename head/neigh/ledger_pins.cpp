@@ -28,7 +28,7 @@ Trust Ledger::trust_in(const NeighbourKey& key) const noexcept {
 bool Ledger::is_pinned(const Item& item) const noexcept {
   const auto& [key, hold] = item;
   const bool at_pin = hold.told && hold.binding.lladdr == hold.told;
-  return at_pin && hold.binding.generation > 0 && trust_in(key) != Trust::wire;
+  return at_pin && hold.told_generation > 0 && trust_in(key) != Trust::wire;
 }
 
 bool Ledger::is_pinned(const NeighbourKey& key) const noexcept {
@@ -59,8 +59,12 @@ bool Ledger::may_leave(const Item& item, const Neighbour& actual, Instant now) c
 void Ledger::challenge(Item& item, const Mac& claimed, Instant now) {
   note_claim(item, claimed, now);
   if (trust_in(item.first) == Trust::catalogue)
-    return repair(item, is_firm(item) ? netlink::nud::permanent : netlink::nud::stale, now, true);
+    return write_as(item, is_firm(item) ? netlink::nud::permanent : netlink::nud::stale,
+                    std::max(now, item.second.repaired + undo_every));
+  // It has answered since the claim before, and that is to be written still.
+  if (is_firm(item)) return write_as(item, netlink::nud::permanent, now);
   disputes_.challenge(item.first);
+  item.second.asked = {};  // A claim may have cut the question short: it begins anew.
   ask_held(item, now);
 }
 

@@ -209,6 +209,60 @@ make_networks() {
   ip -n "$tail_net" link set t0 up
 }
 
+# A head and two tails behind a switch, for a script that has unshared its network and mounts: h0
+# with fd00:3::1 here, t1 and t2 with $mac1, $mac2, fd00:3::101 and fd00:3::102 in tail1 and tail2.
+mac1=02:00:00:00:03:01 mac2=02:00:00:00:03:02
+make_switched_tails() {
+  local name i
+  mount -t tmpfs tmpfs /run # So that the names of namespaces are the script's own.
+  ip link set lo up
+  for name in switch tail1 tail2; do ip netns add $name; done
+  ip -n switch link add sw0 type bridge
+  ip -n switch link set sw0 up
+  ip link add h0 type veth peer name p-h0 netns switch
+  ip -n switch link set p-h0 master sw0 up
+  sysctl -qw net.ipv6.conf.h0.accept_dad=0
+  ip link set h0 up
+  ip addr add fd00:3::1/64 dev h0 nodad
+  for i in 1 2; do
+    ip link add name t$i address "$([[ $i == 1 ]] && echo $mac1 || echo $mac2)" netns tail$i \
+      type veth peer name p-t$i netns switch
+    ip -n switch link set p-t$i master sw0 up
+    ip netns exec tail$i sysctl -qw net.ipv6.conf.t$i.accept_dad=0
+    ip -n tail$i link set lo up
+    ip -n tail$i link set t$i up
+    ip -n tail$i addr add fd00:3::10$i/64 dev t$i nodad
+  done
+}
+
+# start_switched_tail 1|2 IMAGE
+start_switched_tail() {
+  background "tail$1" ip netns exec "tail$1" nbdkit -f -p 10809 file "$2"
+  await 10 "tail $1" ip netns exec "tail$1" python3 -c '
+import socket; socket.create_connection(("::1", 10809))'
+}
+
+# announce 1|2 ADDRESS override|plain TIMES has that tail announce the address as its own (RFC 4861,
+# section 7.2.6), and tells when it began.
+announce() {
+  local mac=$mac1
+  [[ $1 == 1 ]] || mac=$mac2
+  ip netns exec "tail$1" python3 - "t$1" "$2" "$3" "$4" "${mac//:/}" <<'END'
+import socket, sys, time
+dev, address, how, times, mac = sys.argv[1:]
+target = socket.inet_pton(socket.AF_INET6, address)
+override = 0x20 if how == "override" else 0
+packet = bytes([136, 0, 0, 0, override, 0, 0, 0]) + target + bytes.fromhex("0201" + mac)
+raw = socket.socket(socket.AF_INET6, socket.SOCK_RAW, socket.IPPROTO_ICMPV6)
+raw.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_MULTICAST_HOPS, 255)
+print(time.time())
+for _ in range(int(times)):
+    raw.sendto(packet, ("ff02::1", 0, 0, socket.if_nametoindex(dev)))
+    if int(times) > 1:
+        time.sleep(0.01)
+END
+}
+
 # --- data ----------------------------------------------------------------------------------------
 
 # verify URI [FIO OPTION]... writes and verifies what it reads back.

@@ -21,38 +21,9 @@ if [[ -z ${HEAD_E2E_INSIDE:-} ]]; then
 fi
 headd_options=()
 address=fd00:3::7
-mac1=02:00:00:00:03:01 mac2=02:00:00:00:03:02
-
-# The names of namespaces are this script's own.
-mount -t tmpfs tmpfs /run
-ip link set lo up
-for name in switch tail1 tail2; do ip netns add $name; done
-ip -n switch link add sw0 type bridge
-ip -n switch link set sw0 up
-port() { # port NAMESPACE DEVICE MAC
-  ip link add name "$2" address "$3" netns "$1" type veth peer name "p-$2" netns switch
-  ip -n switch link set "p-$2" master sw0 up
-  ip netns exec "$1" sysctl -qw net.ipv6.conf."$2".accept_dad=0
-  ip -n "$1" link set "$2" up
-}
-ip link add h0 type veth peer name p-h0 netns switch
-ip -n switch link set p-h0 master sw0 up
-sysctl -qw net.ipv6.conf.h0.accept_dad=0
-ip link set h0 up
-port tail1 t1 $mac1
-port tail2 t2 $mac2
-ip addr add fd00:3::1/64 dev h0 nodad
-for i in 1 2; do
-  ip -n tail$i link set lo up
-  ip -n tail$i addr add fd00:3::10$i/64 dev t$i nodad
-done
-
+make_switched_tails
 truncate -s 64M "$work/tail.img"
-for i in 1 2; do
-  background tail$i ip netns exec tail$i nbdkit -f -p 10809 file "$work/tail.img"
-  await 10 "tail $i" ip netns exec tail$i python3 -c '
-import socket; socket.create_connection(("::1", 10809))'
-done
+for i in 1 2; do start_switched_tail $i "$work/tail.img"; done
 ip -n tail1 addr add $address/64 dev t1 nodad
 printf '[metrics]\nlisten = "off"\n[neighbours]\nmode = "%s"\n' "$mode" >"$work/head.toml"
 start_headd
@@ -69,17 +40,7 @@ case $how in
     headctl move disc --lladdr $mac2 >"$work/move"
     ;;
   silent) date +%s.%N >"$work/told" ;;
-  override | plain) # RFC 4861, section 7.2.6.
-    ip netns exec tail2 python3 - $address $how >"$work/told" <<'END' ;;
-import socket, sys, time
-target = socket.inet_pton(socket.AF_INET6, sys.argv[1])
-override = 0x20 if sys.argv[2] == "override" else 0
-packet = bytes([136, 0, 0, 0, override, 0, 0, 0]) + target + bytes.fromhex("0201020000000302")
-raw = socket.socket(socket.AF_INET6, socket.SOCK_RAW, socket.IPPROTO_ICMPV6)
-raw.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_MULTICAST_HOPS, 255)
-print(time.time())
-raw.sendto(packet, ("ff02::1", 0, 0, socket.if_nametoindex("t2")))
-END
+  override | plain) announce 2 $address "$how" 1 >"$work/told" ;;
 esac
 
 finish guest || fail "the guest met an error (fio's status $?)"

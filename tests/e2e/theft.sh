@@ -1,0 +1,46 @@
+#!/usr/bin/env bash
+# Another host of the segment claims a disc's address, again and again, and serves an export of the
+# same size there, while the disc's own tail lives and a guest writes and verifies. HOW it claims it
+# is "override", as a host does that has taken an address over, or "plain". The disc was told with a
+# generation: no byte of the guest's goes to the thief, and both are shown. With a second argument,
+# "routes", headd is in that mode.
+# shellcheck source=tests/e2e/lib.sh
+source "$(dirname "$0")/lib.sh"
+how=${1:?override or plain} mode=${2:-neighbours}
+need fio nbdkit ip unshare python3
+need_root
+if [[ -z ${HEAD_E2E_INSIDE:-} ]]; then
+  rm -rf "$work"
+  trap - EXIT
+  HEAD_E2E_INSIDE=1 exec unshare --net --mount "$0" "$how" "$mode"
+fi
+headd_options=()
+address=fd00:3::7
+
+make_switched_tails
+for i in 1 2; do
+  truncate -s 64M "$work/tail$i.img"
+  start_switched_tail $i "$work/tail$i.img"
+  ip -n tail$i addr add $address/64 dev t$i nodad
+done
+printf '[metrics]\nlisten = "off"\n[neighbours]\nmode = "%s"\n' "$mode" >"$work/head.toml"
+start_headd
+headctl attach disc "nbd://[$address]:10809/" --lladdr $mac1 --wait >/dev/null
+headctl move disc --lladdr $mac1 --generation 1 >/dev/null
+start_guest --bsrange=4k-64k --io_size=96m --iodepth=4 --verify_backlog=64 --rate=,20m
+sleep 1
+announce 2 $address "$how" 300 >/dev/null
+finish guest || fail "the guest met an error (fio's status $?)"
+
+[[ $(headctl discs disc --json | python3 -c 'import json, sys
+print(json.load(sys.stdin)["state"])') == ready ]] || fail "the disc is not ready"
+cmp "$work/tail2.img" <(head -c 64M /dev/zero) || fail "something was written to the thief"
+both() { headctl neigh --conflicts | grep "$mac1" | grep -q "$mac2"; }
+[[ $mode == routes ]] || both || fail "the conflict is not shown: $(headctl neigh --conflicts)"
+stop_headd
+# Nothing of it outlives a restart.
+start_headd
+there() { headctl neigh | grep -q "$mac1"; }
+await 5 "the entry" there
+stop_headd
+for i in 1 2; do stop tail$i KILL || true; done
