@@ -15,16 +15,7 @@ if [[ -z ${HEAD_E2E_INSIDE:-} ]]; then
 fi
 headd_options=()
 
-# The names of namespaces are this script's own.
-mount -t tmpfs tmpfs /run
-ip link set lo up
-for name in switch tail1 tail2; do ip netns add $name; done
-ip -n switch link add sw0 type bridge
-ip -n switch link set sw0 up
-ip link add h0 type veth peer name p-h0 netns switch
-ip -n switch link set p-h0 master sw0 up
-ip link set h0 up
-ip addr add fd00:4::1/64 dev h0 nodad
+make_switch fd00:4::1/64
 python3 - "$discs" "$work" <<'END'
 import sys
 discs, work = int(sys.argv[1]), sys.argv[2]

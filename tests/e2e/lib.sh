@@ -209,11 +209,11 @@ make_networks() {
   ip -n "$tail_net" link set t0 up
 }
 
-# A head and two tails behind a switch, for a script that has unshared its network and mounts: h0
-# with fd00:3::1 here, t1 and t2 with $mac1, $mac2, fd00:3::101 and fd00:3::102 in tail1 and tail2.
-mac1=02:00:00:00:03:01 mac2=02:00:00:00:03:02
-make_switched_tails() {
-  local name i
+# make_switch ADDRESS: a head behind a switch, for a script that has unshared its network and its
+# mounts: h0 with that address here, sw0 in the namespace "switch"; "tail1" and "tail2" connect
+# themselves.
+make_switch() {
+  local name
   mount -t tmpfs tmpfs /run # So that the names of namespaces are the script's own.
   ip link set lo up
   for name in switch tail1 tail2; do ip netns add $name; done
@@ -223,7 +223,15 @@ make_switched_tails() {
   ip -n switch link set p-h0 master sw0 up
   sysctl -qw net.ipv6.conf.h0.accept_dad=0
   ip link set h0 up
-  ip addr add fd00:3::1/64 dev h0 nodad
+  ip addr add "$1" dev h0 nodad
+}
+
+# A head and two tails behind a switch, for a script that has unshared its network and mounts: h0
+# with fd00:3::1 here, t1 and t2 with $mac1, $mac2, fd00:3::101 and fd00:3::102 in tail1 and tail2.
+mac1=02:00:00:00:03:01 mac2=02:00:00:00:03:02
+make_switched_tails() {
+  local i
+  make_switch fd00:3::1/64
   for i in 1 2; do
     ip link add name t$i address "$([[ $i == 1 ]] && echo $mac1 || echo $mac2)" netns tail$i \
       type veth peer name p-t$i netns switch

@@ -17,17 +17,7 @@ headd_options=()
 mac1=02:00:00:00:04:01 mac2=02:00:00:00:04:02
 hop1=fe80::ff:fe00:401 hop2=fe80::ff:fe00:402
 
-# The names of namespaces are this script's own.
-mount -t tmpfs tmpfs /run
-ip link set lo up
-for name in switch tail1 tail2; do ip netns add $name; done
-ip -n switch link add sw0 type bridge
-ip -n switch link set sw0 up
-ip link add h0 type veth peer name p-h0 netns switch
-ip -n switch link set p-h0 master sw0 up
-sysctl -qw net.ipv6.conf.h0.accept_dad=0
-ip link set h0 up
-ip addr add fd00:4::1/64 dev h0 nodad
+make_switch fd00:4::1/64
 python3 - "$discs" "$work" <<'END'
 import sys
 discs, work = int(sys.argv[1]), sys.argv[2]
