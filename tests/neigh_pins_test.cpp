@@ -24,6 +24,7 @@ struct Book {
       : ledger([&] {
           Ledger::Tuning tuning;
           tuning.trust = trust;
+          tuning.validated = GENERATE(false, true);
           return tuning;
         }()) {
     ledger.add(key, told(1, generation), now);
@@ -53,6 +54,7 @@ struct Book {
       entry.lladdr = write.lladdr;
       entry.state = write.state;
       entry.flags = ntf::ext_learned;
+      entry.ext_flags = write.validated ? ntf::ext_validated : 0;
       entry.protocol = our_protocol;
       ledger.written(key);
     }
@@ -109,6 +111,7 @@ TEST_CASE("who only claims a pinned address does not get it", "[neigh]") {
     book.pass(300ms);
     book.see(2, nud::reachable);
     CHECK(book.is_at(2));
+    book.pass(10ms);
     CHECK(book.ledger.take_moved() == std::vector{key});
   }
 }
@@ -136,6 +139,7 @@ TEST_CASE("a pinned address is followed when who was told does not answer", "[ne
   }
   book.see(2, nud::reachable);
   CHECK(book.is_at(2));
+  book.pass(10ms);  // A mark that the question went without is written.
   CHECK(book.ledger.take_moved() == std::vector{key});
   CHECK(book.ledger.find(key)->told == mac(1));
   SECTION("and is again when that is back") {
@@ -147,6 +151,7 @@ TEST_CASE("a pinned address is followed when who was told does not answer", "[ne
     book.ledger.claim(key, told(2, 2), book.now);
     book.carry_out();
     book.see(1, nud::stale);
+    book.pass(10ms);
     CHECK(book.is_at(2));
   }
 }
@@ -198,6 +203,17 @@ TEST_CASE("a claim that comes right behind the answer changes nothing", "[neigh]
   book.see(2, nud::stale);
   CHECK(book.is_at(1));
   CHECK(book.entry.state == nud::permanent);
+}
+
+TEST_CASE("a question that is under way is not cut short by a look", "[neigh]") {
+  Book book;
+  book.see(2, nud::stale);
+  CHECK(book.entry.state == nud::probe);
+  // A second notice of that claim: what it finds there is what we wrote.
+  book.pass(4ms);
+  book.see(1, nud::probe);
+  for (int i = 0; i < 3; ++i) book.pass(10ms);
+  CHECK(book.entry.state == nud::probe);
 }
 
 TEST_CASE("a question that claims cut short is no question", "[neigh]") {
