@@ -18,9 +18,7 @@ Judgement judge_ours(const Desired& desired, const Neighbour& actual) {
   if (!actual.usable()) return {.verdict = Verdict::resolve};
   const bool learned = (actual.flags & ntf::ext_learned) != 0;
   const bool permanent = (actual.state & nud::permanent) != 0;
-  // A question is asked without that, and is not cut short.
-  const bool asked = actual.state == nud::probe;
-  const bool validated = desired.firm || asked || (actual.ext_flags & ntf::ext_validated) != 0;
+  const bool validated = desired.firm || (actual.ext_flags & ntf::ext_validated) != 0;
   const bool marked = (learned || !desired.exempt) && permanent == desired.firm &&
                       !(actual.state & nud::noarp) && (!desired.validated || validated);
   const bool replaced = desired.exempt && !learned;

@@ -31,7 +31,13 @@ TEST_CASE("an announcement is told as it is, override flag or not", "[neigh]") {
   const auto flags = GENERATE(std::uint8_t{0}, std::uint8_t{0x20}, std::uint8_t{0x80});
   const auto found = parse_announcement(message(flags, lladdr), 255, 3);
   REQUIRE(found);
-  CHECK(*found == Announcement{{3, tests::address(7)}, tests::mac(9), (flags & 0x20) != 0});
+  CHECK(*found == Announcement{{3, tests::address(7)}, tests::mac(9), (flags & 0x20) != 0, false});
+}
+
+TEST_CASE("an answer is told as one", "[neigh]") {
+  const auto found = parse_announcement(message(0x60, lladdr), 255, 3);
+  REQUIRE(found);
+  CHECK(*found == Announcement{{3, tests::address(7)}, tests::mac(9), true, true});
 }
 
 TEST_CASE("options that are not known are passed over", "[neigh]") {
@@ -41,9 +47,8 @@ TEST_CASE("options that are not known are passed over", "[neigh]") {
 }
 
 TEST_CASE("what is no announcement of a host's is not told", "[neigh]") {
-  CHECK_FALSE(parse_announcement(message(0x40, lladdr), 255, 3));  // Asked for.
-  CHECK_FALSE(parse_announcement(message(0, lladdr), 254, 3));     // Not from this link.
-  CHECK_FALSE(parse_announcement(message(0, {}), 255, 3));         // Without an address.
+  CHECK_FALSE(parse_announcement(message(0, lladdr), 254, 3));  // Not from this link.
+  CHECK_FALSE(parse_announcement(message(0, {}), 255, 3));      // Without an address.
   CHECK_FALSE(parse_announcement(message(0, {2, 0, 0, 0, 0, 0, 0, 0}), 255, 3));
   CHECK_FALSE(parse_announcement(message(0, {2, 2, 2, 0, 0, 0, 0, 9}), 255, 3));
   CHECK_FALSE(parse_announcement(message(0, {2, 1, 3, 0, 0, 0, 0, 9}), 255, 3));  // Multicast.
@@ -65,7 +70,7 @@ TEST_CASE("what is no announcement of a host's is not told", "[neigh]") {
 TEST_CASE("our own announcement says where our address is, and that it overrides", "[neigh]") {
   const bool router = GENERATE(false, true);
   const auto said = announcement(tests::address(7), tests::mac(9), router);
-  const Announcement ours{{3, tests::address(7)}, tests::mac(9), true};
+  const Announcement ours{{3, tests::address(7)}, tests::mac(9), true, false};
   CHECK(parse_announcement(said, 255, 3) == ours);
   CHECK(said[4] == (router ? std::byte{0xa0} : std::byte{0x20}));
 }

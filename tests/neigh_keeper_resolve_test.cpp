@@ -121,12 +121,15 @@ TEST_CASE("a waiting request has its disc's entry looked at", "[neigh][kernel]")
   });
 }
 
-TEST_CASE("the entry of a disc that waits long is probed, however reachable it was",
-          "[neigh][kernel]") {
-  scratch::with_veth([](int ifindex) {
+TEST_CASE("a disc that waits long is asked for, however reachable it was", "[neigh][kernel]") {
+  const bool listens = GENERATE(true, false);  // For answers; else the kernel is made to ask.
+  CAPTURE(listens);
+  scratch::with_veth([&](int ifindex) {
     const Want quiet = disc(1, mac(1));
     Reports reports;
-    Keeper keeper(Options{});
+    Options options;
+    options.announcements = listens;
+    Keeper keeper(options);
     keeper.want({quiet}, reports.ready());
     REQUIRE(reports.of("disc1").state == BindingState::held);
     Neighbour entry;
@@ -134,8 +137,9 @@ TEST_CASE("the entry of a disc that waits long is probed, however reachable it w
     const bool validated = entry.ext_flags & ntf::ext_validated;
     const std::vector<Entry> reached{{{ifindex, address(1)}, mac(1), nud::reachable, validated}};
     REQUIRE(Table().set(reached).empty());
-    // Nobody has mac(1): asked, it stays reachable no longer.
+    // Nobody has mac(1): asked by the kernel, it stays reachable no longer.
     const auto asked = [&] {
+      if (listens) return keeper.snapshot(false).counters.solicitations == 2 * Inquiry::times;
       return !Table().get({ifindex, address(1)}, entry) && entry.state != nud::reachable;
     };
     keeper.look(quiet.stats);

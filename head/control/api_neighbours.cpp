@@ -38,6 +38,7 @@ json counters_of(const neigh::Counters& counters) {
           {"repaired", counters.repaired},
           {"removed", counters.removed},
           {"resolutions", counters.resolutions},
+          {"solicitations", counters.solicitations},
           {"answered", counters.answered},
           {"conflicts", counters.conflicts},
           {"refuted", counters.refuted},

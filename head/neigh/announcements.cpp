@@ -42,9 +42,9 @@ std::optional<Announcement> parse_announcement(std::span<const std::byte> messag
                          override_flag = 0x20;
   if (hop_limit != undiminished || message.size() < header) return {};
   if (byte_at(message, 0) != advertisement || byte_at(message, 1) != 0) return {};
-  if ((byte_at(message, 4) & solicited) != 0) return {};
   Announcement found{.who = {.ifindex = ifindex}};
   found.overrides = (byte_at(message, 4) & override_flag) != 0;
+  found.solicited = (byte_at(message, 4) & solicited) != 0;
   std::memcpy(found.who.address.data(), &message[target_at], found.who.address.size());
   if (netlink::is_multicast(found.who.address)) return {};
   bool has_lladdr = false;
@@ -90,6 +90,7 @@ Announcements::Announcements()
   const int on = 1;
   ::setsockopt(fd_, IPPROTO_IPV6, IPV6_RECVPKTINFO, &on, sizeof on);
   ::setsockopt(fd_, IPPROTO_IPV6, IPV6_RECVHOPLIMIT, &on, sizeof on);
+  ::setsockopt(fd_, SOL_SOCKET, SO_RXQ_OVFL, &on, sizeof on);
   const int no_router_between = 255, off = 0;
   ::setsockopt(fd_, IPPROTO_IPV6, IPV6_MULTICAST_HOPS, &no_router_between,
                sizeof no_router_between);
@@ -130,6 +131,11 @@ std::vector<Announcement> Announcements::read() {
     int hop_limit = 0, ifindex = 0;
     for (cmsghdr* extra = CMSG_FIRSTHDR(&message); extra != nullptr;
          extra = CMSG_NXTHDR(&message, extra)) {
+      if (extra->cmsg_level == SOL_SOCKET && extra->cmsg_type == SO_RXQ_OVFL) {
+        const std::uint32_t before = dropped_;
+        std::memcpy(&dropped_, CMSG_DATA(extra), sizeof dropped_);
+        lost_ = lost_ || dropped_ != before;
+      }
       if (extra->cmsg_level != IPPROTO_IPV6) continue;
       if (extra->cmsg_type == IPV6_HOPLIMIT)
         std::memcpy(&hop_limit, CMSG_DATA(extra), sizeof hop_limit);

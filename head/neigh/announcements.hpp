@@ -1,15 +1,18 @@
-// Neighbour advertisements that nobody asked for: a host says that it has an address now (RFC 4861,
-// section 7.2.6). The kernel follows those with the override flag; of those without it follows
-// none, and tells nobody. Listening takes CAP_NET_RAW, and so does saying so of our own addresses.
+// Neighbour advertisements. One that nobody asked for says that a host has an address now (RFC
+// 4861, section 7.2.6): the kernel follows those with the override flag; of those without it
+// follows none, and tells nobody. One that was asked for answers the kernel, or a question of ours
+// (solicitor.hpp). Listening takes CAP_NET_RAW, and so does saying so of our own addresses.
 #pragma once
 
 #include "netlink/neighbour.hpp"
 
 #include <array>
 #include <cstddef>
+#include <cstdint>
 #include <optional>
 #include <span>
 #include <string>
+#include <utility>
 #include <vector>
 
 namespace head::neigh {
@@ -18,12 +21,13 @@ struct Announcement {
   netlink::NeighbourKey who;
   netlink::Mac lladdr{};
   bool overrides = false;  // The kernel follows it by itself, unless an entry is permanent.
+  bool solicited = false;  // It answers a question.
   bool operator==(const Announcement&) const = default;
 };
 
 // An ICMPv6 message that came with this hop limit, as RFC 4861, section 7.1.2, wants it: nothing
-// for what is no valid advertisement, was asked for, or has no Ethernet address. The checksum is
-// the kernel's business. Pure.
+// for what is no valid advertisement, or names no Ethernet address. The checksum is the kernel's
+// business. Pure.
 std::optional<Announcement> parse_announcement(std::span<const std::byte> message, int hop_limit,
                                                int ifindex) noexcept;
 
@@ -45,6 +49,8 @@ class Announcements {
 
   // What has come since the last call, in order; never waits. At most some hundreds at a time.
   std::vector<Announcement> read();
+  // Whether more came since the last call than the kernel kept for us.
+  bool take_lost() noexcept { return std::exchange(lost_, false); }
 
   // Tells all hosts at an interface that our address is there: those who have kept it at another
   // link-layer address would go on sending to that one.
@@ -53,6 +59,8 @@ class Announcements {
 
  private:
   int fd_ = -1;
+  std::uint32_t dropped_ = 0;  // By the kernel, since the beginning.
+  bool lost_ = false;
   std::string problem_;
 };
 

@@ -11,6 +11,7 @@
 #include <map>
 #include <optional>
 #include <set>
+#include <utility>
 #include <vector>
 
 namespace head::neigh {
@@ -22,7 +23,7 @@ struct Dispute {
   // Who claimed it last, against what is held; and of a pin: whether it is being asked because of
   // that, until when it is held firm, and how often such a claim was refuted.
   std::optional<netlink::Mac> claimed{};
-  Instant claim_told{};
+  Instant claimed_at{}, claim_told{};
   bool challenged = false;
   Instant firm_until{};
   unsigned refuted = 0;
@@ -47,11 +48,26 @@ class Disputes {
     ++dispute.conflicts;
     const bool tell = dispute.claimed != who || now - dispute.claim_told >= Flaps::while_;
     dispute.claimed = who;
+    dispute.claimed_at = now;
     if (tell) dispute.claim_told = now;
     return tell;
   }
+  // Whether somebody claimed it within that time.
+  bool claimed_since(const netlink::NeighbourKey& key, Instant when) const noexcept {
+    const Dispute* dispute = find(key);
+    return dispute && dispute->claimed && dispute->claimed_at >= when;
+  }
   // Of a pin: who is held is asked whether it is there still.
   void challenge(const netlink::NeighbourKey& key) { all_[key].challenged = true; }
+  bool is_challenged(const netlink::NeighbourKey& key) const noexcept {
+    const Dispute* dispute = find(key);
+    return dispute && dispute->challenged;
+  }
+  // Nobody knows whether it is. False where nobody had challenged it.
+  bool withdraw(const netlink::NeighbourKey& key) noexcept {
+    const auto found = all_.find(key);
+    return found != all_.end() && std::exchange(found->second.challenged, false);
+  }
   // It is. False where nobody had challenged it.
   bool refute(const netlink::NeighbourKey& key, Instant now, Instant::duration least,
               Instant::duration most) {

@@ -43,6 +43,8 @@ void Keeper::Work::apply_entries(Instant now) {
     std::vector<NeighbourKey> contested;
     outcome(due.write, table_.set(due.write), contested, now);
     outcome(due.resolve, table_.resolve(due.resolve), contested, now);
+    for (const Solicitation& question : due.solicit)
+      if (!solicit(question)) ledger_.unasked(question.who, now);
     look_again(contested, now);
   }
 }
@@ -191,7 +193,7 @@ void Keeper::Work::check(Disc& disc, const Neighbour* actual, Instant now) {
         std::chrono::nanoseconds(disc.stats->silent_at_ns.load(std::memory_order_relaxed)));
     if (options_.enabled && now - silent < silent_still)
       disc.placed.routed ? question_silent(disc, now)
-                         : ledger_.doubt(disc.placed.neighbour, *actual, now);
+                         : ledger_.suspect(disc.placed.neighbour, *actual, now);
     return;
   }
   ++looks_bad_;

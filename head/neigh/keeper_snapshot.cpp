@@ -93,12 +93,14 @@ std::vector<Keeper::Work::Facts> Keeper::Work::copy_state(Snapshot& now, bool wi
   if (now.strategy == Strategy::validated && !ledger_.validated()) now.strategy = Strategy::learned;
   now.began = began_;
   now.silent_mover = silent_mover_;
+  if (const auto& mover = ledger_.found_elsewhere(); mover && now.silent_mover.empty())
+    now.silent_mover = user_of(*mover);
   now.table = limits_.status();
   now.counters = ledger_.counters();
   now.counters.notifications_lost = notifications_lost_;
   now.counters.raises = raises_;
   now.counters.moves = moves_;
-  now.counters.silent_moves = silent_moves_;
+  now.counters.silent_moves += silent_moves_;
   now.counters.removed = removed_;
   now.counters.looks = looks_;
   now.counters.looks_bad = looks_bad_;

@@ -4,6 +4,7 @@
 #include "head/neigh/keeper_work.hpp"
 #include "netlink/address.hpp"
 
+#include <algorithm>
 #include <cstdint>
 #include <limits>
 
@@ -117,6 +118,21 @@ void Keeper::Work::announce(int ifindex) const noexcept {
   for (auto at = own_.lower_bound({ifindex, {}}); used && at != own_.end() && at->first == ifindex;
        ++at)
     announcements_->announce(ifindex, link->second.name, at->second, *link->second.lladdr);
+}
+
+// From an address that shares most with the one that is asked for: a tail knows that one already.
+bool Keeper::Work::solicit(const Solicitation& question) const noexcept {
+  const int ifindex = question.who.ifindex;
+  const auto link = places_.links().find(ifindex);
+  if (!solicitor_ || link == places_.links().end() || !link->second.lladdr) return false;
+  if (!can_ask(ifindex)) return false;
+  const auto likeness = [&](const netlink::Ip6& one) {
+    return std::mismatch(one.begin(), one.end(), question.who.address.begin()).first - one.begin();
+  };
+  const netlink::Ip6* best = nullptr;
+  for (auto at = own_.lower_bound({ifindex, {}}); at != own_.end() && at->first == ifindex; ++at)
+    if (!best || likeness(at->second) > likeness(*best)) best = &at->second;
+  return best && solicitor_->ask(question, {.address = *best, .lladdr = *link->second.lladdr});
 }
 
 void Keeper::Work::on_return(int ifindex, Instant now) {

@@ -27,6 +27,11 @@ Instant clock_now() {
   return std::chrono::steady_clock::now();
 }
 
+std::unique_ptr<Announcements> listen(const Options& options) {
+  const bool wanted = options.enabled && options.announcements;
+  return wanted ? std::make_unique<Announcements>() : nullptr;
+}
+
 }  // namespace
 
 Keeper::Work::Work(Options options)
@@ -34,6 +39,9 @@ Keeper::Work::Work(Options options)
       capabilities_(options_.enabled ? netlink::probe_capabilities() : netlink::Capabilities()),
       choice_(choose(options_.strategy, capabilities_)),
       monitor_(table_.socket().port(), options_.monitor_bytes),
+      announcements_(listen(options_)),
+      solicitor_(announcements_ && announcements_->fd() >= 0 ? std::make_unique<Solicitor>()
+                                                             : nullptr),
       places_(table_.socket(), options_.prefixes),
       limits_(options_.enabled ? options_.table_netns : std::string(), options_.table_max),
       began_(limits_.status().table),
@@ -43,14 +51,15 @@ Keeper::Work::Work(Options options)
                .resolutions = Pacer(options_.resolutions_per_second, options_.resolutions_burst),
                .validated = choice_.strategy == Strategy::validated,
                .exempt = choice_.strategy != Strategy::plain,
+               .solicits = solicitor_ && solicitor_->problem().empty(),
                .trust = options_.trust,
                .trust_prefixes = options_.trust_prefixes}),
       book_(options_.lease) {
   if (!choice_.problem.empty()) log::warning("{}", choice_.problem);
   if (options_.enabled) ensure_permission();
-  if (options_.enabled && options_.announcements) announcements_.emplace();
   if (announcements_ && !announcements_->problem().empty())
     log::info("{}", announcements_->problem());
+  if (solicitor_ && !solicitor_->problem().empty()) log::info("{}", solicitor_->problem());
   std::vector<Neighbour> all;
   if (options_.enabled && !table_.dump(all))
     for (const Neighbour& entry : all)
@@ -299,12 +308,18 @@ void Keeper::Work::on_announcements(Instant now) {
   for (const Announcement& said : announcements_->read()) {
     const auto link = places_.links().find(said.who.ifindex);
     const bool ourselves = link != places_.links().end() && link->second.lladdr == said.lladdr;
-    if (ourselves || announced(said, now)) continue;
+    if (ourselves) continue;
+    if (said.solicited) {
+      ledger_.heard(said.who, said.lladdr, now);
+      continue;
+    }
+    if (announced(said, now)) continue;
     if (said.overrides && !ledger_.is_firm(said.who))
       continue;  // The kernel tells what it makes of it.
     ledger_.claim(said.who,
                   {.lladdr = said.lladdr, .source = Source::announcement, .generation = 0}, now);
   }
+  if (announcements_->take_lost()) ledger_.heard_too_little(now);
 }
 
 void Keeper::Work::on_neighbour(const netlink::NeighbourChange& change, Instant now) {

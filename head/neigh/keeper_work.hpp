@@ -13,6 +13,7 @@
 #include "head/neigh/ordered.hpp"
 #include "head/neigh/places.hpp"
 #include "head/neigh/route_book.hpp"
+#include "head/neigh/solicitor.hpp"
 #include "netlink/host_routes.hpp"
 #include "netlink/monitor.hpp"
 #include "netlink/routes_digest.hpp"
@@ -135,6 +136,7 @@ class Keeper::Work {
   void on_address(const netlink::AddressChange& change, Instant now);
   void refresh_addresses();
   void announce(int ifindex) const noexcept;
+  bool solicit(const Solicitation& question) const noexcept;
   void on_return(int ifindex, Instant now);
   bool carries(int ifindex, Instant now) const;
   bool can_ask(int ifindex) const;
@@ -243,7 +245,8 @@ class Keeper::Work {
   mutable std::mutex state_lock_;
   netlink::Table table_;
   netlink::Monitor monitor_;
-  std::optional<Announcements> announcements_;
+  const std::unique_ptr<Announcements> announcements_;  // Null where they are not wanted.
+  const std::unique_ptr<Solicitor> solicitor_;          // Null where answers are not heard.
   Places places_;
   Limits limits_;
   const netlink::TableState began_;

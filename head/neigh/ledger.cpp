@@ -97,6 +97,7 @@ Ruling Ledger::weigh(Item& item, const Binding& claim, Instant now) {
   const bool moved = ruling == Ruling::moved;
   if (moved || ruling == Ruling::first) {
     hold.asked = {};
+    inquiries_.close(key);
     disputes_.forget_pin(key);
   }
   if (moved) {
@@ -131,6 +132,7 @@ void Ledger::release(const NeighbourKey& key) {
   if (found->second.doubtful) doubts_.gave_up();
   if (found->second.phase != Phase::foreign) removals_.push_back(key);
   disputes_.erase(key);
+  inquiries_.close(key);
   holds_.erase(found);
 }
 
@@ -235,9 +237,12 @@ Verdict Ledger::judge(Item& item, const Neighbour* actual, Instant now, bool arr
 void Ledger::learn(Item& item, const netlink::Judgement& judged, Instant now, bool arrival) {
   auto& [key, hold] = item;
   const Binding seen{.lladdr = judged.lladdr, .source = Source::wire, .generation = 0};
+  const std::optional<netlink::Mac> left = hold.binding.lladdr;
   const Ruling ruling = weigh(item, seen, now);
   hold.attempts = 0;
   hold.asked = {};
+  // Told by nobody: by an announcement an entry becomes STALE.
+  if (left && ruling == Ruling::moved && answering(hold.state)) suspect_others(key, *left, now);
   if (judged.write) return repair(item, judged.state, now, arrival);
   enter(item, Phase::held);
   // Left by a former run, and nobody answered for it lately: have it verified before it is used.

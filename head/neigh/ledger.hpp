@@ -10,6 +10,7 @@
 
 #include "head/neigh/binding.hpp"
 #include "head/neigh/disputes.hpp"
+#include "head/neigh/inquiry.hpp"
 #include "head/neigh/ordered.hpp"
 #include "head/neigh/pacer.hpp"
 #include "head/neigh/snapshot.hpp"
@@ -20,6 +21,7 @@
 
 #include <chrono>
 #include <cstdint>
+#include <map>
 #include <optional>
 #include <span>
 #include <utility>
@@ -69,7 +71,10 @@ struct Due {
   std::vector<netlink::Entry> write;
   std::vector<netlink::Question> resolve;
   std::vector<netlink::NeighbourKey> remove;
-  bool empty() const noexcept { return write.empty() && resolve.empty() && remove.empty(); }
+  std::vector<Solicitation> solicit;
+  bool empty() const noexcept {
+    return write.empty() && resolve.empty() && remove.empty() && solicit.empty();
+  }
 };
 
 class Ledger {
@@ -80,6 +85,7 @@ class Ledger {
     Pacer resolutions{500, 100};
     bool validated = false;  // Ask for NTF_EXT_EXT_VALIDATED.
     bool exempt = true;      // Ask for NTF_EXT_LEARNED.
+    bool solicits = false;   // Due::solicit is carried out; else the kernel is made to ask.
     Trust trust = Trust::catalogue_unless_dead;
     std::vector<netlink::Prefix> trust_prefixes{};  // Where that is so; none: everywhere.
   };
@@ -142,13 +148,21 @@ class Ledger {
   bool asked(const netlink::NeighbourKey& key, const netlink::Neighbour& actual, Instant now);
 
   // A disc has long waited for an answer although its entry is usable: perhaps the address is at
-  // another host now, and nobody said so. What is as it should be is probed, now and then.
+  // another host now, and nobody said so. It is asked, now and then.
+  void suspect(const netlink::NeighbourKey& key, const netlink::Neighbour& actual, Instant now);
+  // The same, by the kernel: what is as it should be is probed, now and then.
   void doubt(const netlink::NeighbourKey& key, const netlink::Neighbour& actual, Instant now);
+
+  // Somebody has answered a question of ours, or of the kernel's.
+  void heard(const netlink::NeighbourKey& key, const netlink::Mac& who, Instant now);
+  // More answers came than we could hear: whoever seems silent may not be.
+  void heard_too_little(Instant now) { inquiries_.begin_anew(now); }
 
   // What is to be done now, as far as pacing allows. The caller does it, then says how it went.
   Due due(Instant now);
   void written(const netlink::NeighbourKey& key);  // Or asked for.
   void refused(const netlink::NeighbourKey& key, int error, Instant now);
+  void unasked(const netlink::NeighbourKey& key, Instant now);  // It could not be solicited.
   // Something was there where nothing ought to be; `actual` is what is there now.
   void contested(const netlink::NeighbourKey& key, const netlink::Neighbour* actual, Instant now);
 
@@ -169,6 +183,11 @@ class Ledger {
   // The interface is usable again: what the kernel refused there is tried again at once.
   void forgive(int ifindex, Instant now);
 
+  // The last one that was found at another host by asking, if any was.
+  const std::optional<netlink::NeighbourKey>& found_elsewhere() const noexcept {
+    return found_elsewhere_;
+  }
+
   // When due() has something again.
   std::optional<Instant> next(Instant now);
 
@@ -187,6 +206,7 @@ class Ledger {
   bool is_firm(const Item& item) const noexcept;
   bool may_leave(const Item& item, const netlink::Neighbour& actual, Instant now) const noexcept;
   void challenge(Item& item, const netlink::Mac& claimed, Instant now);
+  bool may_be_firm(const Item& item) const noexcept;
   void ask_held(Item& item, Instant now);
   void write_as(Item& item, std::uint16_t state, Instant at);
   void note_claim(Item& item, const netlink::Mac& claimed, Instant now);
@@ -216,6 +236,14 @@ class Ledger {
   Item* first(Agenda agenda);
   Item* first_doubted();
   void take(Item& first);
+  // ledger_inquiries.cpp
+  bool inquire(Item& item, Instant now);
+  void collect_solicitations(Instant now, Due& due);
+  void conclude(Item& item, const Inquiry& inquiry, Finding finding, Instant now);
+  void be_here(Item& item, Instant now);
+  void be_elsewhere(Item& item, const netlink::Mac& where, Instant now);
+  void suspect_others(const netlink::NeighbourKey& key, const netlink::Mac& left, Instant now);
+
   void tell_late(Instant now);
   void collect_writes(Instant now, Due& due);
   void collect_asks(Instant now, Due& due);
@@ -224,12 +252,15 @@ class Ledger {
   Tuning tuning_;
   Holds holds_;
   Disputes disputes_;
+  Inquiries inquiries_;
+  std::map<std::pair<int, netlink::Mac>, Instant> left_;  // By a disc, and when that was found.
   Queue writes_, asks_, doubts_;
   std::vector<netlink::NeighbourKey> removals_;
   std::vector<netlink::NeighbourKey> settled_;
   std::vector<netlink::NeighbourKey> moved_;
   std::vector<netlink::NeighbourKey> contradicted_;
   std::vector<netlink::NeighbourKey> returned_;
+  std::optional<netlink::NeighbourKey> found_elsewhere_;
   Counters counters_;
 };
 

@@ -106,6 +106,7 @@ Due Ledger::due(Instant now) {
   due.remove = std::exchange(removals_, {});
   // Removed for one disc and wanted again by another meanwhile.
   std::erase_if(due.remove, [this](const NeighbourKey& key) { return holds_.contains(key); });
+  collect_solicitations(now, due);
   collect_writes(now, due);
   collect_asks(now, due);
   collect_doubted(now, due);
@@ -122,7 +123,11 @@ void Ledger::collect_writes(Instant now, Due& due) {
     if (hold.write_state == netlink::nud::permanent && !firm)
       hold.write_state = netlink::nud::stale;
     if (hold.write_state == netlink::nud::probe && hold.asked == Instant{}) hold.asked = now;
-    const bool validated = tuning_.validated && hold.write_state == netlink::nud::stale;
+    // A question because of a claim goes with all our marks: for one that it lacks it would be cut
+    // short by the next look at the entry.
+    const bool challenge = hold.write_state == netlink::nud::probe && disputes_.is_challenged(key);
+    const bool validated =
+        tuning_.validated && (hold.write_state == netlink::nud::stale || challenge);
     due.write.push_back(
         {key, *hold.binding.lladdr, hold.write_state, validated, !hold.present, tuning_.exempt});
     if (hold.installed) count_repair(hold, now);
@@ -229,6 +234,9 @@ std::optional<Instant> Ledger::next(Instant now) {
   };
   consider(Agenda::write, tuning_.repairs);
   consider(Agenda::ask, tuning_.resolutions);
+  if (const auto inquiry = inquiries_.first())
+    soonest = std::min(soonest.value_or(Instant::max()),
+                       std::max(inquiry->first, tuning_.resolutions.next(now)));
   if (first_doubted())
     soonest = std::min(soonest.value_or(Instant::max()), tuning_.resolutions.next(now));
   return soonest;

@@ -14,6 +14,8 @@ namespace {
 
 // Somebody who goes on claiming it is undone so often, until who is held has answered.
 constexpr auto undo_every = 10ms;
+// And is asked so often while claims come that nothing follows from by themselves.
+constexpr auto ask_claims_every = 1s;
 
 }  // namespace
 
@@ -37,9 +39,16 @@ bool Ledger::is_pinned(const NeighbourKey& key) const noexcept {
 }
 
 // Without NTF_EXT_LEARNED a permanent entry could not be told from an administrator's.
+bool Ledger::may_be_firm(const Item& item) const noexcept {
+  return tuning_.exempt && is_pinned(item);
+}
+
+// While it is asked because of a claim, too: nothing is sent to whoever claims it meanwhile.
 bool Ledger::is_firm(const Item& item) const noexcept {
-  if (!tuning_.exempt || !is_pinned(item)) return false;
-  return trust_in(item.first) == Trust::catalogue || disputes_.is_firm(item.first);
+  const NeighbourKey& key = item.first;
+  if (!may_be_firm(item)) return false;
+  return trust_in(key) == Trust::catalogue || disputes_.is_firm(key) ||
+         (disputes_.is_challenged(key) && inquiries_.find(key) != nullptr);
 }
 
 bool Ledger::is_firm(const NeighbourKey& key) const noexcept {
@@ -63,13 +72,18 @@ void Ledger::challenge(Item& item, const Mac& claimed, Instant now) {
                     std::max(now, item.second.repaired + undo_every));
   // It has answered since the claim before, and that is to be written still.
   if (is_firm(item)) return write_as(item, netlink::nud::permanent, now);
-  disputes_.challenge(item.first);
+  if (tuning_.solicits && may_be_firm(item)) {
+    disputes_.challenge(item.first);
+    inquire(item, now);
+    return write_as(item, netlink::nud::permanent, now);
+  }
   item.second.asked = {};  // A claim may have cut the question short: it begins anew.
   ask_held(item, now);
 }
 
 // At the held address first, and then, if nobody answers there, everybody.
 void Ledger::ask_held(Item& item, Instant now) {
+  disputes_.challenge(item.first);
   disputes_.soften(item.first);
   write_as(item, netlink::nud::probe, std::max(now, item.second.repaired + undo_every));
 }
@@ -90,10 +104,19 @@ Ruling Ledger::hear(Item& item, const Mac& claimed, Instant now) {
   Hold& hold = item.second;
   if (claimed == hold.binding.lladdr) return Ruling::confirmed;
   note_claim(item, claimed, now);
+  if (tuning_.solicits) {
+    const bool asked_lately = now - hold.doubted < ask_claims_every;
+    if (trust_in(item.first) == Trust::catalogue && is_pinned(item)) return Ruling::overruled;
+    if (asked_lately || !inquire(item, now)) return Ruling::overruled;
+    if (!is_pinned(item)) return Ruling::overruled;
+    const bool was_firm = is_firm(item);
+    disputes_.challenge(item.first);
+    if (is_firm(item) && !was_firm) write_as(item, netlink::nud::permanent, now);
+    return Ruling::overruled;
+  }
   const bool asks = !is_firm(item) && hold.agenda == Agenda::none &&
                     (hold.asked == Instant{} || now - hold.asked >= dead_after);
   if (!asks) return Ruling::overruled;
-  if (is_pinned(item)) disputes_.challenge(item.first);
   ask_held(item, now);
   return Ruling::overruled;
 }
@@ -118,6 +141,12 @@ void Ledger::soften_late(Instant now) {
   for (const NeighbourKey& key : disputes_.soften_late(now)) {
     const auto found = holds_.find(key);
     if (found == holds_.end() || found->second.phase != Phase::held) continue;
+    // Whoever claims it still would have it at once.
+    if (tuning_.solicits && disputes_.claimed_since(key, now - ask_claims_every)) {
+      disputes_.challenge(key);
+      inquire(*found, now);
+      if (is_firm(*found)) continue;
+    }
     repair(*found, netlink::nud::stale, now, false);
   }
 }

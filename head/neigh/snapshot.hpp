@@ -19,17 +19,18 @@ namespace head::neigh {
 
 // Since the keeper began.
 struct Counters {
-  std::uint64_t installed = 0;    // Entries written because they were wanted.
-  std::uint64_t repaired = 0;     // Entries written again because something broke them.
-  std::uint64_t removed = 0;      // Our entries that nobody needed any more, gone.
-  std::uint64_t resolutions = 0;  // Questions to the network that the keeper started.
-  std::uint64_t answered = 0;     // Questions of the kernel's that were answered.
-  std::uint64_t conflicts = 0;    // The wire said another link-layer address than we had.
-  std::uint64_t refuted = 0;      // Of those, against pins whose host answered.
-  std::uint64_t settled = 0;      // Conflicts that are none any more.
-  std::uint64_t flaps = 0;        // Times an address began to change to and fro.
-  std::uint64_t failures = 0;     // Entries that were seen not to answer.
-  std::uint64_t errors = 0;       // Writes that the kernel refused.
+  std::uint64_t installed = 0;      // Entries written because they were wanted.
+  std::uint64_t repaired = 0;       // Entries written again because something broke them.
+  std::uint64_t removed = 0;        // Our entries that nobody needed any more, gone.
+  std::uint64_t resolutions = 0;    // Questions to the network that the keeper started.
+  std::uint64_t solicitations = 0;  // Packets that ask, sent by the keeper itself.
+  std::uint64_t answered = 0;       // Questions of the kernel's that were answered.
+  std::uint64_t conflicts = 0;      // The wire said another link-layer address than we had.
+  std::uint64_t refuted = 0;        // Of those, against pins whose host answered.
+  std::uint64_t settled = 0;        // Conflicts that are none any more.
+  std::uint64_t flaps = 0;          // Times an address began to change to and fro.
+  std::uint64_t failures = 0;       // Entries that were seen not to answer.
+  std::uint64_t errors = 0;         // Writes that the kernel refused.
   std::uint64_t notifications_lost = 0;
   std::uint64_t reconciliations = 0;
   std::uint64_t reconciled = 0;  // What they found missing or wrong.
