@@ -3,6 +3,7 @@
 #include "tests/log_lines.hpp"
 #include "tests/seeds.hpp"
 
+using namespace std::chrono_literals;
 using namespace head;
 using nbd::Command;
 using tests::seeds;
@@ -249,6 +250,42 @@ TEST_CASE("a disc whose requests wait is noticed while they wait", "[disc][sim]"
   world.io.faults = {};
   world.run_until([&] { return read.answers == 1; });
   CHECK(read.error == 0);
+}
+
+// Six of one tail, or twenty that nobody used, were looked for one after the other, or a minute
+// later.
+TEST_CASE("a disc that has lost its tail says so while it has, though nobody asks it anything",
+          "[disc][sim]") {
+  World world(1, {.stall = 0}, {});
+  const auto pass = [&](iouring::Duration time) {
+    for (const auto end = world.io.now() + time; world.io.now() < end;) {
+      for (int i = 0; i < 100 && world.io.step(); ++i) {
+      }
+      world.io.advance(5ms);
+    }
+  };
+  world.run_until([&] { return world.disc->info() != nullptr; });
+  pass(10s);
+  CHECK(world.waits == 0);
+  world.io.faults.reset = 1.0;
+  world.io.faults.refuse = 1.0;
+  world.run_until([&] { return world.disc->stats()->connections == 0; });
+  CHECK(world.waits == 1);
+  SECTION("refused") {}
+  SECTION("unanswered") {
+    world.io.faults = {.deaf = true};
+  }
+  for (int second = 0; second < 20; ++second) {
+    const int said = world.waits;
+    pass(1500ms);
+    CHECK(world.waits > said);
+    CHECK(world.waits <= said + 8);
+  }
+  world.io.faults = {};
+  world.run_until([&] { return world.disc->stats()->connections == 1; });
+  const int said = world.waits;
+  pass(10s);
+  CHECK(world.waits == said);
 }
 
 TEST_CASE("a disc's first connection is waited for, and told of once", "[disc][sim]") {

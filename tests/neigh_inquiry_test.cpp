@@ -117,7 +117,7 @@ struct Segment {
 }  // namespace
 
 TEST_CASE("whoever is held is asked first, and everybody where it does not answer", "[neigh]") {
-  Inquiry inquiry(mac(1), start);
+  Inquiry inquiry(mac(1), Inquiry::Manner::held_first, start);
   Instant now = start;
   for (unsigned i = 0; i < 2 * Inquiry::times; ++i) {
     CHECK(inquiry.due() == now);
@@ -133,7 +133,7 @@ TEST_CASE("whoever is held is asked first, and everybody where it does not answe
 }
 
 TEST_CASE("somebody else counts only when who is held has been asked often enough", "[neigh]") {
-  Inquiry inquiry(mac(1), start);
+  Inquiry inquiry(mac(1), Inquiry::Manner::held_first, start);
   inquiry.answered(mac(2), start);  // By nobody who was asked.
   CHECK_FALSE(inquiry.other());
   inquiry.asked(start);
@@ -160,7 +160,7 @@ TEST_CASE("somebody else counts only when who is held has been asked often enoug
 }
 
 TEST_CASE("a question that could not be sent is none", "[neigh]") {
-  Inquiry inquiry(mac(1), start);
+  Inquiry inquiry(mac(1), Inquiry::Manner::held_first, start);
   for (Instant now = start; now < start + 10s; now += Inquiry::again_if_unasked) {
     REQUIRE(inquiry.due() == now);
     inquiry.asked(now);

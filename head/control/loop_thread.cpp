@@ -297,7 +297,11 @@ class LoopThread::Work final : disc::Patience::Owner {
 
   void on_waiting(disc::Disc& disc) noexcept override {
     const auto now = loop_->now();
-    if (const auto since = disc.waiting_since(); since && now - *since >= silent_after)
+    const auto since = disc.waiting_since();
+    const bool silent = since && now - *since >= silent_after;
+    // Its tail was there, and is not: it may be elsewhere already.
+    const bool lost = disc.info() && disc.stats()->connections.load(std::memory_order_relaxed) == 0;
+    if (silent || lost)
       disc.stats()->silent_at_ns.store(std::chrono::nanoseconds(now.time_since_epoch()).count(),
                                        std::memory_order_relaxed);
     options_.look(disc.stats());

@@ -38,6 +38,7 @@ Disc::Link::~Link() {
   disc_.io_.disarm(retry_);
   disc_.io_.disarm(proof_late_);
   disc_.io_.disarm(witnessed_long_);
+  disc_.io_.disarm(hello_late_);
 }
 
 void Disc::Link::connect() noexcept {
@@ -45,6 +46,16 @@ void Disc::Link::connect() noexcept {
   elsewhere = false;
   connection.open(disc_.options_.tail, disc_.options_.interface, disc_.options_.export_name,
                   backoff_.patience(disc_.connection_options_.connect_timeout));
+  disc_.io_.arm(hello_late_, disc_.io_.now() + Backoff::hello);
+}
+
+// Perhaps the tail is not where hello is said, and nobody else may look: whoever waits does, and
+// nobody need wait.
+void Disc::Link::on_hello_late() noexcept {
+  using State = nbd::Connection::State;
+  if (connection.state() != State::connecting && connection.state() != State::handshaking) return;
+  disc_.patience_.tell(disc_);
+  disc_.io_.arm(hello_late_, disc_.io_.now() + Patience::interval_max);
 }
 
 void Disc::Link::connect_after(iouring::Duration wait) noexcept {

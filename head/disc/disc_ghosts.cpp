@@ -89,6 +89,8 @@ void Disc::on_closed(Link& link, const std::string& problem,
   if (link.opened_at_ && io_.now() - *link.opened_at_ > Backoff::most) link.backoff_.reset();
   if (std::exchange(link.opened_at_, std::nullopt)) link.lost_ = true;
   link.connect_after(link.backoff_.next());
+  // It may have gone elsewhere.
+  if (known_ && !opening_) patience_.tell(*this);
   pump();
 }
 

@@ -44,6 +44,7 @@ class Disc::Link final : public nbd::Connection::Owner {
     disc_.on_orphan_answered(*this, cookie, orphan, error);
   }
   void on_witnessed_long() noexcept;
+  void on_hello_late() noexcept;
   void on_closed(const std::string& problem, nbd::RequestQueue unanswered) noexcept override {
     disc_.on_closed(*this, problem, unanswered);
   }
@@ -67,6 +68,7 @@ class Disc::Link final : public nbd::Connection::Owner {
   iouring::Alarm<&Link::connect> retry_{*this};
   iouring::Alarm<&Link::on_proof_late> proof_late_{*this};
   iouring::Alarm<&Link::on_witnessed_long> witnessed_long_{*this};
+  iouring::Alarm<&Link::on_hello_late> hello_late_{*this};
 };
 
 }  // namespace head::disc

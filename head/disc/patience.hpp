@@ -21,7 +21,7 @@ class Patience {
 
   class Owner {
    public:
-    // Called again, less and less often, while the disc goes on waiting.
+    // Called again, less and less often, while the disc goes on waiting, or has no connection.
     virtual void on_waiting(Disc& disc) noexcept = 0;
 
    protected:
@@ -34,7 +34,7 @@ class Patience {
 
   // The disc has something outstanding from now on.
   void watch(Disc& disc);
-  // It waits, and for something else than an answer.
+  // It waits, and for something else than an answer; or has lost its tail.
   void tell(Disc& disc) noexcept { owner_.on_waiting(disc); }
   // It goes away.
   void forget(Disc& disc) noexcept;

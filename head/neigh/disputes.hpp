@@ -23,7 +23,7 @@ struct Dispute {
   // Who claimed it last, against what is held; and of a pin: whether it is being asked because of
   // that, until when it is held firm, and how often such a claim was refuted.
   std::optional<netlink::Mac> claimed{};
-  Instant claimed_at{}, claim_told{};
+  Instant claimed_at{}, claim_told{}, looked_into{};
   bool challenged = false;
   Instant firm_until{};
   unsigned refuted = 0;
@@ -56,6 +56,13 @@ class Disputes {
   bool claimed_since(const netlink::NeighbourKey& key, Instant when) const noexcept {
     const Dispute* dispute = find(key);
     return dispute && dispute->claimed && dispute->claimed_at >= when;
+  }
+  // Whether what was claimed is to be looked into now, at most so often.
+  bool look_into(const netlink::NeighbourKey& key, Instant now, Instant::duration every) {
+    Dispute& dispute = all_[key];
+    if (now - dispute.looked_into < every) return false;
+    dispute.looked_into = now;
+    return true;
   }
   // Of a pin: who is held is asked whether it is there still.
   void challenge(const netlink::NeighbourKey& key) { all_[key].challenged = true; }

@@ -33,12 +33,20 @@ class Inquiry {
   static constexpr unsigned times = 3;  // Of each question; one packet is easily lost.
   static constexpr std::chrono::milliseconds apart{50}, again_if_unasked{100};
 
-  Inquiry(const netlink::Mac& held, Instant now) noexcept : held_(held), due_(now) {}
+  enum class Manner : std::uint8_t {
+    held_first,
+    everybody,  // At once, whoever is held too: it has been silent lately.
+    anybody,    // The same, and one question is enough for whoever answers.
+  };
+
+  Inquiry(const netlink::Mac& held, Manner manner, Instant now) noexcept
+      : held_(held), manner_(manner), due_(now) {}
 
   // When something is to be asked next, or is found.
   Instant due() const noexcept { return due_; }
   std::optional<netlink::Mac> whom() const noexcept {
-    return asked_ < times ? std::optional(held_) : std::nullopt;
+    const bool first = manner_ == Manner::held_first && asked_ < times;
+    return first ? std::optional(held_) : std::nullopt;
   }
   void asked(Instant now) noexcept {
     if (asked_++ == 0) since_ = now;
@@ -67,15 +75,17 @@ class Inquiry {
 
   Finding finding(Instant now) const noexcept {
     if (here_) return Finding::here;
-    if (now < due_ || asked_ < times) return Finding::open;
+    if (now < due_ || asked_ < (manner_ == Manner::anybody ? 1 : times)) return Finding::open;
     if (other_) return Finding::elsewhere;
-    return asked_ < 2 * times ? Finding::open : Finding::nobody;
+    const unsigned all = manner_ == Manner::held_first ? 2 * times : times;
+    return asked_ < all ? Finding::open : Finding::nobody;
   }
   const std::optional<netlink::Mac>& other() const noexcept { return other_; }
   Instant since() const noexcept { return since_; }
 
  private:
   netlink::Mac held_;
+  Manner manner_;
   std::optional<netlink::Mac> other_;  // The first one beside it that answered.
   Instant due_, since_{};
   unsigned asked_ = 0;
@@ -86,8 +96,9 @@ class Inquiry {
 class Inquiries {
  public:
   // False where one is under way already.
-  bool open(const netlink::NeighbourKey& key, const netlink::Mac& held, Instant now) {
-    if (!all_.try_emplace(key, held, now).second) return false;
+  bool open(const netlink::NeighbourKey& key, const netlink::Mac& held, Inquiry::Manner manner,
+            Instant now) {
+    if (!all_.try_emplace(key, held, manner, now).second) return false;
     turns_.insert({now, key});
     return true;
   }

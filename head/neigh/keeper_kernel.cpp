@@ -188,10 +188,11 @@ void Keeper::Work::on_looks(Instant now) {
 
 void Keeper::Work::check(Disc& disc, const Neighbour* actual, Instant now) {
   if (!disc.has_neighbour()) return;
+  const Instant silent_at(
+      std::chrono::nanoseconds(disc.stats->silent_at_ns.load(std::memory_order_relaxed)));
+  const bool silent = now - silent_at < silent_still;
   if (actual && actual->usable()) {
-    const Instant silent(
-        std::chrono::nanoseconds(disc.stats->silent_at_ns.load(std::memory_order_relaxed)));
-    if (options_.enabled && now - silent < silent_still)
+    if (options_.enabled && silent)
       disc.placed.routed ? question_silent(disc, now)
                          : ledger_.suspect(disc.placed.neighbour, *actual, now);
     return;
@@ -200,6 +201,8 @@ void Keeper::Work::check(Disc& disc, const Neighbour* actual, Instant now) {
   // Not the turn's beginning: the request may have come since.
   mark_missing(disc.placed.neighbour, std::chrono::steady_clock::now());
   if (options_.enabled) ledger_.observe(disc.placed.neighbour, actual, now);
+  if (options_.enabled && silent && actual && !disc.placed.routed)
+    ledger_.suspect(disc.placed.neighbour, *actual, now);
 }
 
 }  // namespace head::neigh

@@ -93,8 +93,6 @@ std::vector<Keeper::Work::Facts> Keeper::Work::copy_state(Snapshot& now, bool wi
   if (now.strategy == Strategy::validated && !ledger_.validated()) now.strategy = Strategy::learned;
   now.began = began_;
   now.silent_mover = silent_mover_;
-  if (const auto& mover = ledger_.found_elsewhere(); mover && now.silent_mover.empty())
-    now.silent_mover = user_of(*mover);
   now.table = limits_.status();
   now.counters = ledger_.counters();
   now.counters.notifications_lost = notifications_lost_;

@@ -152,6 +152,14 @@ void Keeper::Work::report_returned() {
     for_users(key, [this](const Disc* disc) { tell_return(*disc); });
 }
 
+// Whoever waited until now waited because of the entry.
+void Keeper::Work::report_found() {
+  for (const NeighbourKey& key : ledger_.take_found()) {
+    mark_missing(key, std::chrono::steady_clock::now());
+    silent_mover_ = user_of(key);
+  }
+}
+
 void Keeper::Work::tell_return(const Disc& disc) const noexcept {
   // Not the turn's beginning: what came since may have been sent in vain.
   const auto now = std::chrono::steady_clock::now().time_since_epoch();

@@ -244,6 +244,7 @@ void Keeper::Work::turn(Instant now) {
   report_moved();
   report_contradicted();
   report_returned();
+  report_found();
   report_impatient(now);
   outdated_.clear();
 }

@@ -144,6 +144,7 @@ class Keeper::Work {
   void came_back(int ifindex, Instant now);
   void tell_interface_back(const Disc& disc) const noexcept;
   void report_returned();
+  void report_found();
   void tell_return(const Disc& disc) const noexcept;
   bool is_used(int ifindex) const noexcept;
 

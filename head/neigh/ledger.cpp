@@ -242,7 +242,10 @@ void Ledger::learn(Item& item, const netlink::Judgement& judged, Instant now, bo
   hold.attempts = 0;
   hold.asked = {};
   // Told by nobody: by an announcement an entry becomes STALE.
-  if (left && ruling == Ruling::moved && answering(hold.state)) suspect_others(key, *left, now);
+  if (left && ruling == Ruling::moved && answering(hold.state)) {
+    found_.push_back(key);
+    suspect_others(key, *left, now);
+  }
   if (judged.write) return repair(item, judged.state, now, arrival);
   enter(item, Phase::held);
   // Left by a former run, and nobody answered for it lately: have it verified before it is used.

@@ -13,6 +13,7 @@
 #include "head/neigh/inquiry.hpp"
 #include "head/neigh/ordered.hpp"
 #include "head/neigh/pacer.hpp"
+#include "head/neigh/silence.hpp"
 #include "head/neigh/snapshot.hpp"
 #include "head/neigh/trust.hpp"
 #include "head/neigh/turns.hpp"
@@ -21,7 +22,6 @@
 
 #include <chrono>
 #include <cstdint>
-#include <map>
 #include <optional>
 #include <span>
 #include <utility>
@@ -183,10 +183,9 @@ class Ledger {
   // The interface is usable again: what the kernel refused there is tried again at once.
   void forgive(int ifindex, Instant now);
 
-  // The last one that was found at another host by asking, if any was.
-  const std::optional<netlink::NeighbourKey>& found_elsewhere() const noexcept {
-    return found_elsewhere_;
-  }
+  // Holds that were found at another host by asking, since the last call: until then the entry
+  // pointed to the wrong one.
+  std::vector<netlink::NeighbourKey> take_found() { return std::exchange(found_, {}); }
 
   // When due() has something again.
   std::optional<Instant> next(Instant now);
@@ -237,7 +236,8 @@ class Ledger {
   Item* first_doubted();
   void take(Item& first);
   // ledger_inquiries.cpp
-  bool inquire(Item& item, Instant now);
+  bool inquire(Item& item, Inquiry::Manner manner, Instant now);
+  Inquiry::Manner manner_for(const Item& item) const noexcept;
   void collect_solicitations(Instant now, Due& due);
   void conclude(Item& item, const Inquiry& inquiry, Finding finding, Instant now);
   void be_here(Item& item, Instant now);
@@ -253,14 +253,14 @@ class Ledger {
   Holds holds_;
   Disputes disputes_;
   Inquiries inquiries_;
-  std::map<std::pair<int, netlink::Mac>, Instant> left_;  // By a disc, and when that was found.
+  Silences silences_;
   Queue writes_, asks_, doubts_;
   std::vector<netlink::NeighbourKey> removals_;
   std::vector<netlink::NeighbourKey> settled_;
   std::vector<netlink::NeighbourKey> moved_;
   std::vector<netlink::NeighbourKey> contradicted_;
   std::vector<netlink::NeighbourKey> returned_;
-  std::optional<netlink::NeighbourKey> found_elsewhere_;
+  std::vector<netlink::NeighbourKey> found_;
   Counters counters_;
 };
 

@@ -12,15 +12,17 @@ using namespace std::chrono_literals;
 
 namespace {
 
-constexpr auto suspect_again = 5s;
-constexpr auto left_lately = 5s;  // Whoever else was there has been asked since.
-constexpr std::size_t left_max = 256;
+constexpr auto suspect_again = 500ms;
+
+Host host_of(const Ledger::Item& item) {
+  return {item.first.ifindex, *item.second.binding.lladdr};
+}
 
 }  // namespace
 
 // False where it is being asked already.
-bool Ledger::inquire(Item& item, Instant now) {
-  if (!inquiries_.open(item.first, *item.second.binding.lladdr, now)) return false;
+bool Ledger::inquire(Item& item, Inquiry::Manner manner, Instant now) {
+  if (!inquiries_.open(item.first, *item.second.binding.lladdr, manner, now)) return false;
   item.second.doubted = now;
   ++counters_.resolutions;
   return true;
@@ -31,14 +33,22 @@ void Ledger::suspect(const NeighbourKey& key, const Neighbour& actual, Instant n
   const auto found = holds_.find(key);
   if (found == holds_.end()) return;
   Hold& hold = found->second;
-  const bool settled = hold.phase == Phase::held && hold.agenda == Agenda::none;
+  const bool kept = hold.phase == Phase::held || hold.phase == Phase::failed;
   const bool right = actual.ours() && actual.lladdr == hold.binding.lladdr;
   if (trust_in(key) == Trust::catalogue && is_pinned(*found)) return;  // Whatever it would say.
-  if (!settled || !right || now - hold.doubted < suspect_again) return;
-  inquire(*found, now);
+  if (!kept || !right || now - hold.doubted < suspect_again) return;
+  if (!silences_.take(host_of(*found), now)) return;
+  inquire(*found, manner_for(*found), now);
+}
+
+// A pin's host is given the same chance as elsewhere.
+Inquiry::Manner Ledger::manner_for(const Item& item) const noexcept {
+  if (!silences_.is_silent(host_of(item))) return Inquiry::Manner::held_first;
+  return is_pinned(item) ? Inquiry::Manner::everybody : Inquiry::Manner::anybody;
 }
 
 void Ledger::heard(const NeighbourKey& key, const Mac& who, Instant now) {
+  silences_.end({key.ifindex, who});
   inquiries_.change(key, [&](Inquiry& inquiry) { inquiry.answered(who, now); });
 }
 
@@ -74,6 +84,7 @@ void Ledger::conclude(Item& item, const Inquiry& inquiry, Finding finding, Insta
       be_elsewhere(item, *inquiry.other(), now);
       break;
     case Finding::nobody:
+      silences_.note(host_of(item), now);
       // The kernel asks from now on, as soon as something is sent there.
       if (!disputes_.withdraw(item.first)) break;
       disputes_.soften(item.first);
@@ -98,29 +109,25 @@ void Ledger::be_here(Item& item, Instant now) {
 void Ledger::be_elsewhere(Item& item, const Mac& where, Instant now) {
   auto& [key, hold] = item;
   const Mac left = *hold.binding.lladdr;
+  silences_.note({key.ifindex, left}, now);
   weigh(item, {.lladdr = where, .source = Source::wire, .generation = 0}, now);
   hold.answered = true;
   hold.attempts = 0;
   ++counters_.silent_moves;
-  found_elsewhere_ = key;
+  found_.push_back(key);
   if (hold.phase != Phase::foreign) repair(item, netlink::nud::stale, now, true);
   suspect_others(key, left, now);
 }
 
 // A tail that has lost one disc may have lost them all.
 void Ledger::suspect_others(const NeighbourKey& key, const Mac& left, Instant now) {
-  if (!tuning_.solicits) return;
-  if (left_.size() >= left_max)
-    std::erase_if(left_, [&](const auto& one) { return now - one.second >= left_lately; });
-  const auto [found, first] = left_.try_emplace({key.ifindex, left}, now);
-  if (!first && now - found->second < left_lately) return;
-  found->second = now;
+  if (!tuning_.solicits || !silences_.left({key.ifindex, left}, now)) return;
   for (auto at = holds_.lower_bound(NeighbourKey{key.ifindex, {}});
        at != holds_.end() && at->first.ifindex == key.ifindex; ++at) {
     Hold& hold = at->second;
     if (hold.binding.lladdr != left || hold.phase == Phase::foreign) continue;
     if (trust_in(at->first) == Trust::catalogue && is_pinned(*at)) continue;
-    inquire(*at, now);
+    inquire(*at, manner_for(*at), now);
   }
 }
 

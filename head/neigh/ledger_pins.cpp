@@ -74,7 +74,7 @@ void Ledger::challenge(Item& item, const Mac& claimed, Instant now) {
   if (is_firm(item)) return write_as(item, netlink::nud::permanent, now);
   if (tuning_.solicits && may_be_firm(item)) {
     disputes_.challenge(item.first);
-    inquire(item, now);
+    inquire(item, Inquiry::Manner::held_first, now);
     return write_as(item, netlink::nud::permanent, now);
   }
   item.second.asked = {};  // A claim may have cut the question short: it begins anew.
@@ -105,9 +105,9 @@ Ruling Ledger::hear(Item& item, const Mac& claimed, Instant now) {
   if (claimed == hold.binding.lladdr) return Ruling::confirmed;
   note_claim(item, claimed, now);
   if (tuning_.solicits) {
-    const bool asked_lately = now - hold.doubted < ask_claims_every;
     if (trust_in(item.first) == Trust::catalogue && is_pinned(item)) return Ruling::overruled;
-    if (asked_lately || !inquire(item, now)) return Ruling::overruled;
+    if (!disputes_.look_into(item.first, now, ask_claims_every)) return Ruling::overruled;
+    inquire(item, Inquiry::Manner::held_first, now);
     if (!is_pinned(item)) return Ruling::overruled;
     const bool was_firm = is_firm(item);
     disputes_.challenge(item.first);
@@ -144,7 +144,7 @@ void Ledger::soften_late(Instant now) {
     // Whoever claims it still would have it at once.
     if (tuning_.solicits && disputes_.claimed_since(key, now - ask_claims_every)) {
       disputes_.challenge(key);
-      inquire(*found, now);
+      inquire(*found, Inquiry::Manner::held_first, now);
       if (is_firm(*found)) continue;
     }
     repair(*found, netlink::nud::stale, now, false);

@@ -6,12 +6,13 @@
 #   override   the new tail announces itself, as ndisc_notify=1 makes Linux do
 #   plain      it announces itself without the override flag
 #   silent     nobody says anything
+#   ended      nobody does, and the old tail's server had ended a while before
 #
 # The guest meets a pause, no error and no wrong byte. With a second argument, "routes", headd is in
 # that mode, where the tails' link-local addresses are those that kernels give themselves.
 # shellcheck source=tests/e2e/lib.sh
 source "$(dirname "$0")/lib.sh"
-how=${1:?operator, override, plain or silent} mode=${2:-neighbours}
+how=${1:?operator, override, plain, silent or ended} mode=${2:-neighbours}
 need fio nbdkit ip unshare python3
 need_root
 if [[ -z ${HEAD_E2E_INSIDE:-} ]]; then
@@ -32,6 +33,10 @@ start_guest --bsrange=4k-64k --io_size=96m --iodepth=4 --verify_backlog=64 --rat
   --output-format=json
 sleep 1.5
 
+if [[ $how == ended ]]; then
+  stop tail1 KILL || true
+  sleep 1.5
+fi
 ip -n tail1 addr del $address/64 dev t1
 ip -n tail2 addr add $address/64 dev t2 nodad
 case $how in
@@ -39,7 +44,7 @@ case $how in
     date +%s.%N >"$work/told"
     headctl move disc --lladdr $mac2 >"$work/move"
     ;;
-  silent) date +%s.%N >"$work/told" ;;
+  silent | ended) date +%s.%N >"$work/told" ;;
   override | plain) announce 2 $address "$how" 1 >"$work/told" ;;
 esac
 
@@ -65,8 +70,12 @@ told = float(open(sys.argv[1]).read())
 stalls = json.load(sys.stdin)["stalls"]
 longest = max(stalls, key=lambda s: s["seconds"], default=None)
 if longest: # None where the pause was shorter than the stall threshold.
-    print("the longest request took %.0f ms, until %.0f ms after the head could know" %
-          (longest["seconds"] * 1e3, (longest["ended"] - told) * 1e3))' "$work/told"
+    print("the longest request took %.0f ms, until %.0f ms after the head could know, cause: %s" %
+          (longest["seconds"] * 1e3, (longest["ended"] - told) * 1e3, longest["cause"]))
+# The entry pointed to the wrong host, whatever else there was.
+if sys.argv[2] == "silent":
+    sys.exit(longest["cause"] != "neighbour")' "$work/told" "$how" ||
+  fail "the stall is not said to be of the neighbour entry"
 [[ $(headctl discs disc --json | python3 -c 'import json, sys
 print(json.load(sys.stdin)["reconnects"])') -ge 1 ]] || fail "it never connected again"
 stop_headd

@@ -38,7 +38,8 @@ bool SimIo::step() {
 }
 
 bool SimIo::is_able(const Pending& op) const {
-  if (op.cancelled || op.kind == Kind::connect || op.kind == Kind::deferred) return true;
+  if (op.cancelled || op.kind == Kind::deferred) return true;
+  if (op.kind == Kind::connect) return !faults.deaf;
   if (op.kind == Kind::accept) return !knocking_.empty();
   const Socket& socket = sockets_.at(op.socket);
   if (op.kind == Kind::take_departure || op.kind == Kind::duplicate) return true;
@@ -62,6 +63,7 @@ std::optional<iouring::Result> SimIo::perform(const Pending& op) {
   if (op.kind == Kind::accept) return perform_accept();
   Socket& socket = sockets_.at(op.socket);
   if (op.kind == Kind::connect) {
+    if (faults.deaf) return std::nullopt;
     if (chance(faults.refuse)) return iouring::Result{.res = -ECONNREFUSED};
     socket.peer = make_peer_();
     socket.hung_up = !socket.peer->on_bytes(socket.from_us, socket.to_us);

@@ -23,6 +23,7 @@ struct Faults {
   double partial = 0.5;  // Moves only some of its bytes.
   double reset = 0.0;    // The connection breaks.
   double refuse = 0.0;   // A connect fails.
+  bool deaf = false;     // No connect is answered.
   double stall = 0.3;    // Nothing happens to this operation in this step.
   int no_socket = 0;     // The errno for want of which there is no socket.
 };
