@@ -15,7 +15,8 @@ Judgement set(const Desired& desired, std::uint16_t state = nud::stale) {
 // advertisement; somebody's `ip neigh replace` keeps the mark but clears NTF_EXT_LEARNED
 // (neigh_update_flags() with NEIGH_UPDATE_F_ADMIN), which is how the two are told apart.
 Judgement judge_ours(const Desired& desired, const Neighbour& actual) {
-  if (!actual.usable()) return {.verdict = Verdict::resolve};
+  if (!actual.usable())
+    return desired.firm && desired.lladdr ? set(desired) : Judgement{.verdict = Verdict::resolve};
   const bool learned = (actual.flags & ntf::ext_learned) != 0;
   const bool permanent = (actual.state & nud::permanent) != 0;
   const bool validated = desired.firm || (actual.ext_flags & ntf::ext_validated) != 0;

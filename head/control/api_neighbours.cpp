@@ -140,6 +140,7 @@ json to_json(const neigh::Snapshot& snapshot) {
       {"problems", neigh::problems(snapshot)},
       {"table", table_of(snapshot.table)},
       {"counters", counters_of(snapshot.counters)},
+      {"silent_hosts", snapshot.silent_hosts},
       {"discs",
        {{"held", snapshot.held}, {"unready", snapshot.unready}, {"others", snapshot.others}}},
       {"capabilities",

@@ -298,12 +298,8 @@ class LoopThread::Work final : disc::Patience::Owner {
   void on_waiting(disc::Disc& disc) noexcept override {
     const auto now = loop_->now();
     const auto since = disc.waiting_since();
-    const bool silent = since && now - *since >= silent_after;
-    // Its tail was there, and is not: it may be elsewhere already.
-    const bool lost = disc.info() && disc.stats()->connections.load(std::memory_order_relaxed) == 0;
-    if (silent || lost)
-      disc.stats()->silent_at_ns.store(std::chrono::nanoseconds(now.time_since_epoch()).count(),
-                                       std::memory_order_relaxed);
+    const bool lost = disc.info() && !disc.stats()->connected();  // Perhaps it is elsewhere.
+    if (lost || (since && now - *since >= silent_after)) disc.stats()->note_silent(now);
     options_.look(disc.stats());
   }
 

@@ -246,6 +246,9 @@ void add_neighbours(Families& families, const neigh::Snapshot& neighbours) {
   families.add(neighbours.held, {{"binding", "held"}});
   families.add(neighbours.unready, {{"binding", "unready"}});
   families.add(neighbours.others, {{"binding", "none needed"}});
+  families.gauge("head_neighbour_silent_hosts",
+                 "Link-layer addresses at which no disc is answered for.");
+  families.add(neighbours.silent_hosts);
   const neigh::Counters& counters = neighbours.counters;
   const std::pair<const char*, std::pair<const char*, std::uint64_t>> all[] = {
       {"head_neighbour_installed_total", {"Entries that the keeper wrote.", counters.installed}},

@@ -42,19 +42,27 @@ Disc::Link::~Link() {
 }
 
 void Disc::Link::connect() noexcept {
+  const auto apart =
+      std::chrono::milliseconds(disc_.stats_->attempts_apart_ms.load(std::memory_order_relaxed));
+  if (apart.count() != 0 && backoff_.some_of(apart) >= Backoff::most) {
+    // It may be elsewhere by now: some of the host's discs have that looked into.
+    if (backoff_.some_of(apart) < 4 * Backoff::most) disc_.patience_.tell(disc_);
+    return connect_after(Backoff::most);
+  }
   tried_at_ = disc_.io_.now();
   elsewhere = false;
   connection.open(disc_.options_.tail, disc_.options_.interface, disc_.options_.export_name,
-                  backoff_.patience(disc_.connection_options_.connect_timeout));
+                  apart.count() != 0
+                      ? Backoff::hello
+                      : backoff_.patience(disc_.connection_options_.connect_timeout));
   disc_.io_.arm(hello_late_, disc_.io_.now() + Backoff::hello);
 }
 
-// Perhaps the tail is not where hello is said, and nobody else may look: whoever waits does, and
-// nobody need wait.
+// The tail may be elsewhere. Requests that wait have the keeper look; an idle disc has none.
 void Disc::Link::on_hello_late() noexcept {
   using State = nbd::Connection::State;
   if (connection.state() != State::connecting && connection.state() != State::handshaking) return;
-  disc_.patience_.tell(disc_);
+  if (!disc_.opening_) disc_.patience_.tell(disc_);
   disc_.io_.arm(hello_late_, disc_.io_.now() + Patience::interval_max);
 }
 

@@ -129,6 +129,7 @@ std::vector<Announcement> Announcements::read() {
     if (got < 0 && errno == EINTR) continue;
     if (got < 0) break;
     int hop_limit = 0, ifindex = 0;
+    bool to_many = false;
     for (cmsghdr* extra = CMSG_FIRSTHDR(&message); extra != nullptr;
          extra = CMSG_NXTHDR(&message, extra)) {
       if (extra->cmsg_level == SOL_SOCKET && extra->cmsg_type == SO_RXQ_OVFL) {
@@ -143,11 +144,13 @@ std::vector<Announcement> Announcements::read() {
         in6_pktinfo info{};
         std::memcpy(&info, CMSG_DATA(extra), sizeof info);
         ifindex = static_cast<int>(info.ipi6_ifindex);
+        to_many = info.ipi6_addr.s6_addr[0] == 0xff;
       }
     }
     const std::size_t size = std::min(static_cast<std::size_t>(got), bytes.size());
-    if (auto one = parse_announcement(std::span(bytes).first(size), hop_limit, ifindex))
-      all.push_back(*one);
+    const auto one = parse_announcement(std::span(bytes).first(size), hop_limit, ifindex);
+    // What answers a question goes to whoever asked (RFC 4861, section 7.1.2).
+    if (one && !(one->solicited && to_many)) all.push_back(*one);
   }
   return all;
 }

@@ -11,7 +11,9 @@
 #include "netlink/neighbour.hpp"
 
 #include <chrono>
+#include <cstddef>
 #include <cstdint>
+#include <deque>
 #include <map>
 #include <optional>
 #include <set>
@@ -31,17 +33,19 @@ enum class Finding : std::uint8_t { open, here, elsewhere, nobody };
 class Inquiry {
  public:
   static constexpr unsigned times = 3;  // Of each question; one packet is easily lost.
-  static constexpr std::chrono::milliseconds apart{50}, again_if_unasked{100};
+  static constexpr unsigned begun_anew_most = 20;
+  static constexpr std::chrono::milliseconds apart{50}, again_if_unasked{1000};
 
   enum class Manner : std::uint8_t {
     held_first,
     everybody,  // At once, whoever is held too: it has been silent lately.
-    anybody,    // The same, and one question is enough for whoever answers.
+    once,       // The same, by one question.
   };
 
   Inquiry(const netlink::Mac& held, Manner manner, Instant now) noexcept
       : held_(held), manner_(manner), due_(now) {}
 
+  void begin(Instant now) noexcept { due_ = now; }
   // When something is to be asked next, or is found.
   Instant due() const noexcept { return due_; }
   std::optional<netlink::Mac> whom() const noexcept {
@@ -49,7 +53,7 @@ class Inquiry {
     return first ? std::optional(held_) : std::nullopt;
   }
   void asked(Instant now) noexcept {
-    if (asked_++ == 0) since_ = now;
+    ++asked_;
     due_ = now + apart;
   }
   // It could not be sent: no time has passed for whoever was not asked.
@@ -57,11 +61,11 @@ class Inquiry {
     --asked_;
     due_ = now + again_if_unasked;
   }
-  // Answers were lost on our side.
-  void begin_anew(Instant now) noexcept {
+  // Answers were lost on our side: what was asked so far was in vain. Not for ever.
+  void begin_anew() noexcept {
+    if (asked_ == 0 || ++begun_anew_ > begun_anew_most) return;
     asked_ = 0;
     other_.reset();
-    due_ = now;
   }
   void answered(const netlink::Mac& who, Instant now) noexcept {
     if (asked_ == 0) return;  // By nobody who was asked.
@@ -75,58 +79,75 @@ class Inquiry {
 
   Finding finding(Instant now) const noexcept {
     if (here_) return Finding::here;
-    if (now < due_ || asked_ < (manner_ == Manner::anybody ? 1 : times)) return Finding::open;
+    const unsigned enough = manner_ == Manner::once ? 1 : times;
+    if (now < due_ || asked_ < enough) return Finding::open;
     if (other_) return Finding::elsewhere;
-    const unsigned all = manner_ == Manner::held_first ? 2 * times : times;
+    const unsigned all = manner_ == Manner::held_first ? 2 * times : enough;
     return asked_ < all ? Finding::open : Finding::nobody;
   }
   const std::optional<netlink::Mac>& other() const noexcept { return other_; }
-  Instant since() const noexcept { return since_; }
 
  private:
   netlink::Mac held_;
   Manner manner_;
   std::optional<netlink::Mac> other_;  // The first one beside it that answered.
-  Instant due_, since_{};
-  unsigned asked_ = 0;
+  Instant due_;
+  unsigned asked_ = 0, begun_anew_ = 0;
   bool here_ = false;
 };
 
-// Those that are under way, at most one for each neighbour.
+// Those that are under way, at most one for each neighbour. So many at once; the others wait for
+// their turn, but for urgent ones.
 class Inquiries {
  public:
-  // False where one is under way already.
+  static constexpr std::size_t at_once = 24;  // What 500 questions a second carry to their end.
+
+  // False where one is under way, or waits, already.
   bool open(const netlink::NeighbourKey& key, const netlink::Mac& held, Inquiry::Manner manner,
             Instant now) {
-    if (!all_.try_emplace(key, held, manner, now).second) return false;
-    turns_.insert({now, key});
+    if (!all_.try_emplace(key, Entry{Inquiry(held, manner, now)}).second) return false;
+    if (running_ < at_once)
+      start(key, now);
+    else
+      queue_.push_back(key);
     return true;
   }
-  void close(const netlink::NeighbourKey& key) {
+  // Does not wait for its turn.
+  void hurry(const netlink::NeighbourKey& key, Instant now) {
+    if (const auto found = all_.find(key); found != all_.end() && !found->second.runs)
+      start(key, now);
+  }
+  void close(const netlink::NeighbourKey& key, Instant now) {
     const auto found = all_.find(key);
     if (found == all_.end()) return;
-    turns_.erase({found->second.due(), key});
+    if (found->second.runs) {
+      turns_.erase({found->second.inquiry.due(), key});
+      --running_;
+    }
     all_.erase(found);
+    while (running_ < at_once && !queue_.empty()) {
+      const netlink::NeighbourKey next = queue_.front();
+      queue_.pop_front();
+      hurry(next, now);  // Unless it was closed, or hurried, meanwhile.
+    }
   }
   const Inquiry* find(const netlink::NeighbourKey& key) const noexcept {
     const auto found = all_.find(key);
-    return found == all_.end() ? nullptr : &found->second;
+    return found == all_.end() ? nullptr : &found->second.inquiry;
   }
-  // Does that to it, and gives it the turn that is right then.
+  // Does that to it, if it is under way, and gives it the turn that is right then. False: it is
+  // not.
   template <class Change>
-  void change(const netlink::NeighbourKey& key, const Change& change) {
+  bool change(const netlink::NeighbourKey& key, const Change& change) {
     const auto found = all_.find(key);
-    if (found == all_.end()) return;
-    turns_.erase({found->second.due(), key});
-    change(found->second);
-    turns_.insert({found->second.due(), key});
+    if (found == all_.end() || !found->second.runs) return false;
+    turns_.erase({found->second.inquiry.due(), key});
+    change(found->second.inquiry);
+    turns_.insert({found->second.inquiry.due(), key});
+    return true;
   }
-  void begin_anew(Instant now) {
-    turns_.clear();
-    for (auto& [key, inquiry] : all_) {
-      inquiry.begin_anew(now);
-      turns_.insert({now, key});
-    }
+  void begin_anew() {
+    for (auto& [key, entry] : all_) entry.inquiry.begin_anew();
   }
   // Whose turn is next, and when.
   std::optional<std::pair<Instant, netlink::NeighbourKey>> first() const {
@@ -135,8 +156,22 @@ class Inquiries {
   }
 
  private:
-  std::map<netlink::NeighbourKey, Inquiry> all_;
+  struct Entry {
+    Inquiry inquiry;
+    bool runs = false;
+  };
+  void start(const netlink::NeighbourKey& key, Instant now) {
+    Entry& entry = all_.at(key);
+    entry.inquiry.begin(now);
+    entry.runs = true;
+    ++running_;
+    turns_.insert({entry.inquiry.due(), key});
+  }
+
+  std::map<netlink::NeighbourKey, Entry> all_;
   std::set<std::pair<Instant, netlink::NeighbourKey>> turns_;
+  std::deque<netlink::NeighbourKey> queue_;
+  std::size_t running_ = 0;
 };
 
 }  // namespace head::neigh

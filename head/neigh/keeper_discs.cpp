@@ -125,6 +125,7 @@ void Keeper::Work::settle_in(Disc& disc, BindingStatus found, std::vector<Neighb
 // To whoever asks how the disc is reached.
 void Keeper::Work::tell_way(const Disc& disc) const noexcept {
   if (!disc.stats) return;
+  disc.stats->attempts_apart_ms.store(0, std::memory_order_relaxed);
   int ifindex = disc.placed.neighbour.ifindex;
   // Where there is no neighbour to know there is an interface all the same.
   if (const auto* link = ifindex == 0 ? find_link(places_.links(), *disc.placed.dev) : nullptr)
@@ -261,6 +262,7 @@ void Keeper::Work::report_moved() {
   for (const NeighbourKey& key : ledger_.take_moved()) {
     // Behind a gateway the tail is where it was, whoever the gateway is.
     for_users(key, [&](const Disc* disc) {
+      if (disc->stats) disc->stats->attempts_apart_ms.store(0, std::memory_order_relaxed);
       if (disc->placed.on_link) moves_told_.push_back(disc->name);
     });
   }

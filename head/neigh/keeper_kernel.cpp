@@ -39,12 +39,12 @@ void Keeper::Work::apply_entries(Instant now) {
   for (std::size_t round = 0; round < rounds_max; ++round) {
     const Due due = ledger_.due(now);
     if (due.empty()) return;
+    for (const Solicitation& question : due.solicit)
+      if (!solicit(question)) ledger_.unasked(question, now);
     remove(due.remove, now);
     std::vector<NeighbourKey> contested;
     outcome(due.write, table_.set(due.write), contested, now);
     outcome(due.resolve, table_.resolve(due.resolve), contested, now);
-    for (const Solicitation& question : due.solicit)
-      if (!solicit(question)) ledger_.unasked(question.who, now);
     look_again(contested, now);
   }
 }
@@ -175,7 +175,7 @@ void Keeper::Work::on_looks(Instant now) {
   const bool dumped = (all_of_them || discs.size() > looks_max) && !table_.dump(all);
   if (dumped && all_of_them) {
     for (Disc* disc : by_stats_)
-      if (disc->stats->in_flight.load(std::memory_order_relaxed) > 0)
+      if (disc->stats->in_flight.load(std::memory_order_relaxed) > 0 || is_silent(*disc, now))
         check(*disc, netlink::find(all, disc->placed.neighbour), now);
     return;
   }
@@ -186,11 +186,15 @@ void Keeper::Work::on_looks(Instant now) {
   }
 }
 
+// It says so again sooner than it is forgotten.
+bool Keeper::Work::is_silent(const Disc& disc, Instant now) {
+  const std::chrono::nanoseconds said(disc.stats->silent_at_ns.load(std::memory_order_relaxed));
+  return now - Instant(said) < silent_still;
+}
+
 void Keeper::Work::check(Disc& disc, const Neighbour* actual, Instant now) {
   if (!disc.has_neighbour()) return;
-  const Instant silent_at(
-      std::chrono::nanoseconds(disc.stats->silent_at_ns.load(std::memory_order_relaxed)));
-  const bool silent = now - silent_at < silent_still;
+  const bool silent = is_silent(disc, now) && can_ask(disc.placed.neighbour.ifindex);
   if (actual && actual->usable()) {
     if (options_.enabled && silent)
       disc.placed.routed ? question_silent(disc, now)

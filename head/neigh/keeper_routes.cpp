@@ -17,7 +17,7 @@ using namespace std::chrono_literals;
 
 namespace {
 
-constexpr auto question_again = 1s;
+constexpr auto question_again = 2s;
 constexpr auto forget_after = 5min;  // Longer than the time between reconciliations is by default.
 
 }  // namespace

@@ -104,6 +104,7 @@ std::vector<Keeper::Work::Facts> Keeper::Work::copy_state(Snapshot& now, bool wi
   now.counters.looks_bad = looks_bad_;
   now.counters.looks_dropped = looks_dropped_.load(std::memory_order_relaxed);
   now.devices = devices_.status();
+  now.silent_hosts = ledger_.silent_hosts();
   copy_routes(now, with_entries);
   for (const auto& disc : discs_) {
     const BindingState at = state(*disc);

@@ -1,8 +1,10 @@
 // Interfaces and addresses of this host come and go, and with them the way to the discs. When it is
 // there again, TCP does not know: what was sent meanwhile it sends again after a wait that grows
 // with the interruption. Whoever waits for an answer is told.
+#include "head/base/log.hpp"
 #include "head/neigh/keeper_work.hpp"
 #include "netlink/address.hpp"
+#include "netlink/format.hpp"
 
 #include <algorithm>
 #include <cstdint>
@@ -11,12 +13,15 @@
 namespace head::neigh {
 
 using netlink::NeighbourKey;
+using namespace std::chrono_literals;
 
 namespace {
 
 // So long after an interface is back, whoever waits waits for that: what it keeps of discs is being
 // written again.
 constexpr std::chrono::seconds settling{1};
+
+constexpr std::chrono::milliseconds attempt_every{200};
 
 }  // namespace
 
@@ -156,7 +161,34 @@ void Keeper::Work::report_returned() {
 void Keeper::Work::report_found() {
   for (const NeighbourKey& key : ledger_.take_found()) {
     mark_missing(key, std::chrono::steady_clock::now());
-    silent_mover_ = user_of(key);
+    const Dispute* dispute = ledger_.dispute(key);
+    const Hold* hold = ledger_.find(key);
+    const bool announced = dispute && hold && dispute->claimed == hold->binding.lladdr;
+    if (!announced) silent_mover_ = user_of(key);
+  }
+}
+
+// Connections are tried by turns while their host is silent: so many a second for all its discs.
+void Keeper::Work::report_silent() {
+  for (const Host& host : ledger_.take_silent_changed()) {
+    std::vector<stats::DiscStats*> there;
+    for (auto at = users_.lower_bound(Users({host.ifindex, {}}, nullptr));
+         at != users_.end() && (*at)->placed.neighbour.ifindex == host.ifindex; ++at) {
+      const Hold* hold = ledger_.find((*at)->placed.neighbour);
+      const bool is_there = hold && hold->binding.lladdr == host.lladdr;
+      if (is_there && hold->phase != Phase::foreign && (*at)->stats)
+        there.push_back((*at)->stats.get());
+    }
+    const bool silent = ledger_.is_silent(host);
+    const auto apart = silent ? attempt_every * static_cast<int>(there.size()) : 0ms;
+    for (stats::DiscStats* stats : there)
+      stats->attempts_apart_ms.store(static_cast<std::uint32_t>(apart.count()),
+                                     std::memory_order_relaxed);
+    static log::RateLimit limit;
+    if (const auto pass = limit.pass(Instant::clock::now()))
+      log::info("the host {} {}, with {} discs ({} more like it)", netlink::to_string(host.lladdr),
+                silent ? "does not answer for its addresses" : "answers again", there.size(),
+                pass->held);
   }
 }
 

@@ -52,6 +52,7 @@ Keeper::Work::Work(Options options)
                .validated = choice_.strategy == Strategy::validated,
                .exempt = choice_.strategy != Strategy::plain,
                .solicits = solicitor_ && solicitor_->problem().empty(),
+               .quietens = options_.mode == Mode::neighbours,
                .trust = options_.trust,
                .trust_prefixes = options_.trust_prefixes}),
       book_(options_.lease) {
@@ -245,6 +246,8 @@ void Keeper::Work::turn(Instant now) {
   report_contradicted();
   report_returned();
   report_found();
+  report_silent();
+  for (const NeighbourKey& key : ledger_.take_confirmed()) seen(key, netlink::nud::reachable, now);
   report_impatient(now);
   outdated_.clear();
 }
@@ -310,17 +313,16 @@ void Keeper::Work::on_announcements(Instant now) {
     const auto link = places_.links().find(said.who.ifindex);
     const bool ourselves = link != places_.links().end() && link->second.lladdr == said.lladdr;
     if (ourselves) continue;
-    if (said.solicited) {
-      ledger_.heard(said.who, said.lladdr, now);
+    // An answer to nobody is a claim like any other, where the kernel does not see to it.
+    if (said.solicited && (ledger_.heard(said.who, said.lladdr, now) || !ledger_.is_firm(said.who)))
       continue;
-    }
     if (announced(said, now)) continue;
     if (said.overrides && !ledger_.is_firm(said.who))
       continue;  // The kernel tells what it makes of it.
     ledger_.claim(said.who,
                   {.lladdr = said.lladdr, .source = Source::announcement, .generation = 0}, now);
   }
-  if (announcements_->take_lost()) ledger_.heard_too_little(now);
+  if (announcements_->take_lost()) ledger_.heard_too_little();
 }
 
 void Keeper::Work::on_neighbour(const netlink::NeighbourChange& change, Instant now) {

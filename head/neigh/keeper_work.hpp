@@ -145,6 +145,7 @@ class Keeper::Work {
   void tell_interface_back(const Disc& disc) const noexcept;
   void report_returned();
   void report_found();
+  void report_silent();
   void tell_return(const Disc& disc) const noexcept;
   bool is_used(int ifindex) const noexcept;
 
@@ -197,6 +198,7 @@ class Keeper::Work {
   void ensure_limits();
   void ensure_permission();
   void on_looks(Instant now);
+  static bool is_silent(const Disc& disc, Instant now);
   void check(Disc& disc, const netlink::Neighbour* actual, Instant now);
   void mark_missing(const netlink::NeighbourKey& key, Instant now);
 

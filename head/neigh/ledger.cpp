@@ -69,6 +69,7 @@ Ruling Ledger::claim(const NeighbourKey& key, const Binding& claim, Instant now)
   const auto found = holds_.find(key);
   if (found == holds_.end()) return Ruling::confirmed;
   const bool announced = claim.source == Source::announcement;
+  if (announced) end_silence({key.ifindex, *claim.lladdr}, now);
   if (announced && found->second.phase != Phase::held) return Ruling::confirmed;  // Asked already.
   if (announced && found->second.binding.lladdr) return hear(*found, *claim.lladdr, now);
   const Ruling ruling = weigh(*found, claim, now);
@@ -97,7 +98,7 @@ Ruling Ledger::weigh(Item& item, const Binding& claim, Instant now) {
   const bool moved = ruling == Ruling::moved;
   if (moved || ruling == Ruling::first) {
     hold.asked = {};
-    inquiries_.close(key);
+    inquiries_.close(key, now);
     disputes_.forget_pin(key);
   }
   if (moved) {
@@ -132,7 +133,7 @@ void Ledger::release(const NeighbourKey& key) {
   if (found->second.doubtful) doubts_.gave_up();
   if (found->second.phase != Phase::foreign) removals_.push_back(key);
   disputes_.erase(key);
-  inquiries_.close(key);
+  inquiries_.close(key, Instant::clock::time_point{});
   holds_.erase(found);
 }
 
@@ -190,6 +191,7 @@ Verdict Ledger::judge(Item& item, const Neighbour* actual, Instant now, bool arr
   if (actual == nullptr) hold.asked = {};
   hold.state = actual ? actual->state : netlink::nud::none;
   const bool first_answer = answering(hold.state) && !hold.answered;
+  if (answering(hold.state) && actual->lladdr) end_silence({key.ifindex, *actual->lladdr}, now);
   if (answering(hold.state)) hold.answered = true;
   const auto judged = netlink::judge(
       {key, hold.binding.lladdr, tuning_.validated, tuning_.exempt, is_firm(item)}, actual);
@@ -218,6 +220,8 @@ Verdict Ledger::judge(Item& item, const Neighbour* actual, Instant now, bool arr
       break;
     case Verdict::foreign:
       hold.asked = {};
+      inquiries_.close(key, now);
+      disputes_.withdraw(key);
       enter(item, Phase::foreign);
       break;
     case Verdict::learned:
@@ -244,7 +248,7 @@ void Ledger::learn(Item& item, const netlink::Judgement& judged, Instant now, bo
   // Told by nobody: by an announcement an entry becomes STALE.
   if (left && ruling == Ruling::moved && answering(hold.state)) {
     found_.push_back(key);
-    suspect_others(key, *left, now);
+    note_left(key, *left, now);
   }
   if (judged.write) return repair(item, judged.state, now, arrival);
   enter(item, Phase::held);

@@ -86,6 +86,7 @@ class Ledger {
     bool validated = false;  // Ask for NTF_EXT_EXT_VALIDATED.
     bool exempt = true;      // Ask for NTF_EXT_LEARNED.
     bool solicits = false;   // Due::solicit is carried out; else the kernel is made to ask.
+    bool quietens = false;   // It asks for nobody at a silent host.
     Trust trust = Trust::catalogue_unless_dead;
     std::vector<netlink::Prefix> trust_prefixes{};  // Where that is so; none: everywhere.
   };
@@ -153,16 +154,16 @@ class Ledger {
   // The same, by the kernel: what is as it should be is probed, now and then.
   void doubt(const netlink::NeighbourKey& key, const netlink::Neighbour& actual, Instant now);
 
-  // Somebody has answered a question of ours, or of the kernel's.
-  void heard(const netlink::NeighbourKey& key, const netlink::Mac& who, Instant now);
+  // Somebody has answered a question. False: none of ours is open for that address.
+  bool heard(const netlink::NeighbourKey& key, const netlink::Mac& who, Instant now);
   // More answers came than we could hear: whoever seems silent may not be.
-  void heard_too_little(Instant now) { inquiries_.begin_anew(now); }
+  void heard_too_little() { inquiries_.begin_anew(); }
 
   // What is to be done now, as far as pacing allows. The caller does it, then says how it went.
   Due due(Instant now);
   void written(const netlink::NeighbourKey& key);  // Or asked for.
   void refused(const netlink::NeighbourKey& key, int error, Instant now);
-  void unasked(const netlink::NeighbourKey& key, Instant now);  // It could not be solicited.
+  void unasked(const Solicitation& question, Instant now);  // It could not be sent.
   // Something was there where nothing ought to be; `actual` is what is there now.
   void contested(const netlink::NeighbourKey& key, const netlink::Neighbour* actual, Instant now);
 
@@ -186,6 +187,13 @@ class Ledger {
   // Holds that were found at another host by asking, since the last call: until then the entry
   // pointed to the wrong one.
   std::vector<netlink::NeighbourKey> take_found() { return std::exchange(found_, {}); }
+
+  // Holds that were found to be where they are held to be, since the last call.
+  std::vector<netlink::NeighbourKey> take_confirmed() { return std::exchange(confirmed_, {}); }
+  // Hosts that have fallen silent, or answer again, since the last call; and whether one is silent.
+  std::vector<Host> take_silent_changed() { return std::exchange(silent_changed_, {}); }
+  bool is_silent(const Host& host) const noexcept { return silences_.is_silent(host); }
+  std::size_t silent_hosts() const noexcept { return silences_.count(); }
 
   // When due() has something again.
   std::optional<Instant> next(Instant now);
@@ -238,11 +246,18 @@ class Ledger {
   // ledger_inquiries.cpp
   bool inquire(Item& item, Inquiry::Manner manner, Instant now);
   Inquiry::Manner manner_for(const Item& item) const noexcept;
+  Inquiry::Manner manner_with_others(const Item& item) const noexcept;
+  void ask_hosts(Instant now, Due& due);
+  const Item* next_at(const Host& host, const netlink::Ip6& after) const;
+  void quieten(const Host& host, Instant now);
+  void end_silence(const Host& host, Instant now);
   void collect_solicitations(Instant now, Due& due);
   void conclude(Item& item, const Inquiry& inquiry, Finding finding, Instant now);
   void be_here(Item& item, Instant now);
   void be_elsewhere(Item& item, const netlink::Mac& where, Instant now);
-  void suspect_others(const netlink::NeighbourKey& key, const netlink::Mac& left, Instant now);
+  void be_nowhere(Item& item, Instant now);
+  void note_left(const netlink::NeighbourKey& key, const netlink::Mac& left, Instant now);
+  void suspect_others(const Host& host, Instant now);
 
   void tell_late(Instant now);
   void collect_writes(Instant now, Due& due);
@@ -261,6 +276,9 @@ class Ledger {
   std::vector<netlink::NeighbourKey> contradicted_;
   std::vector<netlink::NeighbourKey> returned_;
   std::vector<netlink::NeighbourKey> found_;
+  std::vector<netlink::NeighbourKey> confirmed_;
+  std::vector<Host> silent_changed_;
+  bool inquiries_first_ = false;  // Whose turn it is, where there are not enough questions for all.
   Counters counters_;
 };
 

@@ -106,9 +106,11 @@ Due Ledger::due(Instant now) {
   due.remove = std::exchange(removals_, {});
   // Removed for one disc and wanted again by another meanwhile.
   std::erase_if(due.remove, [this](const NeighbourKey& key) { return holds_.contains(key); });
-  collect_solicitations(now, due);
-  collect_writes(now, due);
+  inquiries_first_ = !inquiries_first_;
+  if (inquiries_first_) collect_solicitations(now, due);
   collect_asks(now, due);
+  if (!inquiries_first_) collect_solicitations(now, due);
+  collect_writes(now, due);
   collect_doubted(now, due);
   return due;
 }
@@ -162,7 +164,7 @@ void Ledger::collect_doubted(Instant now, Due& due) {
     doubts_.pop();
     hold.doubtful = false;
     hold.doubted = now;
-    if (hold.phase != Phase::held || hold.agenda != Agenda::none) continue;
+    if (hold.phase != Phase::held || hold.agenda != Agenda::none || inquiries_.find(key)) continue;
     disputes_.soften(key);
     if (hold.asked == Instant{}) hold.asked = now;
     ++counters_.resolutions;
@@ -237,6 +239,9 @@ std::optional<Instant> Ledger::next(Instant now) {
   if (const auto inquiry = inquiries_.first())
     soonest = std::min(soonest.value_or(Instant::max()),
                        std::max(inquiry->first, tuning_.resolutions.next(now)));
+  if (const auto host = silences_.next())
+    soonest =
+        std::min(soonest.value_or(Instant::max()), std::max(*host, tuning_.resolutions.next(now)));
   if (first_doubted())
     soonest = std::min(soonest.value_or(Instant::max()), tuning_.resolutions.next(now));
   return soonest;

@@ -12,7 +12,8 @@ using namespace std::chrono_literals;
 
 namespace {
 
-constexpr auto suspect_again = 500ms;
+constexpr auto suspect_again = 500ms;  // Doubled each time that nobody answers,
+constexpr auto suspect_again_max = 5s;
 
 Host host_of(const Ledger::Item& item) {
   return {item.first.ifindex, *item.second.binding.lladdr};
@@ -34,35 +35,49 @@ void Ledger::suspect(const NeighbourKey& key, const Neighbour& actual, Instant n
   if (found == holds_.end()) return;
   Hold& hold = found->second;
   const bool kept = hold.phase == Phase::held || hold.phase == Phase::failed;
-  const bool right = actual.ours() && actual.lladdr == hold.binding.lladdr;
+  // One that is not usable is told without its link-layer address.
+  const bool right = hold.binding.lladdr && actual.ours() &&
+                     (!actual.usable() || actual.lladdr == hold.binding.lladdr);
   if (trust_in(key) == Trust::catalogue && is_pinned(*found)) return;  // Whatever it would say.
-  if (!kept || !right || now - hold.doubted < suspect_again) return;
+  const auto again = std::min<Instant::duration>(
+      suspect_again * (1 << std::min<unsigned>(hold.attempts, 4)), suspect_again_max);
+  if (!kept || !right || now - hold.doubted < again) return;
+  silences_.doubt(host_of(*found), now);
   if (!silences_.take(host_of(*found), now)) return;
   inquire(*found, manner_for(*found), now);
 }
 
-// A pin's host is given the same chance as elsewhere.
+// A pin's host is given the same chance as where it is asked first.
+Inquiry::Manner Ledger::manner_with_others(const Item& item) const noexcept {
+  return is_pinned(item) ? Inquiry::Manner::everybody : Inquiry::Manner::once;
+}
+
 Inquiry::Manner Ledger::manner_for(const Item& item) const noexcept {
-  if (!silences_.is_silent(host_of(item))) return Inquiry::Manner::held_first;
-  return is_pinned(item) ? Inquiry::Manner::everybody : Inquiry::Manner::anybody;
+  const bool silent = silences_.is_silent(host_of(item));
+  return silent ? manner_with_others(item) : Inquiry::Manner::held_first;
 }
 
-void Ledger::heard(const NeighbourKey& key, const Mac& who, Instant now) {
-  silences_.end({key.ifindex, who});
-  inquiries_.change(key, [&](Inquiry& inquiry) { inquiry.answered(who, now); });
+bool Ledger::heard(const NeighbourKey& key, const Mac& who, Instant now) {
+  end_silence({key.ifindex, who}, now);
+  return inquiries_.change(key, [&](Inquiry& inquiry) { inquiry.answered(who, now); });
 }
 
-void Ledger::unasked(const NeighbourKey& key, Instant now) {
+void Ledger::unasked(const Solicitation& question, Instant now) {
+  const NeighbourKey& key = question.who;
   --counters_.solicitations;
+  if (question.at) silences_.unasked({key.ifindex, *question.at});
+  // Nothing depends on it: it is begun again when somebody wants to know.
+  if (inquiries_.find(key) && !disputes_.is_challenged(key)) return inquiries_.close(key, now);
   inquiries_.change(key, [&](Inquiry& inquiry) { inquiry.unasked(now); });
 }
 
 void Ledger::collect_solicitations(Instant now, Due& due) {
+  ask_hosts(now, due);
   for (auto first = inquiries_.first(); first && first->first <= now; first = inquiries_.first()) {
     const NeighbourKey& key = first->second;
     const Inquiry inquiry = *inquiries_.find(key);
     if (const Finding finding = inquiry.finding(now); finding != Finding::open) {
-      inquiries_.close(key);
+      inquiries_.close(key, now);
       conclude(*holds_.find(key), inquiry, finding, now);
       continue;
     }
@@ -73,7 +88,59 @@ void Ledger::collect_solicitations(Instant now, Due& due) {
   }
 }
 
+// Those that may be silent, and those that are.
+void Ledger::ask_hosts(Instant now, Due& due) {
+  while (const auto turn = silences_.due(now)) {
+    if (turn->fell_silent) {
+      silent_changed_.push_back(turn->host);
+      quieten(turn->host, now);
+      suspect_others(turn->host, now);
+      continue;
+    }
+    const Item* const item = next_at(turn->host, turn->asked_for);
+    if (!item) {
+      silences_.forget(turn->host);
+      continue;
+    }
+    if (tuning_.resolutions.take(now, 1) == 0) return;
+    due.solicit.push_back({item->first, turn->host.lladdr});
+    ++counters_.solicitations;
+    silences_.asked(turn->host, item->first.address, now);
+  }
+}
+
+// The one after that address which is held to be there, the first one after the last.
+const Ledger::Item* Ledger::next_at(const Host& host, const netlink::Ip6& after) const {
+  const auto first = holds_.lower_bound(NeighbourKey{host.ifindex, {}});
+  const Item* found = nullptr;
+  for (auto at = first; at != holds_.end() && at->first.ifindex == host.ifindex; ++at) {
+    if (at->second.binding.lladdr != host.lladdr || at->second.phase == Phase::foreign) continue;
+    if (at->first.address > after) return &*at;
+    if (!found) found = &*at;
+  }
+  return found;
+}
+
+// Nothing that is sent to a silent host makes the kernel ask; we do. It answers again: the kernel
+// minds its entries as before.
+void Ledger::quieten(const Host& host, Instant now) {
+  if (!tuning_.quietens || !tuning_.exempt) return;
+  for (auto at = holds_.lower_bound(NeighbourKey{host.ifindex, {}});
+       at != holds_.end() && at->first.ifindex == host.ifindex; ++at) {
+    const bool kept = at->second.phase == Phase::held || at->second.phase == Phase::failed;
+    if (at->second.binding.lladdr != host.lladdr || !kept) continue;
+    write_as(*at, netlink::nud::stale, now);
+  }
+}
+
+void Ledger::end_silence(const Host& host, Instant now) {
+  if (!silences_.end(host, now)) return;
+  silent_changed_.push_back(host);
+  quieten(host, now);
+}
+
 void Ledger::conclude(Item& item, const Inquiry& inquiry, Finding finding, Instant now) {
+  if (item.second.phase == Phase::foreign) return;
   switch (finding) {
     case Finding::open:
       break;
@@ -84,13 +151,19 @@ void Ledger::conclude(Item& item, const Inquiry& inquiry, Finding finding, Insta
       be_elsewhere(item, *inquiry.other(), now);
       break;
     case Finding::nobody:
-      silences_.note(host_of(item), now);
-      // The kernel asks from now on, as soon as something is sent there.
-      if (!disputes_.withdraw(item.first)) break;
-      disputes_.soften(item.first);
-      write_as(item, netlink::nud::stale, now);
+      if (item.second.attempts < 255) ++item.second.attempts;
+      silences_.doubt(host_of(item), now);
+      be_nowhere(item, now);
       break;
   }
+}
+
+// The kernel asks from now on, as soon as something is sent there; but for a silent host's discs.
+void Ledger::be_nowhere(Item& item, Instant now) {
+  const bool was_firm = disputes_.is_firm(item.first);
+  if (!disputes_.withdraw(item.first) && !was_firm) return;
+  disputes_.soften(item.first);
+  write_as(item, netlink::nud::stale, now);
 }
 
 // Whoever was held has answered: a claim against a pin is refuted by that.
@@ -103,31 +176,43 @@ void Ledger::be_here(Item& item, Instant now) {
   if (is_pinned(item) && disputes_.refute(item.first, now, firm_least, firm_most))
     ++counters_.refuted;
   if (hold.phase == Phase::failed) repair(item, netlink::nud::stale, now, true);
+  confirmed_.push_back(item.first);
 }
 
 // Whoever was held has not answered, and somebody else has.
 void Ledger::be_elsewhere(Item& item, const Mac& where, Instant now) {
   auto& [key, hold] = item;
   const Mac left = *hold.binding.lladdr;
-  silences_.note({key.ifindex, left}, now);
+  const Dispute* dispute = disputes_.find(key);
+  const bool announced = dispute && dispute->claimed == where;
   weigh(item, {.lladdr = where, .source = Source::wire, .generation = 0}, now);
   hold.answered = true;
   hold.attempts = 0;
-  ++counters_.silent_moves;
-  found_.push_back(key);
+  if (!announced) {
+    ++counters_.silent_moves;
+    found_.push_back(key);
+  }
   if (hold.phase != Phase::foreign) repair(item, netlink::nud::stale, now, true);
-  suspect_others(key, left, now);
+  note_left(key, left, now);
 }
 
-// A tail that has lost one disc may have lost them all.
-void Ledger::suspect_others(const NeighbourKey& key, const Mac& left, Instant now) {
-  if (!tuning_.solicits || !silences_.left({key.ifindex, left}, now)) return;
-  for (auto at = holds_.lower_bound(NeighbourKey{key.ifindex, {}});
-       at != holds_.end() && at->first.ifindex == key.ifindex; ++at) {
+// Whether the host is there still is asked for other discs of it.
+void Ledger::note_left(const NeighbourKey& key, const Mac& left, Instant now) {
+  const Dispute* dispute = disputes_.find(key);
+  if (!tuning_.solicits || (dispute && dispute->flaps.flapping(now))) return;
+  silences_.leave({key.ifindex, left}, now);
+  suspect_others({key.ifindex, left}, now);
+}
+
+// A host that has lost one disc, and answers for no other, may have lost them all.
+void Ledger::suspect_others(const Host& host, Instant now) {
+  if (!silences_.take_left(host, now)) return;
+  for (auto at = holds_.lower_bound(NeighbourKey{host.ifindex, {}});
+       at != holds_.end() && at->first.ifindex == host.ifindex; ++at) {
     Hold& hold = at->second;
-    if (hold.binding.lladdr != left || hold.phase == Phase::foreign) continue;
+    if (hold.binding.lladdr != host.lladdr || hold.phase == Phase::foreign) continue;
     if (trust_in(at->first) == Trust::catalogue && is_pinned(*at)) continue;
-    inquire(*at, manner_for(*at), now);
+    inquire(*at, manner_with_others(*at), now);
   }
 }
 

@@ -46,6 +46,9 @@ bool Ledger::may_be_firm(const Item& item) const noexcept {
 // While it is asked because of a claim, too: nothing is sent to whoever claims it meanwhile.
 bool Ledger::is_firm(const Item& item) const noexcept {
   const NeighbourKey& key = item.first;
+  const auto& lladdr = item.second.binding.lladdr;
+  if (tuning_.exempt && tuning_.quietens && lladdr && silences_.is_silent({key.ifindex, *lladdr}))
+    return true;
   if (!may_be_firm(item)) return false;
   return trust_in(key) == Trust::catalogue || disputes_.is_firm(key) ||
          (disputes_.is_challenged(key) && inquiries_.find(key) != nullptr);
@@ -60,6 +63,7 @@ bool Ledger::is_firm(const NeighbourKey& key) const noexcept {
 bool Ledger::may_leave(const Item& item, const Neighbour& actual, Instant now) const noexcept {
   const Hold& hold = item.second;
   if (trust_in(item.first) != Trust::catalogue_unless_dead) return false;
+  if (tuning_.solicits && may_be_firm(item)) return false;  // We ask ourselves.
   const bool dead = hold.asked != Instant{} && now - hold.asked >= dead_after;
   return dead && actual.state == netlink::nud::reachable;
 }
@@ -75,6 +79,7 @@ void Ledger::challenge(Item& item, const Mac& claimed, Instant now) {
   if (tuning_.solicits && may_be_firm(item)) {
     disputes_.challenge(item.first);
     inquire(item, Inquiry::Manner::held_first, now);
+    inquiries_.hurry(item.first, now);
     return write_as(item, netlink::nud::permanent, now);
   }
   item.second.asked = {};  // A claim may have cut the question short: it begins anew.
@@ -107,7 +112,8 @@ Ruling Ledger::hear(Item& item, const Mac& claimed, Instant now) {
   if (tuning_.solicits) {
     if (trust_in(item.first) == Trust::catalogue && is_pinned(item)) return Ruling::overruled;
     if (!disputes_.look_into(item.first, now, ask_claims_every)) return Ruling::overruled;
-    inquire(item, Inquiry::Manner::held_first, now);
+    inquire(item, manner_for(item), now);
+    inquiries_.hurry(item.first, now);
     if (!is_pinned(item)) return Ruling::overruled;
     const bool was_firm = is_firm(item);
     disputes_.challenge(item.first);

@@ -108,8 +108,9 @@ struct Snapshot {
   std::uint64_t routes_led = 0;   // Addresses that routes lead to, or are to.
   std::uint64_t tails_bad = 0;    // Next hops that did not answer.
   std::uint64_t routes_installed = 0, routes_repaired = 0, routes_removed = 0, routes_renewed = 0;
-  std::vector<RouteStatus> routes;                // By address; only with_entries.
-  std::vector<DiscBinding> discs;                 // By name; only with_entries.
+  std::vector<RouteStatus> routes;  // By address; only with_entries.
+  std::vector<DiscBinding> discs;   // By name; only with_entries.
+  std::size_t silent_hosts = 0;     // Link-layer addresses at which nobody answers for any disc.
   std::size_t held = 0, unready = 0, others = 0;  // Discs; others need no entry of ours.
 };
 

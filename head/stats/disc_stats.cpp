@@ -132,6 +132,10 @@ void DiscStats::count_neighbour_stall(Instant since, Instant until) noexcept {
   neighbour_counted_until_ = until;
 }
 
+void DiscStats::note_silent(Instant now) noexcept {
+  silent_at_ns.store(ns(now.time_since_epoch()), std::memory_order_relaxed);
+}
+
 void DiscStats::enter(DiscState next, Instant now) noexcept {
   state_since_ns.store(ns(now.time_since_epoch()), std::memory_order_relaxed);
   state.store(next, std::memory_order_release);

@@ -114,6 +114,9 @@ class DiscStats {
   // Whether the interface to the disc, or its addresses, were away after that, or came back less
   // than a second before.
   bool interface_was_away(Instant since) const noexcept;
+  // Nothing has been answered for long, or there is no connection any more.
+  void note_silent(Instant now) noexcept;
+  bool connected() const noexcept { return connections.load(std::memory_order_relaxed) != 0; }
   void enter(DiscState state, Instant now) noexcept;
   // One sentence, cut at 200 bytes. Rare: a connection was refused, lost, or disbelieved.
   void set_problem(std::string_view sentence) noexcept;
@@ -146,12 +149,16 @@ class DiscStats {
   // discovery; 0 for never.
   std::atomic<std::int64_t> interface_back_at_ns{0};
 
+  // The keeper writes it: how long to leave between attempts to connect, in milliseconds, while the
+  // tail's host answers for none of its discs; 0 otherwise.
+  std::atomic<std::uint32_t> attempts_apart_ms{0};
+
   // The keeper writes it: the interface that leads to the disc now; 0 when none does, or before.
   std::atomic<int> ifindex{0};
 
   // The data thread writes it: the last instant (steady_clock, nanoseconds) at which requests were
-  // found to wait, or the disc to be opened, although nothing had been answered for a while; 0 for
-  // never.
+  // found to wait, or the disc to be opened, although nothing had been answered for a while, or the
+  // disc had no connection any more; 0 for never.
   std::atomic<std::int64_t> silent_at_ns{0};
 
   // The data thread writes it: the last instant (steady_clock, nanoseconds) at which a connection
