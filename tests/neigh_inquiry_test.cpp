@@ -298,6 +298,21 @@ TEST_CASE("answers that we could not hear are asked for again", "[neigh]") {
   CHECK(segment.ledger.counters().refuted == 1);
 }
 
+TEST_CASE("who keeps us from hearing answers does not get a pin, nor keeps it firm for ever",
+          "[neigh]") {
+  Segment segment;
+  segment.hosts = {1, 2};
+  segment.loses = [&] { return true; };
+  segment.override_by(2);
+  for (int i = 0; i < 100; ++i) {
+    segment.pass(100ms);
+    segment.ledger.heard(key, mac(2), segment.now);
+    segment.ledger.heard_too_little();
+    REQUIRE(segment.is_at(1));
+  }
+  CHECK(segment.entry.state == nud::stale);
+}
+
 TEST_CASE("where the catalogue alone is believed, nobody is asked", "[neigh]") {
   Segment segment(1, Trust::catalogue);
   segment.hosts = {2};
@@ -414,8 +429,10 @@ TEST_CASE("a host is silent when it answers for none of several, and until it an
     CHECK(silences.due(now + 1h));
   }
   SECTION("what was not sent is no question") {
-    silences.unasked(host);
-    CHECK_FALSE(silences.due(now)->fell_silent);
+    silences.unasked(host, now);
+    const auto turn = silences.due(now + Silences::ask_every);
+    REQUIRE(turn);
+    CHECK_FALSE(turn->fell_silent);
   }
   SECTION("it does not") {
     const auto turn = silences.due(now);
@@ -525,6 +542,13 @@ TEST_CASE("a dead host costs a few questions a second, however many discs it had
     CHECK(rack.in_state(nud::stale, 1) == discs);
     CHECK(rack.ledger->silent_hosts() == 0);
     CHECK(rack.ledger->take_silent_changed() == std::vector{Host{3, mac(1)}});
+  }
+  SECTION("until a connection is opened") {
+    rack.ledger->reached(Rack::at(0), start, rack.now);  // Long ago.
+    CHECK(rack.ledger->silent_hosts() == 1);
+    rack.ledger->reached(Rack::at(0), rack.now, rack.now);
+    rack.carry_out();
+    CHECK(rack.in_state(nud::stale, 1) == discs);
   }
   SECTION("until one of them is found elsewhere: then all are") {
     for (unsigned i = 0; i < discs; ++i) rack.hosts[Rack::at(i)] = 2;

@@ -81,7 +81,8 @@ class Inquiry {
     if (here_) return Finding::here;
     const unsigned enough = manner_ == Manner::once ? 1 : times;
     if (now < due_ || asked_ < enough) return Finding::open;
-    if (other_) return Finding::elsewhere;
+    // Who has been kept from hearing answers cannot say who is silent.
+    if (other_) return begun_anew_ > begun_anew_most ? Finding::nobody : Finding::elsewhere;
     const unsigned all = manner_ == Manner::held_first ? 2 * times : enough;
     return asked_ < all ? Finding::open : Finding::nobody;
   }

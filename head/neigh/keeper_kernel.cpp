@@ -194,6 +194,11 @@ bool Keeper::Work::is_silent(const Disc& disc, Instant now) {
 
 void Keeper::Work::check(Disc& disc, const Neighbour* actual, Instant now) {
   if (!disc.has_neighbour()) return;
+  if (disc.stats->connected())
+    ledger_.reached(disc.placed.neighbour,
+                    Instant(std::chrono::nanoseconds(
+                        disc.stats->state_since_ns.load(std::memory_order_relaxed))),
+                    now);
   const bool silent = is_silent(disc, now) && can_ask(disc.placed.neighbour.ifindex);
   if (actual && actual->usable()) {
     if (options_.enabled && silent)

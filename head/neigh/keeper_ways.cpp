@@ -9,6 +9,7 @@
 #include <algorithm>
 #include <cstdint>
 #include <limits>
+#include <set>
 
 namespace head::neigh {
 
@@ -170,7 +171,8 @@ void Keeper::Work::report_found() {
 
 // Connections are tried by turns while their host is silent: so many a second for all its discs.
 void Keeper::Work::report_silent() {
-  for (const Host& host : ledger_.take_silent_changed()) {
+  const std::vector<Host> changed = ledger_.take_silent_changed();
+  for (const Host& host : std::set(changed.begin(), changed.end())) {
     std::vector<stats::DiscStats*> there;
     for (auto at = users_.lower_bound(Users({host.ifindex, {}}, nullptr));
          at != users_.end() && (*at)->placed.neighbour.ifindex == host.ifindex; ++at) {

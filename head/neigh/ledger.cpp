@@ -62,6 +62,8 @@ bool Ledger::add(const NeighbourKey& key, const Binding& claim, Instant now,
   found->second.told = told.value_or(claim).lladdr;
   if (found->second.told) found->second.told_generation = told.value_or(claim).generation;
   found->second.unwritten = claim.lladdr && claim.generation > 0;
+  if (claim.lladdr && silences_.is_silent({key.ifindex, *claim.lladdr}))
+    silent_changed_.push_back({key.ifindex, *claim.lladdr});
   return true;
 }
 

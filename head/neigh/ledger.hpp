@@ -154,6 +154,9 @@ class Ledger {
   // The same, by the kernel: what is as it should be is probed, now and then.
   void doubt(const netlink::NeighbourKey& key, const netlink::Neighbour& actual, Instant now);
 
+  // A connection to a disc there was opened then, whoever answers questions.
+  void reached(const netlink::NeighbourKey& key, Instant when, Instant now);
+
   // Somebody has answered a question. False: none of ours is open for that address.
   bool heard(const netlink::NeighbourKey& key, const netlink::Mac& who, Instant now);
   // More answers came than we could hear: whoever seems silent may not be.

@@ -65,7 +65,7 @@ bool Ledger::heard(const NeighbourKey& key, const Mac& who, Instant now) {
 void Ledger::unasked(const Solicitation& question, Instant now) {
   const NeighbourKey& key = question.who;
   --counters_.solicitations;
-  if (question.at) silences_.unasked({key.ifindex, *question.at});
+  if (question.at) silences_.unasked({key.ifindex, *question.at}, now);
   // Nothing depends on it: it is begun again when somebody wants to know.
   if (inquiries_.find(key) && !disputes_.is_challenged(key)) return inquiries_.close(key, now);
   inquiries_.change(key, [&](Inquiry& inquiry) { inquiry.unasked(now); });
@@ -131,6 +131,14 @@ void Ledger::quieten(const Host& host, Instant now) {
     if (at->second.binding.lladdr != host.lladdr || !kept) continue;
     write_as(*at, netlink::nud::stale, now);
   }
+}
+
+void Ledger::reached(const NeighbourKey& key, Instant when, Instant now) {
+  const Hold* hold = find(key);
+  if (!hold || !hold->binding.lladdr) return;
+  const Host host{key.ifindex, *hold->binding.lladdr};
+  if (const auto since = silences_.silent_since(host); since && when > *since)
+    end_silence(host, now);
 }
 
 void Ledger::end_silence(const Host& host, Instant now) {

@@ -62,6 +62,11 @@ class Silences {
     const auto found = all_.find(host);
     return found != all_.end() && found->second.state == State::silent;
   }
+  // Since when; nothing where it is not.
+  std::optional<Instant> silent_since(const Host& host) const noexcept {
+    if (!is_silent(host)) return {};
+    return all_.find(host)->second.silent_since;
+  }
   // How many are.
   std::size_t count() const noexcept {
     return static_cast<std::size_t>(std::count_if(all_.begin(), all_.end(), [](const auto& one) {
@@ -120,9 +125,11 @@ class Silences {
     silence.ask_at = now + (silence.state == State::silent ? ask_every : Instant::duration(apart));
   }
   // It could not be sent: nothing follows from its not being answered.
-  void unasked(const Host& host) noexcept {
+  void unasked(const Host& host, Instant now) noexcept {
     const auto found = all_.find(host);
-    if (found != all_.end() && found->second.state == State::doubted) found->second.asked = 0;
+    if (found == all_.end() || found->second.state != State::doubted) return;
+    found->second.asked = 0;
+    found->second.ask_at = now + ask_every;
   }
   // When due() has one.
   std::optional<Instant> next() const noexcept {

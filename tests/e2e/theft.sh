@@ -25,8 +25,7 @@ for i in 1 2; do
 done
 printf '[metrics]\nlisten = "off"\n[neighbours]\nmode = "%s"\n' "$mode" >"$work/head.toml"
 start_headd
-headctl attach disc "nbd://[$address]:10809/" --lladdr $mac1 --wait >/dev/null
-headctl move disc --lladdr $mac1 --generation 1 >/dev/null
+headctl attach disc "nbd://[$address]:10809/" --lladdr $mac1 --generation 1 --wait >/dev/null
 start_guest --bsrange=4k-64k --io_size=96m --iodepth=4 --verify_backlog=64 --rate=,20m
 sleep 1
 announce 2 $address "$how" 300 >/dev/null

@@ -175,6 +175,7 @@ Exit attach(const Context& context, const AttachOptions& options) {
                {"read_only", options.read_only},
                {"connections", options.connections}};
   if (!options.lladdr.empty()) body["lladdr"] = options.lladdr;
+  if (options.generation != 0) body["generation"] = options.generation;
   if (!options.dev.empty()) body["dev"] = options.dev;
   if (!options.grade.empty()) body["grade"] = options.grade;
   if (options.grace_s != 0) body["grace_s"] = options.grace_s;

@@ -32,7 +32,8 @@ struct ListKind {
   const char* line;  // "NAME URI ..."
   bool has_uri;
 };
-inline constexpr ListKind disc_list{"disc", "discs", "NAME URI [lladdr=MAC] [dev=INTERFACE]", true};
+inline constexpr ListKind disc_list{"disc", "discs",
+                                    "NAME URI [lladdr=MAC] [generation=N] [dev=INTERFACE]", true};
 inline constexpr ListKind move_list{"move", "moves", "NAME lladdr=MAC|to=TAIL [generation=N]",
                                     false};
 
