@@ -313,13 +313,13 @@ TEST_CASE("who keeps us from hearing answers does not get a pin, nor keeps it fi
   CHECK(segment.entry.state == nud::stale);
 }
 
-TEST_CASE("where the catalogue alone is believed, nobody is asked", "[neigh]") {
+TEST_CASE("where the catalogue alone is believed, nobody is asked where a disc is", "[neigh]") {
   Segment segment(1, Trust::catalogue);
   segment.hosts = {2};
   segment.override_by(2);
   segment.wait_long();
   segment.pass(1min);
-  CHECK(segment.questions.empty());
+  for (const Solicitation& question : segment.questions) CHECK(question.of_host);
   CHECK(segment.is_at(1));
 }
 
@@ -443,7 +443,7 @@ TEST_CASE("a host is silent when it answers for none of several, and until it an
     // So many inquiries for its discs, and one question a second.
     unsigned inquiries = 0, questions = 0;
     for (const Instant end = now + 10s; now < end; now += 10ms) {
-      inquiries += silences.take(host, now);
+      inquiries += silences.take(host, now, now);
       const auto next = silences.due(now);
       if (!next) continue;
       CHECK_FALSE(next->fell_silent);
@@ -455,7 +455,7 @@ TEST_CASE("a host is silent when it answers for none of several, and until it an
     CHECK(questions == 9);
     CHECK(silences.end(host, now));
     CHECK_FALSE(silences.is_silent(host));
-    CHECK(silences.take(host, now));
+    CHECK(silences.take(host, now, now));
   }
 }
 
@@ -489,6 +489,7 @@ struct Rack {
       const Due due = ledger->due(now);
       if (due.empty()) return;
       for (const Entry& write : due.write) {
+        ++writes;
         Neighbour& entry = entries[write.key];
         entry.key = write.key;
         entry.lladdr = write.lladdr;
@@ -518,7 +519,7 @@ struct Rack {
   std::optional<Ledger> ledger;
   std::map<NeighbourKey, Neighbour> entries;
   std::map<NeighbourKey, unsigned> hosts;  // Who has which address now.
-  unsigned questions = 0;
+  unsigned questions = 0, writes = 0;
 };
 
 }  // namespace
@@ -534,7 +535,7 @@ TEST_CASE("a dead host costs a few questions a second, however many discs it had
   CHECK(rack.questions <= 40);
   rack.questions = 0;
   rack.suffer(20s);
-  CHECK(rack.questions <= 20 * 10 + 3);
+  CHECK(rack.questions <= 20 * 11);
   SECTION("until it answers for one of them") {
     for (unsigned i = 0; i < discs; ++i) rack.hosts[Rack::at(i)] = 1;
     rack.suffer(1100ms);
@@ -555,6 +556,66 @@ TEST_CASE("a dead host costs a few questions a second, however many discs it had
     // So many at once; pins are asked for three times.
     rack.suffer(2s + discs * (generation == 0 ? 3ms : 8ms));
     CHECK(rack.in_state(nud::stale, 2) == discs);
+  }
+}
+
+TEST_CASE("a host that has lost most of its discs is known by those that it has", "[neigh]") {
+  Rack rack(200, 0);
+  rack.hosts[Rack::at(77)] = 1;
+  rack.suffer(30s);
+  const unsigned writes = rack.writes;
+  rack.suffer(30s);
+  CHECK(rack.writes - writes <= 4 * 200);  // It is not doubted again and again.
+}
+
+TEST_CASE("an entry that is made permanent as nobody answers tells no disc to connect anew",
+          "[neigh]") {
+  Rack rack(20, 0);
+  rack.suffer(1s);
+  REQUIRE(rack.in_state(nud::permanent, 1) == 20);
+  CHECK(rack.ledger->take_returned().empty());
+  CHECK(rack.ledger->counters().repaired == 0);
+  for (unsigned i = 0; i < 20; ++i) rack.hosts[Rack::at(i)] = 1;
+  rack.suffer(1100ms);
+  rack.suffer(50ms);
+  CHECK(rack.ledger->take_returned().size() == 20);  // Now.
+}
+
+TEST_CASE("questions of a host that cannot be sent are no answers to an inquiry", "[neigh]") {
+  Segment segment;
+  segment.hosts = {};
+  segment.override_by(2);
+  segment.unreachable = true;
+  segment.wait_long();
+  segment.pass(10s);
+  segment.ledger.heard(key, mac(2), segment.now);
+  segment.unreachable = false;
+  segment.hosts = {1};
+  segment.pass(2s);
+  CHECK(segment.is_at(1));
+  CHECK(segment.ledger.counters().refuted == 1);
+}
+
+TEST_CASE("inquiries wait for their turn, but for urgent ones", "[neigh]") {
+  Inquiries all;
+  const auto at = [](unsigned i) { return NeighbourKey{3, tests::address(i)}; };
+  for (unsigned i = 0; i < 100; ++i) CHECK(all.open(at(i), mac(1), Inquiry::Manner::once, start));
+  const auto running = [&] {
+    unsigned found = 0;
+    for (unsigned i = 0; i < 200; ++i) found += all.change(at(i), [](Inquiry&) {});
+    return found;
+  };
+  CHECK(running() == Inquiries::at_once);
+  all.hurry(at(99), mac(1), Inquiry::Manner::held_first, start);
+  all.hurry(at(150), mac(1), Inquiry::Manner::held_first, start);
+  CHECK(running() == Inquiries::at_once + 2);
+  all.close(at(99), start);
+  CHECK(running() == Inquiries::at_once + 1);
+  all.close(at(50), start);  // It waits.
+  for (unsigned i = 0; i < 99; ++i) {
+    const unsigned left = 98 - i - (i < 50);
+    all.close(at(i), start);
+    CHECK(running() == std::min<unsigned>(Inquiries::at_once, left) + 1);
   }
 }
 

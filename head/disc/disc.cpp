@@ -42,8 +42,8 @@ Disc::Link::~Link() {
 }
 
 void Disc::Link::connect() noexcept {
-  const auto apart =
-      std::chrono::milliseconds(disc_.stats_->attempts_apart_ms.load(std::memory_order_relaxed));
+  const auto apart = std::chrono::milliseconds(
+      disc_.stats_->attempts_apart_ms.load(std::memory_order_relaxed) * disc_.links_.size());
   if (apart.count() != 0 && backoff_.some_of(apart) >= Backoff::most) {
     // It may be elsewhere by now: some of the host's discs have that looked into.
     if (backoff_.some_of(apart) < 4 * Backoff::most) disc_.patience_.tell(disc_);
@@ -53,7 +53,7 @@ void Disc::Link::connect() noexcept {
   elsewhere = false;
   connection.open(disc_.options_.tail, disc_.options_.interface, disc_.options_.export_name,
                   apart.count() != 0
-                      ? Backoff::hello
+                      ? 2 * Backoff::hello
                       : backoff_.patience(disc_.connection_options_.connect_timeout));
   disc_.io_.arm(hello_late_, disc_.io_.now() + Backoff::hello);
 }

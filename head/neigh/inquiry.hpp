@@ -25,6 +25,7 @@ namespace head::neigh {
 struct Solicitation {
   netlink::NeighbourKey who;
   std::optional<netlink::Mac> at{};  // Absent: everybody.
+  bool of_host = false;              // Whether the host answers at all; no inquiry's question.
   bool operator==(const Solicitation&) const = default;
 };
 
@@ -58,7 +59,7 @@ class Inquiry {
   }
   // It could not be sent: no time has passed for whoever was not asked.
   void unasked(Instant now) noexcept {
-    --asked_;
+    if (asked_ > 0) --asked_;
     due_ = now + again_if_unasked;
   }
   // Answers were lost on our side: what was asked so far was in vain. Not for ever.
@@ -107,30 +108,28 @@ class Inquiries {
   bool open(const netlink::NeighbourKey& key, const netlink::Mac& held, Inquiry::Manner manner,
             Instant now) {
     if (!all_.try_emplace(key, Entry{Inquiry(held, manner, now)}).second) return false;
-    if (running_ < at_once)
-      start(key, now);
-    else
-      queue_.push_back(key);
+    queue_.push_back(key);
+    start_next(now);
     return true;
   }
-  // Does not wait for its turn.
-  void hurry(const netlink::NeighbourKey& key, Instant now) {
-    if (const auto found = all_.find(key); found != all_.end() && !found->second.runs)
-      start(key, now);
+  // It does not wait for its turn, and takes no place of those that do. Opened where it is not.
+  void hurry(const netlink::NeighbourKey& key, const netlink::Mac& held, Inquiry::Manner manner,
+             Instant now) {
+    const auto [found, made] = all_.try_emplace(key, Entry{Inquiry(held, manner, now)});
+    Entry& entry = found->second;
+    if (entry.runs) return;
+    entry.urgent = true;
+    start(key, entry, now);
   }
   void close(const netlink::NeighbourKey& key, Instant now) {
     const auto found = all_.find(key);
     if (found == all_.end()) return;
     if (found->second.runs) {
       turns_.erase({found->second.inquiry.due(), key});
-      --running_;
+      running_ -= !found->second.urgent;
     }
     all_.erase(found);
-    while (running_ < at_once && !queue_.empty()) {
-      const netlink::NeighbourKey next = queue_.front();
-      queue_.pop_front();
-      hurry(next, now);  // Unless it was closed, or hurried, meanwhile.
-    }
+    start_next(now);
   }
   const Inquiry* find(const netlink::NeighbourKey& key) const noexcept {
     const auto found = all_.find(key);
@@ -159,20 +158,28 @@ class Inquiries {
  private:
   struct Entry {
     Inquiry inquiry;
-    bool runs = false;
+    bool runs = false, urgent = false;
   };
-  void start(const netlink::NeighbourKey& key, Instant now) {
-    Entry& entry = all_.at(key);
+  void start(const netlink::NeighbourKey& key, Entry& entry, Instant now) {
     entry.inquiry.begin(now);
     entry.runs = true;
-    ++running_;
+    running_ += !entry.urgent;
     turns_.insert({entry.inquiry.due(), key});
+  }
+  void start_next(Instant now) {
+    while (!queue_.empty()) {
+      const auto found = all_.find(queue_.front());
+      const bool waits = found != all_.end() && !found->second.runs;  // Not closed, or hurried.
+      if (waits && running_ >= at_once) return;
+      if (waits) start(found->first, found->second, now);
+      queue_.pop_front();
+    }
   }
 
   std::map<netlink::NeighbourKey, Entry> all_;
   std::set<std::pair<Instant, netlink::NeighbourKey>> turns_;
   std::deque<netlink::NeighbourKey> queue_;
-  std::size_t running_ = 0;
+  std::size_t running_ = 0;  // But for urgent ones.
 };
 
 }  // namespace head::neigh

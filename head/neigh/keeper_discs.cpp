@@ -120,12 +120,13 @@ void Keeper::Work::settle_in(Disc& disc, BindingStatus found, std::vector<Neighb
   const bool own = disc.placed.on_link && !disc.placed.routed;
   if (ledger_.add(key, claim, now, own ? std::optional(disc.claim) : std::nullopt))
     fresh.push_back(key);
+  if (disc.stats) disc.stats->attempts_apart_ms.store(0, std::memory_order_relaxed);
+  ledger_.tell_silence(key);
 }
 
 // To whoever asks how the disc is reached.
 void Keeper::Work::tell_way(const Disc& disc) const noexcept {
   if (!disc.stats) return;
-  disc.stats->attempts_apart_ms.store(0, std::memory_order_relaxed);
   int ifindex = disc.placed.neighbour.ifindex;
   // Where there is no neighbour to know there is an interface all the same.
   if (const auto* link = ifindex == 0 ? find_link(places_.links(), *disc.placed.dev) : nullptr)

@@ -18,6 +18,7 @@ using namespace std::chrono_literals;
 namespace {
 
 constexpr auto question_again = 2s;
+constexpr auto lost_long = 500ms;
 constexpr auto forget_after = 5min;  // Longer than the time between reconciliations is by default.
 
 }  // namespace
@@ -211,6 +212,9 @@ void Keeper::Work::question(const netlink::Ip6& address, Instant now) {
 }
 
 void Keeper::Work::question_silent(const Disc& disc, Instant now) {
+  // A connection that was just lost is made again first: to be led as a neighbour and back is dear.
+  const std::chrono::nanoseconds since(disc.stats->state_since_ns.load(std::memory_order_relaxed));
+  if (!disc.stats->connected() && now - Instant(since) < lost_long) return;
   const Way* way = book_.find(disc.address);
   if (way && way->written && now - way->doubted >= question_again) question(disc.address, now);
 }

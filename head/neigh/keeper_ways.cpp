@@ -9,7 +9,8 @@
 #include <algorithm>
 #include <cstdint>
 #include <limits>
-#include <set>
+#include <map>
+#include <vector>
 
 namespace head::neigh {
 
@@ -171,16 +172,21 @@ void Keeper::Work::report_found() {
 
 // Connections are tried by turns while their host is silent: so many a second for all its discs.
 void Keeper::Work::report_silent() {
-  const std::vector<Host> changed = ledger_.take_silent_changed();
-  for (const Host& host : std::set(changed.begin(), changed.end())) {
-    std::vector<stats::DiscStats*> there;
-    for (auto at = users_.lower_bound(Users({host.ifindex, {}}, nullptr));
-         at != users_.end() && (*at)->placed.neighbour.ifindex == host.ifindex; ++at) {
-      const Hold* hold = ledger_.find((*at)->placed.neighbour);
-      const bool is_there = hold && hold->binding.lladdr == host.lladdr;
-      if (is_there && hold->phase != Phase::foreign && (*at)->stats)
-        there.push_back((*at)->stats.get());
-    }
+  const std::vector<Host> told = ledger_.take_silent_changed();
+  if (told.empty()) return;
+  std::map<Host, std::vector<stats::DiscStats*>> changed;
+  for (const Host& host : told) changed[host];
+  for (const Disc* disc : users_) {
+    const Hold* hold = ledger_.find(disc->placed.neighbour);
+    if (!disc->stats || !hold || !hold->binding.lladdr) continue;
+    const auto found = changed.find({disc->placed.neighbour.ifindex, *hold->binding.lladdr});
+    if (found == changed.end()) continue;
+    if (hold->phase == Phase::foreign)
+      disc->stats->attempts_apart_ms.store(0, std::memory_order_relaxed);
+    else
+      found->second.push_back(disc->stats.get());
+  }
+  for (const auto& [host, there] : changed) {
     const bool silent = ledger_.is_silent(host);
     const auto apart = silent ? attempt_every * static_cast<int>(there.size()) : 0ms;
     for (stats::DiscStats* stats : there)

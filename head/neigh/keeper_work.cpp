@@ -244,9 +244,9 @@ void Keeper::Work::turn(Instant now) {
   report_led();
   report_moved();
   report_contradicted();
+  report_silent();
   report_returned();
   report_found();
-  report_silent();
   for (const NeighbourKey& key : ledger_.take_confirmed()) seen(key, netlink::nud::reachable, now);
   report_impatient(now);
   outdated_.clear();

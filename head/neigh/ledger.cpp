@@ -62,8 +62,6 @@ bool Ledger::add(const NeighbourKey& key, const Binding& claim, Instant now,
   found->second.told = told.value_or(claim).lladdr;
   if (found->second.told) found->second.told_generation = told.value_or(claim).generation;
   found->second.unwritten = claim.lladdr && claim.generation > 0;
-  if (claim.lladdr && silences_.is_silent({key.ifindex, *claim.lladdr}))
-    silent_changed_.push_back({key.ifindex, *claim.lladdr});
   return true;
 }
 
@@ -104,6 +102,7 @@ Ruling Ledger::weigh(Item& item, const Binding& claim, Instant now) {
     disputes_.forget_pin(key);
   }
   if (moved) {
+    tell_silence(key);
     hold.unwritten = !seen && claim.generation > before.generation;
     hold.answered = claim.source == Source::wire && answering(hold.state);
     const auto [tell, began] = disputes_.moved(key, now);
@@ -221,6 +220,7 @@ Verdict Ledger::judge(Item& item, const Neighbour* actual, Instant now, bool arr
       enter(item, Phase::held);
       break;
     case Verdict::foreign:
+      tell_silence(key);
       hold.asked = {};
       inquiries_.close(key, now);
       disputes_.withdraw(key);

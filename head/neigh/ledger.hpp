@@ -195,6 +195,8 @@ class Ledger {
   std::vector<netlink::NeighbourKey> take_confirmed() { return std::exchange(confirmed_, {}); }
   // Hosts that have fallen silent, or answer again, since the last call; and whether one is silent.
   std::vector<Host> take_silent_changed() { return std::exchange(silent_changed_, {}); }
+  // As if it had fallen silent just now, where it is: somebody is new there.
+  void tell_silence(const netlink::NeighbourKey& key);
   bool is_silent(const Host& host) const noexcept { return silences_.is_silent(host); }
   std::size_t silent_hosts() const noexcept { return silences_.count(); }
 
@@ -254,6 +256,7 @@ class Ledger {
   const Item* next_at(const Host& host, const netlink::Ip6& after) const;
   void quieten(const Host& host, Instant now);
   void end_silence(const Host& host, Instant now);
+  bool is_quiet(const Item& item) const noexcept;
   void collect_solicitations(Instant now, Due& due);
   void conclude(Item& item, const Inquiry& inquiry, Finding finding, Instant now);
   void be_here(Item& item, Instant now);

@@ -182,6 +182,8 @@ void Ledger::written(const NeighbourKey& key) {
   hold.unwritten = false;
   // A question, or a probe of a neighbour that did not answer, is no answer yet.
   if (hold.phase != Phase::writing) return;
+  // Made permanent as nobody answers there, it is no more usable than it was.
+  if (is_quiet(*found)) return enter(*found, Phase::held);
   if (hold.installed) {
     ++hold.repairs;
     returned_.push_back(key);

@@ -38,12 +38,12 @@ void Ledger::suspect(const NeighbourKey& key, const Neighbour& actual, Instant n
   // One that is not usable is told without its link-layer address.
   const bool right = hold.binding.lladdr && actual.ours() &&
                      (!actual.usable() || actual.lladdr == hold.binding.lladdr);
-  if (trust_in(key) == Trust::catalogue && is_pinned(*found)) return;  // Whatever it would say.
   const auto again = std::min<Instant::duration>(
       suspect_again * (1 << std::min<unsigned>(hold.attempts, 4)), suspect_again_max);
   if (!kept || !right || now - hold.doubted < again) return;
   silences_.doubt(host_of(*found), now);
-  if (!silences_.take(host_of(*found), now)) return;
+  if (trust_in(key) == Trust::catalogue && is_pinned(*found)) return;  // Whatever it would say.
+  if (!silences_.take(host_of(*found), hold.doubted, now)) return;
   inquire(*found, manner_for(*found), now);
 }
 
@@ -58,14 +58,15 @@ Inquiry::Manner Ledger::manner_for(const Item& item) const noexcept {
 }
 
 bool Ledger::heard(const NeighbourKey& key, const Mac& who, Instant now) {
-  end_silence({key.ifindex, who}, now);
+  const Hold* hold = find(key);
+  if (hold && hold->binding.lladdr == who) end_silence({key.ifindex, who}, now);
   return inquiries_.change(key, [&](Inquiry& inquiry) { inquiry.answered(who, now); });
 }
 
 void Ledger::unasked(const Solicitation& question, Instant now) {
   const NeighbourKey& key = question.who;
   --counters_.solicitations;
-  if (question.at) silences_.unasked({key.ifindex, *question.at}, now);
+  if (question.of_host) return silences_.unasked({key.ifindex, *question.at}, now);
   // Nothing depends on it: it is begun again when somebody wants to know.
   if (inquiries_.find(key) && !disputes_.is_challenged(key)) return inquiries_.close(key, now);
   inquiries_.change(key, [&](Inquiry& inquiry) { inquiry.unasked(now); });
@@ -100,10 +101,11 @@ void Ledger::ask_hosts(Instant now, Due& due) {
     const Item* const item = next_at(turn->host, turn->asked_for);
     if (!item) {
       silences_.forget(turn->host);
+      silent_changed_.push_back(turn->host);
       continue;
     }
     if (tuning_.resolutions.take(now, 1) == 0) return;
-    due.solicit.push_back({item->first, turn->host.lladdr});
+    due.solicit.push_back({item->first, turn->host.lladdr, true});
     ++counters_.solicitations;
     silences_.asked(turn->host, item->first.address, now);
   }
@@ -111,14 +113,17 @@ void Ledger::ask_hosts(Instant now, Due& due) {
 
 // The one after that address which is held to be there, the first one after the last.
 const Ledger::Item* Ledger::next_at(const Host& host, const netlink::Ip6& after) const {
-  const auto first = holds_.lower_bound(NeighbourKey{host.ifindex, {}});
-  const Item* found = nullptr;
-  for (auto at = first; at != holds_.end() && at->first.ifindex == host.ifindex; ++at) {
-    if (at->second.binding.lladdr != host.lladdr || at->second.phase == Phase::foreign) continue;
-    if (at->first.address > after) return &*at;
-    if (!found) found = &*at;
-  }
-  return found;
+  const auto is_there = [&](const Item& item) {
+    return item.second.binding.lladdr == host.lladdr && item.second.phase != Phase::foreign;
+  };
+  const NeighbourKey last{host.ifindex, after};
+  const auto begin = holds_.lower_bound(NeighbourKey{host.ifindex, {}});
+  const auto middle = holds_.lower_bound(last);
+  for (auto at = middle; at != holds_.end() && at->first.ifindex == host.ifindex; ++at)
+    if (at->first != last && is_there(*at)) return &*at;
+  for (auto at = begin; at != holds_.end() && !(last < at->first); ++at)
+    if (is_there(*at)) return &*at;
+  return nullptr;
 }
 
 // Nothing that is sent to a silent host makes the kernel ask; we do. It answers again: the kernel
@@ -131,6 +136,19 @@ void Ledger::quieten(const Host& host, Instant now) {
     if (at->second.binding.lladdr != host.lladdr || !kept) continue;
     write_as(*at, netlink::nud::stale, now);
   }
+}
+
+bool Ledger::is_quiet(const Item& item) const noexcept {
+  const auto& lladdr = item.second.binding.lladdr;
+  return tuning_.quietens && tuning_.exempt && lladdr &&
+         silences_.is_silent({item.first.ifindex, *lladdr});
+}
+
+void Ledger::tell_silence(const NeighbourKey& key) {
+  const Hold* hold = find(key);
+  if (!hold || !hold->binding.lladdr) return;
+  const Host host{key.ifindex, *hold->binding.lladdr};
+  if (silences_.is_silent(host)) silent_changed_.push_back(host);
 }
 
 void Ledger::reached(const NeighbourKey& key, Instant when, Instant now) {

@@ -46,9 +46,7 @@ bool Ledger::may_be_firm(const Item& item) const noexcept {
 // While it is asked because of a claim, too: nothing is sent to whoever claims it meanwhile.
 bool Ledger::is_firm(const Item& item) const noexcept {
   const NeighbourKey& key = item.first;
-  const auto& lladdr = item.second.binding.lladdr;
-  if (tuning_.exempt && tuning_.quietens && lladdr && silences_.is_silent({key.ifindex, *lladdr}))
-    return true;
+  if (is_quiet(item)) return true;
   if (!may_be_firm(item)) return false;
   return trust_in(key) == Trust::catalogue || disputes_.is_firm(key) ||
          (disputes_.is_challenged(key) && inquiries_.find(key) != nullptr);
@@ -78,8 +76,7 @@ void Ledger::challenge(Item& item, const Mac& claimed, Instant now) {
   if (is_firm(item)) return write_as(item, netlink::nud::permanent, now);
   if (tuning_.solicits && may_be_firm(item)) {
     disputes_.challenge(item.first);
-    inquire(item, Inquiry::Manner::held_first, now);
-    inquiries_.hurry(item.first, now);
+    inquiries_.hurry(item.first, *item.second.binding.lladdr, Inquiry::Manner::held_first, now);
     return write_as(item, netlink::nud::permanent, now);
   }
   item.second.asked = {};  // A claim may have cut the question short: it begins anew.
@@ -112,8 +109,7 @@ Ruling Ledger::hear(Item& item, const Mac& claimed, Instant now) {
   if (tuning_.solicits) {
     if (trust_in(item.first) == Trust::catalogue && is_pinned(item)) return Ruling::overruled;
     if (!disputes_.look_into(item.first, now, ask_claims_every)) return Ruling::overruled;
-    inquire(item, manner_for(item), now);
-    inquiries_.hurry(item.first, now);
+    inquiries_.hurry(item.first, *hold.binding.lladdr, manner_for(item), now);
     if (!is_pinned(item)) return Ruling::overruled;
     const bool was_firm = is_firm(item);
     disputes_.challenge(item.first);
@@ -150,7 +146,8 @@ void Ledger::soften_late(Instant now) {
     // Whoever claims it still would have it at once.
     if (tuning_.solicits && disputes_.claimed_since(key, now - ask_claims_every)) {
       disputes_.challenge(key);
-      inquire(*found, Inquiry::Manner::held_first, now);
+      const Mac& held = *found->second.binding.lladdr;
+      inquiries_.hurry(key, held, Inquiry::Manner::held_first, now);
       if (is_firm(*found)) continue;
     }
     repair(*found, netlink::nud::stale, now, false);

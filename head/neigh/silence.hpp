@@ -31,13 +31,15 @@ struct Host {
 class Silences {
  public:
   // Between inquiries for discs of one host: of one that answers, and of one that does not, at
-  // first, after ten seconds, and after a minute.
+  // first, after ten seconds, and after a minute. A disc that was not asked for since its host fell
+  // silent has the first of these always: it may be the one that is there.
   static constexpr std::chrono::milliseconds inquiries_apart{50},
       silent_apart[3] = {std::chrono::milliseconds(330), std::chrono::milliseconds(1'000),
-                         std::chrono::milliseconds(5'000)};
+                         std::chrono::milliseconds(2'000)};
   static constexpr unsigned times = 3;
   static constexpr std::chrono::milliseconds apart{50};
   static constexpr std::chrono::seconds ask_every{1};  // One that is silent, or was doubted.
+  static constexpr std::chrono::minutes calm_after{2};
   // A disc that was found elsewhere has those of its host asked for, if that falls silent within
   // this time; not again for so long.
   static constexpr std::chrono::seconds left_again{5};
@@ -45,7 +47,10 @@ class Silences {
 
   void doubt(const Host& host, Instant now) {
     Silence& silence = at(host);
-    if (silence.state != State::known || now - silence.answered < ask_every) return;
+    // One that goes to and fro is doubted ever more rarely.
+    if (now - silence.answered > calm_after) silence.falls = 0;
+    const auto again = ask_every * (1 << std::min(silence.falls, 6u));
+    if (silence.state != State::known || now - silence.answered < again) return;
     silence.state = State::doubted;
     silence.asked = 0;
     silence.ask_at = now;
@@ -76,10 +81,13 @@ class Silences {
 
   // Whether a disc of that host may be asked for now; that is counted. While it is not known
   // whether the host answers, the share is that of a silent one.
-  bool take(const Host& host, Instant now) {
+  // `before`: when the disc was asked for last.
+  bool take(const Host& host, Instant before, Instant now) {
     Silence& silence = at(host);
-    if (now - silence.inquired < apart_of(silence, now)) return false;
-    silence.inquired = now;
+    const bool first = silence.state == State::silent && before < silence.silent_since;
+    Instant& last = first ? silence.inquired_first : silence.inquired;
+    if (now - last < (first ? silent_apart[0] : apart_of(silence, now))) return false;
+    last = silence.inquired = now;
     return true;
   }
   // A disc was found elsewhere.
@@ -114,6 +122,7 @@ class Silences {
       if (fell) silence.state = State::silent;
       if (fell) silence.ask_at = now + ask_every;
       if (fell) silence.silent_since = now;
+      silence.falls += fell;
       return Turn{host, silence.asked_for, fell};
     }
     return {};
@@ -145,7 +154,9 @@ class Silences {
   struct Silence {
     State state = State::known;
     unsigned asked = 0;  // Since it was doubted.
-    Instant answered{}, left{}, ask_at{}, inquired{}, asked_for_all{}, silent_since{};
+    unsigned falls = 0;  // Times it fell silent lately.
+    Instant answered{}, left{}, ask_at{}, inquired{}, inquired_first{}, asked_for_all{};
+    Instant silent_since{};
     netlink::Ip6 asked_for{};
   };
   static Instant::duration apart_of(const Silence& silence, Instant now) noexcept {

@@ -64,9 +64,10 @@ ip -n switch link set p-t1 down
 await 60 "the loss of all connections" in_state reconnecting
 sleep 1
 ip netns exec other python3 "$work/counter.py" 20 || fail "it is a storm"
+[[ $(headctl neigh) == *PERMANENT* ]] || fail "the kernel is left to ask"
 ip -n switch link set p-t1 up
 await 60 "the discs, again" in_state ready
-permanent() { headctl neigh | grep -q PERMANENT; }
-! permanent || await 5 "the kernel to mind its entries again" eval '! permanent'
+[[ $(headctl neigh) != *PERMANENT* ]] ||
+  await 5 "the kernel to mind its entries again" eval '[[ $(headctl neigh) != *PERMANENT* ]]'
 stop_headd
 stop tail1 KILL || true
