@@ -35,7 +35,7 @@ struct AttachOptions {
   std::int64_t timeout_s = 60;  // Of the wait.
   int connections = 1;
   std::int64_t generation = 0;  // Of what is said of its link-layer address.
-  std::int64_t grace_s = 0;  // 0: guests wait however long it takes.
+  std::int64_t grace_s = 0;     // 0: guests wait however long it takes.
 };
 Exit attach(const Context& context, const AttachOptions& options);
 
