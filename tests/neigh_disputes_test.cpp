@@ -50,6 +50,23 @@ void see(Ledger& book, const Neighbour& entry, Instant now) {
 
 }  // namespace
 
+TEST_CASE("a pin that was softened, and refutes a claim again, is softened again", "[neigh]") {
+  const NeighbourKey other{3, tests::address(2)};
+  Disputes disputes;
+  const auto refute = [&](const NeighbourKey& which, Instant now, Instant::duration least) {
+    disputes.challenge(which);
+    CHECK(disputes.refute(which, now, least, 1h));
+  };
+  refute(other, start, 1s);
+  refute(key, start, 10s);
+  disputes.soften(key);
+  CHECK(disputes.soften_late(start + 1s) == std::vector{other});
+  refute(key, start + 2s, 10s);
+  CHECK(disputes.is_firm(key));
+  CHECK(disputes.next() == start + 10s);
+  CHECK(disputes.soften_late(start + 10s) == std::vector{key});
+}
+
 TEST_CASE("a newer generation is not undone by the entry that it replaces", "[neigh]") {
   Ledger book = holding(told(1, 1));
   CHECK(book.claim(key, told(2, 2), start + 20s) == Ruling::moved);

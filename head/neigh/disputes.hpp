@@ -84,8 +84,8 @@ class Disputes {
     if (now - dispute.firm_until > most) dispute.refuted = 0;
     dispute.challenged = false;
     firm_.insert(key);
-    if (now < dispute.firm_until) return true;  // Another claim within that time.
-    dispute.firm_until = now + std::min(least * (1 << std::min(dispute.refuted++, 10u)), most);
+    if (now >= dispute.firm_until)  // Else it is another claim within that time.
+      dispute.firm_until = now + std::min(least * (1 << std::min(dispute.refuted++, 10u)), most);
     firm_end_ = std::min(firm_end_.value_or(Instant::max()), dispute.firm_until);
     return true;
   }
