@@ -188,8 +188,11 @@ void Keeper::Work::on_looks(Instant now) {
 
 // It says so again sooner than it is forgotten.
 bool Keeper::Work::is_silent(const Disc& disc, Instant now) {
-  const std::chrono::nanoseconds said(disc.stats->silent_at_ns.load(std::memory_order_relaxed));
-  return now - Instant(said) < silent_still;
+  constexpr auto relaxed = std::memory_order_relaxed;
+  const std::chrono::nanoseconds said(disc.stats->silent_at_ns.load(relaxed));
+  const std::chrono::nanoseconds since(disc.stats->state_since_ns.load(relaxed));
+  const bool is_back = disc.stats->connected() && since >= said;
+  return !is_back && now - Instant(said) < silent_still;
 }
 
 void Keeper::Work::check(Disc& disc, const Neighbour* actual, Instant now) {

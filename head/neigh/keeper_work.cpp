@@ -343,7 +343,10 @@ void Keeper::Work::on_neighbour(const netlink::NeighbourChange& change, Instant 
   }
   if (gone || !actual.usable()) mark_missing(key, now);
   ledger_.observe(key, gone ? nullptr : &actual, now);
-  seen(key, gone ? netlink::nud::none : actual.state, now);
+  // Whoever was not followed has not answered for what is held.
+  const Hold* after = ledger_.find(key);
+  const bool refused = after && !gone && actual.usable() && actual.lladdr != after->binding.lladdr;
+  if (!refused) seen(key, gone ? netlink::nud::none : actual.state, now);
 }
 
 }  // namespace head::neigh

@@ -191,7 +191,7 @@ class Ledger {
   // pointed to the wrong one.
   std::vector<netlink::NeighbourKey> take_found() { return std::exchange(found_, {}); }
 
-  // Holds that were found to be where they are held to be, since the last call.
+  // Holds that have answered us where they are held to be now, since the last call.
   std::vector<netlink::NeighbourKey> take_confirmed() { return std::exchange(confirmed_, {}); }
   // Hosts that have fallen silent, or answer again, since the last call; and whether one is silent.
   std::vector<Host> take_silent_changed() { return std::exchange(silent_changed_, {}); }

@@ -214,6 +214,7 @@ void Ledger::be_elsewhere(Item& item, const Mac& where, Instant now) {
   weigh(item, {.lladdr = where, .source = Source::wire, .generation = 0}, now);
   hold.answered = true;
   hold.attempts = 0;
+  confirmed_.push_back(key);
   if (!announced) {
     ++counters_.silent_moves;
     found_.push_back(key);
