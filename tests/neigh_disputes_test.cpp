@@ -1,18 +1,17 @@
 // What the ledger holds to when it is told one thing and sees another, and who hears of it.
-#include "head/neigh/ledger.hpp"
-#include "tests/numbered.hpp"
+#include "tests/neigh_ledger_parts.hpp"
 
 #include <catch2/catch.hpp>
 
 using namespace head::neigh;
 using namespace netlink;
+using tests::key;
 using tests::mac;
+using tests::start;
+using tests::told;
 using namespace std::chrono_literals;
 
 namespace {
-
-const NeighbourKey key{3, tests::address(1)};
-const Instant start = Instant(1h);
 
 Neighbour ours(unsigned lladdr, std::uint16_t state = nud::stale) {
   Neighbour made;
@@ -22,10 +21,6 @@ Neighbour ours(unsigned lladdr, std::uint16_t state = nud::stale) {
   made.flags = ntf::ext_learned;
   made.protocol = our_protocol;
   return made;
-}
-
-Binding told(unsigned lladdr, std::uint64_t generation = 0) {
-  return {.lladdr = mac(lladdr), .source = Source::operator_, .generation = generation};
 }
 
 // No pins.

@@ -1,8 +1,7 @@
 // Asking ourselves whether a neighbour is where it is held to be.
 #include "head/neigh/inquiry.hpp"
-#include "head/neigh/ledger.hpp"
 #include "head/neigh/solicitor.hpp"
-#include "tests/numbered.hpp"
+#include "tests/neigh_ledger_parts.hpp"
 
 #include <catch2/catch.hpp>
 
@@ -17,17 +16,13 @@
 
 using namespace head::neigh;
 using namespace netlink;
+using tests::key;
 using tests::mac;
+using tests::start;
+using tests::told;
 using namespace std::chrono_literals;
 
 namespace {
-
-const NeighbourKey key{3, tests::address(1)};
-const Instant start = Instant(1h);
-
-Binding told(unsigned lladdr, std::uint64_t generation) {
-  return {.lladdr = mac(lladdr), .source = Source::operator_, .generation = generation};
-}
 
 // A ledger that asks, a kernel that follows whoever overrides, and hosts that have the address.
 struct Segment {
@@ -71,12 +66,7 @@ struct Segment {
       const Due due = ledger.due(now);
       if (due.empty()) return;
       for (const Entry& write : due.write) {
-        entry.key = key;
-        entry.lladdr = write.lladdr;
-        entry.state = write.state;
-        entry.flags = ntf::ext_learned;
-        entry.ext_flags = write.validated ? ntf::ext_validated : 0;
-        entry.protocol = our_protocol;
+        tests::put(entry, write);
         ledger.written(key);
       }
       for (const Solicitation& question : due.solicit) {
@@ -491,11 +481,7 @@ struct Rack {
       for (const Entry& write : due.write) {
         ++writes;
         Neighbour& entry = entries[write.key];
-        entry.key = write.key;
-        entry.lladdr = write.lladdr;
-        entry.state = write.state;
-        entry.flags = ntf::ext_learned;
-        entry.protocol = our_protocol;
+        tests::put(entry, write);
         ledger->written(write.key);
       }
       for (const Solicitation& question : due.solicit) {

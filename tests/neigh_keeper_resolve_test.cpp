@@ -221,3 +221,34 @@ TEST_CASE("what is known to be wrong is no answer to the kernel's question", "[n
   CHECK(book.due(Instant(1h)).write.size() == 1);
   CHECK_FALSE(book.asked({3, address(2)}, asked, Instant(1h)));
 }
+
+TEST_CASE("connections to a silent host are tried by turns, whoever comes to it later",
+          "[neigh][kernel]") {
+  scratch::with_veth([](int) {
+    std::vector<Want> wants;
+    for (unsigned i = 0; i < 5; ++i) wants.push_back(disc(i, mac(1)));
+    Reports reports;
+    Keeper keeper(Options{});
+    keeper.want(wants, reports.ready());
+    REQUIRE(reports.of("disc4").state == BindingState::held);
+    const auto apart = [](const Want& want) { return want.stats->attempts_apart_ms.load(); };
+    CHECK(apart(wants[0]) == 0);
+    wants[0].stats->silent_at_ns = std::chrono::steady_clock::now().time_since_epoch().count();
+    keeper.look(wants[0].stats);
+    CHECK(eventually([&] { return apart(wants[4]) == 5 * 200; }));
+    CHECK(keeper.snapshot(false).silent_hosts == 1);
+    // One that is new, and one that is wanted again.
+    wants.push_back(disc(5, mac(1)));
+    keeper.want({wants[5], wants[1]}, {});
+    for (const Want& want : wants) CHECK(eventually([&] { return apart(want) == 6 * 200; }));
+    // One that an administrator takes elsewhere, and one that is told to be.
+    sh("ip -6 neigh replace " + to_string(address(2)) +
+       " lladdr 02:cc:cc:cc:cc:cc nud permanent dev head0");
+    CHECK(eventually([&] { return apart(wants[2]) == 0; }));
+    Want told = disc(3, mac(7));
+    told.stats = wants[3].stats;
+    told.claim.generation = 1;
+    keeper.want({told}, {});
+    CHECK(eventually([&] { return apart(wants[3]) == 0; }));
+  });
+}

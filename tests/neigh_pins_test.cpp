@@ -1,22 +1,17 @@
 // What was told with a generation, and is contradicted on the wire.
-#include "head/neigh/ledger.hpp"
-#include "tests/numbered.hpp"
+#include "tests/neigh_ledger_parts.hpp"
 
 #include <catch2/catch.hpp>
 
 using namespace head::neigh;
 using namespace netlink;
+using tests::key;
 using tests::mac;
+using tests::start;
+using tests::told;
 using namespace std::chrono_literals;
 
 namespace {
-
-const NeighbourKey key{3, tests::address(1)};
-const Instant start = Instant(1h);
-
-Binding told(unsigned lladdr, std::uint64_t generation) {
-  return {.lladdr = mac(lladdr), .source = Source::operator_, .generation = generation};
-}
 
 // A ledger with one hold, which was told to be at mac(1), and a kernel that has what it is told.
 struct Book {
@@ -50,12 +45,7 @@ struct Book {
   }
   void carry_out() {
     for (const Due due = ledger.due(now); const Entry& write : due.write) {
-      entry.key = key;
-      entry.lladdr = write.lladdr;
-      entry.state = write.state;
-      entry.flags = ntf::ext_learned;
-      entry.ext_flags = write.validated ? ntf::ext_validated : 0;
-      entry.protocol = our_protocol;
+      tests::put(entry, write);
       ledger.written(key);
     }
   }

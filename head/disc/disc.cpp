@@ -159,7 +159,7 @@ void Disc::go_on_with(Link& link) noexcept {
   succeed(link);
   succeeding_ = false;
   guard_.on_open();
-  // Its host was thought to answer nobody.
+  // The keeper thinks that its host is silent, and learns now that it is not.
   if (stats_->attempts_apart_ms.load(std::memory_order_relaxed) != 0) patience_.tell(*this);
   pump();
   if (first_block_ && !first_block_->known()) look_soon(first_block_->untouched());

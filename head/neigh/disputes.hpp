@@ -70,7 +70,7 @@ class Disputes {
     const Dispute* dispute = find(key);
     return dispute && dispute->challenged;
   }
-  // Nobody knows whether it is. False where nobody had challenged it.
+  // The question has ended without an answer. False where nobody had challenged it.
   bool withdraw(const netlink::NeighbourKey& key) noexcept {
     const auto found = all_.find(key);
     return found != all_.end() && std::exchange(found->second.challenged, false);

@@ -259,9 +259,9 @@ class Ledger {
   bool is_quiet(const Item& item) const noexcept;
   void collect_solicitations(Instant now, Due& due);
   void conclude(Item& item, const Inquiry& inquiry, Finding finding, Instant now);
-  void be_here(Item& item, Instant now);
-  void be_elsewhere(Item& item, const netlink::Mac& where, Instant now);
-  void be_nowhere(Item& item, Instant now);
+  void confirm(Item& item, Instant now);
+  void follow(Item& item, const netlink::Mac& where, Instant now);
+  void leave_to_kernel(Item& item, Instant now);
   void note_left(const netlink::NeighbourKey& key, const netlink::Mac& left, Instant now);
   void suspect_others(const Host& host, Instant now);
 

@@ -47,7 +47,7 @@ void Ledger::suspect(const NeighbourKey& key, const Neighbour& actual, Instant n
   inquire(*found, manner_for(*found), now);
 }
 
-// A pin's host is given the same chance as where it is asked first.
+// A pin's host is asked as often as if it were asked alone first.
 Inquiry::Manner Ledger::manner_with_others(const Item& item) const noexcept {
   return is_pinned(item) ? Inquiry::Manner::everybody : Inquiry::Manner::once;
 }
@@ -67,7 +67,7 @@ void Ledger::unasked(const Solicitation& question, Instant now) {
   const NeighbourKey& key = question.who;
   --counters_.solicitations;
   if (question.of_host) return silences_.unasked({key.ifindex, *question.at}, now);
-  // Nothing depends on it: it is begun again when somebody wants to know.
+  // Without a claim it need not go on: whoever suspects the disc begins another.
   if (inquiries_.find(key) && !disputes_.is_challenged(key)) return inquiries_.close(key, now);
   inquiries_.change(key, [&](Inquiry& inquiry) { inquiry.unasked(now); });
 }
@@ -126,8 +126,8 @@ const Ledger::Item* Ledger::next_at(const Host& host, const netlink::Ip6& after)
   return nullptr;
 }
 
-// Nothing that is sent to a silent host makes the kernel ask; we do. It answers again: the kernel
-// minds its entries as before.
+// The host has fallen silent: its entries become permanent, so that the kernel asks for none of
+// them. Or it answers again: they are STALE, as others are.
 void Ledger::quieten(const Host& host, Instant now) {
   if (!tuning_.quietens || !tuning_.exempt) return;
   for (auto at = holds_.lower_bound(NeighbourKey{host.ifindex, {}});
@@ -171,21 +171,22 @@ void Ledger::conclude(Item& item, const Inquiry& inquiry, Finding finding, Insta
     case Finding::open:
       break;
     case Finding::here:
-      be_here(item, now);
+      confirm(item, now);
       break;
     case Finding::elsewhere:
-      be_elsewhere(item, *inquiry.other(), now);
+      follow(item, *inquiry.other(), now);
       break;
     case Finding::nobody:
       if (item.second.attempts < 255) ++item.second.attempts;
       silences_.doubt(host_of(item), now);
-      be_nowhere(item, now);
+      leave_to_kernel(item, now);
       break;
   }
 }
 
-// The kernel asks from now on, as soon as something is sent there; but for a silent host's discs.
-void Ledger::be_nowhere(Item& item, Instant now) {
+// Nobody answered: a pin that was held firm is STALE again, and the kernel asks for it when it is
+// used, unless its host is silent.
+void Ledger::leave_to_kernel(Item& item, Instant now) {
   const bool was_firm = disputes_.is_firm(item.first);
   if (!disputes_.withdraw(item.first) && !was_firm) return;
   disputes_.soften(item.first);
@@ -193,7 +194,7 @@ void Ledger::be_nowhere(Item& item, Instant now) {
 }
 
 // Whoever was held has answered: a claim against a pin is refuted by that.
-void Ledger::be_here(Item& item, Instant now) {
+void Ledger::confirm(Item& item, Instant now) {
   Hold& hold = item.second;
   hold.answered = true;
   hold.asked = {};
@@ -206,7 +207,7 @@ void Ledger::be_here(Item& item, Instant now) {
 }
 
 // Whoever was held has not answered, and somebody else has.
-void Ledger::be_elsewhere(Item& item, const Mac& where, Instant now) {
+void Ledger::follow(Item& item, const Mac& where, Instant now) {
   auto& [key, hold] = item;
   const Mac left = *hold.binding.lladdr;
   const Dispute* dispute = disputes_.find(key);

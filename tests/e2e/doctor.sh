@@ -5,11 +5,7 @@
 source "$(dirname "$0")/lib.sh"
 need ip unshare setpriv nbdkit sysctl
 need_root
-if [[ -z ${HEAD_E2E_INSIDE:-} ]]; then
-  rm -rf "$work"
-  trap - EXIT
-  HEAD_E2E_INSIDE=1 exec unshare --net --mount "$0"
-fi
+in_own_network
 mount -t sysfs none /sys 2>/dev/null || true
 
 ip link set lo up

@@ -8,11 +8,7 @@ discs=${1:?how many discs}
 need nbdkit ip unshare python3
 need_root
 [[ -x $HEAD_BIN/head-bench ]] || skip "there is no head-bench in $HEAD_BIN"
-if [[ -z ${HEAD_E2E_INSIDE:-} ]]; then
-  rm -rf "$work"
-  trap - EXIT
-  HEAD_E2E_INSIDE=1 exec unshare --net --mount "$0" "$discs"
-fi
+in_own_network "$discs"
 headd_options=()
 
 make_switch fd00:4::1/64

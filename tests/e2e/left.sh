@@ -10,11 +10,7 @@ source "$(dirname "$0")/lib.sh"
 who=${1:?ended or dead} count=${2:?how many discs}
 need nbdkit ip unshare python3
 need_root
-if [[ -z ${HEAD_E2E_INSIDE:-} ]]; then
-  rm -rf "$work"
-  trap - EXIT
-  HEAD_E2E_INSIDE=1 exec unshare --net --mount "$0" "$who" "$count"
-fi
+in_own_network "$who" "$count"
 headd_options=()
 make_switched_tails
 truncate -s 4M "$work/tail.img"

@@ -209,6 +209,15 @@ make_networks() {
   ip -n "$tail_net" link set t0 up
 }
 
+# in_own_network ARGUMENT...: the script again, with these, where it is not yet in a network and
+# among mounts of its own.
+in_own_network() {
+  [[ -z ${HEAD_E2E_INSIDE:-} ]] || return 0
+  rm -rf "$work"
+  trap - EXIT
+  HEAD_E2E_INSIDE=1 exec unshare --net --mount "$0" "$@"
+}
+
 # make_switch ADDRESS: a head behind a switch, for a script that has unshared its network and its
 # mounts: h0 with that address here, sw0 in the namespace "switch"; "tail1" and "tail2" connect
 # themselves.

@@ -15,11 +15,7 @@ source "$(dirname "$0")/lib.sh"
 how=${1:?operator, override, plain, silent or ended} mode=${2:-neighbours}
 need fio nbdkit ip unshare python3
 need_root
-if [[ -z ${HEAD_E2E_INSIDE:-} ]]; then
-  rm -rf "$work"
-  trap - EXIT
-  HEAD_E2E_INSIDE=1 exec unshare --net --mount "$0" "$how" "$mode"
-fi
+in_own_network "$how" "$mode"
 headd_options=()
 address=fd00:3::7
 make_switched_tails

@@ -10,11 +10,7 @@ how=${1:?off, traced or on}
 need qemu-io nbdkit ip nft unshare python3 curl
 [[ $how != traced ]] || need bpftrace
 need_root
-if [[ -z ${HEAD_E2E_INSIDE:-} ]]; then
-  rm -rf "$work"
-  trap - EXIT
-  HEAD_E2E_INSIDE=1 exec unshare --net --mount "$0" "$how"
-fi
+in_own_network "$how"
 address=fd00:6::7 mac=02:00:00:00:06:01 head_mac=02:00:00:00:06:00
 rounds=5
 

@@ -8,11 +8,7 @@ discs=${1:?how many discs}
 need nbdkit ip unshare python3
 need_root
 [[ -x $HEAD_BIN/head-bench ]] || skip "there is no head-bench in $HEAD_BIN"
-if [[ -z ${HEAD_E2E_INSIDE:-} ]]; then
-  rm -rf "$work"
-  trap - EXIT
-  HEAD_E2E_INSIDE=1 exec unshare --net --mount "$0" "$discs"
-fi
+in_own_network "$discs"
 headd_options=()
 mac1=02:00:00:00:04:01 mac2=02:00:00:00:04:02
 hop1=fe80::ff:fe00:401 hop2=fe80::ff:fe00:402

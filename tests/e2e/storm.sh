@@ -8,11 +8,7 @@ source "$(dirname "$0")/lib.sh"
 count=${1:?how many discs}
 need nbdkit ip unshare python3
 need_root
-if [[ -z ${HEAD_E2E_INSIDE:-} ]]; then
-  rm -rf "$work"
-  trap - EXIT
-  HEAD_E2E_INSIDE=1 exec unshare --net --mount "$0" "$count"
-fi
+in_own_network "$count"
 headd_options=()
 make_switched_tails
 ip netns add other
