@@ -68,4 +68,8 @@ std::error_code write_settings(Socket& socket, int ifindex, const std::string& n
   return write_switch(evict_nocarrier_path(name), *to.evict_nocarrier);
 }
 
+bool is_ipv6_off(const std::string& name) {
+  return read_switch("/proc/sys/net/ipv6/conf/" + name + "/disable_ipv6").value_or(false);
+}
+
 }  // namespace netlink

@@ -31,4 +31,7 @@ std::error_code read_settings(Socket& socket, int ifindex, const std::string& na
 std::error_code write_settings(Socket& socket, int ifindex, const std::string& name,
                                const DeviceSettings& from, const DeviceSettings& to);
 
+// Whether net.ipv6.conf.NAME.disable_ipv6 is set; false where that cannot be read.
+bool is_ipv6_off(const std::string& name);
+
 }  // namespace netlink

@@ -17,6 +17,8 @@ struct Link {
   std::optional<Mac> lladdr;  // Absent where link-layer addresses are not 6 bytes long.
   std::uint32_t flags = 0;    // IFF_*
   std::uint32_t mtu = 0;
+  int master = 0;    // The bridge, bond or VRF that it belongs to; 0 for none.
+  bool vrf = false;  // It is one: those that belong to it have a routing table of their own.
 
   bool up() const noexcept;        // Administratively.
   bool running() const noexcept;   // Up, and with a carrier.

@@ -134,6 +134,7 @@ const Neighbour* find(std::span<const Neighbour> sorted, const NeighbourKey& key
 bool is_unicast(const Mac& mac) noexcept;
 bool is_multicast(const Ip6& address) noexcept;
 bool is_unspecified(const Ip6& address) noexcept;
+bool is_loopback(const Ip6& address) noexcept;  // ::1
 bool is_link_local(const Ip6& address) noexcept;
 
 }  // namespace netlink

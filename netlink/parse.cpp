@@ -85,6 +85,11 @@ std::optional<Link> parse_link(Bytes payload) {
     if (type == IFLA_IFNAME) link.name = text(value);
     if (type == IFLA_ADDRESS) link.lladdr = read_address<6>(value);
     if (type == IFLA_MTU) link.mtu = read<std::uint32_t>(value).value_or(0);
+    if (type == IFLA_MASTER) link.master = read<int>(value).value_or(0);
+    if (type != IFLA_LINKINFO) return;
+    for_each_attribute(value, [&](int inner, Bytes kind) {
+      if (inner == IFLA_INFO_KIND) link.vrf = text(kind) == "vrf";
+    });
   });
   if (link.name.empty() || link.name.size() >= 16) return {};
   return link;

@@ -104,6 +104,12 @@ bool is_unspecified(const Ip6& address) noexcept {
   return address == Ip6{};
 }
 
+bool is_loopback(const Ip6& address) noexcept {
+  Ip6 loopback{};
+  loopback.back() = 1;
+  return address == loopback;
+}
+
 bool is_link_local(const Ip6& address) noexcept {
   return address[0] == 0xfe && (address[1] & 0xc0) == 0x80;
 }

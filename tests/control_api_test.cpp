@@ -1,4 +1,5 @@
 // What the API answers, over an agent with a fake keeper and fake data threads.
+#include "netlink/format.hpp"
 #include "tests/control_daemon.hpp"
 
 #include <nlohmann/json.hpp>
@@ -59,6 +60,19 @@ TEST_CASE("a disc is attached, listed, shown and detached over the socket", "[co
   CHECK(detached.status == 200);
   CHECK(detached.body["state"] == "gone");
   CHECK(daemon.ask("GET", "/v1/discs").body["discs"].empty());
+}
+
+// It was stored as a disc that had failed, with status 202.
+TEST_CASE("a disc that no entry can ever be kept for is not attached", "[control]") {
+  Daemon daemon;
+  REQUIRE(daemon.put("a", plain, "?wait=10").status == 200);
+  daemon.neighbours->refuse_address(*netlink::parse_ip6("fd00::1"));
+  const Reply refused = daemon.put("b", plain);
+  CHECK(refused.status == 422);
+  CHECK(type_of(refused) == "urn:headstart:bad-disc");
+  CHECK(refused.body["detail"] == "it cannot be there");
+  CHECK(daemon.put("a", plain).status < 300);  // What is attached stays.
+  CHECK(daemon.ask("GET", "/v1/discs").body["discs"].size() == 1);
 }
 
 TEST_CASE("a disc's order and grace time can be changed", "[control]") {

@@ -48,6 +48,7 @@ class FakeNeighbours final : public control::Neighbours {
       {
         const std::lock_guard lock(lock_);
         kept_[want.disc] = {want, ready};
+        if (want.stats) want.stats->ifindex = 1;
         if (!at_once_) continue;
       }
       answer(want.disc, binding(neigh::BindingState::held));
@@ -56,6 +57,17 @@ class FakeNeighbours final : public control::Neighbours {
   void forget(std::vector<std::string> discs) override {
     const std::lock_guard lock(lock_);
     for (const auto& disc : discs) kept_.erase(disc);
+  }
+  std::vector<neigh::Keeper::Refused> refuse(std::span<const neigh::Want> discs) const override {
+    const std::lock_guard lock(lock_);
+    std::vector<neigh::Keeper::Refused> refused;
+    for (std::size_t i = 0; i < discs.size(); ++i)
+      if (discs[i].address == refused_address_) refused.push_back({i, "it cannot be there"});
+    return refused;
+  }
+  void refuse_address(const netlink::Ip6& address) {
+    const std::lock_guard lock(lock_);
+    refused_address_ = address;
   }
   void tell_moves(neigh::Keeper::Moved moved) override {
     const std::lock_guard lock(lock_);
@@ -166,6 +178,7 @@ class FakeNeighbours final : public control::Neighbours {
   neigh::Keeper::Conflicted conflicted_;
   bool at_once_ = true;
   int error_ = 0;
+  netlink::Ip6 refused_address_{};
   bool permitted_ = true;
   std::vector<neigh::PastChange> past_;
   std::map<std::string, Kept> kept_;

@@ -122,7 +122,19 @@ const Case cases[] = {
        e.daemon->discs = 0;
      }},
     {"not-permitted", Gravity::stall, [](Evidence& e) { e.daemon->permitted = false; }},
-    {"unready", Gravity::stall, [](Evidence& e) { e.daemon->unready = 1; }},
+    {"unready", Gravity::stall,
+     [](Evidence& e) {
+       e.daemon->hindered = {{Obstacle::unanswered, 1, "web1: no answer", ""}};
+     }},
+    {"no-route", Gravity::stall,
+     [](Evidence& e) {
+       e.daemon->hindered = {{Obstacle::no_route, 1, "web1: none", "eth0"}};
+     }},
+    {"own-address", Gravity::stall,
+     [](Evidence& e) {
+       e.daemon->hindered = {{Obstacle::own_address, 1, "web1: ours", ""}};
+     }},
+    {"unconnected", Gravity::stall, [](Evidence& e) { e.daemon->unconnected = 1; }},
     {"stalled", Gravity::stall, [](Evidence& e) { e.daemon->stalls = 1; }},
     {"notifications-lost", Gravity::warning, [](Evidence& e) { e.daemon->notifications_lost = 1; }},
     {"conflicts", Gravity::warning, [](Evidence& e) { e.daemon->conflicts = 1; }},

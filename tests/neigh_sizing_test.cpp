@@ -274,7 +274,7 @@ Want wanted(std::string_view address, std::string_view lladdr = "", std::string 
 }  // namespace
 
 TEST_CASE("what can never be kept is refused with a sentence", "[neigh]") {
-  const auto why = [](const Want& want) { return refusal(want, links()); };
+  const auto why = [](const Want& want) { return objection_to(want, links()).sentence; };
   CHECK(why(wanted("2001:db8::1", "02:00:00:00:00:01")).empty());
   CHECK(why(wanted("fe80::1", "", "eth1")).empty());
   CHECK_THAT(why(wanted("::")), Catch::Contains("no disc's address"));
@@ -286,10 +286,21 @@ TEST_CASE("what can never be kept is refused with a sentence", "[neigh]") {
   CHECK_THAT(why(wanted("2001:db8::1", "52:54:00:00:00:01")), Catch::Contains("of eth1 on this"));
 }
 
+TEST_CASE("a disc with a tail's link-layer address does not have an address of this host",
+          "[neigh]") {
+  const std::vector<netlink::Ip6> own{*netlink::parse_ip6("2001:db8::1")};
+  const auto why = [&](const Want& want) { return objection_to(want, links(), {}, own).obstacle; };
+  CHECK(why(wanted("2001:db8::1", "02:00:00:00:00:01")) == Obstacle::own_address);
+  CHECK(why(wanted("2001:db8::2", "02:00:00:00:00:01")) == Obstacle::none);
+  CHECK(why(wanted("2001:db8::1")) == Obstacle::none);  // A tail on this host.
+}
+
 TEST_CASE("a disc outside the storage prefixes is refused", "[neigh]") {
   const std::vector<netlink::Prefix> prefixes{*netlink::parse_prefix("fd00::/8"),
                                               *netlink::parse_prefix("2001:db8:1::/48")};
-  const auto why = [&](const char* address) { return refusal(wanted(address), links(), prefixes); };
+  const auto why = [&](const char* address) {
+    return objection_to(wanted(address), links(), prefixes).sentence;
+  };
   CHECK(why("fd12::1").empty());
   CHECK(why("2001:db8:1::7").empty());
   CHECK_THAT(why("2001:db8:2::7"), Catch::Contains("2001:db8:2::7 is in none of the storage"));
@@ -310,6 +321,7 @@ TEST_CASE("a disc is placed where its route leads", "[neigh]") {
   netlink::Route route;
   route.ifindex = 2;
   route.unicast = true;
+  route.source = netlink::parse_ip6("2001:db8::2");
   SECTION("on-link") {
     const BindingStatus status = place(wanted("2001:db8::1"), links(), &route);
     CHECK(status.state == BindingState::waiting);
@@ -342,4 +354,35 @@ TEST_CASE("a disc is placed where its route leads", "[neigh]") {
     CHECK_THAT(place(wanted("2001:db8::1", "", "eth9"), links(), nullptr).problem,
                Catch::Contains("no interface eth9"));
   }
+}
+
+TEST_CASE("each way that is not there has its own reason", "[neigh]") {
+  Links here = links();
+  netlink::Link blue;
+  blue.ifindex = 9;
+  blue.name = "blue";
+  const auto why = [&](std::string dev, const Suspect& suspect) {
+    return place(wanted("2001:db8::1", "", std::move(dev)), here, nullptr, suspect);
+  };
+  CHECK(why("", {}).obstacle == Obstacle::no_route);
+  CHECK(why("eth9", {.ifindex = 2, .ipv6_off = true}).obstacle == Obstacle::no_interface);
+  CHECK(why("", {.ifindex = 2}).obstacle == Obstacle::no_route);
+  const BindingStatus off = why("", {.ifindex = 2, .ipv6_off = true});
+  CHECK(off.obstacle == Obstacle::ipv6_off);
+  CHECK_THAT(off.problem, Catch::Contains("IPv6 is off on eth1"));
+  CHECK_THAT(why("", {.ifindex = 0, .ipv6_off = true}).problem,
+             Catch::Contains("on every interface"));
+  here[9] = blue;
+  here[2].master = 9;  // A bridge, say.
+  CHECK(why("", {.ifindex = 2}).obstacle == Obstacle::no_route);
+  here[9].vrf = true;
+  CHECK(why("", {.ifindex = 2}).obstacle == Obstacle::in_vrf);
+  CHECK_THAT(why("", {.ifindex = 2}).problem, Catch::Contains("eth1 is in the VRF blue"));
+
+  netlink::Route route;
+  route.ifindex = 2;
+  route.unicast = true;
+  const BindingStatus mute = place(wanted("2001:db8::1"), here, &route);
+  CHECK(mute.state == BindingState::unplaced);
+  CHECK(mute.obstacle == Obstacle::no_source);
 }

@@ -88,12 +88,14 @@ std::optional<Refusal> Agent::attach(const DiscSpec& said) {
   const std::span<const DiscSpec> one(&spec, 1);
   bool fresh = false;
   std::uint64_t batch = 0;
+  const auto unfit = unfit_of(one);  // Asks the kernel: not under the lock.
   {
     std::unique_lock lock(lock_);
     // The same may be being stored for somebody else, and that may fail.
     begun_.wait(lock, [&] { return !is_pending(spec.name); });
     if (auto refusal = check(spec, fresh)) return refusal;
     if (auto refusal = objection_to(one)) return refusal;
+    if (fresh && !unfit.empty()) return Refusal{Refusal::Why::unfit, unfit.front().sentence};
     if (const auto failed = discs_.find(spec.name); failed != discs_.end())
       spec = with_newest(*failed->second.spec, std::move(spec));
     if (fresh) batch = add(one, 0);
@@ -116,6 +118,7 @@ Result<ImportStatus, Refusal> Agent::import(std::vector<DiscSpec> specs, const I
   std::vector<DiscSpec> added;
   std::shared_ptr<ImportStatus> import;
   std::uint64_t batch = 0;
+  const auto unfit = unfit_of(specs);
   {
     std::unique_lock lock(lock_);
     begun_.wait(lock, [&] {
@@ -130,6 +133,12 @@ Result<ImportStatus, Refusal> Agent::import(std::vector<DiscSpec> specs, const I
                               "long ago; import the whole list again",
                               how.part_of)}};
     if (auto refusal = check(specs, added)) return Failure{std::move(*refusal)};
+    std::unordered_set<std::string_view> names;
+    if (!unfit.empty())
+      for (const DiscSpec& spec : added) names.insert(spec.name);
+    for (const auto& [index, sentence] : unfit)
+      if (names.contains(specs[index].name))
+        return Failure{Refusal{Refusal::Why::unfit, sentence, index}};
     if (how.check_only)
       return ImportStatus{.total = specs.size(), .unchanged = specs.size() - added.size()};
     batch = add(added, how.part_of);
@@ -176,6 +185,16 @@ std::optional<Refusal> Agent::detach(const std::string& name) {
 bool Agent::is_pending(const std::string& name) const {
   const auto at = discs_.find(name);
   return at != discs_.end() && (at->second.stage == Stage::pending || at->second.changing);
+}
+
+std::vector<neigh::Keeper::Refused> Agent::unfit_of(std::span<const DiscSpec> specs) const try {
+  std::vector<neigh::Want> wants;
+  wants.reserve(specs.size());
+  for (const DiscSpec& spec : specs)
+    wants.push_back(want_of(spec, nullptr, neigh::Source::operator_));
+  return neighbours_->refuse(wants);
+} catch (const std::system_error&) {
+  return {};  // The keeper looks again, and says what is the matter.
 }
 
 std::optional<Refusal> Agent::check(const DiscSpec& spec, bool& fresh) const {

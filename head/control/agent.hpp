@@ -17,6 +17,7 @@
 #include "head/control/data_thread.hpp"
 #include "head/control/disc_status.hpp"
 #include "head/control/neighbours.hpp"
+#include "head/control/refusal.hpp"
 
 #include <atomic>
 #include <chrono>
@@ -36,27 +37,6 @@
 #include <vector>
 
 namespace head::control {
-
-// Why something was not accepted; the sentence names the thing and the way out.
-struct Refusal {
-  enum class Why {
-    no_such_disc,
-    no_such_import,
-    no_such_tail,
-    exists,
-    detaching,
-    too_many,
-    no_memory,
-    not_stored,
-    duplicate,
-    outdated,
-    held,
-    upgrading
-  };
-  Why why;
-  std::string sentence;
-  std::optional<std::size_t> index{};  // The disc of an import that is meant, where one is.
-};
 
 // Whose the state directory is, as this headd sees it: of several that share its lock while one
 // takes over from another, one owns it at any time. Only the owner changes anything, and only the
@@ -230,6 +210,8 @@ class Agent {
   std::optional<Refusal> check(const catalogue::DiscSpec& spec, bool& fresh) const;
   // Whether there is memory for these as well; agent_memory.cpp.
   std::optional<Refusal> objection_to(std::span<const catalogue::DiscSpec> added) const;
+  // Those that no neighbour entry can ever be kept for, by their places.
+  std::vector<neigh::Keeper::Refused> unfit_of(std::span<const catalogue::DiscSpec> specs) const;
   MemoryAccount account_with(std::span<const catalogue::DiscSpec> added) const;
   // `added`: those that are to be.
   std::optional<Refusal> check(const std::vector<catalogue::DiscSpec>& specs,

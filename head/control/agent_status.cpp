@@ -37,6 +37,7 @@ State from(stats::DiscState state) noexcept {
 
 std::string_view waits_for(const DiscStatus& disc) noexcept {
   const bool ordered = disc.spec->order != disc::Order::serve;
+  const bool has_way = disc.stats.ifindex != 0;
   switch (disc.state) {
     case State::pending:
       return "the state directory";
@@ -47,7 +48,7 @@ std::string_view waits_for(const DiscStatus& disc) noexcept {
     case State::ready:
       return disc.stats.waiting_since_ns != 0 ? "answers of its tail" : "";
     case State::reconnecting:
-      return "a connection to its tail";
+      return has_way ? "a connection to its tail" : "a way to its tail";
     case State::held:
       return ordered ? "`headctl resume`" : "its tail to offer the disc as it was";
     case State::failing:
@@ -124,6 +125,8 @@ DiscStatus Agent::complete(Gathered gathered, const DataThread::Reasons& without
       deaf != without_listener.end() && status.problem.empty())
     status.problem =
         fmt::format("no guest can connect, and it is tried again every second: {}", deaf->second);
+  if (status.state == State::ready && status.stats.ifindex == 0)
+    status.problem = "no way leads to its tail now; `headctl doctor` says why";
   if (status.state == State::ready && status.problem.empty()) status.problem = status.stats.note;
   status.waits_for = waits_for(status);
   return status;

@@ -133,21 +133,23 @@ json route_mode_of(const neigh::Snapshot& snapshot) {
 }  // namespace
 
 json to_json(const neigh::Snapshot& snapshot) {
-  json object = {
-      {"enabled", snapshot.enabled},
-      {"mode", neigh::to_string(snapshot.mode)},
-      {"route_mode", route_mode_of(snapshot)},
-      {"problems", neigh::problems(snapshot)},
-      {"table", table_of(snapshot.table)},
-      {"counters", counters_of(snapshot.counters)},
-      {"silent_hosts", snapshot.silent_hosts},
-      {"discs",
-       {{"held", snapshot.held}, {"unready", snapshot.unready}, {"others", snapshot.others}}},
-      {"capabilities",
-       {{"protocol", snapshot.capabilities.protocol},
-        {"ext_learned", snapshot.capabilities.ext_learned},
-        {"validated", snapshot.capabilities.validated},
-        {"managed", snapshot.capabilities.managed}}}};
+  json object = {{"enabled", snapshot.enabled},
+                 {"mode", neigh::to_string(snapshot.mode)},
+                 {"route_mode", route_mode_of(snapshot)},
+                 {"problems", neigh::problems(snapshot)},
+                 {"table", table_of(snapshot.table)},
+                 {"counters", counters_of(snapshot.counters)},
+                 {"silent_hosts", snapshot.silent_hosts},
+                 {"discs",
+                  {{"held", snapshot.held},
+                   {"unready", snapshot.unready},
+                   {"lost", snapshot.lost},
+                   {"others", snapshot.others}}},
+                 {"capabilities",
+                  {{"protocol", snapshot.capabilities.protocol},
+                   {"ext_learned", snapshot.capabilities.ext_learned},
+                   {"validated", snapshot.capabilities.validated},
+                   {"managed", snapshot.capabilities.managed}}}};
   json& strategies = object["strategies"] = json::array();
   for (const neigh::Rung& rung : neigh::ladder)
     strategies.push_back({{"name", rung.name},

@@ -39,6 +39,7 @@ Problem kind_of(Refusal::Why why) noexcept {
     case Refusal::Why::upgrading:
       return Problem::unavailable;
     case Refusal::Why::duplicate:
+    case Refusal::Why::unfit:
       break;
   }
   return Problem::bad_disc;

@@ -7,7 +7,10 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <chrono>
 #include <map>
+#include <set>
+#include <string_view>
 #include <tuple>
 
 namespace head::control {
@@ -15,6 +18,8 @@ namespace head::control {
 namespace {
 
 constexpr std::size_t twins_max = 20;
+// A connection that takes another's place is one soon.
+constexpr std::chrono::seconds unconnected_least{1};
 
 void look_at_files(const Agent& agent, neigh::DaemonEvidence& daemon) {
   const Descriptors descriptors = descriptors_here();
@@ -38,6 +43,37 @@ void look_at_memory(const Agent& agent, neigh::DaemonEvidence& daemon) {
   daemon.tcp_limit = here.tcp_limit;
   for (const MemoryPart& part : account->parts)
     if (part.name == "tail_sockets") daemon.tail_sockets = part.bytes();
+}
+
+std::set<std::string_view> look_at_ways(const neigh::Snapshot& now, neigh::DaemonEvidence& daemon) {
+  std::set<std::string_view> hindered;
+  for (const neigh::DiscBinding& disc : now.discs) {
+    if (disc.status.obstacle == neigh::Obstacle::none) continue;
+    hindered.insert(disc.disc);
+    auto at = std::find_if(daemon.hindered.begin(), daemon.hindered.end(),
+                           [&](const auto& one) { return one.why == disc.status.obstacle; });
+    if (at == daemon.hindered.end())
+      at = daemon.hindered.insert(at,
+                                  {disc.status.obstacle, 0, disc.status.problem, disc.status.dev});
+    ++at->discs;
+  }
+  return hindered;
+}
+
+// One whose way is not there is told of as that.
+void look_at_connections(const Agent& agent, const std::set<std::string_view>& hindered,
+                         neigh::DaemonEvidence& daemon) {
+  const auto before = std::chrono::steady_clock::now() - unconnected_least;
+  agent.each_disc([&](const DiscStatus& disc) {
+    const std::string& name = disc.spec->name;
+    const std::chrono::nanoseconds since(disc.stats.state_since_ns);
+    const bool apart = disc.stats.connections == 0 && disc.state != State::detaching &&
+                       std::chrono::steady_clock::time_point(since) <= before;
+    if (!apart || hindered.contains(name)) return;
+    if (daemon.unconnected++ != 0) return;
+    daemon.unconnected_disc = fmt::format("disc {} is {}{}{}", name, to_string(disc.state),
+                                          disc.problem.empty() ? "" : ": ", disc.problem);
+  });
 }
 
 void look_at_bindings(neigh::DaemonEvidence& daemon, const neigh::Snapshot& now) {
@@ -71,7 +107,7 @@ neigh::DaemonEvidence of_itself(const Agent& agent, const neigh::Snapshot& now) 
   daemon.route_mode = now.mode == neigh::Mode::routes;
   daemon.listening = now.listening;
   daemon.tails_bad = now.tails_bad;
-  daemon.unready = now.unready;
+  look_at_connections(agent, look_at_ways(now, daemon), daemon);
   look_at_bindings(daemon, now);
   daemon.notifications_lost = now.counters.notifications_lost;
   daemon.silent_moves = now.counters.silent_moves;

@@ -4,6 +4,7 @@
 #include "head/neigh/keeper.hpp"
 
 #include <chrono>
+#include <span>
 #include <string>
 #include <utility>
 #include <vector>
@@ -17,6 +18,7 @@ class Neighbours {
   // As neigh::Keeper has them.
   virtual void want(std::vector<neigh::Want> discs, neigh::Keeper::Ready ready) = 0;
   virtual void forget(std::vector<std::string> discs) = 0;
+  virtual std::vector<neigh::Keeper::Refused> refuse(std::span<const neigh::Want> discs) const = 0;
   virtual void tell_moves(neigh::Keeper::Moved moved) = 0;
   virtual void tell_conflicts(neigh::Keeper::Conflicted conflicted) = 0;
   virtual neigh::Snapshot snapshot(bool with_entries) const = 0;
@@ -36,6 +38,9 @@ class KeptNeighbours final : public Neighbours {
     keeper_.want(std::move(discs), std::move(ready));
   }
   void forget(std::vector<std::string> discs) override { keeper_.forget(std::move(discs)); }
+  std::vector<neigh::Keeper::Refused> refuse(std::span<const neigh::Want> discs) const override {
+    return keeper_.refuse(discs);
+  }
   void tell_moves(neigh::Keeper::Moved moved) override { keeper_.tell_moves(std::move(moved)); }
   void tell_conflicts(neigh::Keeper::Conflicted conflicted) override {
     keeper_.tell_conflicts(std::move(conflicted));

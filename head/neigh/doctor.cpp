@@ -53,13 +53,6 @@ void look_at_keeper(const DaemonEvidence& daemon, std::vector<Finding>& found) {
                      "the kernel answers that CAP_NET_ADMIN is lacking",
                      "systemctl edit headd   # [Service] AmbientCapabilities=CAP_NET_ADMIN\n"
                      "systemctl restart headd"});
-  if (daemon.unready > 0)
-    found.push_back({"unready", "", Gravity::stall,
-                     fmt::format("{} discs have no usable neighbour entry: nobody says who has "
-                                 "their address",
-                                 daemon.unready),
-                     fmt::format("{} of {} discs", daemon.unready, daemon.discs),
-                     "headctl neigh --failed ; headctl discs"});
   if (daemon.stalls > 0)
     found.push_back(
         {"stalled", "", Gravity::stall,
@@ -195,6 +188,7 @@ std::vector<Finding> diagnose(const Evidence& evidence) {
   if (evidence.daemon) {
     look_at_capabilities(*evidence.daemon, found);
     look_at_keeper(*evidence.daemon, found);
+    look_at_discs(*evidence.daemon, found);
     look_at_bindings(*evidence.daemon, found);
     look_at_files(*evidence.daemon, found);
     look_at_memory(*evidence.daemon, found);

@@ -2,6 +2,7 @@
 // seen and what to type against it. What there is no evidence for is not found.
 #pragma once
 
+#include "head/neigh/obstacle.hpp"
 #include "head/neigh/strategy.hpp"
 #include "netlink/device.hpp"
 #include "netlink/thresholds.hpp"
@@ -56,6 +57,14 @@ struct KernelEvidence {
   std::string problem;  // What could not be read; "" when all could.
 };
 
+// Discs whose requests wait for one reason.
+struct Hindered {
+  Obstacle why = Obstacle::unanswered;
+  std::uint64_t discs = 0;
+  std::string first;  // What there is to say of one of them, its name included.
+  std::string dev;    // The interface that it is, or was, reached through; "" where none is known.
+};
+
 // What only headd knows.
 struct DaemonEvidence {
   bool enabled = true, permitted = true;
@@ -64,7 +73,10 @@ struct DaemonEvidence {
   netlink::Capabilities capabilities;
   Choice choice;
   Strategy strategy = Strategy::learned;
-  std::uint64_t discs = 0, unready = 0;
+  std::uint64_t discs = 0;
+  std::vector<Hindered> hindered;  // One for each reason.
+  std::uint64_t unconnected = 0;   // Discs that nothing hinders, and that have no connection,
+  std::string unconnected_disc;    // one of them, and why.
   std::uint64_t notifications_lost = 0, silent_moves = 0;
   // Addresses that are elsewhere than was told, and those that change to and fro now.
   std::uint64_t conflicts = 0, flapping = 0;

@@ -14,12 +14,6 @@ std::string key_of(const char* tree, const std::string& device, const char* name
                 : fmt::format("net.ipv6.{}.{}.{}", tree, device, name);
 }
 
-// "sysctl -w net.ipv6.neigh.eth0.mcast_resolicit=3"; `tree` is neigh or conf.
-std::string set_key(const char* tree, const std::string& device, const char* name,
-                    std::uint64_t value) {
-  return fmt::format("sysctl -w {}={}", key_of(tree, device, name), value);
-}
-
 void look_at_settings(const InterfaceEvidence& device, bool validated,
                       std::vector<Finding>& found) {
   const netlink::DeviceSettings& now = *device.settings;
@@ -71,6 +65,11 @@ void look_at_mtu(const InterfaceEvidence& device, std::vector<Finding>& found) {
 }
 
 }  // namespace
+
+std::string set_key(const char* tree, const std::string& device, const char* name,
+                    std::uint64_t value) {
+  return fmt::format("sysctl -w {}={}", key_of(tree, device, name), value);
+}
 
 void look_at_interfaces(const Evidence& evidence, std::vector<Finding>& found) {
   const bool validated = evidence.daemon && evidence.daemon->enabled &&

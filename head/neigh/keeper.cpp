@@ -25,6 +25,10 @@ void Keeper::tell_conflicts(Conflicted conflicted) {
   work_->tell_conflicts(std::move(conflicted));
 }
 
+std::vector<Keeper::Refused> Keeper::refuse(std::span<const Want> discs) const {
+  return work_->refuse(discs);
+}
+
 void Keeper::look(const std::shared_ptr<stats::DiscStats>& stats) noexcept {
   work_->look(stats);
 }

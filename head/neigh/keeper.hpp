@@ -18,6 +18,7 @@
 #include <functional>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -75,6 +76,14 @@ class Keeper {
   ~Keeper();
   Keeper(const Keeper&) = delete;
   Keeper& operator=(const Keeper&) = delete;
+
+  // Those of these that can never be kept, by their places among them, and why in one sentence.
+  // Asks the kernel on the caller's thread what addresses this host has.
+  struct Refused {
+    std::size_t index = 0;
+    std::string sentence;
+  };
+  std::vector<Refused> refuse(std::span<const Want> discs) const;
 
   // Thousands at a time. A disc wanted again replaces what was wanted for it.
   void want(std::vector<Want> discs, Ready ready);

@@ -1,5 +1,6 @@
 #include "head/base/log.hpp"
 #include "head/neigh/keeper_work.hpp"
+#include "netlink/address.hpp"
 
 #include <algorithm>
 
@@ -40,6 +41,21 @@ void Keeper::Work::on_want(std::vector<Want> wants, const SharedReady& ready, In
   }
 }
 
+std::vector<Keeper::Refused> Keeper::Work::refuse(std::span<const Want> discs) const {
+  netlink::Socket socket;
+  const Places here(socket);
+  std::vector<netlink::HostAddress> addresses;
+  netlink::dump_addresses(socket, addresses);
+  std::vector<netlink::Ip6> own;
+  for (const netlink::HostAddress& one : addresses) own.push_back(one.address);
+  std::sort(own.begin(), own.end());
+  std::vector<Refused> refused;
+  for (std::size_t i = 0; i < discs.size(); ++i)
+    if (Objection objection = objection_to(discs[i], here.links(), options_.prefixes, own))
+      refused.push_back({.index = i, .sentence = std::move(objection.sentence)});
+  return refused;
+}
+
 Keeper::Work::Disc& Keeper::Work::disc_named(const std::string& name) {
   if (const auto found = discs_.find(std::string_view(name)); found != discs_.end()) return **found;
   auto disc = std::make_unique<Disc>();
@@ -78,7 +94,7 @@ void Keeper::Work::accept(Disc& disc, Want want, std::vector<NeighbourKey>& fres
   BindingStatus found = whereabouts(disc, now);
   if (!disc.stays(found)) return settle_in(disc, std::move(found), fresh, now);
   disc.placed.dev = dev_named(std::move(found.dev));
-  tell_way(disc);
+  if (!find_way_again(disc)) tell_way(disc);
   if (disc.placed.on_link && !disc.placed.routed && options_.enabled)
     ledger_.claim(disc.placed.neighbour, disc.claim, now);
 }
@@ -127,10 +143,10 @@ void Keeper::Work::settle_in(Disc& disc, BindingStatus found, std::vector<Neighb
 // To whoever asks how the disc is reached.
 void Keeper::Work::tell_way(const Disc& disc) const noexcept {
   if (!disc.stats) return;
-  int ifindex = disc.placed.neighbour.ifindex;
+  int ifindex = disc.placed.lost ? 0 : disc.placed.neighbour.ifindex;
   // Where there is no neighbour to know there is an interface all the same.
-  if (const auto* link = ifindex == 0 ? find_link(places_.links(), *disc.placed.dev) : nullptr)
-    ifindex = link->ifindex;
+  if (ifindex == 0 && !disc.placed.lost)
+    if (const auto* link = find_link(places_.links(), *disc.placed.dev)) ifindex = link->ifindex;
   disc.stats->ifindex.store(ifindex, std::memory_order_relaxed);
 }
 
@@ -158,12 +174,32 @@ void Keeper::Work::on_forget(const std::vector<std::string>& names) {
   }
 }
 
+// Nothing is sent to it meanwhile, but what was kept for it is right when there is a way again.
+void Keeper::Work::wait_for_way(Disc& disc, BindingStatus found) {
+  disc.placed.lost = true;
+  disc.placed.obstacle = found.obstacle;
+  disc.placed.problem = std::make_unique<std::string>(std::move(found.problem));
+  tell_way(disc);
+}
+
+// True where it had none.
+bool Keeper::Work::find_way_again(Disc& disc) {
+  if (!std::exchange(disc.placed.lost, false)) return false;
+  disc.placed.obstacle = Obstacle::none;
+  disc.placed.problem.reset();
+  tell_way(disc);
+  tell_return(disc);
+  tell_interface_back(disc);
+  return true;
+}
+
 // Where discs are can change with links, addresses and routes. Those in doubt look again; they stay
 // where there is no better place.
 void Keeper::Work::place_again(Instant now) {
   const std::vector<Disc*> doubted = doubts_.take(now);
   std::vector<NeighbourKey> fresh;
-  std::size_t moved = 0, lost = 0;
+  std::size_t moved = 0, lost = 0, found_again = 0;
+  std::string why;
   for (Disc* disc : doubted) {
     if (disc->placed.state == BindingState::refused) continue;
     BindingStatus found = whereabouts(*disc, now);
@@ -172,13 +208,22 @@ void Keeper::Work::place_again(Instant now) {
     const bool linked = places_.links().contains(disc->placed.neighbour.ifindex);
     const bool no_better = found.state == BindingState::unplaced && linked;
     const bool stays = disc->stays(found);
-    if (stays) disc->placed.dev = dev_named(std::move(found.dev));  // Perhaps renamed.
-    if (stays || (disc->has_neighbour() && no_better)) continue;
+    if (stays) {
+      disc->placed.dev = dev_named(std::move(found.dev));  // Perhaps renamed.
+      found_again += find_way_again(*disc);
+      continue;
+    }
     const bool unplaced = found.state == BindingState::unplaced;
+    const bool had_way = disc->has_neighbour() && !disc->placed.lost;
+    if (unplaced && had_way && lost++ == 0) why = found.problem;
+    if (disc->has_neighbour() && no_better) {
+      wait_for_way(*disc, std::move(found));
+      continue;
+    }
     // Led over another tail, or by no route any more, it is reached as before.
     const bool same = (found.routed || disc->placed.routed) && found.on_link &&
                       found.neighbour.ifindex == disc->placed.neighbour.ifindex;
-    if (disc->has_neighbour() && !same) ++(unplaced ? lost : moved);
+    if (disc->has_neighbour() && !same && !unplaced) ++moved;
     settle_in(*disc, std::move(found), fresh, now);
     if (same) continue;
     tell_return(*disc);
@@ -189,13 +234,13 @@ void Keeper::Work::place_again(Instant now) {
     if (state(*disc) != BindingState::waiting) report(*disc);
   moves_ += moved;
   if (moved > 0) log::info("routes or links changed: {} discs are reached another way", moved);
-  if (lost > 0)
-    log::warning("routes or links changed: {} discs have no way now, until a route leads to them",
-                 lost);
+  if (found_again > 0) log::info("{} discs have a way again", found_again);
+  if (lost > 0) log::warning("{} discs have no way now, until there is one again: {}", lost, why);
 }
 
 Keeper::Work::Placed Keeper::Work::placed(BindingStatus found) {
   Placed made{.state = found.state,
+              .obstacle = found.obstacle,
               .on_link = found.on_link,
               .routed = found.routed,
               .neighbour = found.neighbour,
@@ -206,6 +251,7 @@ Keeper::Work::Placed Keeper::Work::placed(BindingStatus found) {
 }
 
 BindingState Keeper::Work::state(const Disc& disc) const {
+  if (disc.placed.lost) return BindingState::lost;
   const bool waiting = disc.placed.state == BindingState::waiting;
   const Way* way = disc.placed.routed ? book_.find(disc.address) : nullptr;
   if (disc.placed.routed && !(way && way->written)) return disc.placed.state;
@@ -223,13 +269,17 @@ Keeper::Work::Facts Keeper::Work::facts(const Disc& disc) const {
   status.on_link = disc.placed.on_link;
   status.routed = disc.placed.routed;
   status.dev = *disc.placed.dev;
+  status.obstacle = disc.placed.obstacle;
   if (disc.placed.problem) status.problem = *disc.placed.problem;
   const bool waits = disc.placed.state == BindingState::waiting;
   const Hold* hold = waits ? ledger_.find(status.neighbour) : nullptr;
   if (!hold) return facts;
   const Way* way = status.routed ? book_.find(disc.address) : nullptr;
   status.binding = way ? way->binding : hold->binding;
-  if (way && status.state == BindingState::waiting) status.problem = problem_of_way(disc);
+  if (way && status.state == BindingState::waiting) {
+    status.obstacle = way->error != 0 ? Obstacle::unwritten : Obstacle::unanswered;
+    status.problem = problem_of_way(disc);
+  }
   facts.held = true;
   facts.told = disc.claim.lladdr.has_value();
   facts.asked = !not_asked_yet(*hold);

@@ -59,7 +59,7 @@ Way& Keeper::Work::way_of(const Disc& disc) {
 
 BindingStatus Keeper::Work::whereabouts(const Disc& disc, Instant now) {
   const netlink::Ip6& address = disc.address;
-  BindingStatus found = places_.place(want_of(disc));
+  BindingStatus found = places_.place(want_of(disc), disc.placed.neighbour.ifindex);
   const bool on_link = found.state == BindingState::waiting && found.on_link;
   if (!on_link || !suits_routes(address)) return found;
   Way& way = way_of(disc);

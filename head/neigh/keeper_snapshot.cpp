@@ -28,6 +28,7 @@ std::string why(int error) {
 
 BindingStatus Keeper::Work::explain(const std::string& disc, Facts facts) {
   BindingStatus status = std::move(facts.status);
+  if (status.state == BindingState::lost) return status;
   const bool usable = status.state != BindingState::waiting;
   if (!usable && !status.problem.empty()) return status;  // Its route is what is missing.
   if (!facts.held || (usable && (!facts.told || status.on_link))) return status;
@@ -36,14 +37,18 @@ BindingStatus Keeper::Work::explain(const std::string& disc, Facts facts) {
   if (usable) {
     status.problem = who + " is a gateway; the given link-layer address is not used";
   } else if (facts.error != 0) {
+    status.obstacle = Obstacle::unwritten;
     status.problem = who + " could not be entered in the neighbour table: " + why(facts.error);
   } else if (!facts.asked) {
+    status.obstacle = Obstacle::unasked;
     status.problem = who + " has not been asked yet; neighbour solicitations are paced";
   } else if (facts.phase == Phase::failed) {
+    status.obstacle = Obstacle::unanswered;
     status.problem =
         fmt::format("{} does not answer at {}", who,
                     netlink::to_string(status.binding.lladdr.value_or(netlink::Mac{})));
   } else {
+    status.obstacle = Obstacle::unanswered;
     status.problem = who + " does not answer neighbour solicitations; headd goes on asking";
   }
   return status;
@@ -109,6 +114,7 @@ std::vector<Keeper::Work::Facts> Keeper::Work::copy_state(Snapshot& now, bool wi
   for (const auto& disc : discs_) {
     const BindingState at = state(*disc);
     ++(at == BindingState::held ? now.held : is_ready(at) ? now.others : now.unready);
+    now.lost += at == BindingState::lost;
     if (!with_entries) continue;
     now.discs.push_back({disc->name, {}});
     all.push_back(facts(*disc));

@@ -26,6 +26,7 @@
 #include <mutex>
 #include <optional>
 #include <set>
+#include <span>
 #include <string>
 #include <string_view>
 #include <thread>
@@ -41,6 +42,7 @@ class Keeper::Work {
 
   void want(std::vector<Want> discs, Ready ready);
   void forget(std::vector<std::string> discs);
+  std::vector<Refused> refuse(std::span<const Want> discs) const;
   void tell_moves(Moved moved);
   void tell_conflicts(Conflicted conflicted);
   void look(const std::shared_ptr<stats::DiscStats>& stats) noexcept;
@@ -52,8 +54,10 @@ class Keeper::Work {
   // A BindingStatus without what only the ledger knows, in a third of the memory.
   struct Placed {
     BindingState state = BindingState::unplaced;
+    Obstacle obstacle = Obstacle::none;
     bool on_link = true;
     bool routed = false;
+    bool lost = false;  // It has no way now, and waits here for one.
     netlink::NeighbourKey neighbour;
     const std::string* dev = nullptr;        // One of devs_; never null once it was placed.
     std::unique_ptr<std::string> problem{};  // Null for none.
@@ -162,6 +166,8 @@ class Keeper::Work {
   void tell_way(const Disc& disc) const noexcept;
   void leave(Disc& disc);
   void place_again(Instant now);
+  void wait_for_way(Disc& disc, BindingStatus found);
+  bool find_way_again(Disc& disc);
   Placed placed(BindingStatus found);
   // Calls `each(Disc*)` for the discs whose neighbour it is.
   template <class Each>

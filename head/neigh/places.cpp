@@ -1,10 +1,12 @@
 #include "head/neigh/places.hpp"
 
+#include "netlink/device.hpp"
 #include "netlink/format.hpp"
 
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -12,9 +14,13 @@ namespace head::neigh {
 
 namespace {
 
-BindingStatus without_place(BindingState state, std::string problem) {
+constexpr std::string_view own_address_text =
+    " is an address of this host; it has no link-layer address to be reached at";
+
+BindingStatus without_place(BindingState state, Obstacle obstacle, std::string problem) {
   BindingStatus status;
   status.state = state;
+  status.obstacle = obstacle;
   status.problem = std::move(problem);
   return status;
 }
@@ -27,56 +33,83 @@ const netlink::Link* find_link(const Links& links, const std::string& name) noex
   return nullptr;
 }
 
-std::string refusal(const Want& want, const Links& links,
-                    std::span<const netlink::Prefix> prefixes) {
+Objection objection_to(const Want& want, const Links& links,
+                       std::span<const netlink::Prefix> prefixes,
+                       std::span<const netlink::Ip6> own) {
+  const auto object = [&](Obstacle obstacle, std::string_view sentence) {
+    return Objection{obstacle, fmt::format("{}: {}", want.disc, sentence)};
+  };
   const std::string address = netlink::to_string(want.address);
   if (netlink::is_unspecified(want.address))
-    return fmt::format("{}: {} is no disc's address", want.disc, address);
+    return object(Obstacle::bad_address, address + " is no disc's address");
   if (netlink::is_multicast(want.address))
-    return fmt::format("{}: {} is a multicast address; a disc has a unicast one", want.disc,
-                       address);
+    return object(Obstacle::bad_address,
+                  address + " is a multicast address; a disc has a unicast one");
   if (netlink::is_link_local(want.address) && want.dev.empty())
-    return fmt::format("{}: {} is link-local; say which interface it is reached through", want.disc,
-                       address);
+    return object(Obstacle::bad_address,
+                  address + " is link-local; say which interface it is reached through");
   const bool somewhere =
       prefixes.empty() || std::any_of(prefixes.begin(), prefixes.end(), [&](const auto& prefix) {
         return netlink::contains(prefix, want.address);
       });
   if (!somewhere)
-    return fmt::format(
-        "{}: {} is in none of the storage prefixes; add it to neighbours.prefixes in "
-        "head.toml if discs are to be there",
-        want.disc, address);
+    return object(Obstacle::outside_prefixes,
+                  address +
+                      " is in none of the storage prefixes; add it to neighbours.prefixes in "
+                      "head.toml if discs are to be there");
   if (!want.claim.lladdr) return {};
+  const std::string lladdr = netlink::to_string(*want.claim.lladdr);
   if (!netlink::is_unicast(*want.claim.lladdr))
-    return fmt::format("{}: {} is no machine's link-layer address; give the tail's own", want.disc,
-                       netlink::to_string(*want.claim.lladdr));
+    return object(Obstacle::bad_lladdr,
+                  lladdr + " is no machine's link-layer address; give the tail's own");
   for (const auto& [ifindex, link] : links)
     if (link.lladdr == want.claim.lladdr)
-      return fmt::format("{}: {} is the link-layer address of {} on this host; give the tail's",
-                         want.disc, netlink::to_string(*want.claim.lladdr), link.name);
+      return object(Obstacle::own_lladdr,
+                    fmt::format("{} is the link-layer address of {} on this host; give the tail's",
+                                lladdr, link.name));
+  if (std::binary_search(own.begin(), own.end(), want.address))
+    return object(Obstacle::own_address, address + std::string(own_address_text));
   return {};
 }
 
-BindingStatus place(const Want& want, const Links& links, const netlink::Route* route) {
+namespace {
+
+BindingStatus without_way(const Want& want, const Links& links, const Suspect& suspect) {
   const std::string address = netlink::to_string(want.address);
+  const auto unplaced = [&](Obstacle obstacle, std::string_view sentence) {
+    return without_place(BindingState::unplaced, obstacle,
+                         fmt::format("{}: {}", want.disc, sentence));
+  };
   if (!want.dev.empty() && !find_link(links, want.dev))
-    return without_place(BindingState::unplaced,
-                         fmt::format("{}: there is no interface {}", want.disc, want.dev));
-  if (!route)
-    return without_place(
-        BindingState::unplaced,
-        want.dev.empty()
-            ? fmt::format("{}: there is no route to {}; see `ip -6 route`", want.disc, address)
-            : fmt::format("{}: there is no route to {} through {}; see `ip -6 route`", want.disc,
-                          address, want.dev));
+    return unplaced(Obstacle::no_interface, "there is no interface " + want.dev);
+  const std::string through = want.dev.empty() ? "" : " through " + want.dev;
+  const auto link = links.find(suspect.ifindex);
+  const std::string name = link != links.end() ? link->second.name : "every interface";
+  if (suspect.ipv6_off)
+    return unplaced(
+        Obstacle::ipv6_off,
+        fmt::format("IPv6 is off on {}, and there is no route to {}{}", name, address, through));
+  const auto master = link != links.end() ? links.find(link->second.master) : links.end();
+  if (master != links.end() && master->second.vrf)
+    return unplaced(Obstacle::in_vrf,
+                    fmt::format("{} is in the VRF {}, and elsewhere there is no route to {}", name,
+                                master->second.name, address));
+  return unplaced(Obstacle::no_route,
+                  fmt::format("there is no route to {}{}; see `ip -6 route`", address, through));
+}
+
+}  // namespace
+
+BindingStatus place(const Want& want, const Links& links, const netlink::Route* route,
+                    const Suspect& suspect) {
+  const bool named = want.dev.empty() || find_link(links, want.dev);
+  if (!route || !named) return without_way(want, links, suspect);
+  const std::string address = netlink::to_string(want.address);
   const auto link = links.find(route->ifindex);
   const bool known = link != links.end();
   if (route->local && want.claim.lladdr)
-    return without_place(BindingState::refused,
-                         fmt::format("{}: {} is an address of this host; it has no link-layer "
-                                     "address to be reached at",
-                                     want.disc, address));
+    return without_place(BindingState::refused, Obstacle::own_address,
+                         fmt::format("{}: {}{}", want.disc, address, own_address_text));
   BindingStatus status;
   status.dev = known ? link->second.name : std::string();
   status.on_link = !route->gateway;
@@ -84,6 +117,11 @@ BindingStatus place(const Want& want, const Links& links, const netlink::Route* 
     status.state = BindingState::local;
     return status;
   }
+  // With no other address the kernel would send from ::1, to which nobody can answer.
+  if (!route->source || netlink::is_loopback(*route->source))
+    return without_place(BindingState::unplaced, Obstacle::no_source,
+                         fmt::format("{}: this host has no address to reach {} from; give {} one",
+                                     want.disc, address, status.dev));
   status.state = BindingState::waiting;
   status.neighbour = {route->ifindex, route->gateway.value_or(want.address)};
   return status;
@@ -101,14 +139,22 @@ void Places::refresh() {
   for (netlink::Link& link : all) links_[link.ifindex] = std::move(link);
 }
 
-BindingStatus Places::place(const Want& want) {
-  if (std::string problem = refusal(want, links_, prefixes_); !problem.empty())
-    return without_place(BindingState::refused, std::move(problem));
+BindingStatus Places::place(const Want& want, int before) {
+  if (Objection objection = objection_to(want, links_, prefixes_))
+    return without_place(BindingState::refused, objection.obstacle, std::move(objection.sentence));
   const netlink::Link* link = want.dev.empty() ? nullptr : find_link(links_, want.dev);
   if (!link && !want.dev.empty()) return neigh::place(want, links_, nullptr);
   netlink::Route route;
-  const auto error = find_route(want.address, link ? link->ifindex : 0, route);
-  return neigh::place(want, links_, error ? nullptr : &route);
+  if (!find_route(want.address, link ? link->ifindex : 0, route))
+    return neigh::place(want, links_, &route);
+  return neigh::place(want, links_, nullptr, suspect(link ? link->ifindex : before));
+}
+
+Suspect Places::suspect(int ifindex) const {
+  const auto link = links_.find(ifindex);
+  const bool known = link != links_.end();
+  return {.ifindex = known ? ifindex : 0,
+          .ipv6_off = netlink::is_ipv6_off(known ? link->second.name : "all")};
 }
 
 // Our routes are to single addresses: whatever is next to such an address, and has none, is led as

@@ -112,6 +112,7 @@ struct Snapshot {
   std::vector<DiscBinding> discs;   // By name; only with_entries.
   std::size_t silent_hosts = 0;     // Link-layer addresses at which nobody answers for any disc.
   std::size_t held = 0, unready = 0, others = 0;  // Discs; others need no entry of ours.
+  std::size_t lost = 0;                           // Of the unready: they have no way any more.
 };
 
 inline constexpr std::string_view not_permitted =

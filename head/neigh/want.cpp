@@ -6,6 +6,8 @@ std::string_view to_string(BindingState state) noexcept {
   switch (state) {
     case BindingState::unplaced:
       return "unplaced";
+    case BindingState::lost:
+      return "lost";
     case BindingState::waiting:
       return "waiting";
     case BindingState::held:

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "head/neigh/binding.hpp"
+#include "head/neigh/obstacle.hpp"
 #include "head/stats/disc_stats.hpp"
 #include "netlink/neighbour.hpp"
 
@@ -23,6 +24,7 @@ struct Want {
 
 enum class BindingState : std::uint8_t {
   unplaced,  // No such interface or no route now; the keeper tries again when that changes.
+  lost,      // So too, of one that had a way: the entry that served it is kept.
   waiting,   // The network has not said yet who has the address; the keeper goes on asking.
   held,      // The entry is in the table, and kept there.
   foreign,   // Somebody else put an entry there; it is used and left alone.
@@ -52,7 +54,8 @@ struct BindingStatus {
   bool routed = false;              // A route leads to the disc over that neighbour, its tail.
   std::string dev;                  // The interface's name, "" when not known yet.
   Binding binding;                  // In effect.
-  std::string problem;              // One sentence, "" when all is well.
+  Obstacle obstacle = Obstacle::none;
+  std::string problem;  // One sentence, "" when all is well.
 
   bool ready() const noexcept { return is_ready(state); }
 };

@@ -7,14 +7,23 @@ need ip unshare setpriv nbdkit sysctl
 need_root
 in_own_network
 mount -t sysfs none /sys 2>/dev/null || true
+mount -t tmpfs tmpfs /run # So that the names of namespaces are the script's own.
 
+# A tail behind e1, with the discs' addresses.
+mac=52:54:00:00:00:21
+ip netns add tail
 ip link set lo up
-ip link add e0 type veth peer name e1
+ip link add e0 type veth peer name e1 address $mac netns tail
 ip link set e0 addrgenmode none
-ip link set e1 addrgenmode none
+ip -n tail link set e1 addrgenmode none
 ip link set e0 up
-ip link set e1 up
+ip -n tail link set lo up
+ip -n tail link set e1 up
 ip address add fd00::1/64 dev e0 nodad
+for address in fd00::21 fd00::22; do ip -n tail address add $address/64 dev e1 nodad; done
+background tail ip netns exec tail nbdkit -f -p 10809 memory 1M
+await 10 "the tail" ip netns exec tail python3 -c '
+import socket; socket.create_connection(("::1", 10809))'
 
 # ids prints "ID SUBJECT" of each finding, sorted; the exit status must be what they come
 # down to. What the rest of this machine's one neighbour table may give cause for is left out, and
@@ -72,7 +81,7 @@ headd_options=()
 start_headd
 finds 0
 grep -q '"chosen": true' "$work/doctor.json" || fail "no strategy is chosen"
-headctl attach web1 "nbd://[fd00::21]/a" --lladdr 52:54:00:00:00:21 >/dev/null
+headctl attach web1 "nbd://[fd00::21]/a" --lladdr $mac --wait >/dev/null
 held() { [[ $(headctl status) == *"$1 held"* ]]; }
 await 10 "the entry" held 1
 finds 0
@@ -81,7 +90,7 @@ finds 0
 [[ $(headctl status) == *"entries written"* ]] || fail "status has no strategy"
 
 # --- made ill, one by one ------------------------------------------------------------------------
-headctl attach twin "nbd://[fd00::21]/a" --lladdr 52:54:00:00:00:21 >/dev/null
+headctl attach twin "nbd://[fd00::21]/a" --lladdr $mac --wait >/dev/null
 finds 1 "same-export twin and web1"
 headctl detach twin
 
@@ -106,8 +115,54 @@ grep -q 'path MTU of 1280' "$work/doctor.json" || fail "$(<"$work/doctor.json")"
 ip -6 route del fd00::21/128 dev e0
 finds 0
 
+# --- no way, and no connection -------------------------------------------------------------------
+# is_found ID: among others.
+is_found() { grep -qx "$1" <<<"$(ids || true)"; }
+# loses ID COMMAND: what the command takes away is found, and missed while it is; `finds 0` comes
+# after what gives it back.
+loses() {
+  "${@:2}"
+  await 10 "$1" is_found "$1"
+  finds 2 "$1"
+  [[ $(headctl status) == *"0 held, 1 not ready, 1 of these without a way"* ]] ||
+    fail "$1: $(headctl status)"
+  [[ $(headctl discs) == *"no way leads to its tail"* ]] || fail "$1: $(headctl discs)"
+}
+back() {
+  await 20 "$1 to be over" eval '[[ -z $(ids || true) ]]'
+  finds 0
+}
+loses no-route ip -6 address del fd00::1/64 dev e0
+ip address add fd00::1/64 dev e0 nodad
+back no-route
+loses ipv6-off sysctl -qw net.ipv6.conf.e0.disable_ipv6=1
+sysctl -qw net.ipv6.conf.e0.disable_ipv6=0
+ip address add fd00::1/64 dev e0 nodad
+back ipv6-off
+stop tail KILL || true
+await 10 "the connection's end" is_found unconnected
+finds 2 unconnected
+grep -q 'disc web1 is reconnecting: ' "$work/doctor.json" || fail "$(<"$work/doctor.json")"
+background tail ip netns exec tail nbdkit -f -p 10809 memory 1M
+back unconnected
+
+# --- what is refused is not stored ---------------------------------------------------------------
+# refuses SENTENCE COMMAND...: status 3 and that sentence, and no disc more.
+refuses() {
+  local status=0
+  headctl "${@:2}" >/dev/null 2>"$work/refused" || status=$?
+  ((status == 3)) || fail "$* gives status $status: $(<"$work/refused")"
+  grep -q "$1" "$work/refused" || fail "$*: $(<"$work/refused")"
+  [[ $(headctl status) == *" 1 of at most"* ]] || fail "$* is stored: $(headctl status)"
+}
+own=$(</sys/class/net/e0/address)
+refuses 'an address of this host' attach no "nbd://[fd00::1]/a" --lladdr $mac
+refuses 'the link-layer address of e0' attach no "nbd://[fd00::21]/a" --lladdr "$own"
+refuses 'link-layer address of this host' move web1 --lladdr "$own"
+refuses 'not the address of one host' attach no "nbd://[ff02::1]/a"
+
 # A host behind e1 has the address already.
-ip address add fd00::77/64 dev e1 nodad
+ip -n tail address add fd00::77/64 dev e1 nodad
 # Where others fill the kernel's one table, the answer can be lost: then it is asked again.
 duplicate() {
   ip address del fd00::77/64 dev e0 2>/dev/null || true
@@ -121,10 +176,10 @@ duplicate() {
 await 20 "duplicate address detection" duplicate
 finds 2 "duplicate-address fd00::77/64"
 ip address del fd00::77/64 dev e0
-ip address del fd00::77/64 dev e1
+ip -n tail address del fd00::77/64 dev e1
 
 headctl detach web1
-ip neigh add fd00::22 dev e0 lladdr 52:54:00:00:00:22 nud permanent
+ip neigh add fd00::22 dev e0 lladdr $mac nud permanent
 headctl attach web2 "nbd://[fd00::22]/a" >/dev/null
 await 10 "somebody's entry" eval '[[ $(ids) == *foreign-entries* ]]'
 finds 1 foreign-entries
@@ -132,16 +187,27 @@ headctl detach web2
 headctl attach web3 "nbd://[fd00::33]/a" >/dev/null
 await 10 "web3, whom nobody has" eval '[[ $(ids) == *unready* ]]'
 finds 2 unready
-ip link set e1 down
+ip -n tail link set e1 down
 await 10 "the carrier to go" eval '[[ $(ids) == *link-down* ]]'
-ip link set e1 up
+ip -n tail link set e1 up
 stop_headd
+printf '[metrics]\nlisten = "off"\n[neighbours]\nprefixes = ["fd00:1::/32"]\n' >"$work/head.toml"
+start_headd
+await 10 "web3, which is outside now" is_found outside-prefixes
+headctl detach web3
+status=0
+headctl attach web3 "nbd://[fd00::33]/a" 2>"$work/refused" || status=$?
+((status == 3)) || fail "a disc outside the prefixes is status $status: $(<"$work/refused")"
+grep -q 'in none of the storage prefixes' "$work/refused" || fail "$(<"$work/refused")"
+stop_headd
+printf '[metrics]\nlisten = "off"\n' >"$work/head.toml"
+
 
 # --- rungs of the ladder, forced ------------------------------------------------------------------
 for rung in validated learned plain; do
   rm -rf "$work/state"
   start_headd --neigh-strategy "$rung"
-  headctl attach web1 "nbd://[fd00::21]/a" --lladdr 52:54:00:00:00:21 >/dev/null
+  headctl attach web1 "nbd://[fd00::21]/a" --lladdr $mac >/dev/null
   await 10 "the entry" held 1
   chosen=$(headctl neigh --json | python3 -c 'import json, sys
 rungs = json.load(sys.stdin)["strategies"]

@@ -27,6 +27,12 @@ std::string limits_text(const json& limits) {
                      limits["gc_thresh3"].dump());
 }
 
+std::string neighbours_text(const json& discs) {
+  const auto lost = discs.value("lost", std::size_t{0});
+  return fmt::format("{} held, {} not ready{}", discs["held"].dump(), discs["unready"].dump(),
+                     lost == 0 ? "" : fmt::format(", {} of these without a way", lost));
+}
+
 // What a headd that is older does not tell is left out.
 void add_memory(Sheet& sheet, const json& memory) {
   if (memory.empty()) return;
@@ -75,11 +81,8 @@ Exit status(const Context& context) {
   sheet.add("reconnects", answer["reconnects"].dump());
   sheet.add("stalls", stall_counts(answer));
   sheet.add("waits for neighbours", neighbour_stall_text(answer));
-  sheet.add("neighbours",
-            neighbours["enabled"].get<bool>()
-                ? fmt::format("{} held, {} not ready", neighbours["discs"]["held"].dump(),
-                              neighbours["discs"]["unready"].dump())
-                : "left to the kernel (--no-neigh)");
+  sheet.add("neighbours", neighbours["enabled"].get<bool>() ? neighbours_text(neighbours["discs"])
+                                                            : "left to the kernel (--no-neigh)");
   sheet.add("entries written", strategies_text(neighbours.value("strategies", json::array())));
   sheet.add("neighbour table",
             fmt::format("{} entries, limits {}, overflows {}, forced collections {}",
