@@ -1,5 +1,6 @@
-// What this kernel's neighbour table can do, found out by doing it and reading it back on a scratch
-// interface in a scratch network namespace; never by the kernel's version.
+// What this kernel's neighbour table can do, found out by doing it and reading it back, with
+// entries on the loopback interface that are there for some microseconds; never by the kernel's
+// version.
 #pragma once
 
 #include <string>
@@ -14,7 +15,8 @@ struct Capabilities {
   std::string problem;      // Why nothing could be found out, if so; then the above are a guess.
 };
 
-// Takes some milliseconds; needs CAP_SYS_ADMIN.
+// In the caller's network namespace; needs CAP_NET_ADMIN there and nothing else, as headd.service
+// gives it.
 Capabilities probe_capabilities();
 
 }  // namespace netlink

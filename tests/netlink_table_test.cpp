@@ -297,6 +297,9 @@ TEST_CASE("capabilities are probed by doing", "[netlink][kernel]") {
     CHECK(found.ext_learned);
     // EXT_VALIDATED is younger than EXT_MANAGED.
     CHECK((found.managed || !found.validated));
+    std::vector<Neighbour> left;
+    REQUIRE(!dump(left, scratch::ifindex_of("lo")));
+    CHECK(left.empty());
   });
 }
 

@@ -28,8 +28,7 @@ void look_at_capabilities(const DaemonEvidence& daemon, std::vector<Finding>& fo
          "what this kernel's neighbour table can do could not be found out, so that "
          "it is guessed",
          daemon.capabilities.problem,
-         "systemctl edit headd   # CapabilityBoundingSet= and AmbientCapabilities= with "
-         "CAP_SYS_ADMIN, or leave it as it is"});
+         "headctl neigh limits   # is there room?\nsystemctl restart headd"});
   if (!daemon.capabilities.ext_learned)
     found.push_back(
         {"not-exempt", "", Gravity::warning,

@@ -56,9 +56,26 @@ headd_prefix=(ip netns exec "$netns" env NOTIFY_SOCKET="$work/notify" WATCHDOG_U
   setpriv --reuid=nobody --regid=nogroup --clear-groups --no-new-privs
   "--inh-caps=-all,+$capabilities" "--ambient-caps=-all,+$capabilities"
   "--bounding-set=-all,+$capabilities")
+# The kernel is probed with the capabilities of the unit as with root's: what it cannot is true.
+rungs() {
+  python3 -c 'import json, sys
+for rung in json.load(sys.stdin)["strategies"]: print(rung["name"], rung["possible"])'
+}
+mkdir -p "$work/root-run" "$work/root-state"
+background root ip netns exec "$netns" "$HEAD_BIN/headd" --config "$work/head.toml" \
+  --run-dir "$work/root-run" --state-dir "$work/root-state"
+of_root() { "$HEAD_BIN/headctl" --api "$work/root-run/api.sock" "$@"; }
+await 20 "a headd of root's" of_root status
+as_root=$(of_root neigh --json | rungs)
+stop root
+
 start_headd
 start_was_told() { (($(told READY=1) == 1)); }
 await 10 "the manager to be told that headd is ready" start_was_told
+
+[[ $(headctl doctor --json) != *not-probed* ]] || fail "the kernel could not be probed"
+as_shipped=$(headctl neigh --json | rungs)
+[[ $as_shipped == "$as_root" ]] || fail "as shipped: $as_shipped; as root: $as_root"
 
 headctl attach web1 'nbd://[fd00:5e::2]/' --lladdr 52:54:00:00:00:01
 entry_is_there() { ip -n $netns -6 neigh show | grep -q '^fd00:5e::2 .*52:54:00:00:00:01'; }
