@@ -1,7 +1,7 @@
 // headd: the composition. From the bottom up: the catalogue, the keeper of neighbours, the data
 // threads, the agent that works on all of them, and the API that talks to the agent. They are made
 // in this order and go in the opposite one.
-#include "head/base/directory_lock.hpp"
+#include "head/base/locks.hpp"
 #include "head/base/log.hpp"
 #include "head/base/notify.hpp"
 #include "head/base/post_mortem.hpp"
@@ -250,6 +250,14 @@ void await_discs(control::Agent& agent, const control::Heir& heir) {
               std::chrono::steady_clock::now() + open_within);
 }
 
+// What the headd after this one owns as well from the moment it begins.
+std::vector<int> locks_of(const iouring::UniqueFd& run_dir, const catalogue::Store& store,
+                          const iouring::UniqueFd& table) {
+  std::vector<int> locks{run_dir.fd(), store.owner_lock()};
+  if (table) locks.push_back(table.fd());
+  return locks;
+}
+
 void serve(const Start& start, control::Heir* heir) {
   const control::Config& config = start.config;
   const sigset_t ours = hold_signals();
@@ -260,6 +268,7 @@ void serve(const Start& start, control::Heir* heir) {
 
   catalogue::Store store(config.paths.state_dir);
   const auto crashes = prepare_for_crashes(config.paths.state_dir);
+  const auto table = config.neighbours.enabled ? lock_neighbours() : iouring::UniqueFd();
   auto neighbours = std::make_unique<control::KeptNeighbours>(control::keeper_options(config));
   const auto inheritance = std::make_shared<control::Inheritance>();
   const auto options = control::thread_options(config, neighbours->keeper(), inheritance);
@@ -290,7 +299,7 @@ void serve(const Start& start, control::Heir* heir) {
   control::Upgrader upgrader(agent, inheritance,
                              {.binary = start.binary,
                               .arguments = start.arguments,
-                              .locks = {run_dir.fd(), store.owner_lock()},
+                              .locks = locks_of(run_dir, store, table),
                               .quarantine = config.discs.quarantine});
   std::optional<control::ApiServer> api(
       std::in_place, agent,

@@ -192,11 +192,10 @@ TEST_CASE("limits are told with the sum they come from", "[headctl][neigh]") {
   const std::string text = limits_text(answer);
   CAPTURE(text);
   // What is said is what is computed.
-  CHECK(needed.thresh1 == 100 + 2 * 2000 + 128);
+  CHECK(needed.thresh1 == 2 * 2000 + 128);
   CHECK(needed.thresh2 == (100 + 2 * 2000 + 512) * 5 / 4);
   CHECK(needed.thresh3 == 2 * needed.thresh2);
-  CHECK(text.find("gc_thresh1  4228    4228  enough   100 others + 2 x 2000 discs + 128;") !=
-        std::string::npos);
+  CHECK(text.find("gc_thresh1  4228    4128  enough   2 x 2000 discs + 128;") != std::string::npos);
   CHECK(text.find("gc_thresh2   512    5765  too low  (100 others + 2 x 2000 discs + 512) x 5/4") !=
         std::string::npos);
   CHECK(text.find("eth1       mcast_resolicit          3             0\n") != std::string::npos);

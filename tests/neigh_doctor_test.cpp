@@ -228,7 +228,7 @@ TEST_CASE("fixes can be typed as they stand", "[neigh][doctor]") {
   evidence.kernel.neighbours = 2000;
   CHECK(diagnose(evidence)[0].fix ==
         "sysctl -w net.ipv6.neigh.default.gc_thresh3=11404 "
-        "net.ipv6.neigh.default.gc_thresh2=5702 net.ipv6.neigh.default.gc_thresh1=4178");
+        "net.ipv6.neigh.default.gc_thresh2=5702 net.ipv6.neigh.default.gc_thresh1=4128");
   evidence.kernel.initial_namespace = false;
   CHECK(diagnose(evidence)[0].fix.find("nsenter --net=/proc/1/ns/net sysctl -w ") == 0);
 }

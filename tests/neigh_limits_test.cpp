@@ -1,5 +1,7 @@
 // The limits of the neighbour table are the whole kernel's: these tests take turns by a lock on a
 // file, and put back what they found. They need the initial network namespace.
+#include "head/neigh/limits.hpp"
+#include "head/neigh/sizing.hpp"
 #include "netlink/thresholds.hpp"
 #include "tests/neigh_wants.hpp"
 #include "tests/skip.hpp"
@@ -113,6 +115,61 @@ TEST_CASE("limits that somebody else raised far enough are no problem any more",
     CHECK(keeper.snapshot(false).table.wanted == enough);
     CHECK(keeper.snapshot(false).counters.raises == 0);
   });
+}
+
+// Forged sources made the limits larger at each look, and those kept the forged entries.
+TEST_CASE("others' entries raise the limits only so far, and never the first", "[neigh][kernel]") {
+  Turn turn;
+  if (turn.skipped()) return;
+  turn.set({128, 512, 1024});
+  scratch::with_veth([&](int ifindex) {
+    std::vector<Entry> forged;
+    for (unsigned i = 0; i < 2 * others_most; ++i)
+      forged.push_back({.key = {ifindex, address(100'000 + i)}, .lladdr = mac(i)});
+    REQUIRE(Table().set(forged).empty());
+    Limits limits("/proc/" + std::to_string(::getpid()) + "/ns/net", 1u << 22);
+    for (int look = 0; look < 5; ++look) limits.ensure(100, 0);
+    const auto after = turn.limits();
+    CHECK(after.thresh1 == 2 * 256 + 128);
+    CHECK(after.thresh3 == size_for({}, 256, others_most, 1u << 22).thresh3);
+    CHECK(limits.status().sized_others >= 2 * others_most);
+  });
+}
+
+TEST_CASE("limits that are far too high again are lowered, unless others wrote them",
+          "[neigh][kernel]") {
+  Turn turn;
+  if (turn.skipped()) return;
+  const TableLimits found{400, 512, 1024};
+  turn.set(found);
+  Limits limits("/proc/" + std::to_string(::getpid()) + "/ns/net", 1u << 22);
+  std::chrono::steady_clock::time_point now{1h};
+  const auto look = [&](std::uint64_t discs, std::chrono::minutes later) {
+    now += later;
+    limits.ensure(discs, 0);
+    limits.lower(now);
+    return turn.limits();
+  };
+  const TableLimits high = look(20'000, 0min);
+  REQUIRE(high.thresh3 > 100'000);
+  CHECK(look(100, 1min) == high);
+  CHECK(look(100, 9min) == high);
+  CHECK(look(20'000, 1min) == high);  // Needed again: it begins anew.
+  CHECK(look(100, 1min) == high);
+  SECTION("to what is needed") {
+    const TableLimits low = look(100, 10min);
+    CHECK(low.thresh1 == found.thresh1);
+    CHECK(low.thresh3 < high.thresh3 / 2);
+    CHECK(low.thresh3 >= size_for({}, 100, 0, 1u << 22).thresh3);
+    CHECK(look(0, 1min) == low);
+    CHECK(look(0, 20min).thresh3 >= found.thresh3);
+  }
+  SECTION("where somebody else wrote them") {
+    const TableLimits theirs{high.thresh1, high.thresh2, high.thresh3 + 1};
+    turn.set(theirs);
+    CHECK(look(100, 1min) == theirs);
+    CHECK(look(100, 20min) == theirs);
+  }
 }
 
 // After a restart the discs' own entries counted as others', too.

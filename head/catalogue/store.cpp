@@ -1,6 +1,6 @@
 #include "head/catalogue/store.hpp"
 
-#include "head/base/directory_lock.hpp"
+#include "head/base/locks.hpp"
 
 #include <fmt/format.h>
 

@@ -1,6 +1,6 @@
 #include "head/control/heir.hpp"
 
-#include "head/base/directory_lock.hpp"
+#include "head/base/locks.hpp"
 #include "head/base/log.hpp"
 #include "head/base/notify.hpp"
 #include "head/control/descriptors.hpp"

@@ -23,12 +23,11 @@ void look_at_capabilities(const DaemonEvidence& daemon, std::vector<Finding>& fo
          "set strategy = \"auto\" in [neighbours] of head.toml, then: systemctl restart "
          "headd"});
   if (!daemon.capabilities.problem.empty())
-    found.push_back(
-        {"not-probed", "", Gravity::warning,
-         "what this kernel's neighbour table can do could not be found out, so that "
-         "it is guessed",
-         daemon.capabilities.problem,
-         "headctl neigh limits   # is there room?\nsystemctl restart headd"});
+    found.push_back({"not-probed", "", Gravity::warning,
+                     "what this kernel's neighbour table can do could not be found out, so that "
+                     "it is guessed",
+                     daemon.capabilities.problem,
+                     "headctl neigh limits   # is there room?\nsystemctl restart headd"});
   if (!daemon.capabilities.ext_learned)
     found.push_back(
         {"not-exempt", "", Gravity::warning,

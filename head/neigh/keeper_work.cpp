@@ -258,6 +258,7 @@ void Keeper::Work::on_timers(Instant now) {
     if (options_.enabled) {
       ensure_permission();
       ensure_limits();
+      limits_.lower(now);
       devices_.recheck(table_.socket());
     }
   }

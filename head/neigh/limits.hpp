@@ -1,10 +1,13 @@
-// The neighbour table's limits, raised to what the discs need and no further, never lowered; read
-// back, and looked at again every so often, because `sysctl --system` can undo them.
+// The neighbour table's limits, raised to what the discs need and no further; read back, and looked
+// at again every so often, because `sysctl --system` can undo them. What was raised is lowered
+// again, never below what was found at the start, once far less has been enough for a while and
+// nobody else has written them since.
 #pragma once
 
 #include "head/neigh/snapshot.hpp"
 #include "netlink/socket.hpp"
 
+#include <chrono>
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -21,14 +24,16 @@ class Limits {
   // Reads the table; false as well when that fails, and status().problem says so.
   bool too_low(std::uint64_t discs, std::uint64_t ours);
 
-  // Raises them if they are. True when they were changed.
+  // Raises them if they are. True when they were.
   bool ensure(std::uint64_t discs, std::uint64_t ours);
+  // Lowers them again where that is due; after too_low(), which says what is needed.
+  void lower(std::chrono::steady_clock::time_point now);
 
   const TableStatus& status() const noexcept { return status_; }
 
  private:
   std::uint64_t others(std::uint64_t ours) const noexcept;
-  netlink::TableLimits size(std::uint64_t discs, std::uint64_t others) const noexcept;
+  bool write(const netlink::TableLimits& limits);
   void fail(std::string problem);
 
   std::uint32_t max_;
@@ -36,6 +41,9 @@ class Limits {
   std::optional<netlink::Socket> writer_;
   std::string no_writer_;
   TableStatus status_;
+  netlink::TableLimits needed_;   // As last compared; at least as they were at the start.
+  netlink::TableLimits written_;  // By us, last; zeros before.
+  std::chrono::steady_clock::time_point much_less_since_{};  // Is needed; the epoch: it is not.
 };
 
 }  // namespace head::neigh

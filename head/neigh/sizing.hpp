@@ -3,7 +3,11 @@
 // A disc takes two entries when the kernel has to resolve it by itself (its own, and one for the
 // solicited-node multicast group), so that even without us the table would be large enough. What is
 // exempt from collection still counts towards the first limit, below which nobody's idle entries
-// are collected: raising it by our share leaves other tenants as they were.
+// are collected: raising it by our share leaves other tenants as they were. Their own entries do
+// not raise it, so that what somebody made the kernel learn in passing is collected as ever; they
+// count towards the other limits, but only so many of them: whoever can send from forged addresses
+// would decide how much memory the table takes. A head that needs room for more others has limits
+// of its own, which are never lowered.
 #pragma once
 
 #include "netlink/neighbour.hpp"
@@ -16,6 +20,8 @@
 
 namespace head::neigh {
 
+inline constexpr std::uint64_t others_most = 8192;
+
 // The limits for `discs` entries of ours beside `others` of anybody else's: never lower than `now`,
 // nor raised above `max`. Sized once, sizing again changes nothing.
 constexpr netlink::TableLimits size_for(const netlink::TableLimits& now, std::uint64_t discs,
@@ -26,9 +32,10 @@ constexpr netlink::TableLimits size_for(const netlink::TableLimits& now, std::ui
   };
   // Far more than any table holds, and few enough to be counted with.
   constexpr std::uint64_t countable = std::uint64_t{1} << 40;
-  const std::uint64_t entries = std::min(others, countable) + 2 * std::min(discs, countable);
+  const std::uint64_t ours = 2 * std::min(discs, countable);
+  const std::uint64_t entries = std::min(others, others_most) + ours;
   const std::uint64_t thresh2 = std::max<std::uint64_t>(now.thresh2, (entries + 512) * 5 / 4);
-  return {.thresh1 = raised(now.thresh1, entries + 128),
+  return {.thresh1 = raised(now.thresh1, ours + 128),
           .thresh2 = raised(now.thresh2, thresh2),
           .thresh3 = raised(now.thresh3, 2 * thresh2)};
 }

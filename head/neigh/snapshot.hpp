@@ -46,8 +46,8 @@ struct TableStatus {
   netlink::TableState table;      // As last read.
   netlink::TableLimits wanted;    // What the discs need; zeros when nothing is wanted.
   netlink::TableLimits original;  // As they were before the keeper first raised them.
-  // What they were last found too low for: neighbours of discs, and entries of everybody else in
-  // all network namespaces, which have this one table together.
+  // What they were last compared with: neighbours of discs, and entries of everybody else in all
+  // network namespaces, which have this one table together.
   std::uint64_t sized_discs = 0, sized_others = 0;
   std::string problem;  // Why they are not as wanted, "" otherwise.
 };

@@ -89,6 +89,14 @@ finds 0
   [[ $(headctl doctor) == *WARNING* ]] || fail "a healthy head: $(headctl doctor)"
 [[ $(headctl status) == *"entries written"* ]] || fail "status has no strategy"
 
+# --- a second headd would take its entries for leftovers -----------------------------------------
+status=0
+timeout 20 "$HEAD_BIN/headd" --config "$work/head.toml" --run-dir "$work/second-run" \
+  --state-dir "$work/second-state" >"$work/second" 2>&1 || status=$?
+((status == 1)) || fail "a second headd ended with status $status: $(<"$work/second")"
+grep -q "another headd (process ${pids[headd]}) keeps the neighbour table" "$work/second" ||
+  fail "a second headd says: $(<"$work/second")"
+
 # --- made ill, one by one ------------------------------------------------------------------------
 headctl attach twin "nbd://[fd00::21]/a" --lladdr $mac --wait >/dev/null
 finds 1 "same-export twin and web1"

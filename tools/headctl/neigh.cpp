@@ -91,9 +91,8 @@ Exit neigh_limits(const Context& context, const NeighLimitsOptions& options) {
   std::uint64_t discs = ours;
   std::uint64_t others = all > ours ? all - ours : 0;
   if (const auto& told = source.table["table"]; told.contains("sized_for")) {
-    // What headd said when it had to raise them; where it never had to, what there is.
-    discs = std::max(discs, told["sized_for"]["discs"].get<std::uint64_t>());
-    others = std::max(others, told["sized_for"]["others"].get<std::uint64_t>());
+    discs = told["sized_for"]["discs"].get<std::uint64_t>();
+    others = told["sized_for"]["others"].get<std::uint64_t>();
   }
   constexpr std::uint32_t most = 1u << 24;
   const json answer =

@@ -6,6 +6,8 @@
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
+#include <algorithm>
+
 namespace headctl {
 
 namespace {
@@ -59,7 +61,9 @@ std::string limits_text(const json& source) {
   const auto least = limits_of(needed);
   const auto discs = needed["discs"].get<std::uint64_t>();
   const auto others = needed["others"].get<std::uint64_t>();
-  const std::string entries = fmt::format("{} others + 2 x {} discs", others, discs);
+  const std::string ours = fmt::format("2 x {} discs", discs);
+  const std::string entries =
+      fmt::format("{} others + {}", std::min(others, head::neigh::others_most), ours);
   const auto because = [&](const std::string& why) {
     return discs == 0 ? "no disc needs a neighbour" : why;
   };
@@ -67,7 +71,7 @@ std::string limits_text(const json& source) {
       {{"LIMIT"}, {"NOW", true}, {"NEEDED", true}, {"", false, tone_of_verdict}, {"BECAUSE"}});
   rows.add({"gc_thresh1", std::to_string(now.thresh1), std::to_string(least.thresh1),
             verdict(now.thresh1, least.thresh1),
-            because(entries + " + 128; below it nothing idle is collected")});
+            because(ours + " + 128; below it nothing idle is collected")});
   rows.add({"gc_thresh2", std::to_string(now.thresh2), std::to_string(least.thresh2),
             verdict(now.thresh2, least.thresh2),
             because("(" + entries + " + 512) x 5/4; above it for 5 s entries are evicted")});
@@ -78,7 +82,13 @@ std::string limits_text(const json& source) {
   text +=
       "A disc takes two entries where the kernel resolves it: its own, and its solicited-node "
       "group's.\nOthers are the entries of everybody else, in all network namespaces, which share "
-      "this one table.\n\n";
+      "this one table.\n";
+  if (others > head::neigh::others_most)
+    text += fmt::format(
+        "Of {} others no more are counted than {}: who needs room for more sets "
+        "the limits, which headd does not lower.\n",
+        others, head::neigh::others_most);
+  text += "\n";
   Sheet sheet;
   sheet.add("entries", table["entries"].dump());
   sheet.add("overflows", table["overflows"].dump());
@@ -91,7 +101,7 @@ std::string limits_text(const json& source) {
   }
   if (table.contains("wanted") && table["wanted"]["gc_thresh3"] != 0) {
     const auto wanted = limits_of(table["wanted"]);
-    sheet.add("limits headd keeps up",
+    sheet.add(table.contains("problem") ? "limits headd would keep up" : "limits headd keeps up",
               fmt::format("{}/{}/{}", wanted.thresh1, wanted.thresh2, wanted.thresh3));
   }
   sheet.add("problem", table.value("problem", ""));
