@@ -126,6 +126,7 @@ const Case cases[] = {
      [](Evidence& e) {
        e.daemon->hindered = {{Obstacle::unanswered, 1, "web1: no answer", ""}};
      }},
+    {"claims", Gravity::warning, [](Evidence& e) { e.daemon->claims = 1; }},
     {"no-route", Gravity::stall,
      [](Evidence& e) {
        e.daemon->hindered = {{Obstacle::no_route, 1, "web1: none", "eth0"}};

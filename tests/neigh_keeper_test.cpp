@@ -73,6 +73,11 @@ TEST_CASE("an entry of ours that somebody replaces is put back", "[neigh][kernel
     sh("ip -6 neigh replace " + to_string(address(1)) +
        " lladdr 02:99:99:99:99:99 nud reachable dev head0");
     CHECK(eventually([&] { return in_place(ifindex, 3) == 3; }));
+    // The same, but for the flag that keeps it from collection; our mark stays.
+    for (const char* state : {"stale", "reachable"})
+      sh("ip -6 neigh replace " + to_string(address(1)) + " lladdr " + to_string(mac(1)) + " nud " +
+         state + " dev head0");
+    CHECK(eventually([&] { return in_place(ifindex, 3) == 3; }));
     sh("ip -6 neigh del " + to_string(address(2)) + " dev head0");
     CHECK(eventually([&] { return in_place(ifindex, 3) == 3; }));
   });

@@ -204,6 +204,11 @@ TEST_CASE("an interface that a disc names can be renamed under it", "[neigh][ker
          to + " up; ip addr add 2001:db8::1/64 dev " + to + " nodad");
     };
     rename("head0", "head9");
+    // A name that was given means whoever has it, for the entry as for the socket.
+    CHECK(eventually([&] {
+      const BindingStatus status = keeper.snapshot().discs.at(0).status;
+      return status.state == BindingState::lost && status.obstacle == Obstacle::no_interface;
+    }));
     CHECK(eventually([&] { return in_place(ifindex, 1) == 1; }));
     sh("ip -6 neigh flush dev head9");
     CHECK(eventually([&] { return in_place(ifindex, 1) == 1; }));

@@ -12,7 +12,7 @@ build_packages=(
 lint_packages=(clang libclang-rt-dev clang-format shellcheck groff-base man-db zsh fish)
 peer_packages=(
   nbdkit libnbd-bin nbd-server qemu-utils qemu-system-x86 fio fuse3 curl
-  iproute2 nftables procps busybox-static cpio systemd tmux ncurses-term
+  iproute2 nftables bpftrace procps busybox-static cpio systemd tmux ncurses-term
   python3-jsonschema python3-yaml prometheus chromium
 )
 demo_packages=(nbdkit iproute2 nftables procps)

@@ -91,7 +91,13 @@ void look_at_bindings(neigh::DaemonEvidence& daemon, const neigh::Snapshot& now)
                                     entry.discs.front(), text(entry.told),
                                     to_string(entry.binding.source), text(entry.binding.lladdr));
   };
-  for (const neigh::EntryStatus& entry : now.entries) look(entry);
+  for (const neigh::EntryStatus& entry : now.entries) {
+    look(entry);
+    const bool refused = entry.claimed_lately && entry.claimed != entry.binding.lladdr;
+    if (refused && !entry.discs.empty() && daemon.claims++ == 0)
+      daemon.claim = fmt::format("disc {} is at {}, and {} claims its address", entry.discs.front(),
+                                 text(entry.binding.lladdr), text(entry.claimed));
+  }
   for (const neigh::RouteStatus& route : now.routes) look(route);
 }
 

@@ -73,6 +73,14 @@ void look_at_bindings(const DaemonEvidence& daemon, std::vector<Finding>& found)
          "was told is wrong",
          fmt::format("{} addresses; {}", daemon.conflicts, daemon.conflict),
          "headctl neigh --conflicts ; headctl move NAME --lladdr MAC   # if it is right"});
+  if (daemon.claims > 0)
+    found.push_back(
+        {"claims", "", Gravity::warning,
+         "another host says that it has addresses of discs, whose tail still answers: it is not "
+         "followed",
+         fmt::format("{} addresses; {}", daemon.claims, daemon.claim),
+         "headctl neigh --conflicts   # then find that host by its link-layer address; if it is "
+         "right: headctl move NAME --lladdr MAC"});
   if (daemon.flapping > 0)
     found.push_back({"flapping", "", Gravity::stall,
                      "addresses change to and fro between hosts: two of them have the same one",

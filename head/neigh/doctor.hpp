@@ -80,7 +80,8 @@ struct DaemonEvidence {
   std::uint64_t notifications_lost = 0, silent_moves = 0;
   // Addresses that are elsewhere than was told, and those that change to and fro now.
   std::uint64_t conflicts = 0, flapping = 0;
-  std::string conflict, flapper;              // A disc of each, and what there is to say of it.
+  std::uint64_t claims = 0;                   // Others' lately, that were not followed.
+  std::string conflict, flapper, claim;       // A disc of each, and what there is to say of it.
   bool route_mode = false, listening = true;  // For announcements.
   std::uint64_t tails_bad = 0;                // That did not answer at their link-local address.
   std::string silent_mover;                   // A disc of the last silent move.

@@ -37,7 +37,7 @@ constexpr std::array<Illness, 13> illnesses = {{
     {Obstacle::in_vrf, "vrf",
      "discs have no way: the interface that leads to them is in a VRF, whose routes headd does "
      "not use",
-     "ip link set {0} nomaster   # or attach them anew with the interface: --dev {0}"},
+     "ip link set {0} nomaster   # then: ip -6 address add ADDRESS/64 dev {0}"},
     {Obstacle::no_source, "no-source",
      "discs have no way: this host has no address to reach them from",
      "ip -6 address add ADDRESS/64 dev {0}"},

@@ -139,6 +139,7 @@ std::vector<Keeper::Work::Facts> Keeper::Work::copy_state(Snapshot& now, bool wi
       entry.flapping = dispute->flaps.flapping(Instant::clock::now());
       entry.conflicts = dispute->conflicts;
       entry.claimed = dispute->claimed;
+      entry.claimed_lately = ledger_.was_claimed_since(key, Instant::clock::now() - claims_kept);
     }
     now.entries.push_back(std::move(entry));
   }

@@ -110,6 +110,9 @@ class Ledger {
   const Dispute* dispute(const netlink::NeighbourKey& key) const noexcept {
     return disputes_.find(key);
   }
+  bool was_claimed_since(const netlink::NeighbourKey& key, Instant when) const noexcept {
+    return disputes_.claimed_since(key, when);
+  }
   std::vector<netlink::Desired> desired() const;  // By key.
   Trust trust_in(const netlink::NeighbourKey& key) const noexcept;
   // Told with a generation, and not overruled by the wire. And is it held firm: is nothing that is

@@ -59,11 +59,15 @@ struct DeviceStatus {
   std::string problem;
 };
 
+// For so long a claim that was not followed is a finding.
+inline constexpr std::chrono::minutes claims_kept{10};
+
 struct EntryStatus {
   netlink::Neighbour kernel;            // As the kernel has it now; state 0 when it has not.
   Binding binding;                      // What the keeper holds to.
   std::optional<netlink::Mac> told;     // What it was told beforehand.
-  std::optional<netlink::Mac> claimed;  // By whoever contradicted it last, if anybody did.
+  std::optional<netlink::Mac> claimed;  // By whoever contradicted it last, if anybody did;
+  bool claimed_lately = false;          // not longer ago than claims_kept.
   bool pinned = false;                  // Told with a generation, which the wire does not overrule.
   bool flapping = false;                // Changing to and fro just now.
   std::uint32_t conflicts = 0;

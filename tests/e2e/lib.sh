@@ -308,3 +308,25 @@ same_data() {
   theirs=$(checksum "$tail_uri")
   [[ $ours == "$theirs" ]] || fail "$1 reads as $ours through headd, as $theirs at the tail"
 }
+
+# get_debian_kernel: Debian's own, unpacked, not installed; fetched once and kept in the build.
+# $debian_kernel has vmlinuz, and those of its modules that tests need. Takes apt-get, dpkg-deb and
+# flock.
+get_debian_kernel() {
+  local package
+  debian_kernel=$PWD/debian-kernel
+  exec {kernel_lock}>"$debian_kernel.lock"
+  flock $kernel_lock
+  if [[ ! -e $debian_kernel/vmlinuz ]]; then
+    rm -rf "$debian_kernel"
+    mkdir -p "$debian_kernel"
+    package=$(apt-cache depends linux-image-cloud-amd64 |
+      awk '$1 == "Depends:" && /linux-image-/ { print $2; exit }')
+    [[ -n $package ]] || fail "apt knows no linux-image-cloud-amd64: run apt-get update"
+    (cd "$debian_kernel" && apt-get download -qq "$package" 2>/dev/null &&
+      dpkg-deb -x ./*.deb all &&
+      find all -name veth.ko -exec mv {} . ';' && find all -name vrf.ko -exec mv {} . ';' &&
+      mv all/boot/vmlinuz-* vmlinuz && rm -rf all ./*.deb) || fail "$package could not be fetched"
+  fi
+  exec {kernel_lock}>&-
+}

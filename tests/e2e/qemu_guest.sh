@@ -3,21 +3,7 @@
 # back and compares, while the tail is killed and comes back once.
 # shellcheck source=tests/e2e/lib.sh
 source "$(dirname "$0")/lib.sh"
-need qemu-system-x86_64 nbdkit busybox cpio apt-get dpkg-deb
-
-# The kernel of Debian's package, unpacked, not installed; fetched once and kept in the build.
-kernel() {
-  local kept=guest package
-  if ! compgen -G "$kept/boot/vmlinuz-*" >/dev/null; then
-    mkdir -p "$kept"
-    package=$(apt-cache depends linux-image-cloud-amd64 |
-      awk '$1 == "Depends:" && /linux-image-/ { print $2; exit }')
-    [[ -n $package ]] || fail "apt knows no linux-image-cloud-amd64: run apt-get update"
-    (cd "$kept" && apt-get download -qq "$package" 2>/dev/null && dpkg-deb -x ./*.deb . &&
-      rm -rf lib ./*.deb) || fail "$package could not be fetched"
-  fi
-  compgen -G "$kept/boot/vmlinuz-*"
-}
+need qemu-system-x86_64 nbdkit busybox cpio apt-get dpkg-deb flock
 
 # The guest's whole userland. It says PASSED on its console when what it read is what it wrote.
 initramfs() {
@@ -46,7 +32,7 @@ EOT
   (cd "$work/root" && find . | cpio -o -H newc --quiet) >"$work/initramfs"
 }
 
-vmlinuz=$(kernel)
+get_debian_kernel
 initramfs
 truncate -s 64M "$work/tail.img"
 tail_up() { start_tail nbdkit -f -i ::1 -p PORT file "$work/tail.img"; }
@@ -55,7 +41,7 @@ start_headd
 attach disc
 
 background guest qemu-system-x86_64 -accel tcg -cpu max,-cx16 -m 512 -nographic -no-reboot \
-  -kernel "$vmlinuz" -initrd "$work/initramfs" \
+  -kernel "$debian_kernel/vmlinuz" -initrd "$work/initramfs" \
   -append "console=ttyS0 quiet panic=-1 rdinit=/init" \
   -blockdev "driver=nbd,node-name=d0,server.type=unix,server.path=$(disc_socket disc)" \
   -device nvme,drive=d0,serial=headstart -nic none

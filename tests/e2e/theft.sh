@@ -32,6 +32,9 @@ print(json.load(sys.stdin)["state"])') == ready ]] || fail "the disc is not read
 cmp "$work/tail2.img" <(head -c 64M /dev/zero) || fail "something was written to the thief"
 both() { headctl neigh --conflicts | grep "$mac1" | grep -q "$mac2"; }
 [[ $mode == routes ]] || both || fail "the conflict is not shown: $(headctl neigh --conflicts)"
+doctor=$(headctl doctor || true)
+[[ $mode == routes || $doctor == *"disc is at $mac1, and $mac2 claims its address"* ]] ||
+  fail "the doctor does not find it: $doctor"
 stop_headd
 # Nothing of it outlives a restart.
 start_headd
