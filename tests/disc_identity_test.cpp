@@ -199,6 +199,57 @@ TEST_CASE("a tail that moves to another disc does not take over", "[disc][identi
   world.run_until([&] { return world.state() == DiscState::held; });
 }
 
+// Two blank discs were one.
+TEST_CASE("a tail of which only the wire speaks, against a pin, proves that it has the disc",
+          "[disc][identity][sim]") {
+  Opened world;
+  stats::DiscStats& stats = *world.disc->stats();
+  const auto elsewhere = [&] {
+    stats.rumoured_at = 0x020000000001;
+    world.disc->relocate();
+    world.hang_up();
+  };
+  SECTION("where it has it") {
+    elsewhere();
+    world.pass(2s);
+    CHECK(world.state() == DiscState::ready);
+    CHECK_FALSE(stats.must_prove());
+    SECTION("once for each place") {
+      world.write(0, std::byte{7});  // Nothing is known of it for a while.
+      world.hang_up();
+      world.pass(2s);
+      CHECK(world.state() == DiscState::ready);
+    }
+  }
+  SECTION("and is held where nothing is known that it could show") {
+    world.write(0, std::byte{7});
+    elsewhere();
+    world.run_until([&] { return world.state() == DiscState::held; });
+    CHECK(stats.must_prove());
+    Asked& waits = world.ask(Command::read, 4096);
+    world.pass(10s);
+    CHECK(world.state() == DiscState::held);
+    CHECK(waits.answers == 0);
+    SECTION("until an operator accepts it") {
+      world.disc->accept();
+    }
+    SECTION("until it is where it was told to be") {
+      stats.rumoured_at = 0;
+      world.disc->relocate();
+    }
+    world.run_until([&] { return waits.answers == 1; });
+    CHECK(waits.error == 0);
+    CHECK(world.state() == DiscState::ready);
+  }
+  SECTION("or cannot be read") {
+    world.tail.options.read_max = 512;
+    elsewhere();
+    world.run_until([&] { return world.state() == DiscState::held; });
+    world.tail.options.read_max = sim::TailOptions().read_max;
+    world.run_until([&] { return world.state() == DiscState::ready; });
+  }
+}
+
 TEST_CASE("a first block that cannot be read is not compared", "[disc][identity][sim]") {
   Opened world;
   world.tail.options.read_max = 512;

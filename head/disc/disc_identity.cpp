@@ -23,6 +23,10 @@ constexpr const char* other_writes =
     "the tail does not have what was written last, at offset {}: it has lost that, or somebody "
     "else "
     "has written there; `headctl resume` accepts what it has";
+constexpr const char* unproven =
+    "its host does not answer, another one that only the wire speaks for has its address, and "
+    "nothing is known that would tell that it has the disc: `headctl move` says where it is, "
+    "`headctl resume` accepts what is there";
 constexpr const char* abandoned =
     "{} bytes are kept that may be older than the tail's data: no guest was here at some time, or "
     "grace was over; `headctl resume` writes them again, `headctl detach` drops them";
@@ -120,12 +124,18 @@ bool Disc::prove(Link& link) noexcept {
   if (first_block_ && !first_block_->known() && last_objection_ == another_block)
     return object(link, another_block), true;
   auto proof = std::make_unique<Proof>(io_.now());
-  const bool lately = read_back_at_ && io_.now() - *read_back_at_ < readings_apart;
+  // A disc that this headd has not served yet, or that is told by its shape alone, as an operator
+  // wants, has nothing to show.
+  const bool must = known_ && (last_writes_ || first_block_) && stats_->must_prove();
+  const bool lately = !must && read_back_at_ && io_.now() - *read_back_at_ < readings_apart;
   if (last_writes_ && !lately)
     for (const auto& write : last_writes_->known())
       if (is_readable(write, link.connection.info())) proof->add(write);
   if (first_block_comparable(link)) proof->add(*first_block_);
-  if (!proof->ask_next()) return false;
+  if (!proof->ask_next()) {
+    if (must) object(link, unproven);
+    return must;
+  }
   link.proof = std::move(proof);
   link.connection.submit(*link.proof);
   io_.arm(link.proof_late_, io_.now() + connection_options_.handshake_timeout);
@@ -159,12 +169,19 @@ void Disc::on_proof(Link& link, int error) noexcept {
   }
   if (!link.proof->of_first_block() && error == 0) read_back_at_ = io_.now();
   link.proof.reset();
+  stats_->prove();
   settle_in(link);
 }
 
 // False: it is not the disc.
 bool Disc::judge_proof(Link& link, int error) noexcept {
   const Proof& proof = *link.proof;
+  const auto unless_unproven = [&] {
+    if (!known_ || !stats_->must_prove()) return true;
+    link.proof.reset();
+    object(link, unproven);
+    return false;
+  };
   if (!proof.of_first_block()) {
     const LastWrites::Write write = proof.write();
     static log::RateLimit unread;
@@ -172,8 +189,8 @@ bool Disc::judge_proof(Link& link, int error) noexcept {
       say(log::Level::warning, unread,
           fmt::format("what was written last cannot be read back ({}), and is not compared",
                       std::strerror(error)));
-    if (error != 0 || !last_writes_->still_knows(write) || is_there(write, proof.found()))
-      return true;
+    if (error != 0 || !last_writes_->still_knows(write)) return unless_unproven();
+    if (is_there(write, proof.found())) return true;
     link.proof.reset();
     read_back_at_.reset();
     object(link, other_writes, fmt::format(fmt::runtime(other_writes), write.offset));
@@ -190,7 +207,7 @@ bool Disc::judge_proof(Link& link, int error) noexcept {
       say(log::Level::warning, limit,
           found ? "its first block was changed meanwhile, and is not compared"
                 : "its first block cannot be read, and is not compared");
-      break;
+      return unless_unproven();
     case FirstBlock::Verdict::same:
       break;
   }
@@ -282,6 +299,11 @@ void Disc::note_returned(const nbd::Request& request, iouring::Instant ghosts) n
 
 void Disc::accept() noexcept {
   const bool data = last_objection_ == another_block || last_objection_ == other_writes;
+  if (!closing_ && last_objection_ == unproven) {
+    stats_->prove();
+    last_objection_ = nullptr;
+    return relocate();
+  }
   if (closing_ || (!data && (!cut_off_since_ || !guard_.is_abandoned()))) return;
   static log::RateLimit limit;
   say(log::Level::warning, limit,

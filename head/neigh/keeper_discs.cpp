@@ -97,6 +97,7 @@ void Keeper::Work::accept(Disc& disc, Want want, std::vector<NeighbourKey>& fres
   if (!find_way_again(disc)) tell_way(disc);
   if (disc.placed.on_link && !disc.placed.routed && options_.enabled)
     ledger_.claim(disc.placed.neighbour, disc.claim, now);
+  tell_rumour(disc);
 }
 
 // New holds: what the kernel has for each, and room for all of them in the table. Those that are
@@ -138,6 +139,7 @@ void Keeper::Work::settle_in(Disc& disc, BindingStatus found, std::vector<Neighb
     fresh.push_back(key);
   if (disc.stats) disc.stats->attempts_apart_ms.store(0, std::memory_order_relaxed);
   ledger_.tell_silence(key);
+  tell_rumour(disc);
 }
 
 // To whoever asks how the disc is reached.
@@ -148,6 +150,17 @@ void Keeper::Work::tell_way(const Disc& disc) const noexcept {
   if (ifindex == 0 && !disc.placed.lost)
     if (const auto* link = find_link(places_.links(), *disc.placed.dev)) ifindex = link->ifindex;
   disc.stats->ifindex.store(ifindex, std::memory_order_relaxed);
+}
+
+// To whoever connects to it.
+void Keeper::Work::tell_rumour(const Disc& disc) const noexcept {
+  if (!disc.stats) return;
+  const bool own = disc.has_neighbour() && disc.placed.on_link && !disc.placed.routed;
+  const auto where = own ? ledger_.rumour(disc.placed.neighbour) : std::nullopt;
+  std::uint64_t number = 0;
+  if (where)
+    for (const std::uint8_t byte : *where) number = number << 8 | byte;
+  disc.stats->rumoured_at.store(number, std::memory_order_relaxed);
 }
 
 void Keeper::Work::leave(Disc& disc) {
@@ -314,6 +327,7 @@ void Keeper::Work::report_moved() {
     // Behind a gateway the tail is where it was, whoever the gateway is.
     for_users(key, [&](const Disc* disc) {
       if (disc->stats) disc->stats->attempts_apart_ms.store(0, std::memory_order_relaxed);
+      tell_rumour(*disc);
       if (disc->placed.on_link) moves_told_.push_back(disc->name);
     });
   }

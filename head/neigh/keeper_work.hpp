@@ -164,6 +164,7 @@ class Keeper::Work {
   void settle_in(Disc& disc, BindingStatus placed, std::vector<netlink::NeighbourKey>& fresh,
                  Instant now);
   void tell_way(const Disc& disc) const noexcept;
+  void tell_rumour(const Disc& disc) const noexcept;
   void leave(Disc& disc);
   void place_again(Instant now);
   void wait_for_way(Disc& disc, BindingStatus found);

@@ -113,6 +113,8 @@ class Ledger {
   bool was_claimed_since(const netlink::NeighbourKey& key, Instant when) const noexcept {
     return disputes_.claimed_since(key, when);
   }
+  // Where it is held to be because the wire says so, against a pin; nothing for all others.
+  std::optional<netlink::Mac> rumour(const netlink::NeighbourKey& key) const noexcept;
   std::vector<netlink::Desired> desired() const;  // By key.
   Trust trust_in(const netlink::NeighbourKey& key) const noexcept;
   // Told with a generation, and not overruled by the wire. And is it held firm: is nothing that is

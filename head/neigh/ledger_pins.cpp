@@ -38,6 +38,13 @@ bool Ledger::is_pinned(const NeighbourKey& key) const noexcept {
   return found != holds_.end() && is_pinned(*found);
 }
 
+std::optional<Mac> Ledger::rumour(const NeighbourKey& key) const noexcept {
+  const Hold* hold = find(key);
+  const bool pinned = hold && hold->told && hold->told_generation > 0;
+  const bool there = !pinned || !hold->binding.lladdr || hold->binding.lladdr == hold->told;
+  return there || trust_in(key) == Trust::wire ? std::nullopt : hold->binding.lladdr;
+}
+
 // Without NTF_EXT_LEARNED a permanent entry could not be told from an administrator's.
 bool Ledger::may_be_firm(const Item& item) const noexcept {
   return tuning_.exempt && is_pinned(item);

@@ -77,8 +77,11 @@ struct NeighOptions {
   unsigned heads = 1000;
   unsigned discs = 10'000;
   unsigned seed = 1;
+  unsigned storm = 0;   // Instead: a dead tail of so many idle discs,
+  double seconds = 20;  // counted for so long.
 };
 void neigh(const Common& common, const NeighOptions& options);
 void neigh_simulate(const Common& common, const NeighOptions& options);
+void neigh_storm(const Common& common, const NeighOptions& options);
 
 }  // namespace bench

@@ -146,6 +146,16 @@ void add_neigh(CLI::App& app, Commands& commands) {
   add("--heads", options.heads, "Of the model", 100'000);
   add("--discs", options.discs, "Of each head of the model", 1 << 20);
   add("--seed", options.seed, "Of the model", 1u << 31);
+  CLI::Option* const storm =
+      command
+          .add_option("--storm", options.storm,
+                      "Packets at an uninvolved port while a tail of so many idle discs is dead")
+          ->check(CLI::Range(1, 100'000))
+          ->excludes(simulate);
+  command.add_option("--seconds", options.seconds, "For so long they are counted")
+      ->needs(storm)
+      ->capture_default_str()
+      ->check(CLI::Range(1.0, 3600.0));
 }
 
 void declare(CLI::App& app, Commands& commands) {

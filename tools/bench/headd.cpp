@@ -6,7 +6,7 @@
 namespace bench {
 
 Headd::Headd(const Common& common, const Scratch& scratch, const std::string& name,
-             const std::string& configuration, Arguments within)
+             const std::string& configuration, Arguments within, const Arguments& options)
     : bin_(common.bin), folder_(scratch / name) {
   if (!std::filesystem::exists(bin_ / "headd"))
     throw std::runtime_error("there is no headd in " + bin_.string() +
@@ -14,8 +14,9 @@ Headd::Headd(const Common& common, const Scratch& scratch, const std::string& na
   std::filesystem::create_directories(folder_ / "run");
   std::ofstream(folder_ / "head.toml") << configuration << "\n[metrics]\nlisten = \"off\"\n";
   const Arguments command{bin_ / "headd",    "--config",  folder_ / "head.toml", "--state-dir",
-                          folder_ / "state", "--run-dir", folder_ / "run",       "--no-neigh"};
+                          folder_ / "state", "--run-dir", folder_ / "run"};
   within.insert(within.end(), command.begin(), command.end());
+  within.insert(within.end(), options.begin(), options.end());
   process_ = Process(within, folder_ / "log");
   process_.await("its API answering", [this] { return listens(folder_ / "run/api.sock"); });
 }

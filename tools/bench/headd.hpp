@@ -12,9 +12,11 @@ namespace bench {
 class Headd {
  public:
   // `name` keeps several apart; `configuration` is the text of its head.toml; `within` are words
-  // that a command goes behind, to run somewhere else. Returns when its API answers.
+  // that a command goes behind, to run somewhere else, and `options` are headd's. Returns when its
+  // API answers.
   Headd(const Common& common, const Scratch& scratch, const std::string& name,
-        const std::string& configuration, Arguments within = {});
+        const std::string& configuration, Arguments within = {},
+        const Arguments& options = {"--no-neigh"});
 
   // headctl with these arguments, to its end.
   std::string headctl(Arguments arguments) const;

@@ -164,6 +164,7 @@ void measure(const Common& common, unsigned count, Table& table) {
 
 void neigh(const Common& common, const NeighOptions& options) {
   if (options.simulate) return neigh_simulate(common, options);
+  if (options.storm != 0) return neigh_storm(common, options);
   Table memory("Memory: bytes for each binding", {"of", "entries", "bytes"});
   Table cpu("The keeper at rest: milliseconds of processor time",
             {"of", "entries", "ms of one core"});
