@@ -72,5 +72,5 @@ TEST_CASE("entries that are kept STALE ask nobody", "[bench][model]") {
   quiet.slow_share = 0.001;  // Of 1,150 requests a second.
   CHECK(simulate(quiet, keeping).unicast_per_s == Approx(5 * 1.15).epsilon(0.2));
   quiet.dead_discs = 2;
-  CHECK(simulate(quiet, keeping).multicast_per_s == Approx(5 * 2 / 5.0).epsilon(0.05));
+  CHECK(simulate(quiet, keeping).multicast_per_s == Approx(5 * 2 * 3 / 5.0).epsilon(0.05));
 }

@@ -11,7 +11,7 @@ namespace {
 constexpr double bin_s = 0.01;
 constexpr double delay_first_probe_s = 5, update_guard_s = 5;  // As the kernel comes.
 constexpr std::size_t thresh2 = 512, thresh3 = 1024;
-constexpr double kernel_asks_dead_per_s = 3 / 3.07, keeper_asks_dead_per_s = 1 / 5.0;
+constexpr double kernel_asks_dead_per_s = 3 / 3.07, keeper_asks_dead_per_s = 3 / 5.0;
 
 // Everything that is counted, by time.
 class Tally {
@@ -195,7 +195,9 @@ std::uint64_t kept(const Fleet& fleet, std::uint64_t entries, Random& random, Ta
   const Requests requests(fleet);
   std::exponential_distribution gap(std::max(requests.per_s * fleet.slow_share, 1e-9));
   for (double at = gap(random); at < tally.end() + 1; at += gap(random)) tally.unicast(at);
-  ask_for_the_dead(fleet, keeper_asks_dead_per_s, true, random, tally);
+  // Its host first, which may live, and then everybody.
+  for (const bool multicast : {false, true})
+    ask_for_the_dead(fleet, keeper_asks_dead_per_s, multicast, random, tally);
   return entries;
 }
 

@@ -30,7 +30,8 @@ struct Fleet {
   // interface, so that the kernel asks the known address.
   double slow_share = 1e-5;
   unsigned dead_discs = 1;  // Of each head: asked for once a second by the kernel (3 in 3.07 s),
-                            // once in 5 s by the keeper.
+                            // by the keeper once in 5 s, with three packets to its
+                            // host and three to everybody.
   unsigned warm_s = 60;     // Not counted;
   unsigned counted_s = 60;  // then so long; then the switch restarts, and one second more.
   std::uint64_t seed = 1;
