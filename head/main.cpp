@@ -154,7 +154,7 @@ std::filesystem::path prepare_for_crashes(const std::filesystem::path& state_dir
 // Until a signal ends it, which is returned. The service manager's watchdog is fed for as long as
 // every data thread comes to what it is asked.
 int run(control::Agent& agent, control::Reloader& reloader, control::CrashExplainer& explainer,
-        control::TraceFile& traces, const sigset_t& ours) {
+        control::TraceFile& traces, const iouring::UniqueFd& table, const sigset_t& ours) {
   constexpr auto period = control::HangWatch::look_period;
   auto next = std::chrono::steady_clock::now() + period;
   control::HangWatch watch;
@@ -169,6 +169,7 @@ int run(control::Agent& agent, control::Reloader& reloader, control::CrashExplai
     if (now < next) continue;
     next = now + period;  // Whoever was stopped together with its threads asks them anew.
     traces.look();
+    turn_away(table);
     const bool answered = agent.data_threads_answer();
     if (answered) notify::alive();
     using Say = control::HangWatch::Say;
@@ -323,7 +324,7 @@ void serve(const Start& start, control::Heir* heir) {
             api->path().string(), store.discs().size(), config.paths.state_dir.string());
 
   control::CrashExplainer explainer(crashes);
-  const int signal = run(agent, reloader, explainer, traces, ours);
+  const int signal = run(agent, reloader, explainer, traces, table, ours);
   end(agent, upgrader, api, signal);
 }
 

@@ -1,6 +1,6 @@
 // What this kernel's neighbour table can do, found out by doing it and reading it back, with
-// entries on the loopback interface that are there for some microseconds; never by the kernel's
-// version.
+// entries that are there for some microseconds, on the loopback interface where that takes them;
+// never by the kernel's version.
 #pragma once
 
 #include <string>

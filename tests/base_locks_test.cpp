@@ -6,7 +6,11 @@
 
 #include <catch2/catch.hpp>
 
+#include <csignal>
 #include <string>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
 #include <unistd.h>
 #include <utility>
 #include <vector>
@@ -48,6 +52,11 @@ TEST_CASE("one headd keeps the neighbour table of a network namespace", "[base][
     CHECK(second);
     first = {};
     CHECK_THROWS(lock_neighbours());
+    // However many have asked: those who are turned away leave room.
+    for (int i = 0; i < 2 * SOMAXCONN; ++i) {
+      CHECK_THROWS(lock_neighbours());
+      if (i % 1000 == 0) turn_away(second);
+    }
   });
 }
 

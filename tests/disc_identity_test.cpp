@@ -214,11 +214,17 @@ TEST_CASE("a tail of which only the wire speaks, against a pin, proves that it h
     world.pass(2s);
     CHECK(world.state() == DiscState::ready);
     CHECK_FALSE(stats.must_prove());
-    SECTION("once for each place") {
-      world.write(0, std::byte{7});  // Nothing is known of it for a while.
+    world.write(0, std::byte{7});  // Nothing is known of it for a while.
+    SECTION("once") {
       world.hang_up();
       world.pass(2s);
       CHECK(world.state() == DiscState::ready);
+    }
+    SECTION("and again where it is said to have come back") {
+      stats.rumoured_at = 0;
+      stats.rumoured_at = 0x0001'020000000001;
+      world.hang_up();
+      world.run_until([&] { return world.state() == DiscState::held; });
     }
   }
   SECTION("and is held where nothing is known that it could show") {
@@ -240,6 +246,12 @@ TEST_CASE("a tail of which only the wire speaks, against a pin, proves that it h
     world.run_until([&] { return waits.answers == 1; });
     CHECK(waits.error == 0);
     CHECK(world.state() == DiscState::ready);
+  }
+  SECTION("and what was opened before that was known does not serve on") {
+    world.write(0, std::byte{7});
+    stats.rumoured_at = 0x020000000001;
+    world.disc->relocate();
+    world.run_until([&] { return world.state() == DiscState::held; });
   }
   SECTION("or cannot be read") {
     world.tail.options.read_max = 512;

@@ -372,8 +372,6 @@ TEST_CASE("each way that is not there has its own reason", "[neigh]") {
   const BindingStatus off = why("", {.ifindex = 2, .ipv6_off = true});
   CHECK(off.obstacle == Obstacle::ipv6_off);
   CHECK_THAT(off.problem, Catch::Contains("IPv6 is off on eth1"));
-  CHECK_THAT(why("", {.ifindex = 0, .ipv6_off = true}).problem,
-             Catch::Contains("on every interface"));
   here[9] = blue;
   here[2].master = 9;  // A bridge, say.
   CHECK(why("", {.ifindex = 2}).obstacle == Obstacle::no_route);

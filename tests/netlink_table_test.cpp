@@ -291,6 +291,7 @@ TEST_CASE("an interface's settings are read, changed and put back", "[netlink][k
 
 TEST_CASE("capabilities are probed by doing", "[netlink][kernel]") {
   scratch::with_veth([](int) {
+    if (GENERATE(false, true)) scratch::sh("sysctl -qw net.ipv6.conf.lo.disable_ipv6=1");
     const Capabilities found = probe_capabilities();
     CHECK(found.problem == "");
     CHECK(found.protocol);

@@ -10,6 +10,7 @@
 #include <cstring>
 #include <fcntl.h>
 #include <optional>
+#include <pwd.h>
 #include <string>
 #include <string_view>
 #include <sys/file.h>
@@ -72,6 +73,13 @@ std::optional<ucred> listener_at(const sockaddr_un& address) noexcept {
   return who;
 }
 
+// The user that the unit names runs headd too.
+bool may_be_headd(uid_t user) noexcept {
+  if (user == 0 || user == ::geteuid()) return true;
+  const passwd* const ours = ::getpwnam("head");
+  return ours != nullptr && ours->pw_uid == user;
+}
+
 }  // namespace
 
 void inherit_locks(std::vector<iouring::UniqueFd> locks) {
@@ -100,23 +108,33 @@ iouring::UniqueFd lock_neighbours() {
     ::listen(lock.fd(), SOMAXCONN);  // From now on it is this process that is there.
     return std::move(lock);
   }
-  iouring::UniqueFd fd(iouring::adopt, ::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  iouring::UniqueFd fd(iouring::adopt,
+                       ::socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
   const auto* at = reinterpret_cast<const sockaddr*>(&address);
   if (fd && ::bind(fd.fd(), at, neighbours_size) == 0 && ::listen(fd.fd(), SOMAXCONN) == 0)
     return fd;
   const int error = errno;
   const auto who = listener_at(address);
-  if (error == EADDRINUSE && who && (who->uid == 0 || who->uid == ::geteuid()))
+  if (error == EADDRINUSE && who && may_be_headd(who->uid))
     throw LockError(fmt::format(
         "another headd (process {}) keeps the neighbour table of this network namespace; stop it, "
         "or leave neighbours to it with --no-neigh",
         who->pid));
   log::warning(
-      "whether another headd keeps this neighbour table cannot be said: {}{}; two would remove "
-      "each other's entries",
+      "headd cannot tell whether another one keeps this neighbour table: {}{}; two would remove "
+      "each "
+      "other's entries",
       std::strerror(error),
       who ? fmt::format(" (@{}, by user {})", neighbours_name, who->uid) : std::string());
   return {};
+}
+
+void turn_away(const iouring::UniqueFd& neighbours) noexcept {
+  for (int i = 0; neighbours && i < SOMAXCONN; ++i) {
+    const iouring::UniqueFd caller(iouring::adopt,
+                                   ::accept4(neighbours.fd(), nullptr, nullptr, SOCK_CLOEXEC));
+    if (!caller) return;
+  }
 }
 
 }  // namespace head

@@ -25,8 +25,11 @@ struct LockError : std::runtime_error {
                                                std::string_view option);
 
 // Owned until what is returned goes. Throws LockError with one sentence. Anybody can hold that
-// address: of another user's process, root's excepted, it is only said.
+// address: of another user's process, those of root and of the user `head` excepted, it is only
+// said.
 [[nodiscard]] iouring::UniqueFd lock_neighbours();
+// Lets those go who asked whose it is: there is room for some thousands of them. Now and then.
+void turn_away(const iouring::UniqueFd& neighbours) noexcept;
 
 // What another process has locked and shares with this one (the descriptors of its locks): the same
 // can be locked here as well then. Before the first of the above.

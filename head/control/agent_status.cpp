@@ -125,7 +125,7 @@ DiscStatus Agent::complete(Gathered gathered, const DataThread::Reasons& without
       deaf != without_listener.end() && status.problem.empty())
     status.problem =
         fmt::format("no guest can connect, and it is tried again every second: {}", deaf->second);
-  if (status.state == State::ready && status.stats.ifindex == 0)
+  if (status.state == State::ready && status.stats.ifindex == 0 && status.problem.empty())
     status.problem = "no way leads to its tail now; `headctl doctor` says why";
   if (status.state == State::ready && status.problem.empty()) status.problem = status.stats.note;
   status.waits_for = waits_for(status);

@@ -67,7 +67,9 @@ void look_at_connections(const Agent& agent, const std::set<std::string_view>& h
   agent.each_disc([&](const DiscStatus& disc) {
     const std::string& name = disc.spec->name;
     const std::chrono::nanoseconds since(disc.stats.state_since_ns);
-    const bool apart = disc.stats.connections == 0 && disc.state != State::detaching &&
+    const bool served = is_attached(disc.state) && disc.state != State::detaching &&
+                        disc.spec->order == disc::Order::serve;
+    const bool apart = served && disc.stats.connections == 0 && since.count() != 0 &&
                        std::chrono::steady_clock::time_point(since) <= before;
     if (!apart || hindered.contains(name)) return;
     if (daemon.unconnected++ != 0) return;
@@ -93,7 +95,8 @@ void look_at_bindings(neigh::DaemonEvidence& daemon, const neigh::Snapshot& now)
   };
   for (const neigh::EntryStatus& entry : now.entries) {
     look(entry);
-    const bool refused = entry.claimed_lately && entry.claimed != entry.binding.lladdr;
+    const bool refused =
+        entry.pinned && entry.claimed_lately && entry.claimed != entry.binding.lladdr;
     if (refused && !entry.discs.empty() && daemon.claims++ == 0)
       daemon.claim = fmt::format("disc {} is at {}, and {} claims its address", entry.discs.front(),
                                  text(entry.binding.lladdr), text(entry.claimed));

@@ -51,6 +51,7 @@ void Disc::Link::connect() noexcept {
   }
   tried_at_ = disc_.io_.now();
   elsewhere = false;
+  rumour = disc_.stats_->rumoured_at.load(std::memory_order_acquire);
   connection.open(disc_.options_.tail, disc_.options_.interface, disc_.options_.export_name,
                   apart.count() != 0
                       ? 2 * Backoff::hello

@@ -24,9 +24,9 @@ constexpr const char* other_writes =
     "else "
     "has written there; `headctl resume` accepts what it has";
 constexpr const char* unproven =
-    "its host does not answer, another one that only the wire speaks for has its address, and "
-    "nothing is known that would tell that it has the disc: `headctl move` says where it is, "
-    "`headctl resume` accepts what is there";
+    "its host does not answer, another one claims its address, and headd has nothing to verify "
+    "that one by: `headctl move` says where the disc is, `headctl resume` accepts what is there";
+constexpr const char* moved_meanwhile = "its host was found to be another one meanwhile";
 constexpr const char* abandoned =
     "{} bytes are kept that may be older than the tail's data: no guest was here at some time, or "
     "grace was over; `headctl resume` writes them again, `headctl detach` drops them";
@@ -77,6 +77,8 @@ void Disc::object(Link& link, const char* objection, std::string told) noexcept 
                     served && link.predecessor->connection.ready()
                         ? "the connection before it serves on"
                         : "its requests are held"));
+  // What is sent on the one before goes to that host as well.
+  if (served && objection == unproven) link.predecessor->connection.fail("it may be elsewhere");
   if (served) return part_from(link);
   tell_state();
   link.connection.leave();
@@ -123,10 +125,12 @@ bool Disc::prove(Link& link) noexcept {
   // Once it was another one, only a comparison, or an operator, says that it is not.
   if (first_block_ && !first_block_->known() && last_objection_ == another_block)
     return object(link, another_block), true;
-  auto proof = std::make_unique<Proof>(io_.now());
   // A disc that this headd has not served yet, or that is told by its shape alone, as an operator
   // wants, has nothing to show.
   const bool must = known_ && (last_writes_ || first_block_) && stats_->must_prove();
+  if (must && link.rumour != stats_->rumoured_at)
+    return link.connection.fail(moved_meanwhile), true;
+  auto proof = std::make_unique<Proof>(io_.now());
   const bool lately = !must && read_back_at_ && io_.now() - *read_back_at_ < readings_apart;
   if (last_writes_ && !lately)
     for (const auto& write : last_writes_->known())
@@ -168,20 +172,19 @@ void Disc::on_proof(Link& link, int error) noexcept {
     return link.connection.submit(*link.proof);
   }
   if (!link.proof->of_first_block() && error == 0) read_back_at_ = io_.now();
+  const bool matched = link.proof->matched;
   link.proof.reset();
-  stats_->prove();
+  if (known_ && stats_->must_prove()) {
+    if (link.rumour != stats_->rumoured_at) return link.connection.fail(moved_meanwhile);
+    if (!matched) return object(link, unproven);
+    stats_->prove(link.rumour);
+  }
   settle_in(link);
 }
 
 // False: it is not the disc.
 bool Disc::judge_proof(Link& link, int error) noexcept {
   const Proof& proof = *link.proof;
-  const auto unless_unproven = [&] {
-    if (!known_ || !stats_->must_prove()) return true;
-    link.proof.reset();
-    object(link, unproven);
-    return false;
-  };
   if (!proof.of_first_block()) {
     const LastWrites::Write write = proof.write();
     static log::RateLimit unread;
@@ -189,8 +192,8 @@ bool Disc::judge_proof(Link& link, int error) noexcept {
       say(log::Level::warning, unread,
           fmt::format("what was written last cannot be read back ({}), and is not compared",
                       std::strerror(error)));
-    if (error != 0 || !last_writes_->still_knows(write)) return unless_unproven();
-    if (is_there(write, proof.found())) return true;
+    if (error != 0 || !last_writes_->still_knows(write)) return true;
+    if (is_there(write, proof.found())) return link.proof->matched = true;
     link.proof.reset();
     read_back_at_.reset();
     object(link, other_writes, fmt::format(fmt::runtime(other_writes), write.offset));
@@ -207,8 +210,9 @@ bool Disc::judge_proof(Link& link, int error) noexcept {
       say(log::Level::warning, limit,
           found ? "its first block was changed meanwhile, and is not compared"
                 : "its first block cannot be read, and is not compared");
-      return unless_unproven();
+      break;
     case FirstBlock::Verdict::same:
+      link.proof->matched = true;
       break;
   }
   return true;
@@ -300,7 +304,7 @@ void Disc::note_returned(const nbd::Request& request, iouring::Instant ghosts) n
 void Disc::accept() noexcept {
   const bool data = last_objection_ == another_block || last_objection_ == other_writes;
   if (!closing_ && last_objection_ == unproven) {
-    stats_->prove();
+    stats_->prove(stats_->rumoured_at);
     last_objection_ = nullptr;
     return relocate();
   }

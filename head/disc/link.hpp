@@ -3,6 +3,7 @@
 
 #include "head/disc/disc.hpp"
 
+#include <cstdint>
 #include <memory>
 #include <optional>
 #include <string>
@@ -24,8 +25,9 @@ class Disc::Link final : public nbd::Connection::Owner {
   bool superseded = false;  // A successor is to take over; it does not connect again.
   // A successor has taken over; only what is still to be answered here is waited for.
   bool witness = false;
-  bool overdue = false;    // For as long as a ghost may take.
-  bool elsewhere = false;  // The disc was said to be elsewhere since it was opened.
+  bool overdue = false;      // For as long as a ghost may take.
+  bool elsewhere = false;    // The disc was said to be elsewhere since it was opened.
+  std::uint64_t rumour = 0;  // DiscStats::rumoured_at when it began to connect.
 
   // Until it is answered nothing else is asked here.
   std::unique_ptr<Proof> proof;

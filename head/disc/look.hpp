@@ -48,6 +48,8 @@ class Proof final : public nbd::Request {
   const LastWrites::Write& write() const noexcept { return asked_.write; }  // Else.
   std::span<const std::byte> found() const noexcept { return bytes_; }
 
+  bool matched = false;  // One of them was what it must be.
+
  private:
   struct Question {
     LastWrites::Write write;

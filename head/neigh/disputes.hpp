@@ -57,6 +57,10 @@ class Disputes {
     const Dispute* dispute = find(key);
     return dispute && dispute->claimed && dispute->claimed_at >= when;
   }
+  // Something newer was told: what was said against the old is no matter any more.
+  void forget_claim(const netlink::NeighbourKey& key) noexcept {
+    if (const auto found = all_.find(key); found != all_.end()) found->second.claimed.reset();
+  }
   // Whether what was claimed is to be looked into now, at most so often.
   bool look_into(const netlink::NeighbourKey& key, Instant now, Instant::duration every) {
     Dispute& dispute = all_[key];

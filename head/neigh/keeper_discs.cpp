@@ -47,7 +47,8 @@ std::vector<Keeper::Refused> Keeper::Work::refuse(std::span<const Want> discs) c
   std::vector<netlink::HostAddress> addresses;
   netlink::dump_addresses(socket, addresses);
   std::vector<netlink::Ip6> own;
-  for (const netlink::HostAddress& one : addresses) own.push_back(one.address);
+  for (const netlink::HostAddress& one : addresses)
+    if (!one.tentative() && !one.duplicate()) own.push_back(one.address);
   std::sort(own.begin(), own.end());
   std::vector<Refused> refused;
   for (std::size_t i = 0; i < discs.size(); ++i)
@@ -92,6 +93,8 @@ void Keeper::Work::accept(Disc& disc, Want want, std::vector<NeighbourKey>& fres
   if (disc.stats) by_stats_.insert(&disc);
   if (before != disc.address) forget_way(before);
   BindingStatus found = whereabouts(disc, now);
+  const bool still_lost = disc.placed.lost && found.state == BindingState::unplaced;
+  if (still_lost) return wait_for_way(disc, std::move(found));
   if (!disc.stays(found)) return settle_in(disc, std::move(found), fresh, now);
   disc.placed.dev = dev_named(std::move(found.dev));
   if (!find_way_again(disc)) tell_way(disc);
@@ -118,6 +121,7 @@ void Keeper::Work::settle_in(Disc& disc, BindingStatus found, std::vector<Neighb
   leave(disc);
   disc.placed = placed(std::move(found));
   tell_way(disc);
+  tell_rumour(disc);
   if (disc.placed.state == BindingState::unplaced) unplaced_.insert(&disc);
   if (disc.placed.state != BindingState::waiting) return;
   const NeighbourKey key = disc.placed.neighbour;
@@ -140,27 +144,6 @@ void Keeper::Work::settle_in(Disc& disc, BindingStatus found, std::vector<Neighb
   if (disc.stats) disc.stats->attempts_apart_ms.store(0, std::memory_order_relaxed);
   ledger_.tell_silence(key);
   tell_rumour(disc);
-}
-
-// To whoever asks how the disc is reached.
-void Keeper::Work::tell_way(const Disc& disc) const noexcept {
-  if (!disc.stats) return;
-  int ifindex = disc.placed.lost ? 0 : disc.placed.neighbour.ifindex;
-  // Where there is no neighbour to know there is an interface all the same.
-  if (ifindex == 0 && !disc.placed.lost)
-    if (const auto* link = find_link(places_.links(), *disc.placed.dev)) ifindex = link->ifindex;
-  disc.stats->ifindex.store(ifindex, std::memory_order_relaxed);
-}
-
-// To whoever connects to it.
-void Keeper::Work::tell_rumour(const Disc& disc) const noexcept {
-  if (!disc.stats) return;
-  const bool own = disc.has_neighbour() && disc.placed.on_link && !disc.placed.routed;
-  const auto where = own ? ledger_.rumour(disc.placed.neighbour) : std::nullopt;
-  std::uint64_t number = 0;
-  if (where)
-    for (const std::uint8_t byte : *where) number = number << 8 | byte;
-  disc.stats->rumoured_at.store(number, std::memory_order_relaxed);
 }
 
 void Keeper::Work::leave(Disc& disc) {
@@ -227,7 +210,7 @@ void Keeper::Work::place_again(Instant now) {
       continue;
     }
     const bool unplaced = found.state == BindingState::unplaced;
-    const bool had_way = disc->has_neighbour() && !disc->placed.lost;
+    const bool was_lost = disc->placed.lost, had_way = disc->has_neighbour() && !was_lost;
     if (unplaced && had_way && lost++ == 0) why = found.problem;
     if (disc->has_neighbour() && no_better) {
       wait_for_way(*disc, std::move(found));
@@ -238,7 +221,8 @@ void Keeper::Work::place_again(Instant now) {
                       found.neighbour.ifindex == disc->placed.neighbour.ifindex;
     if (disc->has_neighbour() && !same && !unplaced) ++moved;
     settle_in(*disc, std::move(found), fresh, now);
-    if (same) continue;
+    found_again += was_lost && !unplaced;
+    if (same && !was_lost) continue;
     tell_return(*disc);
     tell_interface_back(*disc);  // Another one.
   }
@@ -327,7 +311,6 @@ void Keeper::Work::report_moved() {
     // Behind a gateway the tail is where it was, whoever the gateway is.
     for_users(key, [&](const Disc* disc) {
       if (disc->stats) disc->stats->attempts_apart_ms.store(0, std::memory_order_relaxed);
-      tell_rumour(*disc);
       if (disc->placed.on_link) moves_told_.push_back(disc->name);
     });
   }

@@ -38,6 +38,7 @@ void Keeper::Work::apply(Instant now) {
 void Keeper::Work::apply_entries(Instant now) {
   for (std::size_t round = 0; round < rounds_max; ++round) {
     const Due due = ledger_.due(now);
+    tell_rumours();
     if (due.empty()) return;
     for (const Solicitation& question : due.solicit)
       if (!solicit(question)) ledger_.unasked(question, now);

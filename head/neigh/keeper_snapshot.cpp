@@ -39,6 +39,8 @@ BindingStatus Keeper::Work::explain(const std::string& disc, Facts facts) {
   } else if (facts.error != 0) {
     status.obstacle = Obstacle::unwritten;
     status.problem = who + " could not be entered in the neighbour table: " + why(facts.error);
+  } else if (status.binding.lladdr && facts.phase < Phase::held) {
+    status.problem = who + " is being entered in the neighbour table";
   } else if (!facts.asked) {
     status.obstacle = Obstacle::unasked;
     status.problem = who + " has not been asked yet; neighbour solicitations are paced";

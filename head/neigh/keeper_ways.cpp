@@ -200,6 +200,46 @@ void Keeper::Work::report_silent() {
   }
 }
 
+// To whoever asks how the disc is reached.
+void Keeper::Work::tell_way(const Disc& disc) const noexcept {
+  if (!disc.stats) return;
+  int ifindex = disc.placed.lost ? 0 : disc.placed.neighbour.ifindex;
+  // Where there is no neighbour to know there is an interface all the same.
+  if (ifindex == 0 && !disc.placed.lost)
+    if (const auto* link = find_link(places_.links(), *disc.placed.dev)) ifindex = link->ifindex;
+  disc.stats->ifindex.store(ifindex, std::memory_order_relaxed);
+}
+
+// Where it is held to be because the wire says so, against a pin.
+std::optional<netlink::Mac> Keeper::Work::rumour_of(const Disc& disc) const noexcept {
+  if (!disc.has_neighbour() || !disc.placed.on_link) return std::nullopt;
+  if (!disc.placed.routed) return ledger_.rumour(disc.placed.neighbour);
+  const Way* way = book_.find(disc.address);
+  const bool pinned = disc.claim.lladdr && disc.claim.generation > 0 &&
+                      ledger_.trust_in({0, disc.address}) != Trust::wire;
+  const bool there = !way || !way->binding.lladdr || way->binding.lladdr == disc.claim.lladdr;
+  return pinned && !there ? way->binding.lladdr : std::nullopt;
+}
+
+// To whoever connects to it: before that is written, so that nobody is there unwarned. Told again
+// after it was right in between, it is another one.
+void Keeper::Work::tell_rumour(const Disc& disc) noexcept {
+  if (!disc.stats) return;
+  std::uint64_t number = 0;
+  if (const auto where = rumour_of(disc))
+    for (const std::uint8_t byte : *where) number = number << 8 | byte;
+  constexpr std::uint64_t address_bits = 48, address_mask = (std::uint64_t{1} << address_bits) - 1;
+  const std::uint64_t told = disc.stats->rumoured_at.load(std::memory_order_relaxed);
+  if ((told & address_mask) == number) return;
+  if (number != 0) number |= (++rumours_ & 0xffff) << address_bits;
+  disc.stats->rumoured_at.store(number, std::memory_order_release);
+}
+
+void Keeper::Work::tell_rumours() {
+  for (const NeighbourKey& key : ledger_.take_rebound())
+    for_users(key, [this](const Disc* disc) { tell_rumour(*disc); });
+}
+
 void Keeper::Work::tell_return(const Disc& disc) const noexcept {
   // Not the turn's beginning: what came since may have been sent in vain.
   const auto now = std::chrono::steady_clock::now().time_since_epoch();

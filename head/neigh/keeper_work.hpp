@@ -164,7 +164,9 @@ class Keeper::Work {
   void settle_in(Disc& disc, BindingStatus placed, std::vector<netlink::NeighbourKey>& fresh,
                  Instant now);
   void tell_way(const Disc& disc) const noexcept;
-  void tell_rumour(const Disc& disc) const noexcept;
+  std::optional<netlink::Mac> rumour_of(const Disc& disc) const noexcept;
+  void tell_rumour(const Disc& disc) noexcept;
+  void tell_rumours();
   void leave(Disc& disc);
   void place_again(Instant now);
   void wait_for_way(Disc& disc, BindingStatus found);
@@ -293,6 +295,7 @@ class Keeper::Work {
   bool permitted_ = true;  // To change the table.
   bool resync_ = false;    // Notifications were lost, and there are more to read.
   std::uint64_t notifications_lost_ = 0, raises_ = 0, moves_ = 0, removed_ = 0;
+  std::uint64_t rumours_ = 0;  // Told, of all discs.
   std::uint64_t looks_ = 0, looks_bad_ = 0, silent_moves_ = 0;
   std::string silent_mover_;
   History history_;

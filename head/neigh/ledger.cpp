@@ -94,6 +94,8 @@ Ruling Ledger::weigh(Item& item, const Binding& claim, Instant now) {
   if (!seen && claim.lladdr && newer) {
     hold.told = claim.lladdr;
     hold.told_generation = claim.generation;
+    disputes_.forget_claim(key);
+    rebound_.push_back(key);
   }
   const bool moved = ruling == Ruling::moved;
   if (moved || ruling == Ruling::first) {
@@ -102,6 +104,7 @@ Ruling Ledger::weigh(Item& item, const Binding& claim, Instant now) {
     disputes_.forget_pin(key);
   }
   if (moved) {
+    rebound_.push_back(key);
     tell_silence(key);
     hold.unwritten = !seen && claim.generation > before.generation;
     hold.answered = claim.source == Source::wire && answering(hold.state);

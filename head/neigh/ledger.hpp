@@ -179,6 +179,10 @@ class Ledger {
   // call: a TCP connection that was made before has nothing to say there, or says it late.
   std::vector<netlink::NeighbourKey> take_moved() { return std::exchange(moved_, {}); }
 
+  // Holds that are elsewhere than before, or were told to be, since the last call: before that is
+  // written.
+  std::vector<netlink::NeighbourKey> take_rebound() { return std::exchange(rebound_, {}); }
+
   // Holds that are elsewhere than was told, or that somebody else claims, since the last call: once
   // when that began, and again when somebody there answered.
   std::vector<netlink::NeighbourKey> take_contradicted() {
@@ -284,6 +288,7 @@ class Ledger {
   std::vector<netlink::NeighbourKey> removals_;
   std::vector<netlink::NeighbourKey> settled_;
   std::vector<netlink::NeighbourKey> moved_;
+  std::vector<netlink::NeighbourKey> rebound_;
   std::vector<netlink::NeighbourKey> contradicted_;
   std::vector<netlink::NeighbourKey> returned_;
   std::vector<netlink::NeighbourKey> found_;

@@ -46,7 +46,9 @@ std::uint64_t Limits::others(std::uint64_t ours) const noexcept {
 }
 
 bool Limits::too_low(std::uint64_t discs, std::uint64_t ours) {
-  if (const auto error = netlink::read_table(reader_, status_.table)) {
+  const auto error = netlink::read_table(reader_, status_.table);
+  looked_ = !error;
+  if (error) {
     fail("the neighbour table's limits cannot be read: " + error.message());
     return false;
   }
@@ -99,8 +101,12 @@ bool Limits::ensure(std::uint64_t discs, std::uint64_t ours) {
 
 void Limits::lower(std::chrono::steady_clock::time_point now) {
   const netlink::TableLimits at = status_.table.limits;
-  const bool ours = at == written_ && larger(at, needed_) == at;
-  if (!ours || needed_.thresh3 > at.thresh3 / 2) {
+  const bool ours = looked_ && at == written_ && larger(at, needed_) == at;
+  // Others have grown used to the room: more of them than are counted, or nearly as many as would
+  // have any.
+  const bool filled =
+      status_.sized_others > others_most || status_.table.entries > needed_.thresh2 / 4 * 3;
+  if (!ours || filled || needed_.thresh3 > at.thresh3 / 2) {
     much_less_since_ = {};
     return;
   }

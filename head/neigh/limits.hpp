@@ -1,7 +1,7 @@
 // The neighbour table's limits, raised to what the discs need and no further; read back, and looked
-// at again every so often, because `sysctl --system` can undo them. What was raised is lowered
-// again, never below what was found at the start, once far less has been enough for a while and
-// nobody else has written them since.
+// at again every so often, because `sysctl --system` can undo them. What this headd has raised is
+// lowered again, never below what it found when it began, once far less has been enough for a
+// while, nobody else has written them since, and others do not fill the room.
 #pragma once
 
 #include "head/neigh/snapshot.hpp"
@@ -42,6 +42,7 @@ class Limits {
   std::string no_writer_;
   TableStatus status_;
   netlink::TableLimits needed_;   // As last compared; at least as they were at the start.
+  bool looked_ = false;           // The table could be read, last.
   netlink::TableLimits written_;  // By us, last; zeros before.
   std::chrono::steady_clock::time_point much_less_since_{};  // Is needed; the epoch: it is not.
 };

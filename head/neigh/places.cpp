@@ -77,23 +77,25 @@ namespace {
 BindingStatus without_way(const Want& want, const Links& links, const Suspect& suspect) {
   const std::string address = netlink::to_string(want.address);
   const auto unplaced = [&](Obstacle obstacle, std::string_view sentence) {
-    return without_place(BindingState::unplaced, obstacle,
-                         fmt::format("{}: {}", want.disc, sentence));
+    BindingStatus status =
+        without_place(BindingState::unplaced, obstacle, fmt::format("{}: {}", want.disc, sentence));
+    status.dev = want.dev;
+    return status;
   };
   if (!want.dev.empty() && !find_link(links, want.dev))
     return unplaced(Obstacle::no_interface, "there is no interface " + want.dev);
   const std::string through = want.dev.empty() ? "" : " through " + want.dev;
   const auto link = links.find(suspect.ifindex);
-  const std::string name = link != links.end() ? link->second.name : "every interface";
-  if (suspect.ipv6_off)
+  const bool known = link != links.end();
+  if (known && suspect.ipv6_off)
     return unplaced(
         Obstacle::ipv6_off,
-        fmt::format("IPv6 is off on {}, and there is no route to {}{}", name, address, through));
-  const auto master = link != links.end() ? links.find(link->second.master) : links.end();
+        fmt::format("IPv6 is off on {}, and there is no route to {}", link->second.name, address));
+  const auto master = known ? links.find(link->second.master) : links.end();
   if (master != links.end() && master->second.vrf)
     return unplaced(Obstacle::in_vrf,
-                    fmt::format("{} is in the VRF {}, and elsewhere there is no route to {}", name,
-                                master->second.name, address));
+                    fmt::format("{} is in the VRF {}, and elsewhere there is no route to {}",
+                                link->second.name, master->second.name, address));
   return unplaced(Obstacle::no_route,
                   fmt::format("there is no route to {}{}; see `ip -6 route`", address, through));
 }
@@ -154,7 +156,7 @@ Suspect Places::suspect(int ifindex) const {
   const auto link = links_.find(ifindex);
   const bool known = link != links_.end();
   return {.ifindex = known ? ifindex : 0,
-          .ipv6_off = netlink::is_ipv6_off(known ? link->second.name : "all")};
+          .ipv6_off = known && netlink::is_ipv6_off(link->second.name)};
 }
 
 // Our routes are to single addresses: whatever is next to such an address, and has none, is led as

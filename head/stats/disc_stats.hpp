@@ -153,16 +153,17 @@ class DiscStats {
   // tail's host answers for none of its discs; 0 otherwise.
   std::atomic<std::uint32_t> attempts_apart_ms{0};
 
-  // The keeper writes it: the link-layer address, as a number, at which the disc is held to be
-  // because the wire says so, against what was told with a generation; 0 otherwise. The data thread
-  // writes where the tail has shown that it has the disc, or an operator has accepted it as that.
+  // The keeper writes it, before the kernel sends there: the link-layer address, as a number, at
+  // which the disc is held to be because the wire says so, against what was told with a generation,
+  // and in the upper 16 bits a number of this rumour's own; 0 for none. The data thread writes for
+  // which of them the tail has shown that it has the disc, or an operator has accepted it as that.
   std::atomic<std::uint64_t> rumoured_at{0}, proven_at{0};
   // Whether a tail there is to prove itself before anything is asked of it.
   bool must_prove() const noexcept {
-    const auto at = rumoured_at.load(std::memory_order_relaxed);
+    const auto at = rumoured_at.load(std::memory_order_acquire);
     return at != 0 && at != proven_at.load(std::memory_order_relaxed);
   }
-  void prove() noexcept { proven_at.store(rumoured_at.load(std::memory_order_relaxed)); }
+  void prove(std::uint64_t rumour) noexcept { proven_at.store(rumour, std::memory_order_relaxed); }
 
   // The keeper writes it: the interface that leads to the disc now; 0 when none does, or before.
   std::atomic<int> ifindex{0};

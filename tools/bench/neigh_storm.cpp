@@ -69,7 +69,8 @@ Counted count_packets(const char* interface, std::chrono::duration<double> time)
     if (frame[next_header] == IPPROTO_TCP) {
       ++counted.tcp;
     } else if (frame[next_header] != IPPROTO_ICMPV6) {
-      ++counted.others;
+      // Reports of groups begin with a header of options.
+      counted.others += frame[next_header] != IPPROTO_HOPOPTS;
     } else if (frame[icmp_type] == ND_NEIGHBOR_SOLICIT) {
       ++counted.solicitations;
     } else if (frame[icmp_type] == ND_NEIGHBOR_ADVERT || frame[icmp_type] < MLD_LISTENER_QUERY) {
