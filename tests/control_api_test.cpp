@@ -346,6 +346,9 @@ TEST_CASE("latency is told in seconds, for all and for one", "[control]") {
   auto* const thread = daemon.threads[daemon.threads[0]->size() == 1 ? 0 : 1];
   thread->stats("a")->record(stats::Operation::read, 4096, 0, {.whole = 1ms});
   thread->stats("a")->record_stall(stats::Cause::neighbour, 1500ms);
+  thread->stats("a")->record_slow_opening(stats::Cause::tail, 2500ms);
+  thread->stats("a")->interface_back_at_ns = 2'000'000'000;
+  thread->stats("a")->record_parked(stats::Instant(1s), 250ms);
   for (const char* path : {"/v1/latency", "/v1/latency/a"}) {
     const json body = daemon.ask("GET", path).body;
     CHECK(body["operations"]["read"]["p99_s"].get<double>() == Approx(0.001).epsilon(0.03));
@@ -357,6 +360,10 @@ TEST_CASE("latency is told in seconds, for all and for one", "[control]") {
     CHECK_FALSE(body["operations"].contains("write"));
     CHECK(body["stalls"]["neighbour"] == 1);
     CHECK(body["stall_seconds"]["neighbour"].get<double>() == Approx(1.5));
+    CHECK(body["slow_openings"]["tail"] == 1);
+    CHECK(body["slow_opening_seconds"]["tail"].get<double>() == Approx(2.5));
+    CHECK(body["interface_waits"] == 1);
+    CHECK(body["interface_wait_seconds"].get<double>() == Approx(0.25));
   }
   const json read = daemon.ask("GET", "/v1/discs/a").body["operations"]["read"];
   CHECK(read["requests"] == 1);

@@ -59,6 +59,9 @@ TEST_CASE("what a disc has counted stays when it is gone", "[control]") {
   Groups groups(10);
   auto a = asked(3), b = asked(5);
   a->record_stall(stats::Cause::network, 1s);
+  a->record_slow_opening(stats::Cause::tail, 4s);
+  a->interface_back_at_ns = 500'000'000;
+  a->record_parked(stats::Instant(100ms), 200ms);
   a->record_parked(stats::Instant(1s), 3s);
   a->reconnects = 2;
   groups.sum({{a, {"gold", "t"}}, {b, {"gold", "t"}}});
@@ -72,6 +75,11 @@ TEST_CASE("what a disc has counted stays when it is gone", "[control]") {
     CHECK(reads(of(sums, {"gold", "t"})).latency.count == 9);
     CHECK(sums.reconnects == 2);
     CHECK(sums.stalls[static_cast<std::size_t>(stats::Cause::network)].count == 1);
+    CHECK(sums.slow_openings[static_cast<std::size_t>(stats::Cause::tail)].count == 1);
+    CHECK(sums.slow_openings[static_cast<std::size_t>(stats::Cause::tail)].time_ns ==
+          4'000'000'000);
+    CHECK(sums.interface_waits.count == 1);
+    CHECK(sums.interface_waits.time_ns == 200'000'000);
     CHECK(sums.neighbour_stalls.count == 1);
     CHECK(sums.neighbour_stalls.time_ns == 3'000'000'000);
   }

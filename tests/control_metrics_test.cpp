@@ -26,6 +26,9 @@ control::Scrape scrape() {
   scrape.agent.stalls[static_cast<std::size_t>(stats::Cause::neighbour)] = {
       .count = 3, .time_ns = 1'500'000'000};
   scrape.agent.neighbour_stalls = {.count = 2, .time_ns = 250'000'000};
+  scrape.agent.interface_waits = {.count = 5, .time_ns = 750'000'000};
+  scrape.agent.slow_openings[static_cast<std::size_t>(stats::Cause::reconnect)] = {
+      .count = 4, .time_ns = 8'500'000'000};
   control::GroupLatency tail{.key = {"gold", "02:00:00:00:00:01"}, .discs = 2, .latency = {}};
   tail.latency.by_operation[0] = asked({20us, 100us, 50ms});
   scrape.groups.push_back(tail);
@@ -52,6 +55,11 @@ TEST_CASE("a scrape tells the head's state, and why requests were slow", "[contr
   CHECK(value_of(text, "head_discs{state=\"failed\"}") == "0");
   CHECK(value_of(text, "head_stalls_total{cause=\"neighbour\"}") == "3");
   CHECK(value_of(text, "head_stall_seconds_total{cause=\"neighbour\"}") == "1.5");
+  CHECK(value_of(text, "head_slow_openings_total{cause=\"reconnect\"}") == "4");
+  CHECK(value_of(text, "head_slow_openings_total{cause=\"tail\"}") == "0");
+  CHECK(value_of(text, "head_slow_opening_seconds_total{cause=\"reconnect\"}") == "8.5");
+  CHECK(value_of(text, "head_interface_waits_total") == "5");
+  CHECK(value_of(text, "head_interface_wait_seconds_total") == "0.75");
   CHECK(value_of(text, "head_neighbour_stalls_total") == "2");
   CHECK(value_of(text, "head_neighbour_stall_seconds_total") == "0.25");
   CHECK(value_of(text, "head_neighbour_table_headroom_ratio") == "0.75");

@@ -145,3 +145,28 @@ TEST_CASE("who waited while the interface was away did not wait for neighbour di
   stats.record_parked(start + 301ms, 100ms);  // The interface was there.
   CHECK(stats.neighbour_stalls().count == 1);
 }
+
+// These waits were counted nowhere.
+TEST_CASE("who waited while the interface was away is counted apart, and no moment twice",
+          "[stats]") {
+  const Instant start(1h);
+  DiscStats stats;
+  stats.interface_back_at_ns = std::chrono::nanoseconds((start + 300ms).time_since_epoch()).count();
+  const auto expect = [&](StallSnapshot told, std::uint64_t count, std::uint64_t ms) {
+    CHECK(told.count == count);
+    CHECK(told.time_ns == ms * 1'000'000);
+  };
+  stats.record_parked(start, 400ms);
+  expect(stats.interface_waits(), 1, 400);
+  stats.record_without_neighbour(start + 410ms, start + 414ms);  // Too short to be looked at.
+  stats.record_parked(start + 200ms, 300ms);                     // It overlaps the first.
+  expect(stats.interface_waits(), 1, 500);
+  expect(stats.neighbour_stalls(), 0, 0);
+  stats.record_parked(start + 301ms, 299ms);  // The interface was there; the rest of it counts.
+  expect(stats.neighbour_stalls(), 1, 100);
+  stats.record_parked(start + 299ms, 401ms);  // The other kind again.
+  expect(stats.interface_waits(), 2, 600);
+  stats.record_parked(start + 800ms, 50ms);
+  expect(stats.neighbour_stalls(), 2, 150);
+  expect(stats.snapshot().interface_waits, 2, 600);
+}

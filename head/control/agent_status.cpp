@@ -188,14 +188,32 @@ ImportStatus Agent::count(ImportStatus import) const {
   return import;
 }
 
+namespace {
+
+// To the status of all, or to a latency.
+void add_waits(auto& sum, const stats::DiscStats& disc) {
+  disc.add_to(sum.stalls);
+  disc.add_slow_openings_to(sum.slow_openings);
+  sum.neighbour_stalls += disc.neighbour_stalls();
+  sum.interface_waits += disc.interface_waits();
+}
+
+// The newest first.
+void cut(std::vector<stats::Stall>& stalls, std::size_t most) {
+  std::stable_sort(stalls.begin(), stalls.end(),
+                   [](const auto& a, const auto& b) { return a.ended_ns > b.ended_ns; });
+  if (stalls.size() > most) stalls.resize(most);
+}
+
+}  // namespace
+
 AgentStatus Agent::status() const {
   AgentStatus status{.discs_max = discs_max_, .threads = threads_.size()};
   const std::lock_guard lock(lock_);
   status.discs = discs_.size();
   for (const auto& [name, disc] : discs_) {
     ++status.by_state[static_cast<std::size_t>(state_of(disc))];
-    disc.stats->add_to(status.stalls);
-    status.neighbour_stalls += disc.stats->neighbour_stalls();
+    add_waits(status, *disc.stats);
     status.reconnects += disc.stats->reconnects.load(std::memory_order_relaxed);
     status.guests += disc.stats->guests.load(std::memory_order_relaxed);
     status.unflushed += disc.stats->kept_bytes.load(std::memory_order_relaxed);
@@ -213,8 +231,7 @@ std::optional<LatencyStatus> Agent::latency(const std::string& name) const {
   }
   LatencyStatus latency;
   stats->add_to(latency.by_operation);
-  stats->add_to(latency.stalls);
-  latency.neighbour_stalls += stats->neighbour_stalls();
+  add_waits(latency, *stats);
   return latency;
 }
 
@@ -230,8 +247,7 @@ LatencyStatus Agent::latency() const {
   LatencyStatus latency;
   for (const auto& [spec, stats] : all_stats()) {
     stats->add_to(latency.by_operation);
-    stats->add_to(latency.stalls);
-    latency.neighbour_stalls += stats->neighbour_stalls();
+    add_waits(latency, *stats);
   }
   return latency;
 }
@@ -239,9 +255,13 @@ LatencyStatus Agent::latency() const {
 StallStatus Agent::stalls(std::string_view name, std::size_t most) const {
   StallStatus status;
   for (const auto& thread : threads_) {
-    status.recorded += thread->stalls().recorded();
-    for (const stats::Stall& stall : thread->stalls().read())
+    const stats::StallLog& log = thread->stalls();
+    status.recorded += log.recorded();
+    status.openings_recorded += log.openings_recorded();
+    for (const stats::Stall& stall : log.read())
       if (name.empty() || stall.disc() == name) status.stalls.push_back(stall);
+    for (const stats::Stall& opening : log.read_openings())
+      if (name.empty() || opening.disc() == name) status.openings.push_back(opening);
   }
   {
     const std::lock_guard lock(lock_);
@@ -254,11 +274,10 @@ StallStatus Agent::stalls(std::string_view name, std::size_t most) const {
                                 .since_ns = since});
     }
   }
-  std::stable_sort(status.stalls.begin(), status.stalls.end(),
-                   [](const auto& a, const auto& b) { return a.ended_ns > b.ended_ns; });
+  cut(status.stalls, most);
+  cut(status.openings, most);
   std::sort(status.waiting.begin(), status.waiting.end(),
             [](const auto& a, const auto& b) { return a.since_ns < b.since_ns; });
-  if (status.stalls.size() > most) status.stalls.resize(most);
   status.waiting_total = status.waiting.size();
   if (status.waiting.size() > most) status.waiting.resize(most);
   return status;

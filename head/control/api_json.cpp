@@ -7,6 +7,7 @@
 #include <nlohmann/json.hpp>
 
 #include <chrono>
+#include <tuple>
 #include <utility>
 
 namespace head::control {
@@ -45,17 +46,25 @@ json names_of(std::uint16_t flags) {
   return names;
 }
 
-void add_stalls(json& object, const std::array<stats::StallSnapshot, stats::causes>& stalls,
-                const stats::StallSnapshot& neighbour) {
-  json& counts = object["stalls"] = json::object();
-  json& times = object["stall_seconds"] = json::object();
+// For each cause: how many, and how long together.
+std::pair<json, json> by_cause(const std::array<stats::StallSnapshot, stats::causes>& stalls) {
+  std::pair<json, json> all{json::object(), json::object()};
   for (std::size_t i = 0; i < stats::causes; ++i) {
     const std::string cause(to_string(static_cast<stats::Cause>(i)));
-    counts[cause] = stalls[i].count;
-    times[cause] = seconds(stalls[i].time_ns);
+    all.first[cause] = stalls[i].count;
+    all.second[cause] = seconds(stalls[i].time_ns);
   }
-  object["neighbour_stalls"] = neighbour.count;
-  object["neighbour_stall_seconds"] = seconds(neighbour.time_ns);
+  return all;
+}
+
+// What requests, and openings, waited for; of a disc or of all.
+void add_stalls(json& object, const auto& of) {
+  std::tie(object["stalls"], object["stall_seconds"]) = by_cause(of.stalls);
+  std::tie(object["slow_openings"], object["slow_opening_seconds"]) = by_cause(of.slow_openings);
+  object["neighbour_stalls"] = of.neighbour_stalls.count;
+  object["neighbour_stall_seconds"] = seconds(of.neighbour_stalls.time_ns);
+  object["interface_waits"] = of.interface_waits.count;
+  object["interface_wait_seconds"] = seconds(of.interface_waits.time_ns);
 }
 
 json to_json(const StateCounts& counts) {
@@ -114,7 +123,7 @@ json to_json(const DiscStatus& disc, const std::filesystem::path& run_dir) {
     if (now.by_operation[i].requests != 0)
       operations[std::string(to_string(static_cast<stats::Operation>(i)))] =
           counts_of(now.by_operation[i]);
-  add_stalls(object, now.stalls, now.neighbour_stalls);
+  add_stalls(object, now);
   return object;
 }
 
@@ -130,7 +139,7 @@ json to_json(const AgentStatus& status) {
   json object = {{"discs", status.discs},           {"discs_max", status.discs_max},
                  {"data_threads", status.threads},  {"by_state", to_json(status.by_state)},
                  {"reconnects", status.reconnects}, {"guests", status.guests}};
-  add_stalls(object, status.stalls, status.neighbour_stalls);
+  add_stalls(object, status);
   return object;
 }
 
@@ -165,7 +174,7 @@ json to_json(const LatencyStatus& latency, bool histogram) {
     operations[std::string(to_string(static_cast<stats::Operation>(i)))] = std::move(one);
   }
   json object = {{"operations", std::move(operations)}};
-  add_stalls(object, latency.stalls, latency.neighbour_stalls);
+  add_stalls(object, latency);
   return object;
 }
 
@@ -188,16 +197,25 @@ json to_json(const StallStatus& status) {
     if (stall.error != 0) one["errno"] = stall.error;
     stalls.push_back(std::move(one));
   }
+  json openings = json::array();
+  for (const stats::Stall& opening : status.openings) {
+    json one = {{"disc", opening.disc()},
+                {"ended", signed_seconds(opening.ended_ns)},
+                {"cause", to_string(opening.cause)},
+                {"seconds", signed_seconds(opening.whole_ns)},
+                {"held_up_s", signed_seconds(opening.held_up_ns)}};
+    if (opening.error != 0) one["errno"] = opening.error;
+    openings.push_back(std::move(one));
+  }
   json waiting = json::array();
   for (const Waiting& disc : status.waiting)
     waiting.push_back({{"disc", disc.disc},
                        {"state", to_string(disc.state)},
                        {"in_flight", disc.in_flight},
                        {"seconds", seconds_since(disc.since_ns)}});
-  return {{"stalls", std::move(stalls)},
-          {"recorded", status.recorded},
-          {"waiting", std::move(waiting)},
-          {"waiting_total", status.waiting_total}};
+  return {{"stalls", std::move(stalls)},     {"recorded", status.recorded},
+          {"openings", std::move(openings)}, {"openings_recorded", status.openings_recorded},
+          {"waiting", std::move(waiting)},   {"waiting_total", status.waiting_total}};
 }
 
 json to_json(const MemoryAccount& account, const MemoryHere& here) {

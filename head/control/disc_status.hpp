@@ -76,7 +76,9 @@ struct AgentStatus {
   std::size_t threads = 0;
   StateCounts by_state{};
   std::array<stats::StallSnapshot, stats::causes> stalls{};
+  std::array<stats::StallSnapshot, stats::causes> slow_openings{};
   stats::StallSnapshot neighbour_stalls{};
+  stats::StallSnapshot interface_waits{};
   std::uint64_t reconnects = 0;
   std::size_t guests = 0;
   std::uint64_t unflushed = 0;  // Bytes kept for replay.
@@ -91,16 +93,20 @@ struct Waiting {
 };
 
 struct StallStatus {
-  std::vector<stats::Stall> stalls;  // The newest first.
-  std::uint64_t recorded = 0;        // Of all discs, since the start; the last ones are kept.
-  std::vector<Waiting> waiting;      // Those that wait longest, the longest first,
-  std::size_t waiting_total = 0;     // of so many.
+  std::vector<stats::Stall> stalls;    // The newest first.
+  std::uint64_t recorded = 0;          // Of all discs, since the start; the last ones are kept.
+  std::vector<stats::Stall> openings;  // First connections that took long, likewise,
+  std::uint64_t openings_recorded = 0;
+  std::vector<Waiting> waiting;   // Those that wait longest, the longest first,
+  std::size_t waiting_total = 0;  // of so many.
 };
 
 struct LatencyStatus {
   std::array<stats::OperationSnapshot, stats::operations> by_operation;
   std::array<stats::StallSnapshot, stats::causes> stalls{};
+  std::array<stats::StallSnapshot, stats::causes> slow_openings{};
   stats::StallSnapshot neighbour_stalls{};
+  stats::StallSnapshot interface_waits{};
 };
 
 }  // namespace head::control

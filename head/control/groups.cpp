@@ -12,13 +12,19 @@ GroupLatency read(const stats::DiscStats& disc) {
   now.reconnects = disc.reconnects.load(std::memory_order_relaxed);
   disc.add_to(now.latency.by_operation, stats::Detail::guest);
   disc.add_to(now.latency.stalls);
+  disc.add_slow_openings_to(now.latency.slow_openings);
   now.latency.neighbour_stalls = disc.neighbour_stalls();
+  now.latency.interface_waits = disc.interface_waits();
   return now;
 }
 
 void add_stalls(LatencyStatus& to, const LatencyStatus& from) {
-  for (std::size_t i = 0; i < stats::causes; ++i) to.stalls[i] += from.stalls[i];
+  for (std::size_t i = 0; i < stats::causes; ++i) {
+    to.stalls[i] += from.stalls[i];
+    to.slow_openings[i] += from.slow_openings[i];
+  }
   to.neighbour_stalls += from.neighbour_stalls;
+  to.interface_waits += from.interface_waits;
 }
 
 void add(GroupLatency& to, const GroupLatency& from) {
@@ -57,7 +63,9 @@ GroupLatency negative(GroupLatency of) {
     negate(operation.tail);
   }
   for (stats::StallSnapshot& stall : of.latency.stalls) negate(stall);
+  for (stats::StallSnapshot& opening : of.latency.slow_openings) negate(opening);
   negate(of.latency.neighbour_stalls);
+  negate(of.latency.interface_waits);
   return of;
 }
 
@@ -88,7 +96,9 @@ GroupSums Groups::sum(std::vector<Member> discs) {
     sum.reconnects += disc.stats->reconnects.load(std::memory_order_relaxed);
     disc.stats->add_to(sum.latency.by_operation, stats::Detail::guest);
     disc.stats->add_to(sum.latency.stalls);
+    disc.stats->add_slow_openings_to(sum.latency.slow_openings);
     sum.latency.neighbour_stalls += disc.stats->neighbour_stalls();
+    sum.latency.interface_waits += disc.stats->interface_waits();
   }
   GroupLatency all = evicted_;
   for (const GroupLatency& sum : sums.groups) {
@@ -97,7 +107,9 @@ GroupSums Groups::sum(std::vector<Member> discs) {
   }
   sums.reconnects = all.reconnects;
   sums.stalls = all.latency.stalls;
+  sums.slow_openings = all.latency.slow_openings;
   sums.neighbour_stalls = all.latency.neighbour_stalls;
+  sums.interface_waits = all.latency.interface_waits;
   return sums;
 }
 

@@ -41,7 +41,9 @@ struct GroupSums {
   // Of all that ever were.
   std::uint64_t reconnects = 0;
   std::array<stats::StallSnapshot, stats::causes> stalls{};
+  std::array<stats::StallSnapshot, stats::causes> slow_openings{};
   stats::StallSnapshot neighbour_stalls{};
+  stats::StallSnapshot interface_waits{};
 };
 
 class Groups {

@@ -1,78 +1,15 @@
 #include "head/control/metrics.hpp"
 
+#include "head/control/metric_families.hpp"
 #include "netlink/format.hpp"
 
 #include <map>
-#include <prometheus/metric_family.h>
-#include <prometheus/text_serializer.h>
-#include <sstream>
 #include <string_view>
 #include <utility>
 
 namespace head::control {
 
 namespace {
-
-using prometheus::ClientMetric;
-using prometheus::MetricFamily;
-using prometheus::MetricType;
-using Labels = std::vector<ClientMetric::Label>;
-
-// Upper bounds of a scraped histogram are octaves of ours, so its counts are exact: 16 µs to 137 s.
-constexpr unsigned first_octave = 14;
-
-double seconds(std::uint64_t ns) {
-  return static_cast<double>(ns) / 1e9;
-}
-
-class Families {
- public:
-  void gauge(const char* name, const char* help) { open(name, help, MetricType::Gauge); }
-  void counter(const char* name, const char* help) { open(name, help, MetricType::Counter); }
-  void histogram(const char* name, const char* help) { open(name, help, MetricType::Histogram); }
-
-  // Of the family opened last.
-  template <class Number>
-  void add(Number value, Labels labels = {}) {
-    ClientMetric& metric = next(std::move(labels));
-    if (families_.back().type == MetricType::Gauge)
-      metric.gauge.value = static_cast<double>(value);
-    else
-      metric.counter.value = static_cast<double>(value);
-  }
-
-  void add(const stats::HistogramSnapshot& latency, Labels labels) {
-    ClientMetric::Histogram& histogram = next(std::move(labels)).histogram;
-    histogram.sample_count = latency.count;
-    histogram.sample_sum = seconds(latency.sum_ns);
-    std::uint64_t below = 0;
-    std::size_t bucket = 0;
-    for (unsigned octave = first_octave; octave <= stats::buckets::highest_octave; ++octave) {
-      const std::uint64_t bound = std::uint64_t{1} << octave;
-      for (; bucket < latency.buckets.size() && stats::buckets::lower_ns(bucket) < bound; ++bucket)
-        below += latency.buckets[bucket];
-      histogram.bucket.push_back({.cumulative_count = below, .upper_bound = seconds(bound)});
-    }
-  }
-
-  std::string text() const {
-    std::ostringstream out;
-    prometheus::TextSerializer().Serialize(out, families_);
-    return out.str();
-  }
-
- private:
-  void open(const char* name, const char* help, MetricType type) {
-    families_.push_back({.name = name, .help = help, .type = type, .metric = {}});
-  }
-  ClientMetric& next(Labels labels) {
-    ClientMetric& metric = families_.back().metric.emplace_back();
-    metric.label = std::move(labels);
-    return metric;
-  }
-
-  std::vector<MetricFamily> families_;
-};
 
 std::string name_of(std::size_t operation) {
   return std::string(to_string(static_cast<stats::Operation>(operation)));
@@ -92,6 +29,24 @@ void add_memory(Families& families, const MemoryAccount& account) {
   families.gauge("head_memory_kernel_ceiling_bytes",
                  "What that may come to (memory.kernel_ceiling_mib).");
   families.add(account.kernel_ceiling);
+}
+
+struct Named {
+  const char* name;
+  const char* help;
+};
+
+// Two counters for each cause: how many, and how many seconds together.
+void add_by_cause(Families& families, const std::array<stats::StallSnapshot, stats::causes>& stalls,
+                  const Named& counts, const Named& times) {
+  const auto label = [](std::size_t cause) {
+    return Labels{{"cause", std::string(to_string(static_cast<stats::Cause>(cause)))}};
+  };
+  families.counter(counts.name, counts.help);
+  for (std::size_t i = 0; i < stats::causes; ++i) families.add(stalls[i].count, label(i));
+  families.counter(times.name, times.help);
+  for (std::size_t i = 0; i < stats::causes; ++i)
+    families.add(seconds(stalls[i].time_ns), label(i));
 }
 
 void add_head(Families& families, const Scrape& scrape) {
@@ -116,14 +71,14 @@ void add_head(Families& families, const Scrape& scrape) {
   families.counter("head_reconnects_total", "Connections to tails that were lost and made again.");
   families.add(agent.reconnects);
 
-  families.counter("head_stalls_total", "Requests that took longer than the stall threshold.");
-  for (std::size_t i = 0; i < stats::causes; ++i)
-    families.add(agent.stalls[i].count,
-                 {{"cause", std::string(to_string(static_cast<stats::Cause>(i)))}});
-  families.counter("head_stall_seconds_total", "How long these took together.");
-  for (std::size_t i = 0; i < stats::causes; ++i)
-    families.add(seconds(agent.stalls[i].time_ns),
-                 {{"cause", std::string(to_string(static_cast<stats::Cause>(i)))}});
+  add_by_cause(families, agent.stalls,
+               {"head_stalls_total", "Requests that took longer than the stall threshold."},
+               {"head_stall_seconds_total", "How long these took together."});
+  add_by_cause(families, agent.slow_openings,
+               {"head_slow_openings_total",
+                "First connections to tails that took longer than a second and the threshold."},
+               {"head_slow_opening_seconds_total",
+                "Total duration of slow first connections to tails, in seconds."});
   families.counter("head_neighbour_stalls_total",
                    "Waits of discs' requests for neighbour discovery, however short.");
   families.add(agent.neighbour_stalls.count);
@@ -131,6 +86,14 @@ void add_head(Families& families, const Scrape& scrape) {
       "head_neighbour_stall_seconds_total",
       "How long they were: what the kernel says where it was asked, else the request.");
   families.add(seconds(agent.neighbour_stalls.time_ns));
+  families.counter(
+      "head_interface_waits_total",
+      "Waits of discs' requests for neighbour discovery that began while the interface "
+      "was away or within a second of its return; not among the neighbour stalls.");
+  families.add(agent.interface_waits.count);
+  families.counter("head_interface_wait_seconds_total",
+                   "Total duration of waits that began while the interface was away, in seconds.");
+  families.add(seconds(agent.interface_waits.time_ns));
 }
 
 Labels labels_of(const GroupLatency& group, std::size_t operation) {

@@ -50,7 +50,9 @@ Scrape scrape(const Agent& agent, Groups& groups, std::string version,
   GroupSums sums = groups.sum(std::move(members));
   scrape.groups = std::move(sums.groups);
   scrape.agent.stalls = sums.stalls;
+  scrape.agent.slow_openings = sums.slow_openings;
   scrape.agent.neighbour_stalls = sums.neighbour_stalls;
+  scrape.agent.interface_waits = sums.interface_waits;
   scrape.agent.reconnects = sums.reconnects;
   for (const std::string& name : discs) {
     if (scrape.discs.size() == metric_discs_max) break;

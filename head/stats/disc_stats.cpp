@@ -52,6 +52,10 @@ DiscStats::~DiscStats() {
     delete of;
     memory::give_back(memory::For::counters, sizeof(PerOperation));
   }
+  const auto* const openings = slow_openings_.load(std::memory_order_relaxed);
+  if (openings == nullptr) return;
+  delete openings;
+  memory::give_back(memory::For::counters, sizeof *openings);
 }
 
 void DiscStats::record(Operation operation, std::uint32_t bytes, int error,
@@ -97,6 +101,17 @@ void DiscStats::record_stall(Cause cause, Duration latency) noexcept {
   stalls_[static_cast<std::size_t>(cause)].add(1, latency);
 }
 
+void DiscStats::record_slow_opening(Cause cause, Duration time) noexcept {
+  auto* openings = slow_openings_.load(std::memory_order_relaxed);
+  if (openings == nullptr) {
+    if (!memory::take(memory::For::counters, sizeof *openings)) return;
+    openings = new (std::nothrow) std::array<PerCause, causes>;
+    if (openings == nullptr) return memory::give_back(memory::For::counters, sizeof *openings);
+    slow_openings_.store(openings, std::memory_order_release);
+  }
+  (*openings)[static_cast<std::size_t>(cause)].add(1, time);
+}
+
 void DiscStats::PerCause::add(std::uint64_t stalls, Duration time) noexcept {
   stats::add(count, stalls);
   stats::add(time_ns, static_cast<std::uint64_t>(ns(time)));
@@ -109,8 +124,7 @@ bool DiscStats::interface_was_away(Instant since) const noexcept {
 void DiscStats::record_parked(Instant since, Duration parked) noexcept {
   told_of_ = since;
   told_until_ = std::max(told_until_, since + parked);
-  if (parked > Duration{} && !interface_was_away(since))
-    count_neighbour_stall(since, since + parked);
+  if (parked > Duration{}) count_wait(since, since + parked);
 }
 
 void DiscStats::record_without_neighbour(Instant since, Instant until) noexcept {
@@ -119,17 +133,18 @@ void DiscStats::record_without_neighbour(Instant since, Instant until) noexcept 
   } else if (since < told_until_) {
     return;  // It was parked behind what was told of.
   }
-  if (interface_was_away(since)) return;
-  if (until - since > without_neighbour_min) count_neighbour_stall(since, until);
+  if (until - since > without_neighbour_min) count_wait(since, until);
 }
 
-// Waits are told in the order in which they ended; those that overlap are one.
-void DiscStats::count_neighbour_stall(Instant since, Instant until) noexcept {
-  const bool same = since < neighbour_counted_until_;
-  if (same) since = neighbour_counted_until_;
+// Waits are told in the order in which they ended; those of a kind that overlap are one.
+void DiscStats::count_wait(Instant since, Instant until) noexcept {
+  PerCause& kind = interface_was_away(since) ? interface_waits_ : neighbour_stalls_;
+  const bool overlaps = since < waits_counted_until_;
+  if (overlaps) since = waits_counted_until_;
   if (until <= since) return;
-  neighbour_stalls_.add(same ? 0 : 1, until - since);
-  neighbour_counted_until_ = until;
+  kind.add(overlaps && waits_counted_by_ == &kind ? 0 : 1, until - since);
+  waits_counted_until_ = until;
+  waits_counted_by_ = &kind;
 }
 
 void DiscStats::note_silent(Instant now) noexcept {
@@ -206,7 +221,9 @@ DiscSnapshot DiscStats::snapshot(bool with_latency) const {
   now.note = note();
   add_to(now.by_operation, with_latency ? Detail::all : Detail::counts);
   add_to(now.stalls);
+  add_slow_openings_to(now.slow_openings);
   now.neighbour_stalls = neighbour_stalls();
+  now.interface_waits = interface_waits();
   return now;
 }
 
@@ -218,6 +235,12 @@ void DiscStats::add_to(std::array<OperationSnapshot, operations>& sum, Detail de
 
 void DiscStats::add_to(std::array<StallSnapshot, causes>& sum) const noexcept {
   for (std::size_t i = 0; i < causes; ++i) sum[i] += stalls_[i].snapshot();
+}
+
+void DiscStats::add_slow_openings_to(std::array<StallSnapshot, causes>& sum) const noexcept {
+  const auto* const openings = slow_openings_.load(std::memory_order_acquire);
+  if (openings == nullptr) return;
+  for (std::size_t i = 0; i < causes; ++i) sum[i] += (*openings)[i].snapshot();
 }
 
 }  // namespace head::stats

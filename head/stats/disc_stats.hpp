@@ -77,7 +77,9 @@ struct DiscSnapshot {
   std::string note;
   std::array<OperationSnapshot, operations> by_operation;
   std::array<StallSnapshot, causes> stalls;
+  std::array<StallSnapshot, causes> slow_openings;
   StallSnapshot neighbour_stalls;
+  StallSnapshot interface_waits;
 };
 
 class DiscStats {
@@ -105,6 +107,9 @@ class DiscStats {
   // record it is lost.
   void record(Operation operation, std::uint32_t bytes, int error, Journey journey) noexcept;
   void record_stall(Cause cause, Duration latency) noexcept;
+  // No request, and therefore no stall: the first connection to the tail took long. Without memory
+  // for the first of these it is lost.
+  void record_slow_opening(Cause cause, Duration time) noexcept;
   // The kernel told of something sent then for how long it was parked until the neighbour was
   // found; zero if it was not.
   void record_parked(Instant since, Duration parked) noexcept;
@@ -153,6 +158,9 @@ class DiscStats {
   // tail's host answers for none of its discs; 0 otherwise.
   std::atomic<std::uint32_t> attempts_apart_ms{0};
 
+  // The keeper writes it: the interface that leads to the disc now; 0 when none does, or before.
+  std::atomic<int> ifindex{0};
+
   // The keeper writes it, before the kernel sends there: the link-layer address, as a number, at
   // which the disc is held to be because the wire says so, against what was told with a generation,
   // and in the upper 16 bits a number of this rumour's own; 0 for none. The data thread writes for
@@ -164,9 +172,6 @@ class DiscStats {
     return at != 0 && at != proven_at.load(std::memory_order_relaxed);
   }
   void prove(std::uint64_t rumour) noexcept { proven_at.store(rumour, std::memory_order_relaxed); }
-
-  // The keeper writes it: the interface that leads to the disc now; 0 when none does, or before.
-  std::atomic<int> ifindex{0};
 
   // The data thread writes it: the last instant (steady_clock, nanoseconds) at which requests were
   // found to wait, or the disc to be opened, although nothing had been answered for a while, or the
@@ -195,9 +200,13 @@ class DiscStats {
   // Adds up many discs without a copy of each one's histograms.
   void add_to(std::array<OperationSnapshot, operations>& sum, Detail detail = Detail::all) const;
   void add_to(std::array<StallSnapshot, causes>& sum) const noexcept;
+  void add_slow_openings_to(std::array<StallSnapshot, causes>& sum) const noexcept;
   // How often, and for how long, requests of the disc waited for neighbour discovery: waits that
   // overlap are one.
   StallSnapshot neighbour_stalls() const noexcept { return neighbour_stalls_.snapshot(); }
+  // The same of waits that began while the interface was away (interface_was_away()). No moment is
+  // counted twice, so that the two together are all the time in which requests waited.
+  StallSnapshot interface_waits() const noexcept { return interface_waits_.snapshot(); }
   std::string problem() const;
   std::string note() const;
   std::vector<std::uint64_t> guest_sizes() const;
@@ -225,24 +234,28 @@ class DiscStats {
   };
 
   void set(std::string& place, std::string_view sentence) noexcept;
-  void count_neighbour_stall(Instant since, Instant until) noexcept;
+  void count_wait(Instant since, Instant until) noexcept;
 
   Watcher* const watcher_;
   // Made by an operation's first record: most discs see few of the seven.
   std::array<std::atomic<PerOperation*>, operations> by_operation_{};
   std::array<PerCause, causes> stalls_;
+  // Made by the first: most discs are opened in time.
+  std::atomic<std::array<PerCause, causes>*> slow_openings_{nullptr};
   PerCause neighbour_stalls_;
+  PerCause interface_waits_;
   // The data thread's: what was told of last was sent then; until when something told of was
-  // parked; and until when waits are counted.
+  // parked; until when waits are counted, and which of the two counted the last one.
   Instant told_of_{};
   Instant told_until_{};
-  Instant neighbour_counted_until_{};
+  Instant waits_counted_until_{};
+  PerCause* waits_counted_by_ = nullptr;
   mutable std::mutex lock_;  // Of these. Off the data path; held for a copy of 200 bytes.
   std::string problem_;
   std::string note_;
   std::vector<std::uint64_t> guest_sizes_;
 };
 
-static_assert(sizeof(DiscStats) < 512);
+static_assert(sizeof(DiscStats) <= 512);
 
 }  // namespace head::stats

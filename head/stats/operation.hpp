@@ -15,7 +15,7 @@ enum class Operation : std::uint8_t {
   write_zeroes,
   cache,
   block_status,
-  open,  // No request: the disc's first connection to its tail. Only stalls are of that kind.
+  open,  // No request: the disc's first connection to its tail. Only the log of stalls knows it.
 };
 inline constexpr std::size_t operations = 7;  // Those that are requests.
 std::string_view to_string(Operation operation) noexcept;

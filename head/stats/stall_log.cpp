@@ -16,10 +16,10 @@ void Stall::set_disc(std::string_view name) noexcept {
   std::copy_n(name.begin(), std::min(name.size(), name_max), disc_name.begin());
 }
 
-void StallLog::record(const Stall& stall) noexcept {
+void StallLog::Ring::record(const Stall& stall) noexcept {
   const auto words = std::bit_cast<Words>(stall);
   const std::uint64_t number = recorded_.load(std::memory_order_relaxed);
-  Place& place = places_[number % kept];
+  Place& place = places_[number % places_.size()];
   place.sequence.store(2 * number + 1, std::memory_order_relaxed);
   std::atomic_thread_fence(std::memory_order_release);
   for (std::size_t i = 0; i < words.size(); ++i)
@@ -28,12 +28,13 @@ void StallLog::record(const Stall& stall) noexcept {
   recorded_.store(number + 1, std::memory_order_release);
 }
 
-std::vector<Stall> StallLog::read() const {
+std::vector<Stall> StallLog::Ring::read() const {
   const std::uint64_t end = recorded();
   std::vector<Stall> stalls;
-  stalls.reserve(std::min<std::uint64_t>(end, kept));
+  const std::uint64_t kept = places_.size();
+  stalls.reserve(std::min(end, kept));
   for (std::uint64_t number = end > kept ? end - kept : 0; number < end; ++number) {
-    const Place& place = places_[number % kept];
+    const Place& place = places_[number % places_.size()];
     const std::uint64_t whole = 2 * number + 2;
     if (place.sequence.load(std::memory_order_acquire) != whole) continue;
     Words words;

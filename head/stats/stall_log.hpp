@@ -1,5 +1,6 @@
-// The last stalls of one data thread, each with its cause: a ring that one thread writes and any
-// thread reads. The writer never waits, and allocates nothing; a reader leaves out what is
+// The last stalls of one data thread, and its last slow openings, each with its cause: two rings
+// that one thread writes and any thread reads, so that a thousand openings at a start do not push
+// requests out. The writer never waits, and allocates nothing; a reader leaves out what is
 // overwritten while it looks.
 #pragma once
 
@@ -16,7 +17,7 @@
 
 namespace head::stats {
 
-// A request that took longer than the stall threshold.
+// A request that took longer than the stall threshold; or, as Operation::open, a slow opening.
 struct Stall {
   static constexpr std::size_t name_max = 64;
 
@@ -42,24 +43,42 @@ static_assert(std::is_trivially_copyable_v<Stall> && sizeof(Stall) % sizeof(std:
 class StallLog {
  public:
   static constexpr std::size_t kept = 1024;
+  static constexpr std::size_t openings_kept = 256;
 
   // The one writing thread.
-  void record(const Stall& stall) noexcept;
+  void record(const Stall& stall) noexcept {
+    (stall.operation == Operation::open ? openings_ : requests_).record(stall);
+  }
   // Any thread: oldest first.
-  std::vector<Stall> read() const;
+  std::vector<Stall> read() const { return requests_.read(); }
+  std::vector<Stall> read_openings() const { return openings_.read(); }
   // How many there ever were.
-  std::uint64_t recorded() const noexcept { return recorded_.load(std::memory_order_acquire); }
+  std::uint64_t recorded() const noexcept { return requests_.recorded(); }
+  std::uint64_t openings_recorded() const noexcept { return openings_.recorded(); }
 
  private:
-  using Words = std::array<std::uint64_t, sizeof(Stall) / sizeof(std::uint64_t)>;
-  struct Place {
-    // 2n + 1 while the n-th stall (from 0) is being written, 2n + 2 when it is there.
-    std::atomic<std::uint64_t> sequence{0};
-    std::array<std::atomic<std::uint64_t>, std::tuple_size_v<Words>> words{};
+  class Ring {
+   public:
+    explicit Ring(std::size_t size) : places_(size) {}
+
+    void record(const Stall& stall) noexcept;
+    std::vector<Stall> read() const;
+    std::uint64_t recorded() const noexcept { return recorded_.load(std::memory_order_acquire); }
+
+   private:
+    using Words = std::array<std::uint64_t, sizeof(Stall) / sizeof(std::uint64_t)>;
+    struct Place {
+      // 2n + 1 while the n-th stall (from 0) is being written, 2n + 2 when it is there.
+      std::atomic<std::uint64_t> sequence{0};
+      std::array<std::atomic<std::uint64_t>, std::tuple_size_v<Words>> words{};
+    };
+
+    std::atomic<std::uint64_t> recorded_{0};
+    std::vector<Place> places_;
   };
 
-  std::atomic<std::uint64_t> recorded_{0};
-  std::vector<Place> places_ = std::vector<Place>(kept);
+  Ring requests_{kept};
+  Ring openings_{openings_kept};
 };
 
 }  // namespace head::stats

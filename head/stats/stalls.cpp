@@ -26,7 +26,9 @@ void Stalls::look_at(DiscStats& disc, std::string_view name, const Opening& open
                             .error = opening.error,
                             .arrived = opening.since,
                             .journey = {.whole = whole, .away = whole}};
-  record(disc, as_request, opening.failed_before);
+  const Stall slow = explain(disc, as_request, opening.failed_before);
+  disc.record_slow_opening(slow.cause, whole);
+  log_.record(slow);
 }
 
 void Stalls::count_neighbour(DiscStats& disc, const Answered& request) noexcept {
@@ -38,10 +40,13 @@ void Stalls::count_neighbour(DiscStats& disc, const Answered& request) noexcept 
 void Stalls::record(DiscStats& disc, const Answered& request) noexcept {
   const auto since = std::max(disc.state_since_ns.load(std::memory_order_relaxed),
                               disc.replaced_at_ns.load(std::memory_order_relaxed));
-  record(disc, request, since >= ns(request.arrived));
+  const Stall stall = explain(disc, request, since >= ns(request.arrived));
+  disc.record_stall(stall.cause, request.journey.whole);
+  log_.record(stall);
 }
 
-void Stalls::record(DiscStats& disc, const Answered& request, bool no_connection) noexcept {
+Stall Stalls::explain(const DiscStats& disc, const Answered& request,
+                      bool no_connection) const noexcept {
   constexpr auto relaxed = std::memory_order_relaxed;
   const std::int64_t since = ns(request.arrived);
   const Evidence seen{
@@ -63,8 +68,7 @@ void Stalls::record(DiscStats& disc, const Answered& request, bool no_connection
               .operation = request.operation,
               .cause = cause_of(seen, threshold_)};
   stall.set_disc(request.disc);
-  disc.record_stall(stall.cause, request.journey.whole);
-  log_.record(stall);
+  return stall;
 }
 
 }  // namespace head::stats

@@ -1,5 +1,6 @@
 // What a data thread does about requests, and openings of discs, that took too long: finds the
-// cause, counts it with the disc, and keeps the last of them.
+// cause, counts it with the disc, and keeps the last of them. Requests and openings are counted and
+// kept apart: no guest need have waited for an opening.
 #pragma once
 
 #include "head/stats/disc_stats.hpp"
@@ -34,8 +35,8 @@ struct Opening {
 
 class Stalls {
  public:
-  // An opening takes several round trips, and a head has thousands to make when it starts: it is a
-  // stall when it took longer than that as well.
+  // An opening takes several round trips, and a head has thousands to make when it starts: it is
+  // slow when it took longer than that as well as longer than the threshold.
   static constexpr Duration slow_opening = std::chrono::seconds(1);
 
   // `log` is written by this thread only.
@@ -58,7 +59,7 @@ class Stalls {
  private:
   static void count_neighbour(DiscStats& disc, const Answered& request) noexcept;
   void record(DiscStats& disc, const Answered& request) noexcept;
-  void record(DiscStats& disc, const Answered& request, bool no_connection) noexcept;
+  Stall explain(const DiscStats& disc, const Answered& request, bool no_connection) const noexcept;
 
   Duration threshold_{};
   Duration least_{};

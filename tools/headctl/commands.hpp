@@ -133,9 +133,9 @@ Exit upgrade(const Context& context, const UpgradeOptions& options);
 Exit reload(const Context& context);
 
 Exit status(const Context& context);
-// "tail 3 (1.20 s), queue 1 (30.00 ms)": of anything that has `stalls` and `stall_seconds`.
-std::string stall_counts(const nlohmann::json& object);
-// How often, and for how long, requests waited for neighbour discovery.
+// "tail 3 (1.20 s), queue 1 (30.00 ms)": of `stalls` and `stall_seconds`, for example.
+std::string by_cause(const nlohmann::json& counts, const nlohmann::json& seconds);
+// How often, and for how long, requests waited for neighbour discovery, or for an interface.
 std::string neighbour_stall_text(const nlohmann::json& object);
 
 }  // namespace headctl

@@ -164,6 +164,8 @@ void print_one(const json& disc) {
               fmt::format("{}, {} together", count.dump(),
                           human_time(disc["stall_seconds"][cause].get<double>())));
   sheet.add("waits for neighbours", neighbour_stall_text(disc));
+  sheet.add("slow opening", by_cause(disc.value("slow_openings", json::object()),
+                                     disc.value("slow_opening_seconds", json::object())));
   show(sheet.text());
 }
 

@@ -77,7 +77,7 @@ void print_table(const json& answer) {
   }
   show(table);
   show(parts_of(answer["operations"]));
-  show("stalls: " + stall_counts(answer) + "\n");
+  show("stalls: " + by_cause(answer["stalls"], answer["stall_seconds"]) + "\n");
 }
 
 Exit histogram(const Context& context, const LatencyOptions& options) {

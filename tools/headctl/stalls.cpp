@@ -1,4 +1,5 @@
-// stalls: the requests that took too long, each with its cause, and who waits now.
+// stalls: the requests that took too long, each with its cause, who waits now, and the discs whose
+// first connection took long.
 #include "tools/headctl/commands.hpp"
 #include "tools/headctl/output.hpp"
 #include "tools/headctl/text.hpp"
@@ -8,6 +9,7 @@
 #include <nlohmann/json.hpp>
 
 #include <cmath>
+#include <cstring>
 #include <ctime>
 
 namespace headctl {
@@ -52,6 +54,15 @@ std::string stalls_text(const json& stalls) {
   return table.text(out_style());
 }
 
+std::string openings_text(const json& openings) {
+  Table table({{"OPENED"}, {"DISC"}, {"CAUSE"}, {"TOOK", true}, {"HELD UP", true}, {"RESULT"}});
+  for (const json& opening : openings)
+    table.add({local_time(opening["ended"]), opening["disc"], opening["cause"],
+               human_time(opening["seconds"]), human_time(opening["held_up_s"]),
+               opening.contains("errno") ? std::strerror(opening["errno"]) : "connected"});
+  return table.text(out_style());
+}
+
 }  // namespace
 
 Exit stalls(const Context& context, const StallsOptions& options) {
@@ -67,6 +78,8 @@ Exit stalls(const Context& context, const StallsOptions& options) {
     print(stalls_text(answer["stalls"]));
   else if (answer["waiting"].empty())
     print(std::string("no request took longer than the stall threshold\n"));
+  const json openings = answer.value("openings", json::array());
+  if (!openings.empty()) print("\n" + openings_text(openings));
   return Exit::done;
 }
 

@@ -48,18 +48,22 @@ void add_memory(Sheet& sheet, const json& memory) {
 
 }  // namespace
 
-std::string stall_counts(const json& object) {
+std::string by_cause(const json& counts, const json& seconds) {
   std::string text;
-  for (const auto& [cause, count] : object["stalls"].items())
+  for (const auto& [cause, count] : counts.items())
     if (count != 0)
       text += fmt::format("{}{} {} ({})", text.empty() ? "" : ", ", cause, count.dump(),
-                          human_time(object["stall_seconds"][cause].get<double>()));
+                          human_time(seconds[cause].get<double>()));
   return text;
 }
 
 std::string neighbour_stall_text(const json& object) {
-  return fmt::format("{}, {} together", object["neighbour_stalls"].dump(),
-                     human_time(object["neighbour_stall_seconds"].get<double>()));
+  std::string text = fmt::format("{}, {} together", object["neighbour_stalls"].dump(),
+                                 human_time(object["neighbour_stall_seconds"].get<double>()));
+  if (const auto waits = object.value("interface_waits", std::uint64_t{0}); waits != 0)
+    text += fmt::format("; {} for an interface that was away, {} together", waits,
+                        human_time(object.value("interface_wait_seconds", 0.0)));
+  return text;
 }
 
 Exit status(const Context& context) {
@@ -79,7 +83,9 @@ Exit status(const Context& context) {
   sheet.add("data threads", answer["data_threads"].dump());
   sheet.add("guests", answer["guests"].dump());
   sheet.add("reconnects", answer["reconnects"].dump());
-  sheet.add("stalls", stall_counts(answer));
+  sheet.add("stalls", by_cause(answer["stalls"], answer["stall_seconds"]));
+  sheet.add("slow openings", by_cause(answer.value("slow_openings", json::object()),
+                                      answer.value("slow_opening_seconds", json::object())));
   sheet.add("waits for neighbours", neighbour_stall_text(answer));
   sheet.add("neighbours", neighbours["enabled"].get<bool>() ? neighbours_text(neighbours["discs"])
                                                             : "left to the kernel (--no-neigh)");
