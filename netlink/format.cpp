@@ -3,12 +3,74 @@
 #include <algorithm>
 #include <arpa/inet.h>
 #include <charconv>
+#include <tuple>
 
 namespace netlink {
 
+namespace {
+
+constexpr char digits[] = "0123456789abcdef";
+
+std::uint16_t word(const Ip6& address, std::size_t i) noexcept {
+  return static_cast<std::uint16_t>(address[2 * i] << 8 | address[2 * i + 1]);
+}
+
+// Words that are zero, the longest run of two at least, the first of equals.
+struct Zeros {
+  std::size_t begin = 8, count = 0;
+};
+
+Zeros longest_zeros(const Ip6& address) noexcept {
+  Zeros best, here;
+  for (std::size_t i = 0; i < 8; ++i) {
+    if (word(address, i) != 0) {
+      here.count = 0;
+      continue;
+    }
+    if (here.count++ == 0) here.begin = i;
+    if (here.count >= 2 && here.count > best.count) best = here;
+  }
+  return best;
+}
+
+char* put_hex(char* at, std::uint16_t word) noexcept {
+  for (int shift = word >= 0x1000  ? 12
+                   : word >= 0x100 ? 8
+                   : word >= 0x10  ? 4
+                                   : 0;
+       shift >= 0; shift -= 4)
+    *at++ = digits[word >> shift & 15];
+  return at;
+}
+
+}  // namespace
+
+void append(std::string& text, const Ip6& address) {
+  char written[INET6_ADDRSTRLEN];
+  const Zeros zeros = longest_zeros(address);
+  const bool mapped = zeros.count == 5 && word(address, 5) == 0xffff;
+  if (zeros.begin == 0 && (zeros.count == 6 || mapped)) {  // It ends as an IPv4 address does.
+    if (::inet_ntop(AF_INET6, address.data(), written, sizeof written)) text += written;
+    return;
+  }
+  char* at = written;
+  for (std::size_t i = 0; i < 8; ++i) {
+    if (i == zeros.begin) {
+      *at++ = ':';
+      i += zeros.count - 1;
+      if (i == 7) *at++ = ':';
+      continue;
+    }
+    if (i != 0) *at++ = ':';
+    at = put_hex(at, word(address, i));
+  }
+  text.append(written, at);
+}
+
 std::string to_string(const Ip6& address) {
-  char text[INET6_ADDRSTRLEN];
-  return ::inet_ntop(AF_INET6, address.data(), text, sizeof text) ? text : "";
+  std::string text;
+  append(text, address);
+  return text;
 }
 
 std::optional<Ip6> parse_ip6(std::string_view text) {
@@ -38,15 +100,20 @@ std::optional<Prefix> parse_prefix(std::string_view text) {
   return prefix;
 }
 
-std::string to_string(const Mac& mac) {
-  static constexpr char digits[] = "0123456789abcdef";
-  std::string text;
-  text.reserve(3 * mac.size());
+void append(std::string& text, const Mac& mac) {
+  char written[3 * std::tuple_size_v<Mac>];
+  char* at = written;
   for (const std::uint8_t byte : mac) {
-    if (!text.empty()) text += ':';
-    text += digits[byte >> 4];
-    text += digits[byte & 15];
+    *at++ = digits[byte >> 4];
+    *at++ = digits[byte & 15];
+    *at++ = ':';
   }
+  text.append(written, at - 1);
+}
+
+std::string to_string(const Mac& mac) {
+  std::string text;
+  append(text, mac);
   return text;
 }
 

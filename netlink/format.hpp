@@ -12,7 +12,10 @@
 
 namespace netlink {
 
-std::string to_string(const Ip6& address);  // RFC 5952.
+std::string to_string(const Ip6& address);  // RFC 5952, as inet_ntop(3) writes it.
+// The same texts at the end of another: where there are many, most of the time goes to the strings.
+void append(std::string& text, const Ip6& address);
+void append(std::string& text, const Mac& mac);
 std::optional<Ip6> parse_ip6(std::string_view text);
 
 std::string to_string(const Prefix& prefix);  // "fd00::/8"

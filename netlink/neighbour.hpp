@@ -4,6 +4,7 @@
 #pragma once
 
 #include <array>
+#include <bit>
 #include <compare>
 #include <cstdint>
 #include <optional>
@@ -34,7 +35,23 @@ inline constexpr std::uint8_t our_protocol = 72;
 struct NeighbourKey {
   int ifindex = 0;
   Ip6 address{};
-  auto operator<=>(const NeighbourKey&) const = default;
+  bool operator==(const NeighbourKey&) const = default;
+  // By interface, then by address, byte by byte. Tables are sorted and searched by it all the time,
+  // so that it compares the address as two numbers.
+  constexpr std::strong_ordering operator<=>(const NeighbourKey& other) const noexcept {
+    if (const auto order = ifindex <=> other.ifindex; order != 0) return order;
+    const auto [high, low] = numbers();
+    const auto [other_high, other_low] = other.numbers();
+    return high != other_high ? high <=> other_high : low <=> other_low;
+  }
+
+ private:
+  constexpr std::array<std::uint64_t, 2> numbers() const noexcept {
+    auto halves = std::bit_cast<std::array<std::uint64_t, 2>>(address);
+    if constexpr (std::endian::native == std::endian::little)
+      for (std::uint64_t& half : halves) half = __builtin_bswap64(half);
+    return halves;
+  }
 };
 
 struct Neighbour {

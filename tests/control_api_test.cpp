@@ -1,4 +1,5 @@
 // What the API answers, over an agent with a fake keeper and fake data threads.
+#include "head/control/api_json.hpp"
 #include "netlink/format.hpp"
 #include "tests/control_daemon.hpp"
 
@@ -474,4 +475,51 @@ TEST_CASE("the metrics add up the discs of a grade and tail, and show those apar
   CHECK_THAT(one.raw, Catch::Contains("head_disc_in_flight{disc=\"a\"} 0"));
   CHECK_THAT(one.raw, !Catch::Contains("nobody"));
   CHECK(type_of(daemon.ask("DELETE", "/metrics")) == "urn:headstart:method-not-allowed");
+}
+
+TEST_CASE("the entries of the neighbour table are JSON, whatever is in them", "[control][neigh]") {
+  head::neigh::Snapshot snapshot;
+  for (unsigned i = 0; i < 64; ++i) {
+    const auto flag = [&](unsigned bit) { return (i >> bit & 1) != 0; };
+    const netlink::Mac lladdr{2, 0, 0, 0, 0, static_cast<std::uint8_t>(i)};
+    head::neigh::EntryStatus entry;
+    entry.kernel.key = {.ifindex = flag(0) ? 1 : 4711,
+                        .address = {0xfd, static_cast<std::uint8_t>(i)}};
+    entry.kernel.state = flag(1) ? netlink::nud::stale : netlink::nud::none;
+    entry.kernel.protocol = flag(2) ? netlink::our_protocol : 0;
+    entry.kernel.confirmed_ms = i * 1000;
+    entry.kernel.used_ms = i * 10;
+    entry.kernel.updated_ms = UINT32_MAX - i;
+    entry.binding.generation = i * 1'000'000'007ull * 1'000'000'007ull;
+    if (flag(3)) entry.kernel.lladdr = entry.binding.lladdr = lladdr;
+    if (flag(4)) entry.told = entry.claimed = lladdr;
+    entry.pinned = flag(5);
+    entry.discs = {"plain", "q\"\\\n", "ü", "\xff"};
+    entry.discs.resize(i % 5);
+    snapshot.entries.push_back(std::move(entry));
+  }
+  const json entries = json::parse(head::control::to_body(snapshot))["entries"];
+  REQUIRE(entries.size() == 64);
+  for (unsigned i = 0; i < 64; ++i) {
+    const auto& made = snapshot.entries[i];
+    const json& entry = entries[i];
+    CAPTURE(i, entry);
+    CHECK(entry["address"] == netlink::to_string(made.kernel.key.address));
+    CHECK(entry["dev"] == (made.kernel.key.ifindex == 1 ? "lo" : "4711"));
+    CHECK(entry["state"] == (made.kernel.state == netlink::nud::stale ? "STALE" : "ABSENT"));
+    CHECK(entry["marks"] == netlink::marks(made.kernel));
+    CHECK(entry["owner"] == netlink::owner_name(made.kernel));
+    CHECK(entry["confirmed_s"].get<double>() == made.kernel.confirmed_ms / 1e3);
+    CHECK(entry["used_s"].get<double>() == made.kernel.used_ms / 1e3);
+    CHECK(entry["updated_s"].get<double>() == made.kernel.updated_ms / 1e3);
+    CHECK(entry["generation"] == made.binding.generation);
+    CHECK(entry["pinned"] == made.pinned);
+    for (const char* name : {"lladdr", "binding"})
+      CHECK(entry.value(name, "") ==
+            (made.kernel.lladdr ? netlink::to_string(*made.kernel.lladdr) : ""));
+    for (const char* name : {"told", "claimed"})
+      CHECK(entry.value(name, "") == (made.told ? netlink::to_string(*made.told) : ""));
+    const std::vector<std::string> discs{"plain", "q\"\\\n", "ü", "\uFFFD"};
+    CHECK(entry["discs"] == json(std::vector(discs.begin(), discs.begin() + i % 5)));
+  }
 }

@@ -77,14 +77,14 @@ class FakeNeighbours final : public control::Neighbours {
     const std::lock_guard lock(lock_);
     conflicted_ = std::move(conflicted);
   }
-  neigh::Snapshot snapshot(bool with_entries) const override {
+  neigh::Snapshot snapshot(neigh::Detail detail) const override {
     const std::lock_guard lock(lock_);
     if (error_ != 0) throw std::system_error(error_, std::generic_category(), "netlink");
     neigh::Snapshot snapshot;
     snapshot.held = kept_.size();
     snapshot.permitted = permitted_;
     snapshot.table.table.limits = {128, 512, 1024};
-    if (!with_entries) return snapshot;
+    if (detail == neigh::Detail::counts) return snapshot;
     for (const auto& [name, kept] : kept_) {
       neigh::EntryStatus entry;
       entry.kernel.key = {.ifindex = 1, .address = kept.want.address};

@@ -1,10 +1,10 @@
 // What headctl shows of neighbours: which entries, in which order, what changed, which limits.
 #include "head/neigh/sizing.hpp"
 #include "netlink/format.hpp"
-#include "tools/headctl/kernel_text.hpp"
 #include "tools/headctl/neigh_change.hpp"
 #include "tools/headctl/neigh_limits.hpp"
 #include "tools/headctl/neigh_list.hpp"
+#include "tools/headctl/neigh_listing.hpp"
 
 #include <catch2/catch.hpp>
 #include <nlohmann/json.hpp>
@@ -242,17 +242,17 @@ TEST_CASE("the difference of two dumps is every change", "[headctl][neigh]") {
   CHECK(differences({a, b}, {}).size() == 2);
 }
 
-// The text that is written straight away is what the values would be printed as.
-TEST_CASE("the kernel's table is written as its values are printed", "[headctl][neigh]") {
-  const bool all = GENERATE(false, true);
-  const std::size_t count = GENERATE(0, 1, 2, 3000);
-  std::mt19937 random(7);
+namespace {
+
+// A table of so many random entries on three interfaces, by key.
+KernelTable random_table(std::mt19937& random, std::size_t count) {
   const auto upto = [&](std::uint32_t most) {
     return static_cast<std::uint32_t>(random()) % (most + 1);
   };
   constexpr std::uint16_t states[] = {0, 1, 2, 4, 8, 16, 32, 64, 128};
-  const DeviceNames names{{3, "eth0"}, {4, "br\"0\\"}, {5, "0"}};
-  std::vector<Neighbour> table;
+  KernelTable made{.state = {.limits = {1, 2, 3}, .entries = 5},
+                   .entries = {},
+                   .names = {{3, "eth0"}, {4, "br\"0\\"}, {5, "0"}}};
   for (std::size_t i = 0; i < count; ++i) {
     Neighbour one = neighbour("2001:db8::", states[upto(8)], 0);
     one.key.ifindex = static_cast<int>(3 + upto(2));
@@ -263,18 +263,92 @@ TEST_CASE("the kernel's table is written as its values are printed", "[headctl][
     one.confirmed_ms = upto(3) != 0 ? 10 * upto(100'000) : static_cast<std::uint32_t>(random());
     one.used_ms = upto(5) * 1000;
     one.updated_ms = upto(2000);
-    table.push_back(one);
+    made.entries.push_back(one);
   }
-  std::ranges::sort(table, {}, &Neighbour::key);
+  std::ranges::sort(made.entries, {}, &Neighbour::key);
   const auto same = [](const Neighbour& a, const Neighbour& b) { return a.key == b.key; };
-  table.erase(std::unique(table.begin(), table.end(), same), table.end());
-  const netlink::TableState state{.limits = {1, 2, 3}, .entries = 5};
+  made.entries.erase(std::unique(made.entries.begin(), made.entries.end(), same),
+                     made.entries.end());
+  return made;
+}
 
-  json values = kernel_answer(state);
+json values_of(const KernelTable& table) {
   json list = json::array();
-  for (const Neighbour& one : table) list.push_back(entry_of(one, names.at(one.key.ifindex)));
-  values["entries"] = chosen(list, {.all = all});
+  for (const Neighbour& one : table.entries)
+    list.push_back(entry_of(one, table.names.at(one.key.ifindex)));
+  return list;
+}
+
+std::string written(const Listing& listing) {
   std::string text;
-  write_answer(state, table, names, all, [&](std::string_view piece) { text += piece; });
-  CHECK((text == values.dump(2) + "\n"));
+  listing.write_json([&](std::string_view piece) { text += piece; });
+  return text;
+}
+
+}  // namespace
+
+// The text that is written straight away says what the values would be printed as.
+TEST_CASE("the kernel's table is written as its values are printed", "[headctl][neigh]") {
+  const bool all = GENERATE(false, true);
+  const std::size_t count = GENERATE(0, 1, 2, 3000);
+  std::mt19937 random(7);
+  KernelTable table = random_table(random, count);
+  json values = kernel_answer(table.state);
+  values["entries"] = chosen(values_of(table), {.all = all});
+  const Listing listing(nullptr, table, all);
+  const std::string text = written(listing);
+  CHECK((json::parse(text) == values));
+  CHECK(std::ranges::count(text, '\n') == std::ranges::count(answer_text(values), '\n'));
+  CHECK((listing.table().text() == neigh_table(values["entries"]).text()));
+  CHECK(listing.shown() == values["entries"].size());
+}
+
+TEST_CASE("headd's entries are listed among the kernel's as their values would be",
+          "[headctl][neigh]") {
+  const bool all = GENERATE(false, true);
+  std::mt19937 random(GENERATE(range(1u, 20u)));
+  KernelTable table = random_table(random, 500);
+  // Some are headd's, as it says them; one of its own the kernel has not.
+  json of_headd = json::array();
+  for (json entry : values_of(table)) {
+    if (random() % 2 == 0) continue;
+    entry.update({{"conflicts", 1}, {"flapping", false}, {"discs", {"web1", "web2"}}});
+    of_headd.push_back(std::move(entry));
+  }
+  of_headd.push_back(entry("fd00::1", "eth0", "ABSENT", "kernel", 0.5, {"db"}));
+  json answer = {{"table", kernel_answer(table.state)["table"]},
+                 {"problems", {"one with \"quotes\" and a \\"}},
+                 {"entries", of_headd},
+                 {"routes", json::array()}};
+  const std::string body = answer.dump(GENERATE(-1, 2));
+  json values = answer;
+  values["source"] = "headd";
+  values["entries"] = chosen(merged(of_headd, values_of(table)), {.all = all});
+
+  auto headd = HeaddAnswer::parse(body);
+  REQUIRE(headd);
+  const Listing listing(&*headd, table, all);
+  CHECK((json::parse(written(listing)) == values));
+  CHECK((listing.table().text() == neigh_table(values["entries"]).text()));
+  CHECK(listing.read() == table.entries.size() + 1);
+}
+
+TEST_CASE("what is no answer of headd's is not taken apart", "[headctl][neigh]") {
+  const std::string entry = R"({"address": "fd00::1", "dev": "e\"0", "discs": ["a"]})";
+  auto answer = HeaddAnswer::parse(R"({"entries": [)" + entry + "]}");
+  REQUIRE(answer);
+  REQUIRE(answer->entries().size() == 1);
+  CHECK(answer->entries()[0].dev == "e\"0");
+  CHECK(answer->entries()[0].text == entry);
+  CHECK(answer->rest() == json::object());
+  for (const std::string& bad :
+       {std::string(), std::string("[]"), std::string("{}"), R"({"entries": [)" + entry,
+        R"({"entries": [)" + entry + "]", R"({"entries": [)" + entry + ",]}",
+        std::string(R"({"entries": [{"address": "fd00::g"}]})"),
+        std::string(R"({"entries": [{"dev": "eth0"}]})"),
+        std::string(R"({"entries": [{"address": "fd00::1", "dev": 7}]})"),
+        std::string(R"({"entries": {}})"), std::string(R"({"entries": [], "rest": {]})")}) {
+    CAPTURE(bad);
+    CHECK_FALSE(HeaddAnswer::parse(bad));
+  }
 }

@@ -51,7 +51,7 @@ TEST_CASE("who claims a pinned address while its host answers does not get it", 
     REQUIRE(reports.of("disc5").state == BindingState::held);
     await_own_address();
     claim(tail, address(5), overrides);
-    CHECK(eventually([&] { return keeper.snapshot(false).counters.refuted == 1; }));
+    CHECK(eventually([&] { return keeper.snapshot(Detail::counts).counters.refuted == 1; }));
     const auto entry = [&] { return keeper.snapshot().entries.at(0); };
     CHECK(eventually([&] { return entry().kernel.state == nud::permanent; }));
     CHECK(entry().kernel.lladdr == tail.lladdr());
@@ -62,7 +62,7 @@ TEST_CASE("who claims a pinned address while its host answers does not get it", 
     claim(tail, address(5), overrides, 300);
     CHECK(entry().kernel.lladdr == tail.lladdr());
     CHECK(entry().kernel.state == nud::permanent);
-    CHECK(keeper.snapshot(false).counters.refuted <= 2);  // It is asked once a second.
+    CHECK(keeper.snapshot(Detail::counts).counters.refuted <= 2);  // It is asked once a second.
   });
 }
 

@@ -44,7 +44,7 @@ TEST_CASE("hundreds of discs without link-layer addresses are resolved, paced", 
     keeper.want(wanted, reports.ready());
     REQUIRE(eventually([&] { return reports.count() == 300; }));
     CHECK(std::chrono::steady_clock::now() - began > 500ms);
-    CHECK(eventually([&] { return keeper.snapshot(false).held == 300; }));
+    CHECK(eventually([&] { return keeper.snapshot(Detail::counts).held == 300; }));
   });
 }
 
@@ -59,9 +59,9 @@ TEST_CASE("T16 a disc that nobody answers for is reported, and resolved when som
     const BindingStatus status = reports.of("disc6");
     CHECK(status.state == BindingState::waiting);
     CHECK_THAT(status.problem, Catch::Contains("does not answer neighbour solicitations"));
-    CHECK(keeper.snapshot(false).unready == 1);
+    CHECK(keeper.snapshot(Detail::counts).unready == 1);
     tail.sh("ip -6 address add " + to_string(address(6)) + "/64 dev tail0 nodad");
-    CHECK(eventually([&] { return keeper.snapshot(false).held == 1; }));
+    CHECK(eventually([&] { return keeper.snapshot(Detail::counts).held == 1; }));
   });
 }
 
@@ -108,11 +108,11 @@ TEST_CASE("a waiting request has its disc's entry looked at", "[neigh][kernel]")
     keeper.look(lost.stats);
     keeper.look(good.stats);
     CHECK(eventually([&] { return lost.stats->neighbour_missing_at_ns != 0; }));
-    REQUIRE(eventually([&] { return keeper.snapshot(false).counters.looks == 2; }));
+    REQUIRE(eventually([&] { return keeper.snapshot(Detail::counts).counters.looks == 2; }));
     CHECK(good.stats->neighbour_missing_at_ns == 0);
     for (int i = 0; i < 100'000; ++i) keeper.look(lost.stats);
     const auto seen = [&] {
-      const Counters now = keeper.snapshot(false).counters;
+      const Counters now = keeper.snapshot(Detail::counts).counters;
       return now.looks + now.looks_dropped;
     };
     CHECK(eventually([&] { return seen() == 100'002; }));
@@ -139,7 +139,8 @@ TEST_CASE("a disc that waits long is asked for, however reachable it was", "[nei
     REQUIRE(Table().set(reached).empty());
     // Nobody has mac(1): asked by the kernel, it stays reachable no longer.
     const auto asked = [&] {
-      if (listens) return keeper.snapshot(false).counters.solicitations >= 2 * Inquiry::times;
+      if (listens)
+        return keeper.snapshot(Detail::counts).counters.solicitations >= 2 * Inquiry::times;
       return !Table().get({ifindex, address(1)}, entry) && entry.state != nud::reachable;
     };
     keeper.look(quiet.stats);
@@ -147,8 +148,8 @@ TEST_CASE("a disc that waits long is asked for, however reachable it was", "[nei
     quiet.stats->silent_at_ns = std::chrono::steady_clock::now().time_since_epoch().count();
     keeper.look(quiet.stats);
     CHECK(eventually(asked));
-    CHECK(keeper.snapshot(false).counters.resolutions >= 1);
-    CHECK(keeper.snapshot(false).counters.repaired == 0);
+    CHECK(keeper.snapshot(Detail::counts).counters.resolutions >= 1);
+    CHECK(keeper.snapshot(Detail::counts).counters.repaired == 0);
   });
 }
 
@@ -196,7 +197,7 @@ TEST_CASE("the kernel's questions are answered where nobody else would", "[neigh
           5000ms));
       CHECK(found.lladdr == mac(1));
       CHECK(found.ours());
-      CHECK(keeper.snapshot(false).counters.answered == 1);
+      CHECK(keeper.snapshot(Detail::counts).counters.answered == 1);
     }
     REQUIRE(!netlink::read_settings(table.socket(), ifindex, "head0", settings));
     CHECK(settings.app_solicit == 0);
@@ -236,7 +237,7 @@ TEST_CASE("connections to a silent host are tried by turns, whoever comes to it 
     wants[0].stats->silent_at_ns = std::chrono::steady_clock::now().time_since_epoch().count();
     keeper.look(wants[0].stats);
     CHECK(eventually([&] { return apart(wants[4]) == 5 * 200; }));
-    CHECK(keeper.snapshot(false).silent_hosts == 1);
+    CHECK(keeper.snapshot(Detail::counts).silent_hosts == 1);
     // One that is new, and one that is wanted again.
     wants.push_back(disc(5, mac(1)));
     keeper.want({wants[5], wants[1]}, {});

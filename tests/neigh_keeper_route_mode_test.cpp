@@ -98,12 +98,13 @@ TEST_CASE("in route mode a tail has one entry and its discs have routes", "[neig
       CHECK(eventually([&] { return led(hop, 500) == 500; }, 1s));
       sh("ip -6 route flush proto 72");
       CHECK(eventually([&] { return led(hop, 500) == 500; }, 5s));
-      CHECK(keeper.snapshot(false).routes_repaired >= 500);
+      CHECK(keeper.snapshot(Detail::counts).routes_repaired >= 500);
     }
     SECTION("and when the interface was down") {
       sh("ip link set head0 down; ip link set head0 up");
       sh("ip -6 address replace 2001:db8::1/64 dev head0 nodad");
-      CHECK(eventually([&] { return led(hop, 500) == 500 && keeper.snapshot(false).held == 500; }));
+      CHECK(eventually(
+          [&] { return led(hop, 500) == 500 && keeper.snapshot(Detail::counts).held == 500; }));
     }
     SECTION("until an operator's own route leads there") {
       sh("ip -6 route add " + to_string(address(3)) + "/128 via fe80::77 dev head0");
@@ -131,10 +132,10 @@ TEST_CASE("a tail that is no next hop has its discs as neighbours", "[neigh][ker
       Reports reports;
       Keeper keeper(route_mode());
       keeper.want(at(tail.lladdr(), 20), reports.ready());
-      CHECK(eventually([&] { return keeper.snapshot(false).held == 20; }));
+      CHECK(eventually([&] { return keeper.snapshot(Detail::counts).held == 20; }));
       CHECK(own_entries(ifindex, 20) == 20);
       CHECK(routes().empty());
-      CHECK(keeper.snapshot(false).tails_bad == 1);
+      CHECK(keeper.snapshot(Detail::counts).tails_bad == 1);
       tail.sh("ip -6 address add " + to_string(hop.address) + "/64 dev tail0 nodad");
       CHECK(eventually([&] { return led(hop, 20) == 20 && own_entries(ifindex, 20) == 0; }));
     }
@@ -163,7 +164,7 @@ TEST_CASE("a tail that stops to answer has its discs looked for", "[neigh][kerne
           return own_entries(ifindex, 20) == 20 && routes().empty();
         },
         60s));
-    CHECK(keeper.snapshot(false).held == 20);
+    CHECK(keeper.snapshot(Detail::counts).held == 20);
     // What answers itself is led again, once its tail is; the others may be anywhere.
     tail.sh("ip -6 address add " + link_local + " nodad");
     CHECK(eventually(
@@ -185,8 +186,8 @@ TEST_CASE("routes are leases, and a headd that is gone lets them end", "[neigh][
       keeper.want(at(tail.lladdr(), 50), reports.ready());
       REQUIRE(reports.of("disc49").state == BindingState::held);
       CHECK(!eventually([&] { return led(hop, 50) != 50; }, 4s));
-      CHECK(keeper.snapshot(false).routes_renewed > 100);
-      CHECK(keeper.snapshot(false).routes_installed == 50);
+      CHECK(keeper.snapshot(Detail::counts).routes_renewed > 100);
+      CHECK(keeper.snapshot(Detail::counts).routes_installed == 50);
     }
     Socket socket;
     Route found;
@@ -208,7 +209,7 @@ TEST_CASE("a restart adopts the routes, in either mode", "[neigh][kernel]") {
       Keeper keeper(options);
       keeper.want(at(tail.lladdr(), count), reports.ready());
       CHECK(reports.of("disc0").state == BindingState::held);
-      CHECK(eventually([&] { return keeper.snapshot(false).held == count; }));
+      CHECK(eventually([&] { return keeper.snapshot(Detail::counts).held == count; }));
       check();
     };
     run(route_mode(), 60, [&] { CHECK(led(hop, 60) == 60); });

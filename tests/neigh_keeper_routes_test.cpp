@@ -44,7 +44,7 @@ TEST_CASE("a disc without a route is told so, and placed when there is one", "[n
     CHECK(reports.of("disc1").state == BindingState::unplaced);
     CHECK_THAT(reports.of("disc1").problem, Catch::Contains("there is no route to 2001:db8:7::1"));
     sh("ip -6 route add 2001:db8:7::/64 dev head0");
-    CHECK(eventually([&] { return keeper.snapshot(false).held == 1; }));
+    CHECK(eventually([&] { return keeper.snapshot(Detail::counts).held == 1; }));
   });
 }
 
@@ -79,7 +79,7 @@ TEST_CASE("a disc follows its route to a gateway, to another one, and back", "[n
     CHECK(eventually([&] { return held_at({ifindex, address(1)}); }, 3s));
     CHECK(eventually([&] { return absent({ifindex, *parse_ip6("2001:db8::fe")}); }, 3s));
     CHECK(in_place(ifindex, 2) == 2);
-    CHECK(keeper.snapshot(false).counters.moves == 3);
+    CHECK(keeper.snapshot(Detail::counts).counters.moves == 3);
   });
 }
 
@@ -96,7 +96,7 @@ TEST_CASE("discs follow their route to another interface", "[neigh][kernel]") {
       sh("ip -6 route add 2001:db8::1:0:0/112 dev head1");
       CHECK(eventually([&] { return in_place(other, 2000) == 2000; }, 5s));
       CHECK(eventually([&] { return in_place(ifindex, 2000) == 0; }, 5s));
-      CHECK(keeper.snapshot(false).counters.moves == 2000);
+      CHECK(keeper.snapshot(Detail::counts).counters.moves == 2000);
       sh("ip -6 address del 2001:db8::1/64 dev head0; ip -6 route del 2001:db8::1:0:0/112");
       sh("ip -6 route add unreachable 2001:db8:5::/64");
       CHECK(!eventually([&] { return in_place(other, 2000) != 2000; }, 500ms));
@@ -119,11 +119,11 @@ TEST_CASE("discs whose interface is deleted have no way, and are said to", "[nei
     REQUIRE(eventually([&] { return in_place(ifindex, 100) == 100; }));
     const tests::LogLines log;
     sh("ip link del head0");
-    REQUIRE(eventually([&] { return keeper.snapshot(false).unready == 100; }));
+    REQUIRE(eventually([&] { return keeper.snapshot(Detail::counts).unready == 100; }));
     CHECK(eventually([&] { return log.count("discs have no way now") != 0; }));
     CHECK(log.count("another way") == 0);
-    CHECK(keeper.snapshot(false).counters.moves == 0);
-    CHECK(keeper.snapshot(false).counters.removed == 0);
+    CHECK(keeper.snapshot(Detail::counts).counters.moves == 0);
+    CHECK(keeper.snapshot(Detail::counts).counters.removed == 0);
   });
 }
 
@@ -156,7 +156,8 @@ TEST_CASE("a disc follows a rule that nobody told of, by the next reconciliation
     keeper.want({disc(0, mac(0)), disc(1, mac(1))}, reports.ready());
     REQUIRE(reports.of("disc1").neighbour == NeighbourKey{ifindex, address(1)});
     // More passes than one: what changes has to be seen as such.
-    REQUIRE(eventually([&] { return keeper.snapshot(false).counters.reconciliations > 2; }));
+    REQUIRE(
+        eventually([&] { return keeper.snapshot(Detail::counts).counters.reconciliations > 2; }));
     sh("ip -6 rule add to " + to + " lookup 72 priority 7");
     const auto reached_at = [&](const NeighbourKey& key) {
       return keeper.snapshot().discs.at(1).status.neighbour == key;

@@ -27,7 +27,7 @@ TEST_CASE("two thousand discs have their entries before they are ready", "[neigh
     SECTION("a flush is undone") {
       sh("ip -6 neigh flush dev head0");
       CHECK(eventually([&] { return in_place(ifindex, 2000) == 2000; }, 1s));
-      CHECK(keeper.snapshot(false).counters.repaired >= 2000);
+      CHECK(keeper.snapshot(Detail::counts).counters.repaired >= 2000);
     }
     SECTION("they outlive the link going down and coming up") {
       sh("ip link set head0 down");
@@ -60,7 +60,7 @@ TEST_CASE("entries come back although most notifications are lost", "[neigh][ker
       sh("ip link set head0 down; ip link set head0 up");
       CHECK(eventually([&] { return in_place(ifindex, 2000) == 2000; }, 20s));
     }
-    CHECK(keeper.snapshot(false).counters.notifications_lost > 0);
+    CHECK(keeper.snapshot(Detail::counts).counters.notifications_lost > 0);
   });
 }
 
@@ -178,8 +178,8 @@ TEST_CASE("a former run's entries are adopted, and removed when nobody wants the
     REQUIRE(eventually([&] { return reports.count() == 4; }));
     CHECK(eventually([&] { return in_place(ifindex, 10) == 4; }));
     CHECK(in_place(ifindex, 4) == 4);
-    CHECK(keeper.snapshot(false).counters.installed == 0);
-    CHECK(keeper.snapshot(false).counters.removed == 6);
+    CHECK(keeper.snapshot(Detail::counts).counters.installed == 0);
+    CHECK(keeper.snapshot(Detail::counts).counters.removed == 6);
     sh("ip -6 neigh show 2001:db8::77 dev head0 | grep -q 02:00:00:00:77:77");
   });
 }
@@ -224,7 +224,7 @@ TEST_CASE("without CAP_NET_ADMIN the keeper says so, and keeps nobody waiting", 
       CHECK(reports.of(name).state == BindingState::waiting);
       CHECK_THAT(reports.of(name).problem, Catch::Contains("CAP_NET_ADMIN; start it as root"));
     }
-    const Snapshot now = keeper.snapshot(false);
+    const Snapshot now = keeper.snapshot(Detail::counts);
     CHECK(!now.permitted);
     CHECK(problems(now).at(0) == not_permitted);
     CHECK(now.counters.errors == 2);
@@ -238,7 +238,7 @@ TEST_CASE("from another namespace the keeper says why it cannot raise the limits
     Keeper keeper(Options{});
     keeper.want(discs(2000), reports.ready());
     REQUIRE(eventually([&] { return reports.count() == 2000; }));
-    const Snapshot now = keeper.snapshot(false);
+    const Snapshot now = keeper.snapshot(Detail::counts);
     const TableStatus& table = now.table;
     CHECK(now.permitted);
     // The limits belong to the initial namespace; from here they cannot be raised.

@@ -85,14 +85,14 @@ TEST_CASE("the keeper raises the limits from another namespace, and raises them 
     CHECK(raised.thresh1 >= 4128);
     CHECK(raised.thresh2 >= 5640);
     CHECK(raised.thresh3 >= 11280);
-    const TableStatus status = keeper.snapshot(false).table;
+    const TableStatus status = keeper.snapshot(Detail::counts).table;
     CHECK(status.problem == "");
     CHECK(status.original == usual);
     CHECK(status.wanted == raised);
 
     turn.set(usual);  // As `sysctl --system` would.
     CHECK(eventually([&] { return turn.limits().thresh3 >= 11280; }));
-    CHECK(keeper.snapshot(false).counters.raises >= 2);
+    CHECK(keeper.snapshot(Detail::counts).counters.raises >= 2);
   });
   CHECK(turn.limits().thresh3 >= 11280);  // They stay: the entries do, too.
 }
@@ -108,12 +108,12 @@ TEST_CASE("limits that somebody else raised far enough are no problem any more",
     std::atomic<unsigned> ready{0};
     Keeper keeper(options);
     keeper.want(discs(2000), [&](const std::string&, const BindingStatus&) { ++ready; });
-    REQUIRE(eventually([&] { return keeper.snapshot(false).table.problem != ""; }));
+    REQUIRE(eventually([&] { return keeper.snapshot(Detail::counts).table.problem != ""; }));
     const TableLimits enough{1u << 16, 1u << 17, 1u << 18};
     turn.set(enough);
-    CHECK(eventually([&] { return keeper.snapshot(false).table.problem == ""; }));
-    CHECK(keeper.snapshot(false).table.wanted == enough);
-    CHECK(keeper.snapshot(false).counters.raises == 0);
+    CHECK(eventually([&] { return keeper.snapshot(Detail::counts).table.problem == ""; }));
+    CHECK(keeper.snapshot(Detail::counts).table.wanted == enough);
+    CHECK(keeper.snapshot(Detail::counts).counters.raises == 0);
   });
 }
 
@@ -193,7 +193,7 @@ TEST_CASE("the entries of a former run are no others'", "[neigh][kernel]") {
       REQUIRE(eventually([&] { return ready == 2000; }));
       TableState state;
       REQUIRE(!read_table(socket, state));
-      const TableStatus table = keeper.snapshot(false).table;
+      const TableStatus table = keeper.snapshot(Detail::counts).table;
       CHECK(table.sized_discs == 2000);
       right = table.sized_others + 2000 < state.entries + 200;
     });

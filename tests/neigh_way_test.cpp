@@ -40,7 +40,7 @@ TEST_CASE("a way that is lost is told, and so is its reason", "[neigh][kernel]")
     CHECK(eventually([&] { return now().state == BindingState::lost; }));
     CHECK(now().obstacle == loss.why);
     CHECK(!now().problem.empty());
-    CHECK(keeper.snapshot(false).unready == 1);
+    CHECK(keeper.snapshot(head::neigh::Detail::counts).unready == 1);
     CHECK(eventually([&] { return want.stats->ifindex == 0; }));
     const auto before = want.stats->way_back_at_ns.load();
     sh(loss.heal);

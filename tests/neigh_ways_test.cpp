@@ -79,7 +79,7 @@ TEST_CASE("settings that went with IPv6 are made again as soon as it is back", "
       sh("ip link set head0 mtu 1200; ip link set head0 mtu 1500");
       sh("ip link set head0 up; ip addr add 2001:db8::1/64 dev head0 nodad");
       CHECK(eventually([&] { return in_place(ifindex, 3) == 3 && set(ifindex, "head0"); }, 2s));
-      const auto devices = keeper.snapshot(false).devices;
+      const auto devices = keeper.snapshot(Detail::counts).devices;
       REQUIRE(devices.size() == 1);
       CHECK(devices[0].before == before);
     }

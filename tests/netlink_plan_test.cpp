@@ -3,6 +3,7 @@
 
 #include <catch2/catch.hpp>
 
+#include <arpa/inet.h>
 #include <map>
 #include <random>
 
@@ -180,6 +181,11 @@ TEST_CASE("addresses are told apart", "[netlink]") {
 
 TEST_CASE("addresses are written and read", "[netlink]") {
   CHECK(to_string(*parse_ip6("2001:0db8:0:0:0:0:0:1")) == "2001:db8::1");
+  for (const char* good :
+       {"::", "::1", "1::", "::2:0:0", "1:0:0:2::", "1::2:0:0:3", "1:0:2:0:3:0:4:0", "::1.2.3.4",
+        "::ffff:1.2.3.4", "::ffff:0:102:304", "fe80::abcd:0:12:f", "1:2:3:4:5:6:7:8",
+        "0:2:3:4:5:6:7:8", "1:2:3:4:5:6:7:0", "::5:6:7:8"})
+    CHECK(to_string(*parse_ip6(good)) == good);
   for (const auto* bad : {"", "1", "2001:db8::g", "::1%eth0", "[::1]", " ::1", "::1 ",
                           "1:2:3:4:5:6:7:8:9", "10.0.0.1"})
     CHECK(!parse_ip6(bad));
@@ -189,6 +195,35 @@ TEST_CASE("addresses are written and read", "[netlink]") {
        {"", "52:54:00:12:34", "52:54:00:12:34:5", "52:54:00:12:34:567", "52-54-00-12-34-56",
         "52:54:00:12:34:5g", "+2:54:00:12:34:56", "0x:54:00:12:34:56"})
     CHECK(!parse_mac(bad));
+}
+
+TEST_CASE("neighbours are ordered by interface, then by address", "[netlink]") {
+  std::mt19937 random(12);
+  for (int i = 0; i < 20'000; ++i) {
+    NeighbourKey a{static_cast<int>(random() % 2), {}};
+    for (auto& byte : a.address) byte = static_cast<std::uint8_t>(random());
+    NeighbourKey b = a;
+    b.address[random() % 16] = static_cast<std::uint8_t>(random());
+    b.address[random() % 16] = static_cast<std::uint8_t>(random());
+    REQUIRE((a <=> b) == (a.address <=> b.address));
+    REQUIRE((a == b) == (a.address == b.address));
+    b.ifindex = 2;
+    REQUIRE(a < b);
+  }
+}
+
+TEST_CASE("an address is written as inet_ntop writes it", "[netlink]") {
+  std::mt19937 random(11);
+  for (int i = 0; i < 20'000; ++i) {
+    Ip6 address;
+    for (std::size_t word = 0; word < 8; ++word) {  // With many zeros, and some words of one digit.
+      const auto value = random() % 3 == 0 ? random() : random() % 2 == 0 ? 0 : random() % 16;
+      address[2 * word] = static_cast<std::uint8_t>(value >> 8);
+      address[2 * word + 1] = static_cast<std::uint8_t>(value);
+    }
+    char text[INET6_ADDRSTRLEN];
+    REQUIRE(to_string(address) == ::inet_ntop(AF_INET6, address.data(), text, sizeof text));
+  }
 }
 
 TEST_CASE("an entry is one line, as ip has it", "[netlink]") {

@@ -7,7 +7,8 @@ build_packages=(
   g++ cmake ninja-build pkgconf ccache git ca-certificates python3
   liburing-dev libnl-3-dev libnl-route-3-dev libsystemd-dev libncurses-dev
   libfmt-dev libspdlog-dev libcli11-dev libtomlplusplus-dev nlohmann-json3-dev
-  libcpp-httplib-dev prometheus-cpp-dev libarchive-dev libdw-dev libxxhash-dev catch2
+  libcpp-httplib-dev prometheus-cpp-dev libarchive-dev libdw-dev libxxhash-dev
+  libsimdjson-dev catch2
 )
 lint_packages=(clang libclang-rt-dev clang-format shellcheck groff-base man-db zsh fish)
 peer_packages=(

@@ -119,7 +119,7 @@ class Agent {
   StallStatus stalls(std::string_view name, std::size_t most) const;
   // Discs that no guest can connect to, and why.
   DataThread::Reasons without_listener() const;
-  neigh::Snapshot neighbours(bool with_entries) const;
+  neigh::Snapshot neighbours(neigh::Detail detail) const;
   std::vector<neigh::PastChange> changes(std::chrono::system_clock::time_point since) const;
 
   // Every change is refused but by the owner, which a headd is when it begins.

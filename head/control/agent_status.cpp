@@ -295,8 +295,8 @@ bool Agent::data_threads_answer() {
   return true;
 }
 
-neigh::Snapshot Agent::neighbours(bool with_entries) const {
-  return neighbours_->snapshot(with_entries);
+neigh::Snapshot Agent::neighbours(neigh::Detail detail) const {
+  return neighbours_->snapshot(detail);
 }
 
 std::vector<neigh::PastChange> Agent::changes(std::chrono::system_clock::time_point since) const {

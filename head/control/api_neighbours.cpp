@@ -2,11 +2,16 @@
 #include "head/control/api_json.hpp"
 #include "netlink/format.hpp"
 
+#include <fmt/compile.h>
+#include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
 #include <algorithm>
 #include <array>
 #include <net/if.h>
+#include <optional>
+#include <string>
+#include <string_view>
 
 namespace head::control {
 
@@ -75,30 +80,77 @@ std::string device_name(const neigh::Snapshot& snapshot, int ifindex) {
   return std::to_string(ifindex);
 }
 
-json entry_of(const neigh::Snapshot& snapshot, const neigh::EntryStatus& entry) {
-  const netlink::Neighbour& kernel = entry.kernel;
-  json object = {{"address", netlink::to_string(kernel.key.address)},
-                 {"dev", device_name(snapshot, kernel.key.ifindex)},
-                 {"state", kernel.state == 0 ? "ABSENT" : netlink::nud_name(kernel.state)},
-                 {"owner", netlink::owner_name(kernel)},
-                 {"marks", netlink::marks(kernel)},
-                 {"confirmed_s", kernel.confirmed_ms / 1e3},
-                 {"used_s", kernel.used_ms / 1e3},
-                 {"updated_s", kernel.updated_ms / 1e3},
-                 {"learned", entry.binding.source == neigh::Source::wire},
-                 {"source", neigh::to_string(entry.binding.source)},
-                 {"generation", entry.binding.generation},
-                 {"pinned", entry.pinned},
-                 {"flapping", entry.flapping},
-                 {"conflicts", entry.conflicts},
-                 {"repairs", entry.repairs},
-                 {"discs", entry.discs}};
-  if (kernel.lladdr) object["lladdr"] = netlink::to_string(*kernel.lladdr);
-  if (entry.binding.lladdr) object["binding"] = netlink::to_string(*entry.binding.lladdr);
-  if (entry.told) object["told"] = netlink::to_string(*entry.told);
-  if (entry.claimed) object["claimed"] = netlink::to_string(*entry.claimed);
-  return object;
-}
+// Entries as text, one after another: as values, each would be a tree of twenty members.
+class EntryWriter {
+ public:
+  explicit EntryWriter(const neigh::Snapshot& snapshot) : snapshot_(snapshot) {}
+
+  // Until the next one. Members by name, as the JSON library orders them.
+  std::string_view text(const neigh::EntryStatus& entry) {
+    const netlink::Neighbour& kernel = entry.kernel;
+    text_.clear();
+    put(FMT_COMPILE(R"({{"address":"{}")"), address(kernel.key.address));
+    put_lladdr("binding", entry.binding.lladdr);
+    put_lladdr("claimed", entry.claimed);
+    put(FMT_COMPILE(R"(,"confirmed_s":{}.{:03},"conflicts":{},"dev":{},"discs":[)"),
+        kernel.confirmed_ms / 1000, kernel.confirmed_ms % 1000, entry.conflicts,
+        quoted_device(kernel.key.ifindex));
+    for (const std::string& disc : entry.discs)
+      put(FMT_COMPILE("{}{}"), &disc == &entry.discs.front() ? "" : ",", quoted(disc));
+    put(FMT_COMPILE(R"(],"flapping":{},"generation":{},"learned":{})"), entry.flapping,
+        entry.binding.generation, entry.binding.source == neigh::Source::wire);
+    put_lladdr("lladdr", kernel.lladdr);
+    put(FMT_COMPILE(R"(,"marks":"{}","owner":"{}","pinned":{},"repairs":{},"source":"{}")"),
+        marks_of(kernel), netlink::owner_name(kernel), entry.pinned, entry.repairs,
+        neigh::to_string(entry.binding.source));
+    put(FMT_COMPILE(R"(,"state":"{}")"),
+        kernel.state == 0 ? "ABSENT" : netlink::nud_name(kernel.state));
+    put_lladdr("told", entry.told);
+    put(FMT_COMPILE(R"(,"updated_s":{}.{:03},"used_s":{}.{:03}}})"), kernel.updated_ms / 1000,
+        kernel.updated_ms % 1000, kernel.used_ms / 1000, kernel.used_ms % 1000);
+    return {text_.data(), text_.size()};
+  }
+
+ private:
+  void put(const auto& format, const auto&... values) {
+    fmt::format_to(fmt::appender(text_), format, values...);
+  }
+  void put_lladdr(std::string_view name, const std::optional<netlink::Mac>& lladdr) {
+    if (lladdr) put(FMT_COMPILE(R"(,"{}":"{}")"), name, address(*lladdr));
+  }
+  const std::string& address(const auto& of) {
+    address_.clear();
+    netlink::append(address_, of);
+    return address_;
+  }
+  const std::string& quoted(const std::string& text) {
+    const bool plain = std::all_of(text.begin(), text.end(), [](char c) {
+      return c >= ' ' && c <= '~' && c != '"' && c != '\\';
+    });
+    quoted_ = plain ? '"' + text + '"' : to_text(json(text));
+    return quoted_;
+  }
+  // Most entries are like the one before in what follows.
+  const std::string& quoted_device(int ifindex) {
+    if (ifindex_ != ifindex) device_ = to_text(json(device_name(snapshot_, ifindex)));
+    ifindex_ = ifindex;
+    return device_;
+  }
+  const std::string& marks_of(const netlink::Neighbour& kernel) {
+    const std::array<std::uint32_t, 3> now{kernel.flags, kernel.protocol, kernel.ext_flags};
+    if (marked_ != now) marks_ = netlink::marks(kernel);
+    marked_ = now;
+    return marks_;
+  }
+
+  const neigh::Snapshot& snapshot_;
+  fmt::memory_buffer text_;
+  std::string address_, quoted_;
+  int ifindex_ = -1;
+  std::string device_;
+  std::array<std::uint32_t, 3> marked_{};
+  std::string marks_;
+};
 
 json route_of(const neigh::Snapshot& snapshot, const neigh::RouteStatus& route) {
   json object = {{"address", netlink::to_string(route.address)},
@@ -168,19 +220,23 @@ json to_json(const neigh::Snapshot& snapshot) {
 }
 
 std::string to_body(const neigh::Snapshot& snapshot) {
+  constexpr std::size_t entry_bytes = 512;  // Of most entries, generously.
   std::string body = to_text(to_json(snapshot));
   body.pop_back();  // The brace.
-  const auto add = [&](std::string_view name, const auto& all, auto to_values) {
-    body += name;
-    for (const auto& one : all) {
-      if (body.back() != '[') body += ',';
-      body += to_text(to_values(snapshot, one));
-    }
-    body += ']';
-  };
-  add(",\"entries\":[", snapshot.entries, entry_of);
-  add(",\"routes\":[", snapshot.routes, route_of);
-  return body + "}\n";
+  body.reserve(body.size() + entry_bytes * (snapshot.entries.size() + snapshot.routes.size() + 1));
+  body += ",\"entries\":[";
+  EntryWriter writer(snapshot);
+  for (const neigh::EntryStatus& entry : snapshot.entries) {
+    if (body.back() != '[') body += ',';
+    body += writer.text(entry);
+  }
+  body += "],\"routes\":[";
+  for (const neigh::RouteStatus& route : snapshot.routes) {
+    if (body.back() != '[') body += ',';
+    body += to_text(route_of(snapshot, route));
+  }
+  body += "]}\n";  // Not in the return, where it would be copied first.
+  return body;
 }
 
 }  // namespace head::control

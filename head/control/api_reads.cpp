@@ -45,7 +45,7 @@ HttpResponse Api::status() const {
   object["uptime_s"] = std::chrono::duration<double>(Clock::now() - began_).count();
   object["run_dir"] = options_.run_dir.native();
   object["problems"] = options_.problems;
-  object["neighbours"] = to_json(agent_.neighbours(false));
+  object["neighbours"] = to_json(agent_.neighbours(neigh::Detail::counts));
   if (const auto account = agent_.memory()) object["memory"] = to_json(*account, memory_here());
   return answer(200, object);
 }
@@ -75,7 +75,8 @@ HttpResponse Api::stalls(const HttpRequest& request) const {
 HttpResponse Api::neighbours(const HttpRequest& request) const {
   const std::string* entries = query(request, "entries");
   const bool with_entries = entries == nullptr || *entries != "false";
-  const neigh::Snapshot snapshot = agent_.neighbours(with_entries);
+  const neigh::Snapshot snapshot =
+      agent_.neighbours(with_entries ? neigh::Detail::entries : neigh::Detail::counts);
   if (!with_entries) return answer(200, to_json(snapshot));
   return {.status = 200, .body = to_body(snapshot)};
 }

@@ -153,7 +153,7 @@ std::vector<std::string> twins_of(const std::vector<DiscCounts>& discs, std::siz
 }
 
 neigh::Evidence evidence_of(const Agent& agent) {
-  const neigh::Snapshot now = agent.neighbours(true);
+  const neigh::Snapshot now = agent.neighbours(neigh::Detail::all);
   const std::vector<DiscCounts> discs = agent.all_stats();
   neigh::Examination asked;
   asked.neighbours.emplace();

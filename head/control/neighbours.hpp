@@ -21,7 +21,7 @@ class Neighbours {
   virtual std::vector<neigh::Keeper::Refused> refuse(std::span<const neigh::Want> discs) const = 0;
   virtual void tell_moves(neigh::Keeper::Moved moved) = 0;
   virtual void tell_conflicts(neigh::Keeper::Conflicted conflicted) = 0;
-  virtual neigh::Snapshot snapshot(bool with_entries) const = 0;
+  virtual neigh::Snapshot snapshot(neigh::Detail detail) const = 0;
   virtual std::vector<neigh::PastChange> changes(
       std::chrono::system_clock::time_point since) const = 0;
 };
@@ -45,9 +45,7 @@ class KeptNeighbours final : public Neighbours {
   void tell_conflicts(neigh::Keeper::Conflicted conflicted) override {
     keeper_.tell_conflicts(std::move(conflicted));
   }
-  neigh::Snapshot snapshot(bool with_entries) const override {
-    return keeper_.snapshot(with_entries);
-  }
+  neigh::Snapshot snapshot(neigh::Detail detail) const override { return keeper_.snapshot(detail); }
   std::vector<neigh::PastChange> changes(
       std::chrono::system_clock::time_point since) const override {
     return keeper_.changes(since);

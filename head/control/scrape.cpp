@@ -32,7 +32,7 @@ Scrape scrape(const Agent& agent, Groups& groups, std::string version,
   Scrape scrape;
   scrape.version = std::move(version);
   scrape.agent = agent.status();
-  scrape.neighbours = agent.neighbours(true);
+  scrape.neighbours = agent.neighbours(neigh::Detail::entries);
   scrape.memory = agent.memory();
   scrape.here = memory_here();
   rusage usage{};

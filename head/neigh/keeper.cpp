@@ -33,8 +33,8 @@ void Keeper::look(const std::shared_ptr<stats::DiscStats>& stats) noexcept {
   work_->look(stats);
 }
 
-Snapshot Keeper::snapshot(bool with_entries) const {
-  return work_->snapshot(with_entries);
+Snapshot Keeper::snapshot(Detail detail) const {
+  return work_->snapshot(detail);
 }
 
 std::vector<PastChange> Keeper::changes(std::chrono::system_clock::time_point since) const {

@@ -100,7 +100,7 @@ class Keeper {
   void look(const std::shared_ptr<stats::DiscStats>& stats) noexcept;
 
   // Reads the kernel on the caller's thread. Without entries it is cheap.
-  Snapshot snapshot(bool with_entries = true) const;
+  Snapshot snapshot(Detail detail = Detail::all) const;
 
   // Of the discs' entries, lately; the oldest first.
   std::vector<PastChange> changes(std::chrono::system_clock::time_point since) const;

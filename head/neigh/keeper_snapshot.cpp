@@ -56,25 +56,27 @@ BindingStatus Keeper::Work::explain(const std::string& disc, Facts facts) {
   return status;
 }
 
-Snapshot Keeper::Work::snapshot(bool with_entries) const {
+Snapshot Keeper::Work::snapshot(Detail detail) const {
+  const bool with_entries = detail != Detail::counts;
   std::vector<Neighbour> all;
   netlink::TableState table;
   netlink::Table reader;
   netlink::read_table(reader.socket(), table);
   std::vector<netlink::HostRoute> routes;
+  if (with_entries) all.reserve(table.entries);
   if (with_entries) reader.dump(all);
   if (with_entries && options_.mode == Mode::routes) netlink::dump_routes(reader.socket(), routes);
 
   Snapshot now;
-  std::vector<Facts> facts = copy_state(now, with_entries);
+  std::vector<Facts> facts = copy_state(now, detail);
   // Not under the lock: the keeper does not wait for those who look.
   for (std::size_t i = 0; i < facts.size(); ++i)
     now.discs[i].status = explain(now.discs[i].disc, std::move(facts[i]));
-  for (EntryStatus& entry : now.entries) {
+  auto kernel = all.begin();
+  for (EntryStatus& entry : now.entries) {  // Both by key.
     std::sort(entry.discs.begin(), entry.discs.end());
-    const netlink::NeighbourKey key = entry.kernel.key;
-    if (const Neighbour* actual = netlink::find(all, key)) entry.kernel = *actual;
-    entry.kernel.key = key;
+    while (kernel != all.end() && kernel->key < entry.kernel.key) ++kernel;
+    if (kernel != all.end() && kernel->key == entry.kernel.key) entry.kernel = *kernel;
   }
   for (RouteStatus& route : now.routes) {
     std::sort(route.discs.begin(), route.discs.end());
@@ -89,7 +91,8 @@ Snapshot Keeper::Work::snapshot(bool with_entries) const {
   return now;
 }
 
-std::vector<Keeper::Work::Facts> Keeper::Work::copy_state(Snapshot& now, bool with_entries) const {
+std::vector<Keeper::Work::Facts> Keeper::Work::copy_state(Snapshot& now, Detail detail) const {
+  const bool with_entries = detail != Detail::counts;
   std::vector<Facts> all;
   const std::lock_guard lock(state_lock_);
   now.enabled = options_.enabled;
@@ -117,11 +120,12 @@ std::vector<Keeper::Work::Facts> Keeper::Work::copy_state(Snapshot& now, bool wi
     const BindingState at = state(*disc);
     ++(at == BindingState::held ? now.held : is_ready(at) ? now.others : now.unready);
     now.lost += at == BindingState::lost;
-    if (!with_entries) continue;
+    if (detail != Detail::all) continue;
     now.discs.push_back({disc->name, {}});
     all.push_back(facts(*disc));
   }
   if (!with_entries) return all;
+  now.entries.reserve(users_.size());
   for (const Disc* disc : users_) {
     const netlink::NeighbourKey& key = disc->placed.neighbour;
     if (!now.entries.empty() && now.entries.back().kernel.key == key) {
@@ -134,7 +138,7 @@ std::vector<Keeper::Work::Facts> Keeper::Work::copy_state(Snapshot& now, bool wi
     if (const Hold* hold = ledger_.find(key)) {
       entry.binding = hold->binding;
       entry.told = hold->told;
-      entry.pinned = ledger_.is_pinned(key);
+      entry.pinned = hold->told_generation > 0 && ledger_.is_pinned(key);
       entry.repairs = hold->repairs;
     }
     if (const Dispute* dispute = ledger_.dispute(key)) {

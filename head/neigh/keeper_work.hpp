@@ -46,7 +46,7 @@ class Keeper::Work {
   void tell_moves(Moved moved);
   void tell_conflicts(Conflicted conflicted);
   void look(const std::shared_ptr<stats::DiscStats>& stats) noexcept;
-  Snapshot snapshot(bool with_entries) const;
+  Snapshot snapshot(Detail detail) const;
   std::vector<PastChange> changes(std::chrono::system_clock::time_point since) const;
 
  private:
@@ -212,7 +212,7 @@ class Keeper::Work {
   void mark_missing(const netlink::NeighbourKey& key, Instant now);
 
   // keeper_snapshot.cpp: what is told to whoever looks. One of the facts for each of `now.discs`.
-  std::vector<Facts> copy_state(Snapshot& now, bool with_entries) const;
+  std::vector<Facts> copy_state(Snapshot& now, Detail detail) const;
 
   // keeper_routes.cpp: route mode.
   bool suits_routes(const netlink::Ip6& address) const;

@@ -94,6 +94,9 @@ struct DiscBinding {
   BindingStatus status;
 };
 
+// How much a snapshot holds. Each disc's standing is a sentence, which takes longer than the rest.
+enum class Detail : std::uint8_t { counts, entries, all };
+
 struct Snapshot {
   bool enabled = true;
   bool permitted = true;  // The kernel lets us change its table.
@@ -105,15 +108,15 @@ struct Snapshot {
   TableStatus table;
   Counters counters;
   std::vector<DeviceStatus> devices;
-  std::vector<EntryStatus> entries;  // By key; only with_entries.
+  std::vector<EntryStatus> entries;  // By key; from Detail::entries on.
   Mode mode = Mode::neighbours;
   bool listening = true;          // For announcements.
   std::chrono::seconds lease{0};  // Of a route that is written.
   std::uint64_t routes_led = 0;   // Addresses that routes lead to, or are to.
   std::uint64_t tails_bad = 0;    // Next hops that did not answer.
   std::uint64_t routes_installed = 0, routes_repaired = 0, routes_removed = 0, routes_renewed = 0;
-  std::vector<RouteStatus> routes;  // By address; only with_entries.
-  std::vector<DiscBinding> discs;   // By name; only with_entries.
+  std::vector<RouteStatus> routes;  // By address; likewise.
+  std::vector<DiscBinding> discs;   // By name; only with Detail::all.
   std::size_t silent_hosts = 0;     // Link-layer addresses at which nobody answers for any disc.
   std::size_t held = 0, unready = 0, others = 0;  // Discs; others need no entry of ours.
   std::size_t lost = 0;                           // Of the unready: they have no way any more.

@@ -1,4 +1,4 @@
-// The neighbour table, written and read: this project's netlink room, ledger and headctl beside
+// The neighbour table, written and read: this project's netlink room and ledger beside
 // iproute2 and libnl, in turns, in a network namespace of its own.
 #include "netlink/format.hpp"
 #include "netlink/link.hpp"
@@ -7,6 +7,7 @@
 #include "tools/bench/bench.hpp"
 #include "tools/bench/benchmarks.hpp"
 #include "tools/bench/neigh_keeper.hpp"
+#include "tools/bench/neigh_listing.hpp"
 #include "tools/bench/neigh_routes.hpp"
 #include "tools/bench/process.hpp"
 
@@ -25,7 +26,6 @@ struct Times {
   std::vector<double> ours_again, ip_again;
   std::vector<double> ours_dump, ip_dump, libnl_dump;
   std::vector<double> ours_prune, ip_prune;
-  std::vector<double> ours_list, ip_list;
   std::vector<double> reconcile;  // Of processor time.
 };
 
@@ -55,8 +55,8 @@ void write_batches(const Scratch& scratch, const std::vector<netlink::Entry>& wa
 
 class Subject {
  public:
-  Subject(unsigned count, const Scratch& scratch, const std::filesystem::path& bin)
-      : scratch_(scratch), headctl_(bin / "headctl"), ifindex_(make_interface(scratch)) {
+  Subject(unsigned count, const Scratch& scratch)
+      : scratch_(scratch), ifindex_(make_interface(scratch)) {
     wanted_ = numbered_entries(ifindex_, count);
     for (const netlink::Entry& entry : wanted_) desired_.push_back({entry.key, entry.lladdr});
     write_batches(scratch_, wanted_);
@@ -76,8 +76,6 @@ class Subject {
     times.libnl_dump.push_back(milliseconds([&] {
       expect(netlink::count_with_libnl_cache() >= wanted_.size(), "libnl misses entries");
     }));
-    times.ours_list.push_back(milliseconds([&] { shell(headctl_ + " neigh --json --kernel"); }));
-    times.ip_list.push_back(milliseconds([&] { shell("ip -j -6 neigh show"); }));
     times.reconcile.push_back(reconcile_cpu_ms(table_, wanted_));
     times.ip_prune.push_back(milliseconds([&] { ip_batch("prune"); }));
     prune();
@@ -100,7 +98,6 @@ class Subject {
   void shell(const std::string& command) { run({"sh", "-c", command + " >/dev/null"}); }
 
   const Scratch& scratch_;
-  std::string headctl_;
   netlink::Table table_;
   int ifindex_;
   std::vector<netlink::Entry> wanted_;
@@ -140,7 +137,7 @@ void measure(const Common& common, unsigned count, Table& table) {
   const Spinners spinners(common.spin);
   netlink::run_in_namespace({}, [&] {
     const Scratch scratch;
-    Subject subject(count, scratch, common.bin);
+    Subject subject(count, scratch);
     for (unsigned round = 1; round <= common.rounds; ++round) {
       progress(fmt::format("{} entries, round {} of {}", count, round, common.rounds));
       subject.round(times);
@@ -155,7 +152,6 @@ void measure(const Common& common, unsigned count, Table& table) {
   add("install again", times.ours_again, {{"ip -6 -batch", times.ip_again}});
   add("dump", times.ours_dump,
       {{"ip -6 neigh show", times.ip_dump}, {"rtnl_neigh_alloc_cache", times.libnl_dump}});
-  add("list as JSON", times.ours_list, {{"ip -j -6 neigh show", times.ip_list}});
   add("reconcile, nothing to do (CPU)", times.reconcile, {});
   add("prune", times.ours_prune, {{"ip -6 -batch", times.ip_prune}});
 }
@@ -178,10 +174,17 @@ void neigh(const Common& common, const NeighOptions& options) {
   Table table("The neighbour table: milliseconds, and microseconds per entry; medians",
               {"what", "by", "entries", "ms", "us/entry", "times ours"});
   for (const unsigned count : options.counts) measure(common, count, table);
+  Table listing("To list the table: milliseconds, medians; some entries are of discs of headd's",
+                {"by", "entries", "of discs", "ms", "times ip's"});
+  for (const unsigned count : options.counts) {
+    progress(fmt::format("{} entries, listed", count));
+    measure_listing(common, count, listing);
+  }
   Table routes("Route mode: milliseconds, and microseconds per route; medians",
                {"what", "by", "routes", "ms", "us/route", "times ours"});
   for (const unsigned count : options.counts) measure_routes(common, count, routes);
   table.print(common.json);
+  listing.print(common.json);
   routes.print(common.json);
   memory.print(common.json);
   cpu.print(common.json);

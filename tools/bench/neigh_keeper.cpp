@@ -93,7 +93,9 @@ void measure_keeper(unsigned count, int ifindex, Footprint& footprint) {
   std::this_thread::sleep_for(pass_every);  // Its first pass is behind it.
   footprint.keeper_bytes = (resident_bytes() - before) / count;
 
-  const auto passes = [&] { return keeper.snapshot(false).counters.reconciliations; };
+  const auto passes = [&] {
+    return keeper.snapshot(head::neigh::Detail::counts).counters.reconciliations;
+  };
   const auto first = passes();
   const double cpu = cpu_ms(CLOCK_PROCESS_CPUTIME_ID);
   std::this_thread::sleep_for(2 * pass_every);

@@ -150,10 +150,10 @@ json Client::get(const std::string& path) {
 }
 
 std::string Client::text(const std::string& path) {
-  const auto result = http_->in_time().Get(path);
+  auto result = http_->in_time().Get(path);
   http_->check(result);
   if (result->status >= 400) http_->answer(result);  // Throws what was said.
-  return result->body;
+  return std::move(result->body);
 }
 
 json Client::put(const std::string& path, const json& body) {

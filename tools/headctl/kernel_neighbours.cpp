@@ -3,8 +3,6 @@
 #include "netlink/table.hpp"
 #include "netlink/thresholds.hpp"
 #include "tools/headctl/failure.hpp"
-#include "tools/headctl/kernel_text.hpp"
-#include "tools/headctl/output.hpp"
 
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
@@ -30,25 +28,21 @@ void check(std::error_code error, const char* what) {
                                              error.message()));
 }
 
-struct KernelTable {
-  netlink::TableState state;
-  std::vector<netlink::Neighbour> entries;
-  DeviceNames names;
-};
+}  // namespace
 
 KernelTable read_kernel(bool with_entries) {
   KernelTable read;
   netlink::Table table;
   check(netlink::read_table(table.socket(), read.state), "the neighbour table's limits");
+  if (with_entries) read.entries.reserve(read.state.entries);
   if (with_entries) check(table.dump(read.entries), "the neighbour table");
-  for (const netlink::Neighbour& entry : read.entries) {
-    std::string& dev = read.names[entry.key.ifindex];
-    if (dev.empty()) dev = device_name(entry.key.ifindex);
+  for (const netlink::Neighbour& entry : read.entries) {  // By interface.
+    const int ifindex = entry.key.ifindex;
+    if (read.names.empty() || read.names.rbegin()->first != ifindex)
+      read.names[ifindex] = device_name(ifindex);
   }
   return read;
 }
-
-}  // namespace
 
 std::string device_name(int ifindex) {
   std::array<char, IF_NAMESIZE> name{};
@@ -71,12 +65,6 @@ json kernel_neighbours(bool with_entries) {
   for (const netlink::Neighbour& entry : read.entries)
     entries.push_back(entry_of(entry, read.names.at(entry.key.ifindex)));
   return answer;
-}
-
-void print_kernel_neighbours(bool all) {
-  KernelTable read = read_kernel(true);
-  write_answer(read.state, std::move(read.entries), read.names, all,
-               [](std::string_view text) { print(std::string(text)); });
 }
 
 }  // namespace headctl

@@ -2,6 +2,8 @@
 // and without privilege.
 #pragma once
 
+#include "tools/headctl/neigh_listing.hpp"
+
 #include <nlohmann/json_fwd.hpp>
 
 #include <cstddef>
@@ -12,9 +14,7 @@ namespace headctl {
 // Without `entries` only the limits and counters. These throw Failure when the kernel does not
 // answer.
 nlohmann::json kernel_neighbours(bool entries);
-// On standard output, as JSON by address, without the entries that only the kernel has a use for
-// unless `all` are asked for. Takes less time and memory than a list of values that is printed.
-void print_kernel_neighbours(bool all);
+KernelTable read_kernel(bool entries);  // As it is; throws likewise.
 // How many entries of this network namespace carry headd's mark.
 std::size_t kernel_neighbours_ours();
 

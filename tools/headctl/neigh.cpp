@@ -9,6 +9,12 @@
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
+#include <future>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
+
 namespace headctl {
 
 namespace {
@@ -34,9 +40,42 @@ Source ask(const Context& context, bool kernel, bool entries) {
   }
 }
 
-void explain(const Source& source, bool asked_for) {
-  if (!source.why_kernel.empty() && !asked_for)
-    note("this is the kernel's table: " + source.why_kernel);
+void explain(const std::string& why_kernel, bool asked_for) {
+  if (!why_kernel.empty() && !asked_for) note("this is the kernel's table: " + why_kernel);
+}
+
+void show_routes(const json& routes) {
+  if (routes.empty()) return;
+  print(std::string("\n"));
+  show(routes_table(routes));
+}
+
+// Lists the whole table.
+void list_all(const Context& context, const NeighOptions& options) {
+  // Meanwhile headd answers.
+  auto reading = std::async(std::launch::async, [] { return read_kernel(true); });
+  std::string why_kernel;
+  std::optional<HeaddAnswer> answer;
+  if (!options.kernel) {
+    try {
+      answer = HeaddAnswer::parse(context.client().text("/v1/neighbours"));
+      if (!answer) throw Failure(Exit::unexpected, "what headd answered is no neighbour table");
+    } catch (const Failure& failure) {
+      if (failure.status != Exit::unreachable) throw;
+      why_kernel = failure.what();
+    }
+  }
+  KernelTable kernel = reading.get();
+  const Listing listing(answer ? &*answer : nullptr, kernel, options.filter.all);
+  if (context.json) {
+    listing.write_json([](std::string_view piece) { print(std::string(piece)); });
+    return;
+  }
+  explain(why_kernel, options.kernel);
+  show(listing.table());
+  const json& rest = listing.rest();
+  show_routes(chosen_routes(rest.value("routes", json::array()), options.filter));
+  print(neigh_summary(rest, listing.shown(), listing.read()));
 }
 
 std::uint64_t or_else(std::int64_t said, std::uint64_t otherwise) {
@@ -46,9 +85,9 @@ std::uint64_t or_else(std::int64_t said, std::uint64_t otherwise) {
 }  // namespace
 
 Exit neigh(const Context& context, const NeighOptions& options) {
-  const bool plain = !options.filter.narrows() && options.filter.sort == "address";
-  if (options.kernel && context.json && plain) {
-    print_kernel_neighbours(options.filter.all);
+  const bool whole = !options.filter.narrows() && options.filter.sort == "address";
+  if (whole) {
+    list_all(context, options);
     return Exit::done;
   }
   Source source = ask(context, options.kernel, true);
@@ -63,10 +102,10 @@ Exit neigh(const Context& context, const NeighOptions& options) {
   if (source.table.contains("routes"))
     source.table["routes"] = chosen_routes(source.table["routes"], options.filter);
   if (context.json) {
-    print(source.table);
+    print(answer_text(std::move(source.table)));
     return Exit::done;
   }
-  explain(source, options.kernel);
+  explain(source.why_kernel, options.kernel);
   const json& entries = source.table["entries"];
   const json routes = source.table.value("routes", json::array());
   if (options.filter.conflicts) {
@@ -75,10 +114,7 @@ Exit neigh(const Context& context, const NeighOptions& options) {
     show(conflicts_table(both));
   } else {
     show(neigh_table(entries));
-    if (!routes.empty()) {
-      print(std::string("\n"));
-      show(routes_table(routes));
-    }
+    show_routes(routes);
   }
   print(neigh_summary(source.table, entries.size(), read));
   return Exit::done;
@@ -101,7 +137,7 @@ Exit neigh_limits(const Context& context, const NeighLimitsOptions& options) {
     print(answer);
     return Exit::done;
   }
-  explain(source, options.kernel);
+  explain(source.why_kernel, options.kernel);
   print(limits_text(answer));
   return Exit::done;
 }

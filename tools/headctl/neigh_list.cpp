@@ -67,9 +67,7 @@ std::string first_disc(const json& entry) {
 }
 
 std::string discs_text(const json& entry) {
-  const std::size_t count = entry.value("discs", json::array()).size();
-  const std::string first = first_disc(entry);
-  return count <= 1 ? first : fmt::format("{} and {} more", first, count - 1);
+  return headctl::discs_text(first_disc(entry), entry.value("discs", json::array()).size());
 }
 
 // What entries are sorted by: a number or a text, then the address, which differs.
@@ -88,6 +86,10 @@ SortKey sort_key(const json& entry, const std::string& by) {
 }
 
 }  // namespace
+
+std::string discs_text(std::string_view first, std::size_t count) {
+  return count <= 1 ? std::string(first) : fmt::format("{} and {} more", first, count - 1);
+}
 
 json merged(const json& of_headd, const json& of_kernel) {
   json all = of_headd;
@@ -135,17 +137,21 @@ Table routes_table(const json& routes) {
   return table;
 }
 
+Table empty_neigh_table() {
+  return Table({{"ADDRESS"},
+                {"DEV"},
+                {"LLADDR"},
+                {"STATE", false, tone_of},
+                {"OWNER", false, tone_of},
+                {"CONFIRMED", true},
+                {"USED", true},
+                {"UPDATED", true},
+                {"FLAGS"},
+                {"DISC"}});
+}
+
 Table neigh_table(const json& entries) {
-  Table table({{"ADDRESS"},
-               {"DEV"},
-               {"LLADDR"},
-               {"STATE", false, tone_of},
-               {"OWNER", false, tone_of},
-               {"CONFIRMED", true},
-               {"USED", true},
-               {"UPDATED", true},
-               {"FLAGS"},
-               {"DISC"}});
+  Table table = empty_neigh_table();
   for (const json& entry : entries) {
     const bool there = entry.value("state", "") != "ABSENT";
     const auto age = [&](const char* key) { return there ? human_age(entry.value(key, 0.0)) : ""; };

@@ -6,7 +6,9 @@
 
 #include <nlohmann/json_fwd.hpp>
 
+#include <cstddef>
 #include <string>
+#include <string_view>
 #include <vector>
 
 namespace headctl {
@@ -36,6 +38,9 @@ nlohmann::json merged(const nlohmann::json& of_headd, const nlohmann::json& of_k
 nlohmann::json chosen(const nlohmann::json& entries, const NeighFilter& filter);
 
 Table neigh_table(const nlohmann::json& entries);
+Table empty_neigh_table();  // Its heading.
+// "web1 and 2 more"
+std::string discs_text(std::string_view first, std::size_t count);
 // Routes to discs, as /v1/neighbours has them; those that a filter of discs, interfaces, link-layer
 // addresses or conflicts lets pass. None where it asks for something that only entries have.
 nlohmann::json chosen_routes(const nlohmann::json& routes, const NeighFilter& filter);

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cmath>
 #include <initializer_list>
 #include <string_view>
 #include <utility>
@@ -12,11 +13,6 @@ namespace headctl {
 
 namespace {
 
-// One that is seen: what a table must not do is leave the reader to count blanks.
-std::string cell(const std::string& text) {
-  return text.empty() ? "-" : text;
-}
-
 std::string padding(std::size_t wanted, const std::string& text) {
   const std::size_t used = width(text);
   return std::string(wanted > used ? wanted - used : 0, ' ');
@@ -24,7 +20,7 @@ std::string padding(std::size_t wanted, const std::string& text) {
 
 }  // namespace
 
-std::size_t width(const std::string& text) noexcept {
+std::size_t width(std::string_view text) noexcept {
   return static_cast<std::size_t>(std::count_if(text.begin(), text.end(), [](char c) {
     return (static_cast<unsigned char>(c) & 0xc0) != 0x80;
   }));
@@ -48,10 +44,9 @@ Tone tone_of(const std::string& word) {
   return is({"NOARP", "NONE", "kernel", "-"}) ? Tone::dim : Tone::plain;
 }
 
-std::string spelled(const std::string& text, const Style& style) {
-  if (style.unicode) return text;
+std::string spelled(std::string plain, const Style& style) {
+  if (style.unicode) return plain;
   constexpr std::string_view micro = "µ";
-  std::string plain = text;
   for (std::size_t at = 0; (at = plain.find(micro, at)) != std::string::npos;)
     plain.replace(at, micro.size(), "u");
   return plain;
@@ -87,45 +82,58 @@ std::string human_time(double seconds) {
 }
 
 std::string human_age(double seconds) {
-  if (seconds < 120) return fmt::format("{:.0f}s", std::max(seconds, 0.0));
-  if (seconds < 2 * 3600) return fmt::format("{:.0f}m", seconds / 60);
-  if (seconds < 2 * 86400) return fmt::format("{:.0f}h", seconds / 3600);
-  return fmt::format("{:.0f}d", seconds / 86400);
+  const auto whole = [](double number, char unit) {
+    return std::to_string(std::llrint(number)) + unit;
+  };
+  if (seconds < 120) return whole(std::max(seconds, 0.0), 's');
+  if (seconds < 2 * 3600) return whole(seconds / 60, 'm');
+  if (seconds < 2 * 86400) return whole(seconds / 3600, 'h');
+  return whole(seconds / 86400, 'd');
 }
 
-void Table::add(std::vector<std::string> row) {
-  row.resize(columns_.size());
-  rows_.push_back(std::move(row));
+Table::Table(std::vector<Column> columns) : columns_(std::move(columns)) {
+  for (const Column& column : columns_) widths_.push_back(width(column.name));
+}
+
+void Table::add(const std::vector<std::string>& row) {
+  for (std::size_t i = 0; i < columns_.size(); ++i) cell(i < row.size() ? row[i] : "");
+}
+
+Table& Table::cell(std::string_view text) {
+  // One that is seen: what a table must not do is leave the reader to count blanks.
+  cells_ += text.empty() ? "-" : text;
+  std::size_t& widest = widths_[ends_.size() % columns_.size()];
+  widest = std::max(widest, text.empty() ? 1 : width(text));
+  ends_.push_back(static_cast<std::uint32_t>(cells_.size()));
+  return *this;
 }
 
 std::string Table::text(const Style& style) const {
-  std::vector<std::size_t> widths;
-  for (const Column& column : columns_) widths.push_back(width(column.name));
-  for (const auto& row : rows_)
-    for (std::size_t i = 0; i < row.size(); ++i)
-      widths[i] = std::max(widths[i], width(cell(row[i])));
-
+  std::size_t line = 2 * columns_.size();
+  for (const std::size_t wide : widths_) line += wide;
   std::string text;
-  const auto line = [&](auto&& cell_of, auto&& tone_of_cell) {
-    for (std::size_t i = 0; i < columns_.size(); ++i) {
-      const std::string content = cell_of(i);
-      const std::string shown = painted(content, tone_of_cell(i, content), style);
-      const bool last = i + 1 == columns_.size();
-      if (columns_[i].right)
-        text += padding(widths[i], content) + shown;
-      else
-        text += shown + (last ? "" : padding(widths[i], content));
-      text += last ? "\n" : "  ";
-    }
+  text.reserve(line * (ends_.size() / columns_.size() + 1));
+  const auto put = [&](std::size_t i, std::string_view content, Tone tone) {
+    const std::size_t padding = widths_[i] - width(content);
+    const bool last = i + 1 == columns_.size();
+    if (columns_[i].right) text.append(padding, ' ');
+    if (style.colour)
+      text += painted(std::string(content), tone, style);
+    else
+      text += content;
+    if (!columns_[i].right && !last) text.append(padding, ' ');
+    text += last ? "\n" : "  ";
   };
-  line([&](std::size_t i) { return columns_[i].name; },
-       [](std::size_t, const std::string&) { return Tone::heading; });
-  for (const auto& row : rows_)
-    line([&](std::size_t i) { return cell(row[i]); },
-         [&](std::size_t i, const std::string& content) {
-           return columns_[i].tone != nullptr ? columns_[i].tone(content) : Tone::plain;
-         });
-  return spelled(text, style);
+  for (std::size_t i = 0; i < columns_.size(); ++i) put(i, columns_[i].name, Tone::heading);
+  std::size_t begin = 0;
+  for (std::size_t at = 0; at < ends_.size(); ++at) {
+    const std::size_t i = at % columns_.size();
+    const auto content = std::string_view(cells_).substr(begin, ends_[at] - begin);
+    begin = ends_[at];
+    const bool toned = style.colour && columns_[i].tone != nullptr;
+    put(i, content, toned ? columns_[i].tone(std::string(content)) : Tone::plain);
+  }
+  return spelled(std::move(text), style);
 }
 
 void Sheet::add(std::string name, std::string value) {

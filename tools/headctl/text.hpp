@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <string>
+#include <string_view>
 #include <vector>
 
 namespace headctl {
@@ -21,7 +22,7 @@ std::string painted(const std::string& text, Tone tone, const Style& style);
 // What a state of a disc or of a neighbour entry, or an owner, is painted in.
 Tone tone_of(const std::string& word);
 // "85 us" for "85 µs" where the style has no unicode.
-std::string spelled(const std::string& text, const Style& style);
+std::string spelled(std::string text, const Style& style);
 // "[####....]", or the same with blocks: `done` of `total`.
 std::string progress_bar(std::size_t done, std::size_t total, std::size_t wide, const Style& style);
 
@@ -39,14 +40,18 @@ class Table {
     Tone (*tone)(const std::string& cell) = nullptr;
   };
 
-  explicit Table(std::vector<Column> columns) : columns_(std::move(columns)) {}
+  explicit Table(std::vector<Column> columns);
 
-  void add(std::vector<std::string> row);
+  void add(const std::vector<std::string>& row);
+  // The same, one after another, for those who have very many.
+  Table& cell(std::string_view text);
   std::string text(const Style& style = {.unicode = true}) const;  // Lines, each ended.
 
  private:
   std::vector<Column> columns_;
-  std::vector<std::vector<std::string>> rows_;
+  std::vector<std::size_t> widths_;  // Of each column.
+  std::string cells_;                // One behind another, row by row,
+  std::vector<std::uint32_t> ends_;  // and where each ends.
 };
 
 // "name   value" lines, values aligned.
@@ -60,6 +65,6 @@ class Sheet {
 };
 
 // How many columns UTF-8 text takes, all characters being one wide.
-std::size_t width(const std::string& text) noexcept;
+std::size_t width(std::string_view text) noexcept;
 
 }  // namespace headctl
