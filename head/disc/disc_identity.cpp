@@ -24,8 +24,8 @@ constexpr const char* other_writes =
     "else "
     "has written there; `headctl resume` accepts what it has";
 constexpr const char* unproven =
-    "its host does not answer, another one claims its address, and headd has nothing to verify "
-    "that one by: `headctl move` says where the disc is, `headctl resume` accepts what is there";
+    "its host does not answer, another one claims its address, and does not show what was written "
+    "last: `headctl move` says where the disc is, `headctl resume` accepts what is there";
 constexpr const char* moved_meanwhile = "its host was found to be another one meanwhile";
 constexpr const char* abandoned =
     "{} bytes are kept that may be older than the tail's data: no guest was here at some time, or "
@@ -137,8 +137,13 @@ bool Disc::prove(Link& link) noexcept {
       if (is_readable(write, link.connection.info())) proof->add(write);
   if (first_block_comparable(link)) proof->add(*first_block_);
   if (!proof->ask_next()) {
-    if (must) object(link, unproven);
-    return must;
+    static log::RateLimit unverified;
+    if (must)
+      say(log::Level::warning, unverified,
+          "its host does not answer, and another one that claims its address is taken for it: "
+          "headd "
+          "has nothing to verify that by");
+    return false;
   }
   link.proof = std::move(proof);
   link.connection.submit(*link.proof);
