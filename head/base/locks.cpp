@@ -122,8 +122,7 @@ iouring::UniqueFd lock_neighbours() {
         who->pid));
   log::warning(
       "headd cannot tell whether another one keeps this neighbour table: {}{}; two would remove "
-      "each "
-      "other's entries",
+      "each other's entries",
       std::strerror(error),
       who ? fmt::format(" (@{}, by user {})", neighbours_name, who->uid) : std::string());
   return {};

@@ -21,8 +21,7 @@ constexpr const char* another_block =
 // These two are told with a number.
 constexpr const char* other_writes =
     "the tail does not have what was written last, at offset {}: it has lost that, or somebody "
-    "else "
-    "has written there; `headctl resume` accepts what it has";
+    "else has written there; `headctl resume` accepts what it has";
 constexpr const char* unproven =
     "its host does not answer, another one claims its address, and does not show what was written "
     "last: `headctl move` says where the disc is, `headctl resume` accepts what is there";
@@ -141,8 +140,7 @@ bool Disc::prove(Link& link) noexcept {
     if (must)
       say(log::Level::warning, unverified,
           "its host does not answer, and another one that claims its address is taken for it: "
-          "headd "
-          "has nothing to verify that by");
+          "headd has nothing to verify that by");
     return false;
   }
   link.proof = std::move(proof);

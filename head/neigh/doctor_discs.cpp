@@ -72,8 +72,7 @@ void look_at_discs(const DaemonEvidence& daemon, std::vector<Finding>& found) {
                                         [&](const Illness& one) { return one.why == some.why; });
     if (at == illnesses.end() || some.discs == 0) continue;
     const std::string dev = some.dev.empty() ? "INTERFACE" : some.dev;
-    const std::string ipv6_on =
-        set_key("conf", some.dev.empty() ? "all" : some.dev, "disable_ipv6", 0);
+    const std::string ipv6_on = set_key("conf", dev, "disable_ipv6", 0);
     found.push_back({std::string(at->id), "", Gravity::stall,
                      fmt::format("{} {}", some.discs, at->sentence),
                      fmt::format("{} of {} discs; {}", some.discs, daemon.discs, some.first),

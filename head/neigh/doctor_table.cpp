@@ -31,11 +31,6 @@ netlink::TableLimits needed(const KernelEvidence& kernel) {
   return size_for({}, kernel.neighbours, others_of(kernel), 1u << 24);
 }
 
-netlink::TableLimits at_least(const netlink::TableLimits& now, const netlink::TableLimits& needed) {
-  return {std::max(now.thresh1, needed.thresh1), std::max(now.thresh2, needed.thresh2),
-          std::max(now.thresh3, needed.thresh3)};
-}
-
 // With headd dead and the entries gone, the kernel makes two for each neighbour.
 void look_at_limits(const Evidence& evidence, std::vector<Finding>& found) {
   const KernelEvidence& kernel = evidence.kernel;
@@ -56,7 +51,7 @@ void look_at_limits(const Evidence& evidence, std::vector<Finding>& found) {
       "others: {} together{}{}",
       text(now), text(need), kernel.neighbours, others_of(kernel), dead,
       problem.empty() ? "" : "; headd says: ", problem);
-  const std::string fix = set_limits(at_least(now, need), kernel.initial_namespace);
+  const std::string fix = set_limits(larger(now, need), kernel.initial_namespace);
   if (dead >= now.thresh3)
     found.push_back({"limits", "", Gravity::stall,
                      "without headd the neighbour table is too small: the kernel would refuse new "
@@ -86,7 +81,7 @@ void look_at_room(const Evidence& evidence, std::vector<Finding>& found) {
   if (most == 0 || !share(80)) return;
   const bool unclear = filled > most && !counts_all;
   const bool full = share(95) && !unclear;
-  const auto wider = at_least(
+  const auto wider = larger(
       kernel.table.limits,
       size_for({}, std::max<std::uint64_t>(1, kernel.neighbours), others_of(kernel), 1u << 24));
   found.push_back(

@@ -19,11 +19,6 @@ std::uint64_t rounded_up(std::uint64_t entries) {
   return (entries + 255) / 256 * 256;
 }
 
-netlink::TableLimits larger(const netlink::TableLimits& a, const netlink::TableLimits& b) {
-  return {std::max(a.thresh1, b.thresh1), std::max(a.thresh2, b.thresh2),
-          std::max(a.thresh3, b.thresh3)};
-}
-
 }  // namespace
 
 Limits::Limits(const std::string& netns, std::uint32_t max) : max_(max) {

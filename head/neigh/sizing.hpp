@@ -20,7 +20,15 @@
 
 namespace head::neigh {
 
-inline constexpr std::uint64_t others_most = 8192;
+inline constexpr std::uint64_t others_most = 8192;  // That count.
+
+// Of each limit the larger one.
+constexpr netlink::TableLimits larger(const netlink::TableLimits& a,
+                                      const netlink::TableLimits& b) noexcept {
+  return {.thresh1 = std::max(a.thresh1, b.thresh1),
+          .thresh2 = std::max(a.thresh2, b.thresh2),
+          .thresh3 = std::max(a.thresh3, b.thresh3)};
+}
 
 // The limits for `discs` entries of ours beside `others` of anybody else's: never lower than `now`,
 // nor raised above `max`. Sized once, sizing again changes nothing.

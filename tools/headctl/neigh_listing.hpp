@@ -1,7 +1,7 @@
 // The whole neighbour table by address: headd's entries as the text that it sent, and beside them
-// those that only the kernel has. No JSON value is made for an entry, so that 100,000 of them are
-// listed in less time than `ip -j -6 neigh` takes. Pure; neigh_list.hpp has the slower functions
-// for those who ask for some of the entries, or for another order.
+// those that only the kernel has. No JSON value is made for an entry: there may be 100,000. Pure;
+// neigh_list.hpp has the slower functions for those who ask for some of the entries, or for another
+// order.
 #pragma once
 
 #include "netlink/neighbour.hpp"
