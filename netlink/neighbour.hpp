@@ -6,6 +6,7 @@
 #include <array>
 #include <bit>
 #include <compare>
+#include <cstddef>
 #include <cstdint>
 #include <optional>
 #include <span>
@@ -149,6 +150,19 @@ const Neighbour* find(std::span<const Neighbour> sorted, const NeighbourKey& key
 // Whether such an address can be the link-layer address of one machine: not zero, not multicast,
 // not broadcast.
 bool is_unicast(const Mac& mac) noexcept;
+
+// As a number of 48 bits, the first byte on top; higher bits mean nothing.
+constexpr std::uint64_t number_of(const Mac& mac) noexcept {
+  std::uint64_t number = 0;
+  for (const std::uint8_t byte : mac) number = number << 8 | byte;
+  return number;
+}
+constexpr Mac mac_of(std::uint64_t number) noexcept {
+  Mac mac{};
+  for (std::size_t i = mac.size(); i-- > 0; number >>= 8)
+    mac[i] = static_cast<std::uint8_t>(number);
+  return mac;
+}
 bool is_multicast(const Ip6& address) noexcept;
 bool is_unspecified(const Ip6& address) noexcept;
 bool is_loopback(const Ip6& address) noexcept;  // ::1

@@ -150,6 +150,37 @@ TEST_CASE("the shape of a disc comes back with it", "[catalogue]") {
   }
 }
 
+TEST_CASE("where a disc was proven to be is kept until something else is told", "[catalogue]") {
+  const Folder folder;
+  const netlink::Mac there{2, 0, 0, 0, 0, 9};
+  DiscSpec told = a_disc("a");
+  told.lladdr = netlink::Mac{2, 0, 0, 0, 0, 1};
+  told.generation = 3;
+  catalogue::Shape found{.name = "a", .uri = told.uri, .info = {.size = 512}, .proven = there};
+  {
+    Store store(folder.path);
+    store.put(std::span(&told, 1));
+    store.remember(std::span(&found, 1));
+  }
+  Store store(folder.path);
+  CHECK(store.proven("a") == there);
+  CHECK_FALSE(store.proven("b"));
+  told.order = disc::Order::hold;
+  store.put(std::span(&told, 1));
+  CHECK(store.proven("a") == there);
+  SECTION("by somebody") {
+    ++told.generation;
+    store.put(std::span(&told, 1));
+    CHECK(store.shape("a"));
+  }
+  SECTION("by its tail, that it is where it should be") {
+    found.proven.reset();
+    store.remember(std::span(&found, 1));
+  }
+  CHECK_FALSE(store.proven("a"));
+  CHECK(read(folder.path / "discs.json").find("proven") == std::string::npos);
+}
+
 TEST_CASE("shapes of discs that an editor has changed are passed over, and damaged ones refused",
           "[catalogue]") {
   const std::string shape =

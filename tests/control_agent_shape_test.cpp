@@ -55,6 +55,30 @@ TEST_CASE("what a tail offers is written down, and told to the disc that comes b
   }
 }
 
+TEST_CASE("a disc that was proven elsewhere than was told is taken for it there by the next headd",
+          "[control]") {
+  Head head(1);
+  REQUIRE_FALSE(head.agent->attach(a_disc("a")));
+  REQUIRE(head.becomes("a", State::ready));
+  const auto with = head.threads[0]->attachment("a");
+  const std::uint64_t number = 0x0001'020000000009;
+  with.stats->rumoured_at = number;
+  SECTION("once it was") {
+    with.stats->prove(number);
+    with.on_shape(shape);
+    REQUIRE(soon([&] { return head.store->proven("a").has_value(); }));
+    head.restart();
+    head.agent->restore();
+    REQUIRE(head.becomes("a", State::ready));
+    CHECK(head.threads[0]->attachment("a").stats->proven_at == 0x020000000009);
+  }
+  SECTION("and not otherwise") {
+    with.on_shape(shape);
+    REQUIRE(soon([&] { return head.store->shape("a").has_value(); }));
+    CHECK_FALSE(head.store->proven("a"));
+  }
+}
+
 TEST_CASE("a headd that does not own the state directory writes no shape", "[control]") {
   Head head(1);
   REQUIRE_FALSE(head.agent->attach(a_disc("a")));

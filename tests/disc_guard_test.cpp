@@ -41,7 +41,9 @@ struct Asked final : nbd::Request {
 
 class Desk final : disc::Guard::Owner {
  public:
-  explicit Desk(Durability mode, std::uint16_t offers = flag::send_flush | flag::send_fua)
+  // The first FLUSHes, by which the guard finds out whether the tail knows it, are `refused`.
+  explicit Desk(Durability mode, std::uint16_t offers = flag::send_flush | flag::send_fua,
+                unsigned refused = 0)
       : guard(io_, *this, {.durability = mode, .memory = &memory_}) {
     nbd::ExportInfo tail;
     tail.size = 1 << 20;
@@ -49,8 +51,7 @@ class Desk final : disc::Guard::Owner {
     guard.learn(tail);
     guard.on_open();
     guard.send_own();
-    // Whether FLUSH is known is tried first.
-    for (nbd::Request* own : std::set(own_)) answer(*own, 0);
+    for (unsigned i = 0; !own_.empty(); ++i) answer_own(i < refused ? EINVAL : 0);
   }
   ~Desk() {  // Nothing is left behind.
     while (guard.pop() != nullptr) continue;
@@ -136,6 +137,14 @@ class Desk final : disc::Guard::Owner {
 };
 
 }  // namespace
+
+TEST_CASE("a tail that offers FLUSH knows it unless it refuses it again and again", "[disc]") {
+  const unsigned refused = GENERATE(0u, 1u, 3u, 4u);
+  CAPTURE(refused);
+  Desk desk(Durability::replay, flag::send_flush, refused);
+  desk.answer(desk.ask(Command::write), 0);
+  CHECK((desk.guard.kept_bytes() != 0) == (refused < 4));
+}
 
 TEST_CASE("replay tells a FLUSH once all that were with the tail are answered", "[disc]") {
   Desk desk(Durability::replay);

@@ -255,12 +255,36 @@ TEST_CASE("a tail of which only the wire speaks, against a pin, shows what is kn
     world.disc->relocate();
     world.run_until([&] { return world.state() == DiscState::held; });
   }
-  SECTION("and is taken for the disc where nothing is known") {
+  SECTION("and is held where nothing is known") {
     world.write(0, std::byte{7});
     elsewhere();
-    world.pass(2s);
-    CHECK(world.state() == DiscState::ready);
+    world.run_until([&] { return world.state() == DiscState::held; });
+    CHECK(stats.problem().find("nothing is known of the disc") != std::string::npos);
+    SECTION("until an operator accepts it") {
+      world.disc->accept();
+    }
+    SECTION("until it is where it was told to be") {
+      stats.rumoured_at = 0;
+      world.disc->relocate();
+    }
+    world.run_until([&] { return world.state() == DiscState::ready; });
+  }
+  SECTION("where zeros are no evidence: any blank disc has them") {
+    std::fill_n(world.tail.data.begin(), 4096, std::byte{});
+    world.write(0, std::byte{});
+    world.pass(20s);  // It is learned anew.
+    elsewhere();
+    world.run_until([&] { return world.state() == DiscState::held; });
     CHECK(stats.must_prove());
+  }
+  SECTION("which nothing says any more once it was back where it was told to be") {
+    elsewhere();
+    world.pass(2s);
+    CHECK(stats.proven_at == 0x020000000001);
+    stats.rumoured_at = 0;
+    world.disc->relocate();
+    world.pass(2s);
+    CHECK(stats.proven_at == 0);
   }
 }
 

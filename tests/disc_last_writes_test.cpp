@@ -170,7 +170,7 @@ TEST_CASE("A FLUSH that is lost makes nothing stable when its request is asked a
   CHECK(last.known().empty());
 }
 
-TEST_CASE("Only the newest are known, and of each its beginning", "[disc]") {
+TEST_CASE("The newest are known, and of each its beginning", "[disc]") {
   LastWrites last;
   last.learn(tail(0));
   std::vector<std::unique_ptr<Asked>> writes;
@@ -178,9 +178,51 @@ TEST_CASE("Only the newest are known, and of each its beginning", "[disc]") {
     writes.push_back(std::make_unique<Asked>(Command::write, i * 65536, 65536));
     written(last, *writes.back());
   }
-  CHECK(last.known().size() == LastWrites::known_most);
-  CHECK(last.known().back().offset == 19 * 65536);
-  CHECK(last.known().back().length == LastWrites::bytes_most);
+  CHECK(last.newest().size() == LastWrites::newest_most);
+  CHECK(last.newest().back().offset == 19 * 65536);
+  CHECK(last.newest().back().length == LastWrites::bytes_most);
+}
+
+TEST_CASE("What nobody writes over lasts, however much is written beside it", "[disc]") {
+  LastWrites last;
+  last.learn(tail(flag::send_fua | flag::send_flush));
+  std::vector<std::unique_ptr<Asked>> writes;
+  const auto write = [&](std::uint64_t offset) {
+    writes.push_back(std::make_unique<Asked>(Command::write, offset, 512));
+    writes.back()->flags = nbd::command_flag::fua;
+    written(last, *writes.back());
+  };
+  write(4096);  // Once.
+  for (int i = 0; i < 100; ++i) write(65536 + i % 8 * 512);
+  CHECK(last.known().size() == 9);
+  CHECK(last.known().front().offset == 4096);
+  CHECK(last.newest().size() == 8);
+  for (std::uint64_t i = 0; i < 100; ++i) write(1 << 17 | i * 512);
+  CHECK(last.known().size() == LastWrites::newest_most + LastWrites::lasting_most);
+
+  SECTION("a FLUSH that fails takes the newest only") {
+    flushed(last, EIO);
+    CHECK(last.newest().empty());
+    CHECK(last.known().size() == LastWrites::lasting_most);
+    CHECK(last.known().front().offset == 4096);
+  }
+  SECTION("whoever writes over it ends that") {
+    const LastWrites::Write old = last.known().front();
+    CHECK(last.still_knows(old));
+    Asked over(Command::trim, 4096, 512);
+    last.sent(over);
+    CHECK_FALSE(last.still_knows(old));
+  }
+  SECTION("it is handed over, and lasts there") {
+    LastWrites next;
+    next.inherit(last.known());
+    CHECK(next.known() == last.known());
+    CHECK(next.newest() == last.newest());
+  }
+  SECTION("an operator who accepts what there is ends it") {
+    last.forget();
+    CHECK(last.known().empty());
+  }
 }
 
 TEST_CASE("A tail with larger blocks is asked for whole ones", "[disc]") {

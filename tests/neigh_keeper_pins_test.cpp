@@ -75,6 +75,8 @@ TEST_CASE("a pinned disc that moves without a word is followed", "[neigh][kernel
     options.trust = GENERATE(Trust::catalogue_unless_dead, Trust::catalogue);
     Keeper keeper(options);
     Want want = pinned(5, tail.lladdr());
+    const bool proven_before = GENERATE(true, false);
+    want.stats->prove(proven_before ? 0x02aaaaaaaaaa : 0x7fff'02aaaaaaaaaa);
     keeper.want({want}, reports.ready());
     REQUIRE(reports.of("disc5").state == BindingState::held);
     CHECK(want.stats->rumoured_at == 0);
@@ -95,8 +97,10 @@ TEST_CASE("a pinned disc that moves without a word is followed", "[neigh][kernel
     CHECK(eventually([&] { return entry().kernel.lladdr == moved; }));
     if (options.trust == Trust::catalogue) return;
     // Its tail is to prove itself there, until somebody says so who counts generations.
-    CHECK(
-        eventually([&] { return (want.stats->rumoured_at & 0xffff'ffff'ffff) == 0x02aaaaaaaaaa; }));
+    const std::uint64_t there = 0x02aaaaaaaaaa;
+    CHECK(eventually([&] { return (want.stats->rumoured_at & 0xffff'ffff'ffff) == there; }));
+    // An earlier headd had it proven there; or this one had, but it was back in between.
+    CHECK(want.stats->must_prove() != proven_before);
     want.claim.lladdr = moved;
     ++want.claim.generation;
     keeper.want({want}, {});

@@ -8,6 +8,7 @@
 #include <cstring>
 #include <fcntl.h>
 #include <sys/stat.h>
+#include <tuple>
 #include <unistd.h>
 #include <utility>
 
@@ -59,6 +60,10 @@ UniqueFd open_if_there(const std::filesystem::path& file) {
   UniqueFd fd(adopt, ::open(file.c_str(), O_RDONLY | O_CLOEXEC));
   if (!fd && errno != ENOENT) fail("open", file, errno, "check its owner and mode");
   return fd;
+}
+
+bool is_told_alike(const DiscSpec& one, const DiscSpec& other) noexcept {
+  return one.lladdr == other.lladdr && one.generation == other.generation;
 }
 
 StoredDiscs load(const UniqueFd& fd, const std::filesystem::path& file) {
@@ -115,12 +120,21 @@ std::optional<nbd::ExportInfo> Store::shape(const std::string& name) const {
   return at == discs_.end() ? std::nullopt : at->second.shape;
 }
 
+std::optional<netlink::Mac> Store::proven(const std::string& name) const {
+  const std::lock_guard lock(lock_);
+  const auto at = discs_.find(name);
+  return at == discs_.end() ? std::nullopt : at->second.proven;
+}
+
 void Store::put(std::span<const DiscSpec> specs) {
   std::unique_lock lock(lock_);
   for (const DiscSpec& spec : specs) {
     StoredDisc disc{.spec = spec};
-    const auto at = discs_.find(spec.name);
-    if (at != discs_.end() && at->second.spec.uri == spec.uri) disc.shape = at->second.shape;
+    if (const auto at = discs_.find(spec.name); at != discs_.end()) {
+      const StoredDisc& before = at->second;
+      if (before.spec.uri == spec.uri) disc.shape = before.shape;
+      if (disc.shape && is_told_alike(before.spec, spec)) disc.proven = before.proven;
+    }
     apply(spec.name, disc);
   }
   commit(lock);
@@ -131,7 +145,8 @@ void Store::remember(std::span<const Shape> shapes) {
   for (const Shape& shape : shapes) {
     const auto at = discs_.find(shape.name);
     if (at == discs_.end() || at->second.spec.uri != shape.uri) continue;
-    apply(shape.name, StoredDisc{.spec = at->second.spec, .shape = shape.info});
+    apply(shape.name,
+          StoredDisc{.spec = at->second.spec, .shape = shape.info, .proven = shape.proven});
   }
   commit(lock);
 }
@@ -199,8 +214,11 @@ void Store::undo(const Batch& batch) {
                                      : at != discs_.end();
     if (newer) continue;
     std::optional<StoredDisc> back = change->before;
-    if (back && change->after && at->second.shape != change->after->shape)
-      back->shape = at->second.shape;  // That is newer.
+    const auto found = [](const StoredDisc& disc) { return std::tie(disc.shape, disc.proven); };
+    if (back && change->after && found(at->second) != found(*change->after)) {
+      back->shape = at->second.shape;  // These are newer.
+      back->proven = at->second.proven;
+    }
     if (back)
       discs_.insert_or_assign(change->name, *back);
     else

@@ -10,7 +10,9 @@
 // way shares the next one. A file that cannot be understood is refused and never written over.
 //
 // A disc's shape is what its tail has offered, so that a headd that begins while the tail is away
-// can tell guests. Nobody writes it by hand. It is kept for as long as the disc has the same URI.
+// can tell guests. With it is kept where the disc was proven to be, against what was told of it, so
+// that the next headd goes on there. Nobody writes these by hand. They are kept for as long as the
+// disc has the same URI, and the latter for as long as nothing else is told.
 #pragma once
 
 #include "head/catalogue/disc_spec.hpp"
@@ -41,6 +43,7 @@ struct StoreError : std::runtime_error {
 struct StoredDisc {
   DiscSpec spec;
   std::optional<nbd::ExportInfo> shape{};
+  std::optional<netlink::Mac> proven{};  // Only with a shape.
 
   bool operator==(const StoredDisc&) const = default;
 };
@@ -51,6 +54,7 @@ struct Shape {
   std::string name;
   nbd::Uri uri;
   nbd::ExportInfo info;
+  std::optional<netlink::Mac> proven{};  // Where it is, against what was told.
 };
 
 // The text of discs.json and back. The error says what is wrong, without the file's name.
@@ -68,6 +72,7 @@ class Store {
   // Any thread may call these.
   std::vector<DiscSpec> discs() const;  // Sorted by name.
   std::optional<nbd::ExportInfo> shape(const std::string& name) const;
+  std::optional<netlink::Mac> proven(const std::string& name) const;
 
   // Adds, or replaces those of the same names. Throws StoreError when it could not be made durable;
   // then nothing has changed.

@@ -1,6 +1,7 @@
 // discs.json as text: pure, so that it can be tested without a disk.
 #include "head/base/json_text.hpp"
 #include "head/catalogue/store.hpp"
+#include "netlink/format.hpp"
 
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
@@ -26,16 +27,19 @@ Result<StoredDiscs, std::string> parse_discs(const json& list) {
   return discs;
 }
 
-json to_json(const DiscSpec& spec, const nbd::ExportInfo& shape) {
-  return {{"name", spec.name},
-          {"uri", nbd::to_string(spec.uri)},
-          {"size", shape.size},
-          {"flags", shape.flags},
-          {"block_minimum", shape.block_minimum},
-          {"block_preferred", shape.block_preferred},
-          {"payload_maximum", shape.payload_maximum},
-          {"structured_replies", shape.structured_replies},
-          {"base_allocation", shape.base_allocation}};
+json to_json(const StoredDisc& disc) {
+  const nbd::ExportInfo& shape = *disc.shape;
+  json found = {{"name", disc.spec.name},
+                {"uri", nbd::to_string(disc.spec.uri)},
+                {"size", shape.size},
+                {"flags", shape.flags},
+                {"block_minimum", shape.block_minimum},
+                {"block_preferred", shape.block_preferred},
+                {"payload_maximum", shape.payload_maximum},
+                {"structured_replies", shape.structured_replies},
+                {"base_allocation", shape.base_allocation}};
+  if (disc.proven) found["proven_lladdr"] = netlink::to_string(*disc.proven);
+  return found;
 }
 
 template <class Number>
@@ -81,7 +85,9 @@ std::string take_shapes(StoredDiscs& discs, const json& list) {
     const auto disc = discs.find(text_of(list[i], "name"));
     if (disc == discs.end()) continue;
     const auto uri = nbd::parse_uri(text_of(list[i], "uri"));
-    if (uri && *uri == disc->second.spec.uri) disc->second.shape = shape;
+    if (!uri || *uri != disc->second.spec.uri) continue;
+    disc->second.shape = shape;
+    disc->second.proven = netlink::parse_mac(text_of(list[i], "proven_lladdr"));
   }
   return {};
 }
@@ -103,7 +109,7 @@ std::string to_text(const StoredDiscs& discs) {
   for (const auto& [name, disc] : discs) {
     if (!disc.shape) continue;
     text += separator;
-    text += to_json(disc.spec, *disc.shape).dump();
+    text += to_json(disc).dump();
     separator = ",\n";
   }
   text += "\n]}\n";

@@ -123,7 +123,15 @@ void Agent::settle(const std::map<std::string, neigh::Conflict>& conflicts) {
 
 void Agent::settle(Shapes shapes) {
   std::vector<catalogue::Shape> list;
-  for (const auto& [name, shape] : shapes) list.push_back(shape);
+  {
+    const std::lock_guard lock(lock_);
+    for (auto& [name, shape] : shapes) {
+      const auto at = discs_.find(name);
+      const auto rumour = at != discs_.end() ? at->second.stats->proven_rumour() : 0;
+      if (rumour != 0) shape.proven = netlink::mac_of(rumour);
+      list.push_back(shape);
+    }
+  }
   try {
     store_.remember(list);
   } catch (const std::exception& error) {

@@ -184,6 +184,10 @@ void Served::on_disc_shape(disc::Disc&, const nbd::ExportInfo& shape) noexcept {
   if (std::exchange(with_.shape, shape) != shape && with_.on_shape) with_.on_shape(shape);
 }
 
+void Served::on_disc_proven(disc::Disc&) noexcept {
+  if (with_.shape && with_.on_shape) with_.on_shape(*with_.shape);
+}
+
 void Served::on_disc_unusable(disc::Disc&, const std::string& problem) noexcept {
   if (with_.on_unusable) with_.on_unusable(problem);
 }

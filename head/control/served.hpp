@@ -88,6 +88,7 @@ class Served final : disc::Disc::Owner, exports::Export::Owner, disc::Survey::Ow
   void on_disc_closed(disc::Disc&) noexcept override;
   void on_disc_opened(disc::Disc& disc, const stats::Opening& how) noexcept override;
   void on_disc_shape(disc::Disc&, const nbd::ExportInfo& shape) noexcept override;
+  void on_disc_proven(disc::Disc&) noexcept override;
   void on_disc_unusable(disc::Disc&, const std::string& problem) noexcept override;
   void on_export_closed(exports::Export&) noexcept override;
   void on_export_empty(exports::Export&) noexcept override;

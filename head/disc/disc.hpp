@@ -37,7 +37,7 @@ namespace head::disc {
 
 class Disc final : public nbd::Volume, Reshape::Owner, Guard::Owner {
  public:
-  // Of requests that the tail would not take as they are; others wait.
+  // Requests that the tail would not take as they are; others wait.
   static constexpr std::size_t reshapes_max = 32;
   // After the way is back, for answers that are on it.
   static constexpr std::chrono::milliseconds way_grace{5};
@@ -70,7 +70,7 @@ class Disc final : public nbd::Volume, Reshape::Owner, Guard::Owner {
   // What is kept is to be written again before anything else is asked of the tail.
   bool replaying() const noexcept { return guard_.replaying(); }
 
-  // For whoever watches it. Since when nothing has been answered, or that answers come.
+  // For its watcher. Since when nothing has been answered, or that answers come.
   void tell_waiting(std::optional<iouring::Instant> since) noexcept;
   void no_longer_watched() noexcept { watched_ = false; }
   // Where the way to the tail was interrupted and is there again, replaces connections that have
@@ -80,20 +80,20 @@ class Disc final : public nbd::Volume, Reshape::Owner, Guard::Owner {
   void mind_grace() noexcept;
   // Where a connection is silent for longer than it was lately, tries the tail on a second one.
   void mind_silence() noexcept;
-  // Notes, soon, whether packets were lost, where answers are late; and how far the tail is.
+  // Notes, soon, whether packets were lost where answers are late, and how far the tail is.
   void look_at_network() noexcept;
 
-  // Connects to its tail at once, unless it waits for connections (DiscOptions).
+  // Connects at once, unless it waits for connections (DiscOptions).
   void open();
   void submit(nbd::Request& request) noexcept override;
   bool withdraw(nbd::Request& request) noexcept override;
-  // From now on. What was refused before stays refused.
+  // What was refused before stays refused.
   void set(const Standing& standing) noexcept;
   // The tail is elsewhere, or there again: connects anew at once. Connections that there are
   // serve until each one's successor is open; what they have not answered is sent there again.
   void relocate() noexcept;
-  // Whatever its tail has, and whoever else may have had the disc, an operator says that it is
-  // right. Nothing where the disc is not held because of that.
+  // What its tail has is right, an operator says, whoever else had the disc. Nothing where
+  // it is not held because of that.
   void accept() noexcept;
   // Is a guest connected? (At first it is thought so.) What is kept when none is may be older than
   // what a guest has written through another head by now.
@@ -165,6 +165,8 @@ class Disc final : public nbd::Volume, Reshape::Owner, Guard::Owner {
   bool may_serve(Link& link) noexcept;
   void settle_in(Link& link) noexcept;
 
+  bool must_prove() const noexcept;
+  void proven_at(std::uint64_t rumour) noexcept;
   bool prove(Link& link) noexcept;
   bool first_block_comparable(const Link& link) noexcept;
   void on_proof(Link& link, int error) noexcept;
@@ -286,7 +288,7 @@ class Disc final : public nbd::Volume, Reshape::Owner, Guard::Owner {
   iouring::Instant followed_{};  // When the way had come back last, and that was acted upon.
   nbd::RequestQueue waiting_;    // For a connection.
   nbd::RequestQueue held_;       // For a change of blocks to end, or a place among the reshapes.
-  // Answered without the tail, once submit() has returned: well, and not.
+  // Answered without the tail, after submit(): well, and not.
   nbd::RequestQueue nothing_to_do_, refused_;
   iouring::Op<&Disc::on_answers_due> answers_due_{*this};
 

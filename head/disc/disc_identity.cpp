@@ -22,13 +22,31 @@ constexpr const char* another_block =
 constexpr const char* other_writes =
     "the tail does not have what was written last, at offset {}: it has lost that, or somebody "
     "else has written there; `headctl resume` accepts what it has";
-constexpr const char* unproven =
-    "its host does not answer, another one claims its address, and does not show what was written "
-    "last: `headctl move` says where the disc is, `headctl resume` accepts what is there";
+// Of a tail that only the wire leads to.
+constexpr const char* unlike =
+    "its host does not answer, and another one, which claims its address, does not have what was "
+    "written: `headctl move` says where the disc is, `headctl resume` accepts what is there";
+constexpr const char* unread =
+    "its host does not answer, and from another one, which claims its address, nothing can be read "
+    "that tells the disc from others: `headctl move` says where the disc is, `headctl resume` "
+    "accepts what is there";
+constexpr const char* unknown =
+    "its host does not answer, another one claims its address, and nothing is known that tells the "
+    "disc from others: `headctl move` says where the disc is, `headctl resume` accepts what is "
+    "there";
 constexpr const char* moved_meanwhile = "its host was found to be another one meanwhile";
 constexpr const char* abandoned =
     "{} bytes are kept that may be older than the tail's data: no guest was here at some time, or "
     "grace was over; `headctl resume` writes them again, `headctl detach` drops them";
+
+bool is_of_place(const char* objection) noexcept {
+  return objection == unlike || objection == unread || objection == unknown;
+}
+
+// Any blank disc has that.
+bool is_blank(std::span<const std::byte> bytes) noexcept {
+  return std::all_of(bytes.begin(), bytes.end(), [](std::byte one) { return one == std::byte{}; });
+}
 
 bool is_readable(const LastWrites::Write& write, const nbd::ExportInfo& tail) noexcept {
   return write.offset + write.length <= tail.size && write.length <= tail.payload_maximum &&
@@ -77,7 +95,7 @@ void Disc::object(Link& link, const char* objection, std::string told) noexcept 
                         ? "the connection before it serves on"
                         : "its requests are held"));
   // What is sent on the one before goes to that host as well.
-  if (served && objection == unproven) link.predecessor->connection.fail("it may be elsewhere");
+  if (served && is_of_place(objection)) link.predecessor->connection.fail("it may be elsewhere");
   if (served) return part_from(link);
   tell_state();
   link.connection.leave();
@@ -107,6 +125,8 @@ void Disc::settle_in(Link& link) noexcept {
     learn(told);
   else
     first ? adopt(told) : grow(told.size);
+  // Back where it was told to be: what was shown elsewhere says nothing of what is there later.
+  if (link.rumour == 0) proven_at(0);
   static log::RateLimit note_limit;
   const std::string& note = link.connection.note();
   if (std::exchange(last_note_, note) != note && !note.empty())
@@ -118,30 +138,36 @@ void Disc::settle_in(Link& link) noexcept {
 
 // ---- What the tail must have --------------------------------------------------------------------
 
-// False: there is nothing to compare, and it is taken as the disc; or it is not, and is left.
+// Only the wire says that it is there, against whoever told where it is. A disc that is told by its
+// shape alone, as an operator wants, has nothing to show.
+bool Disc::must_prove() const noexcept {
+  return (last_writes_ || first_block_) && stats_->must_prove();
+}
+
+void Disc::proven_at(std::uint64_t rumour) noexcept {
+  if (stats_->proven_at == rumour) return;
+  stats_->prove(rumour);
+  owner_.on_disc_proven(*this);
+}
+
+// False: there is nothing to compare, and it is taken as the disc. Otherwise it is asked, or left.
 bool Disc::prove(Link& link) noexcept {
-  if (first_block_ && first_block_->awaits()) return false;
   // Once it was another one, only a comparison, or an operator, says that it is not.
   if (first_block_ && !first_block_->known() && last_objection_ == another_block)
     return object(link, another_block), true;
-  // A disc that this headd has not served yet, or that is told by its shape alone, as an operator
-  // wants, has nothing to show.
-  const bool must = known_ && (last_writes_ || first_block_) && stats_->must_prove();
+  const bool must = must_prove();
+  if (first_block_ && first_block_->awaits() && !must) return false;
   if (must && link.rumour != stats_->rumoured_at)
     return link.connection.fail(moved_meanwhile), true;
   auto proof = std::make_unique<Proof>(io_.now());
   const bool lately = !must && read_back_at_ && io_.now() - *read_back_at_ < readings_apart;
   if (last_writes_ && !lately)
-    for (const auto& write : last_writes_->known())
+    for (const auto& write : must ? last_writes_->known() : last_writes_->newest())
       if (is_readable(write, link.connection.info())) proof->add(write);
   if (first_block_comparable(link)) proof->add(*first_block_);
   if (!proof->ask_next()) {
-    static log::RateLimit unverified;
-    if (must)
-      say(log::Level::warning, unverified,
-          "its host does not answer, and another one that claims its address is taken for it: "
-          "headd has nothing to verify that by");
-    return false;
+    if (must) object(link, unknown);
+    return must;
   }
   link.proof = std::move(proof);
   link.connection.submit(*link.proof);
@@ -177,10 +203,10 @@ void Disc::on_proof(Link& link, int error) noexcept {
   if (!link.proof->of_first_block() && error == 0) read_back_at_ = io_.now();
   const bool matched = link.proof->matched;
   link.proof.reset();
-  if (known_ && stats_->must_prove()) {
+  if (must_prove()) {
     if (link.rumour != stats_->rumoured_at) return link.connection.fail(moved_meanwhile);
-    if (!matched) return object(link, unproven);
-    stats_->prove(link.rumour);
+    if (!matched) return object(link, unread);
+    proven_at(link.rumour);
   }
   settle_in(link);
 }
@@ -196,9 +222,13 @@ bool Disc::judge_proof(Link& link, int error) noexcept {
           fmt::format("what was written last cannot be read back ({}), and is not compared",
                       std::strerror(error)));
     if (error != 0 || !last_writes_->still_knows(write)) return true;
-    if (is_there(write, proof.found())) return link.proof->matched = true;
+    if (is_there(write, proof.found())) {
+      link.proof->matched |= !is_blank(proof.found());
+      return true;
+    }
     link.proof.reset();
     read_back_at_.reset();
+    if (must_prove()) return object(link, unlike), false;
     object(link, other_writes, fmt::format(fmt::runtime(other_writes), write.offset));
     return false;
   }
@@ -207,7 +237,7 @@ bool Disc::judge_proof(Link& link, int error) noexcept {
   switch (first_block_->judge(proof.version(), found)) {
     case FirstBlock::Verdict::another:
       link.proof.reset();
-      object(link, another_block);
+      object(link, must_prove() ? unlike : another_block);
       return false;
     case FirstBlock::Verdict::not_compared:
       say(log::Level::warning, limit,
@@ -215,7 +245,7 @@ bool Disc::judge_proof(Link& link, int error) noexcept {
                 : "its first block cannot be read, and is not compared");
       break;
     case FirstBlock::Verdict::same:
-      link.proof->matched = true;
+      link.proof->matched |= !is_blank(proof.found());
       break;
   }
   return true;
@@ -306,8 +336,8 @@ void Disc::note_returned(const nbd::Request& request, iouring::Instant ghosts) n
 
 void Disc::accept() noexcept {
   const bool data = last_objection_ == another_block || last_objection_ == other_writes;
-  if (!closing_ && last_objection_ == unproven) {
-    stats_->prove(stats_->rumoured_at);
+  if (!closing_ && is_of_place(last_objection_)) {
+    proven_at(stats_->rumoured_at);
     last_objection_ = nullptr;
     return relocate();
   }

@@ -1,5 +1,5 @@
 // Who has a disc, and what it is told of it. None of this is called inside a call to the disc, but
-// on_disc_shape() may be.
+// on_disc_shape() and on_disc_proven() may be.
 #pragma once
 
 #include "head/nbd/export_info.hpp"
@@ -19,6 +19,8 @@ class DiscOwner {
   virtual void on_disc_opened(Disc& disc, const stats::Opening& how) noexcept = 0;
   // From now on this is what the disc is: what any tail of it must offer (DiscOptions::shape).
   virtual void on_disc_shape(Disc&, const nbd::ExportInfo&) noexcept {}
+  // Where the disc was proven to be is another place than before, or none (DiscStats::proven_at).
+  virtual void on_disc_proven(Disc&) noexcept {}
   // Nothing is known of the disc, and what the tail offers cannot be one, whoever asks: it has no
   // bytes, or too many. It is asked again until the disc is closed.
   virtual void on_disc_unusable(Disc&, const std::string&) noexcept {}

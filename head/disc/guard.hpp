@@ -296,6 +296,8 @@ class Guard {
   // on it.
   enum class Probe : std::uint8_t { needless, due, done };
   Probe probe_ = Probe::needless;
+  static constexpr unsigned probes_most = 4;
+  unsigned probes_refused_ = 0;
   bool may_probe_;
   nbd::Legacy::Flush flush_known_ = nbd::Legacy::Flush::not_tried;
   ReplayLog::Place flush_covers_ = 0;

@@ -195,10 +195,12 @@ void Guard::orphan_sync(const nbd::Request& sync, Fence::Witness there) {
 }
 
 // Servers map errors that they do not know to EINVAL: it says that FLUSH is unknown only where none
-// was answered before, and nothing was written that it could be about. nbdkit after an oldstyle
-// handshake announces FLUSH and does not know it.
+// was answered before, and nothing was written that it could be about; and it says so each time,
+// where an error of what somebody else wrote is told once. nbdkit after an oldstyle handshake
+// announces FLUSH and does not know it.
 void Guard::on_probed(int error) noexcept {
   const bool unknown = error == EINVAL || error == ENOTSUP;
+  if (unknown && ++probes_refused_ < probes_most) return wake();  // It is tried again.
   flush_known_ = unknown ? nbd::Legacy::Flush::unknown : nbd::Legacy::Flush::known;
   begin_probe();
   if (unknown) owner_.on_flush_unknown();

@@ -38,7 +38,7 @@ void LastWrites::answered(const nbd::Request& request, int error, std::uint64_t 
   const bool flush = request.command == nbd::Command::flush;
   // What was believed stable a moment ago may be gone as well.
   if (nbd::may_have_failed_to_flush(request, error)) {
-    forget();
+    forget_newest();
     failed_at_ = now;
   }
   if (flush) return on_flushed(request);
@@ -69,12 +69,26 @@ void LastWrites::lost(const nbd::Request& request) noexcept {
   std::erase_if(flushes_, [&](const Flush& one) { return one.who == &request; });
 }
 
+std::vector<LastWrites::Write> LastWrites::known() const {
+  std::vector<Write> all = lasting_;
+  all.insert(all.end(), newest_.begin(), newest_.end());
+  return all;
+}
+
 bool LastWrites::still_knows(const Write& write) const noexcept {
-  return std::find(known_.begin(), known_.end(), write) != known_.end();
+  const auto has = [&](const auto& list) {
+    return std::find(list.begin(), list.end(), write) != list.end();
+  };
+  return has(lasting_) || has(newest_);
 }
 
 void LastWrites::forget() noexcept {
-  known_.clear();
+  lasting_.clear();
+  forget_newest();
+}
+
+void LastWrites::forget_newest() noexcept {
+  newest_.clear();
   unstable_.clear();
 }
 
@@ -83,14 +97,18 @@ void LastWrites::forget_unstable() noexcept {
 }
 
 void LastWrites::forget(Range range) noexcept {
-  std::erase_if(known_, [&](const Write& one) { return range_of(one).overlaps(range); });
-  std::erase_if(unstable_,
-                [&](const Unstable& one) { return range_of(one.write).overlaps(range); });
+  const auto is_over = [&](const Write& one) { return range_of(one).overlaps(range); };
+  std::erase_if(lasting_, is_over);
+  std::erase_if(newest_, is_over);
+  std::erase_if(unstable_, [&](const Unstable& one) { return is_over(one.write); });
 }
 
 void LastWrites::know(const Write& write) {
-  if (known_.size() == known_most) known_.erase(known_.begin());
-  known_.push_back(write);
+  if (newest_.size() == newest_most) {
+    if (lasting_.size() < lasting_most) lasting_.push_back(newest_.front());
+    newest_.erase(newest_.begin());
+  }
+  newest_.push_back(write);
 }
 
 bool is_there(const LastWrites::Write& write, std::span<const std::byte> bytes) noexcept {

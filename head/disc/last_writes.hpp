@@ -1,12 +1,15 @@
-// The newest writes that a tail is known to have, by a checksum of what they wrote. A tail that
-// comes back without them is not the disc as it was left: it belonged to one connection, was
-// restored from a copy, or somebody else has written there. Pure bookkeeping, no I/O.
+// Writes that a tail is known to have, by a checksum of what they wrote. A tail that comes back
+// without them is not the disc as it was left: it belonged to one connection, was restored from a
+// copy, or somebody else has written there. Pure bookkeeping, no I/O.
 //
-//   sent ──► answered ── not stable yet ── a FLUSH that was sent after that is answered ──► known
-//              └──────── with FUA, or before a tail that offers neither ───────────────────►  ▲
+//   sent ──► answered ── not stable yet ── a FLUSH that was sent after that is answered ──► newest
+//              └──────── with FUA, or before a tail that offers neither ───────────────────►  │
+//                                    so many newer ones came, and nobody wrote over it since  │
+//                                                                                    lasting ◄┘
 //
-// A write that anything later was sent over is forgotten. So are those that are not stable when a
-// FLUSH fails or a connection is lost: a tail that crashed still has what is known.
+// A write that anything later was sent over is forgotten: so the lasting ones come to be those of
+// blocks that are rarely written. Those that are not stable are forgotten when a connection is
+// lost, and the newest as well when a FLUSH fails: a tail that crashed still has what is known.
 #pragma once
 
 #include "head/disc/pieces.hpp"
@@ -23,7 +26,8 @@ class LastWrites {
  public:
   using Write = nbd::Legacy::Write;
 
-  static constexpr std::size_t known_most = 8;
+  static constexpr std::size_t newest_most = 8;
+  static constexpr std::size_t lasting_most = 8;
   static constexpr std::size_t unstable_most = 8;
   static constexpr std::uint32_t bytes_most =
       4096;  // Of each, unless the tail's blocks are larger.
@@ -48,8 +52,10 @@ class LastWrites {
   void lost(const nbd::Request& request) noexcept;
 
   // Oldest first.
-  const std::vector<Write>& known() const noexcept { return known_; }
-  // Was nothing sent over it since it was copied from known()?
+  const std::vector<Write>& newest() const noexcept { return newest_; }
+  // The lasting ones, and then the newest.
+  std::vector<Write> known() const;
+  // Was nothing sent over it since it was copied from there?
   bool still_knows(const Write& write) const noexcept;
   // The tail may have lost what was not stable: a connection to it was lost, or made.
   void forget_unstable() noexcept;
@@ -67,6 +73,7 @@ class LastWrites {
   };
 
   void forget(Range range) noexcept;
+  void forget_newest() noexcept;
   void know(const Write& write);
   void on_flushed(const nbd::Request& flush);
 
@@ -74,7 +81,7 @@ class LastWrites {
   bool can_flush_ = false, can_fua_ = false, flush_unknown_ = false;
   std::uint64_t turn_ = 0;        // Of writes that were answered.
   iouring::Instant failed_at_{};  // What was sent until then a FLUSH has failed to make stable.
-  std::vector<Write> known_;
+  std::vector<Write> lasting_, newest_;
   std::vector<Unstable> unstable_;
   std::vector<Flush> flushes_;  // Under way.
 };

@@ -225,13 +225,13 @@ std::optional<netlink::Mac> Keeper::Work::rumour_of(const Disc& disc) const noex
 // after it was right in between, it is another one.
 void Keeper::Work::tell_rumour(const Disc& disc) noexcept {
   if (!disc.stats) return;
-  std::uint64_t number = 0;
-  if (const auto where = rumour_of(disc))
-    for (const std::uint8_t byte : *where) number = number << 8 | byte;
+  const auto where = rumour_of(disc);
+  std::uint64_t number = where ? netlink::number_of(*where) : 0;
   constexpr std::uint64_t address_bits = 48, address_mask = (std::uint64_t{1} << address_bits) - 1;
   const std::uint64_t told = disc.stats->rumoured_at.load(std::memory_order_relaxed);
   if ((told & address_mask) == number) return;
-  if (number != 0) number |= (++rumours_ & 0xffff) << address_bits;
+  const bool proven_before = disc.stats->proven_at.load(std::memory_order_relaxed) == number;
+  if (number != 0 && !proven_before) number |= (1 + rumours_++ % 0xffff) << address_bits;
   disc.stats->rumoured_at.store(number, std::memory_order_release);
 }
 

@@ -164,7 +164,8 @@ class DiscStats {
   // The keeper writes it, before the kernel sends there: the link-layer address, as a number, at
   // which the disc is held to be because the wire says so, against what was told with a generation,
   // and in the upper 16 bits a number of this rumour's own; 0 for none. The data thread writes for
-  // which of them the tail has shown that it has the disc, or an operator has accepted it as that.
+  // which of them the tail has shown that it has the disc, or an operator has accepted it as that;
+  // without a number of its own, an earlier headd had it shown.
   std::atomic<std::uint64_t> rumoured_at{0}, proven_at{0};
   // Whether a tail there is to prove itself before anything is asked of it.
   bool must_prove() const noexcept {
@@ -172,6 +173,10 @@ class DiscStats {
     return at != 0 && at != proven_at.load(std::memory_order_relaxed);
   }
   void prove(std::uint64_t rumour) noexcept { proven_at.store(rumour, std::memory_order_relaxed); }
+  // The rumour in effect, once it is proven; otherwise 0.
+  std::uint64_t proven_rumour() const noexcept {
+    return must_prove() ? 0 : rumoured_at.load(std::memory_order_relaxed);
+  }
 
   // The data thread writes it: the last instant (steady_clock, nanoseconds) at which requests were
   // found to wait, or the disc to be opened, although nothing had been answered for a while, or the

@@ -100,6 +100,11 @@ END
 await 5 "the announced disc's route" led $hop1 1
 headctl neigh --conflicts | grep -qE "^fd00:4::1:7 .*$mac1 .*the wire .*$mac2" ||
   fail "the conflict is not told of"
+# Nobody has written it: an operator says that it is there, and that outlives this headd.
+held() { headctl discs d7 --json | grep -q '"state": *"held"'; }
+await 10 "the announced disc to be held" held
+headctl resume d7 >/dev/null
+await 10 "what was accepted to be written down" grep -q proven_lladdr "$work/state/discs.json"
 
 # Killed and started again, nothing is lost meanwhile.
 stop headd KILL || true

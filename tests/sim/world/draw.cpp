@@ -191,6 +191,9 @@ Action draw_fault(Dice& dice, const Scenario& scenario, Duration about) {
       // Somebody must read everything in the end.
       if (action.who == 0) action.act = Act::guest_stops;
       break;
+    case Act::head_relocates:
+      action.yes = dice.chance(0.3);
+      break;
     case Act::tail_changes:
       action.change = dice.one_of({Change::smaller, Change::read_only, Change::larger});
       break;

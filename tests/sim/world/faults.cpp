@@ -565,6 +565,9 @@ Scenario draw_short_lived(std::uint64_t seed) {
   Dice dice(seed);
   Scenario scenario = begin_scenario(seed);
   scenario.tail.requests_per_connection = dice.one_of({30u, 100u, 130u});
+  // Each connection is followed by a back-off of up to half a second, and some requests of each are
+  // headd's own: 200 writes and their replay take a while where it lives for 30.
+  scenario.limit = 20s;
   scenario.length = 3s;
   for (std::uint64_t i = 0; i < 200; ++i)
     scenario.actions.push_back(

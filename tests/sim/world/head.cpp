@@ -103,14 +103,23 @@ void Head::detach(std::function<void()> done) {
   served_->close(std::move(done));
 }
 
-void Head::relocate() {
-  if (served_ != nullptr && !served_->closing()) served_->relocate();
+void Head::relocate(bool rumoured) {
+  if (served_ == nullptr || served_->closing()) return;
+  if (rumoured) stats_->rumoured_at = ++rumours_;
+  served_->relocate();
 }
 
 void Head::resume_abandoned() {
   if (served_ == nullptr || served_->closing()) return;
   const bool asks = stats_->problem().find("writes them again") != std::string::npos;
   if (asks && !ready()) served_->accept();
+}
+
+void Head::resume_unproven() {
+  if (served_ == nullptr || served_->closing() || ready()) return;
+  const std::string problem = stats_->problem();
+  const bool unproven = problem.find("that tells the disc from others") != std::string::npos;
+  if (unproven) served_->accept();
 }
 
 void Head::set_order(disc::Order order) {

@@ -66,10 +66,14 @@ class Head final : head::disc::Patience::Owner {
     take_up(std::move(nothing));
   }
 
-  void relocate();
+  // Rumoured: only the wire says that the tail is elsewhere, against what was told.
+  void relocate(bool rumoured);
   // As an operator does who reads that it keeps what may be older than the disc is by now, and
   // knows that it is not.
   void resume_abandoned();
+  // And as one who knows that the tail which cannot be told from others is the right one. That it
+  // was taken for another one nobody forgives.
+  void resume_unproven();
   void set_order(head::disc::Order order);
   void set_grace(std::chrono::seconds grace);
 
@@ -97,6 +101,7 @@ class Head final : head::disc::Patience::Owner {
   head::nbd::ConnectionOptions connection_;
   std::unique_ptr<Memory> memory_;
   std::shared_ptr<head::stats::DiscStats> stats_;
+  std::uint64_t rumours_ = 0;  // That it was told of.
   std::unique_ptr<head::control::Served> served_;
   std::vector<std::unique_ptr<head::control::Served>> parting_;
 };

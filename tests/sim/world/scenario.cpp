@@ -82,7 +82,8 @@ std::string what(const Action& action) {
     case Act::head_has_grace:
       return fmt::format("head {} has a grace time of {} ms", action.who, lasts);
     case Act::head_relocates:
-      return fmt::format("head {} is told to connect to its tail anew (move)", action.who);
+      return fmt::format("head {} is told to connect to its tail anew ({})", action.who,
+                         action.yes ? "by the wire alone, against a pin" : "move");
   }
   return "?";
 }

@@ -40,7 +40,7 @@ enum class Act : std::uint8_t {
   head_fails,        // headctl fail, and resume after a while.
   head_has_grace,    // The grace time is so long from now on.
   head_detaches,     // headctl detach, and attach after a while.
-  head_relocates,    // The tail is said to be elsewhere, or there again.
+  head_relocates,    // The tail is said to be elsewhere, or there again, by a pin or the wire.
 };
 
 struct Action {
@@ -54,8 +54,9 @@ struct Action {
   unsigned times = 0;
   std::size_t bytes = SIZE_MAX;
   Change change = Change::none;  // Of the tail.
-  bool yes =
-      false;  // Loses power; is a reset; replies come twice; a FLUSH that is refused loses nothing.
+  // Loses power; is a reset; replies come twice; a FLUSH that is refused loses nothing; only the
+  // wire says it.
+  bool yes = false;
   std::uint64_t boundary = 0;  // Not 0: before the event of this number, instead of `at`.
 };
 std::string to_string(const Action& action);

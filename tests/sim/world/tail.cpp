@@ -360,6 +360,11 @@ bool Tail::refused(Job& job) {
     return true;
   }
   if (found == refusals_.end()) return false;
+  if (command == Command::flush) {
+    const bool strange = found->error == EINVAL || found->error == ENOTSUP;
+    if (strange && flushes_misunderstood_ == misunderstood_most) return false;
+    flushes_misunderstood_ += strange;
+  }
   --found->times;
   job.error = found->error;
   if (job.error == ESHUTDOWN) return true;  // No guest is to hear of it.

@@ -88,6 +88,9 @@ class Tail {
   void cut_connections(bool reset, std::optional<std::size_t> after_bytes);
   // The next so many requests of this kind are refused. Forgets: a FLUSH forgets what it was to
   // make stable. Fua: it is changes with FUA, since the FLUSH fails that the tail makes of it.
+  // As if it did not know FLUSH it answers one only so often: from a tail that does that again and
+  // again headd believes it, and keeps nothing.
+  static constexpr unsigned misunderstood_most = 3;
   void refuse(head::nbd::Command command, int error, unsigned times, bool forgets, bool fua);
   // Changes of these sectors are refused from now on.
   void spoil(std::uint64_t first, std::uint64_t count);
@@ -165,6 +168,7 @@ class Tail {
   std::vector<std::size_t> late_;  // Finished while it was stopped.
   unsigned busy_ = 0;
   std::vector<Refusal> refusals_;
+  unsigned flushes_misunderstood_ = 0;       // Answered with EINVAL or ENOTSUP.
   std::uint64_t bad_from_ = 0, bad_to_ = 0;  // Bytes.
   unsigned slow_next_ = 0;
   Duration slow_takes_{};

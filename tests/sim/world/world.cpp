@@ -307,7 +307,7 @@ void World::act_on_head(const Action& action) {
       if (slot.next != nullptr) slot.next->set_grace(grace_);
       return slot.head->set_grace(grace_);
     case Act::head_relocates:
-      return slot.head->relocate();
+      return slot.head->relocate(action.yes);
     case Act::head_detaches:
       return detach(slot, action.lasts);
     default:
@@ -564,6 +564,8 @@ void World::look() {
   audit_.look();
   mind_grace();
   mind_abandoned();
+  for (const Slot& slot : slots_)
+    if (slot.head != nullptr) slot.head->resume_unproven();
   if (!scenario_.greets_at_once) return;
   for (const auto& guest : guests_)
     if (guest->greeted_late(handshake_limit))
