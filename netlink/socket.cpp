@@ -21,6 +21,8 @@
 
 namespace netlink {
 
+static_assert(Socket::rtnetlink == NETLINK_ROUTE);
+
 namespace {
 
 constexpr std::size_t batch_size = 256;           // Measured: 32 to 1,024 to a send cost the same.
@@ -75,13 +77,14 @@ void Socket::Closer::operator()(nl_sock* socket) const noexcept {
   nl_socket_free(socket);
 }
 
-Socket::Socket(const std::string& netns) : socket_(nl_socket_alloc()), in_(receive_bytes) {
+Socket::Socket(const std::string& netns, int protocol)
+    : socket_(nl_socket_alloc()), in_(receive_bytes) {
   if (!socket_) throw std::bad_alloc();
   int rc = 0;
   if (netns.empty()) {
-    rc = nl_connect(socket_.get(), NETLINK_ROUTE);
+    rc = nl_connect(socket_.get(), protocol);
   } else {
-    run_in_namespace(netns, [&] { rc = nl_connect(socket_.get(), NETLINK_ROUTE); });
+    run_in_namespace(netns, [&] { rc = nl_connect(socket_.get(), protocol); });
   }
   if (rc < 0)
     throw std::system_error(EIO, std::system_category(),

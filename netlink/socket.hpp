@@ -1,5 +1,6 @@
-// One rtnetlink socket: requests in batches, dumps as a stream of messages, and the namespace it
-// speaks to. Used by one thread at a time; every call returns when the kernel has answered.
+// One netlink socket, to rtnetlink mostly: requests in batches, dumps as a stream of messages, and
+// the namespace it speaks to. Used by one thread at a time; every call returns when the kernel has
+// answered.
 #pragma once
 
 #include <cstddef>
@@ -30,9 +31,11 @@ void run_in_namespace(const std::string& path, const std::function<void()>& work
 
 class Socket {
  public:
-  // Opens it in the namespace at `netns`, or in the caller's when that is empty. Throws
-  // std::system_error with a sentence.
-  explicit Socket(const std::string& netns = {});
+  static constexpr int rtnetlink = 0;  // NETLINK_ROUTE
+
+  // Opens it in the namespace at `netns`, or in the caller's when that is empty; `protocol` is
+  // rtnetlink, or another one of netlink(7). Throws std::system_error with a sentence.
+  explicit Socket(const std::string& netns = {}, int protocol = rtnetlink);
 
   int fd() const noexcept;
   std::uint32_t port() const noexcept;  // The kernel's notifications name it as their cause.

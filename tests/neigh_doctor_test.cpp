@@ -126,6 +126,7 @@ const Case cases[] = {
      [](Evidence& e) {
        e.daemon->hindered = {{Obstacle::unanswered, 1, "web1: no answer", ""}};
      }},
+    {"large-packets", Gravity::stall, [](Evidence& e) { e.daemon->swallowed = 1; }},
     {"claims", Gravity::warning, [](Evidence& e) { e.daemon->claims = 1; }},
     {"no-route", Gravity::stall,
      [](Evidence& e) {

@@ -2,6 +2,8 @@
 
 #include "head/control/descriptors.hpp"
 #include "head/control/memory_here.hpp"
+#include "head/neigh/echo.hpp"
+#include "netlink/connections.hpp"
 #include "netlink/format.hpp"
 
 #include <fmt/format.h>
@@ -12,12 +14,19 @@
 #include <set>
 #include <string_view>
 #include <tuple>
+#include <unordered_map>
+#include <utility>
+#include <vector>
 
 namespace head::control {
 
 namespace {
 
 constexpr std::size_t twins_max = 20;
+// Hosts that large packets are tried with, and how long answers are waited for where they do not
+// come.
+constexpr std::size_t echoes_max = 64;
+constexpr std::chrono::milliseconds echo_patience{450};
 // A connection that takes another's place is one soon.
 constexpr std::chrono::seconds unconnected_least{1};
 
@@ -104,6 +113,45 @@ void look_at_bindings(neigh::DaemonEvidence& daemon, const neigh::Snapshot& now)
   for (const neigh::RouteStatus& route : now.routes) look(route);
 }
 
+// One connection to each host, over which the largest packets go, is tried.
+void look_at_packets(const std::vector<DiscCounts>& discs, const neigh::Snapshot& now,
+                     neigh::DaemonEvidence& daemon) {
+  std::vector<netlink::TcpConnection> connections;
+  if (netlink::dump_connections(connections)) return;
+  std::map<std::pair<netlink::Ip6, std::uint16_t>, std::uint32_t> packets;
+  for (const netlink::TcpConnection& one : connections) {
+    std::uint32_t& packet = packets[{one.remote, one.port}];
+    packet = std::max(packet, one.packet);
+  }
+  std::unordered_map<std::string_view, neigh::EchoTrial> by_disc;
+  for (const DiscCounts& disc : discs) {
+    const nbd::Uri& uri = disc.spec->uri;
+    const auto found = packets.find({uri.address, uri.port});
+    if (found != packets.end())
+      by_disc[disc.spec->name] = {.address = uri.address, .packet = found->second};
+  }
+  std::map<netlink::Mac, std::pair<neigh::EchoTrial, std::string_view>> hosts;
+  for (const neigh::EntryStatus& entry : now.entries)
+    for (const std::string& disc : entry.discs) {
+      const auto found = by_disc.find(disc);
+      if (found == by_disc.end() || !entry.kernel.lladdr || hosts.size() == echoes_max) continue;
+      auto& [trial, name] = hosts[*entry.kernel.lladdr];
+      if (found->second.packet <= std::max(trial.packet, neigh::EchoTrial::small_packet)) continue;
+      trial = found->second;
+      name = disc;
+    }
+  std::erase_if(hosts, [](const auto& host) { return host.second.first.packet == 0; });
+  std::vector<neigh::EchoTrial> trials;
+  for (const auto& [lladdr, host] : hosts) trials.push_back(host.first);
+  if (neigh::try_echoes(trials, echo_patience)) return;
+  for (std::size_t i = 0; const auto& [lladdr, host] : hosts) {
+    const neigh::EchoTrial& trial = trials[i++];
+    if (!trial.swallows_large() || daemon.swallowed++ != 0) continue;
+    daemon.swallowed_packet = trial.packet;
+    daemon.swallowed_at = fmt::format("{}, disc {}", netlink::to_string(lladdr), host.second);
+  }
+}
+
 neigh::DaemonEvidence of_itself(const Agent& agent, const neigh::Snapshot& now) {
   neigh::DaemonEvidence daemon;
   daemon.enabled = now.enabled;
@@ -166,6 +214,7 @@ neigh::Evidence evidence_of(const Agent& agent) {
 
   neigh::Evidence evidence{.kernel = neigh::examine(asked), .daemon = of_itself(agent, now)};
   evidence.daemon->twins = twins_of(discs, twins_max);
+  look_at_packets(discs, now, *evidence.daemon);
   return evidence;
 }
 

@@ -77,6 +77,11 @@ struct DaemonEvidence {
   std::vector<Hindered> hindered;  // One for each reason.
   std::uint64_t unconnected = 0;   // Discs that nothing hinders, and that have no connection,
   std::string unconnected_disc;    // one of them, and why.
+  // Hosts that small packets reach, and those not that are as large as their connections send: how
+  // large, in bytes from the IPv6 header on; one of them, and a disc there.
+  std::uint64_t swallowed = 0;
+  std::uint32_t swallowed_packet = 0;
+  std::string swallowed_at;
   std::uint64_t notifications_lost = 0, silent_moves = 0;
   // Addresses that are elsewhere than was told, and those that change to and fro now.
   std::uint64_t conflicts = 0, flapping = 0;

@@ -1,4 +1,5 @@
-// What keeps single discs from being served: the way to them, their entry, their connection.
+// What keeps single discs from being served: the way to them, their entry, their connection, and
+// what the network does to large packets.
 #include "head/neigh/doctor_parts.hpp"
 
 #include <fmt/format.h>
@@ -85,6 +86,16 @@ void look_at_discs(const DaemonEvidence& daemon, std::vector<Finding>& found) {
                      fmt::format("{} of {} discs; {}", daemon.unconnected, daemon.discs,
                                  daemon.unconnected_disc),
                      "headctl discs   # the column PROBLEM says why; then see to the tail"});
+  if (daemon.swallowed > 0)
+    found.push_back(
+        {"large-packets", "", Gravity::stall,
+         fmt::format("small packets get to {} tails and back, and those not that are as large as "
+                     "their connections send: large requests hang",
+                     daemon.swallowed),
+         fmt::format("{}: {} bytes are answered, {} are not", daemon.swallowed_at, 1280,
+                     daemon.swallowed_packet),
+         "ip link set INTERFACE mtu 1500   # on the tail as well; or have every switch on the way "
+         "carry packets as large as theirs"});
 }
 
 }  // namespace head::neigh

@@ -78,6 +78,9 @@ void Faults::step() {
     over.finish();
     held_.erase(over.held);
   }
+  if (!headd_is_away_ && held_.count("headd") == 0)
+    for (const auto& [disc, late] : std::map(untold_))
+      if (late < now) tell_catalogue(disc);
   if (now < next_ || chosen_.empty()) return;
   next_ = now + std::chrono::milliseconds(random_ms(20, 500));
   const Kind& kind = any_of(chosen_);
@@ -89,6 +92,7 @@ void Faults::end_all() {
   for (const Active& over : active_) over.finish();
   active_.clear();
   held_.clear();
+  for (const auto& [disc, late] : std::map(untold_)) tell_catalogue(disc);
   for (std::size_t disc = 0; disc < audits_.size(); ++disc) {
     stage_.command_tail(disc, "well");
     disarm(disc);
@@ -163,11 +167,16 @@ void Faults::migrate() {
   lose_tail(disc);
   stage_.move_address(disc, how == "announced");
   stage_.start_tail(disc);
-  if (how[0] == 't' && held_.count("headd") == 0) {
-    const Disc& moved = stage_.discs()[disc];
-    stage_.headctl({"move", moved.name, "--lladdr", Stage::mac_of(moved.tail)});
-  }
+  untold_[disc] = Clock::now() + std::chrono::milliseconds(random_ms(1000, 8000));
+  if (how[0] == 't' && held_.count("headd") == 0) tell_catalogue(disc);
   held_.erase(held);
+}
+
+// A disc that cannot show what it is, and was told to be elsewhere before, waits for that.
+void Faults::tell_catalogue(std::size_t disc) {
+  const Disc& moved = stage_.discs()[disc];
+  stage_.headctl({"move", moved.name, "--lladdr", Stage::mac_of(moved.tail)});
+  untold_.erase(disc);
 }
 
 void Faults::cut() {

@@ -62,6 +62,7 @@ class Faults {
   void kill_tail();
   void stop_tail();
   void migrate();
+  void tell_catalogue(std::size_t disc);
   void cut();
   void link_down();
   void misbehave_once();
@@ -97,6 +98,8 @@ class Faults {
   std::vector<Kind> chosen_;
   std::vector<Active> active_;
   std::set<std::string> held_;
+  // Discs that went elsewhere, and when the catalogue learns of it.
+  std::map<std::size_t, Clock::time_point> untold_;
   std::map<std::size_t, Armed> armed_;  // By disc.
   std::map<std::string, unsigned> counts_;
   std::string current_;  // The kind that is begun.

@@ -210,15 +210,25 @@ bool Audit::had_company(const head::nbd::RequestHeader& refused) const {
   });
 }
 
+// Most tails make a FLUSH of FUA, and that may be what failed. In mode writethrough it concerns
+// others only where it was not alone.
+bool Audit::may_concern_others(const head::nbd::RequestHeader& refused) const {
+  const bool fua = (refused.flags & head::nbd::command_flag::fua) != 0;
+  return fua && (promise_ != check::Promise::writethrough || had_company(refused));
+}
+
+void Audit::expect_sync_errors() {
+  sync_errors_until_ = clock_.now() + sync_errors_for;
+  flush_refused_at_ = errors_.ask();
+}
+
+void Audit::on_refusal_heard(const head::nbd::RequestHeader& refused) {
+  if (may_concern_others(refused)) expect_sync_errors();
+}
+
 void Audit::on_refusal(const head::nbd::RequestHeader& refused) {
   const bool flush = static_cast<Command>(refused.type) == Command::flush;
-  // Most tails make a FLUSH of FUA, and that may be what failed. In mode writethrough it concerns
-  // others only where it was not alone.
-  const bool fua = (refused.flags & head::nbd::command_flag::fua) != 0;
-  if (flush || (fua && (promise_ != check::Promise::writethrough || had_company(refused)))) {
-    sync_errors_until_ = clock_.now() + sync_errors_for;
-    flush_refused_at_ = errors_.ask();
-  }
+  if (flush || may_concern_others(refused)) expect_sync_errors();
   for (const Request& request : open_)
     if (!flush && meets(request.ask, refused)) errors_.excuse(request.progress);
 }

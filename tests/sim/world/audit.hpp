@@ -64,6 +64,7 @@ class Audit final : public Observer {
   // ---- The world ----
   void on_trouble(bool begins) override;
   void on_refusal(const head::nbd::RequestHeader& refused) override;
+  void on_refusal_heard(const head::nbd::RequestHeader& refused) override;
   std::uint64_t on_data_lost(bool of_others) override;
   void on_loss_heard() override;
   void on_loss_kept(std::uint64_t loss) override;
@@ -102,6 +103,8 @@ class Audit final : public Observer {
   static std::string describe(const Request& request);
   static bool is_change(head::nbd::Command command);
   bool is_sync(const Ask& ask) const;
+  bool may_concern_others(const head::nbd::RequestHeader& refused) const;
+  void expect_sync_errors();
   bool had_company(const head::nbd::RequestHeader& refused) const;
   bool may_be_told_yet(const Request& request) const;
   void hear_losses();

@@ -13,6 +13,8 @@ class Observer {
   // Requests wait because of the tail: a worker takes long, the process is stopped or away.
   virtual void on_trouble(bool begins) = 0;
   virtual void on_refusal(const head::nbd::RequestHeader& refused) = 0;
+  // headd has the answer to that: until then it sends others beside it.
+  virtual void on_refusal_heard(const head::nbd::RequestHeader& refused) = 0;
   // It has failed to make stable what it had acknowledged, says so once, and forgets that it had
   // to.
   // Of others than whoever asked? Which loss it is, to name it by; none is 0.

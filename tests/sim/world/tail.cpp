@@ -357,6 +357,7 @@ bool Tail::refused(Job& job) {
     job.error = EIO;
     if (manners_.tears_errors) tear(job);
     observer_.on_refusal(job.header);
+    job.refused = true;
     return true;
   }
   if (found == refusals_.end()) return false;
@@ -370,6 +371,7 @@ bool Tail::refused(Job& job) {
   if (job.error == ESHUTDOWN) return true;  // No guest is to hear of it.
   if (manners_.tears_errors && (job.error == EIO || job.error == ENOSPC)) tear(job);
   observer_.on_refusal(job.header);
+  job.refused = true;
   if (command == Command::flush && found->forgets) lose_data(job, true);
   return true;
 }
@@ -391,6 +393,7 @@ void Tail::flush_behind(Job& job) {
   --found->times;
   job.error = found->error;
   observer_.on_refusal(job.header);
+  job.refused = true;
   // What it has written itself its guest is told of.
   const auto is_own = [&](std::size_t number) {
     return number * Store::sector >= job.header.offset &&

@@ -119,6 +119,7 @@ class Tail {
     bool slow = false;
     std::uint64_t loss = 0;  // It fails, and what it was to make stable is forgotten: which loss.
     bool flushes = false;    // A change: its FLUSH is to come.
+    bool refused = false;
     int error = 0;
     Bytes read;
     std::vector<std::size_t> covers;  // Sectors, of a FLUSH.

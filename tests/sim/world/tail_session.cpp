@@ -209,6 +209,10 @@ void Tail::Session::reply(Job& job) {
     stream_.when_heard([&observer = tail_.observer_, loss](bool heard) {
       heard ? observer.on_loss_heard() : observer.on_loss_kept(loss);
     });
+  if (job.refused)
+    stream_.when_heard([&observer = tail_.observer_, header = job.header](bool heard) {
+      if (heard) observer.on_refusal_heard(header);
+    });
   if (may_part()) hang_up(false);
 }
 
