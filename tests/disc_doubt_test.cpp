@@ -72,14 +72,15 @@ TEST_CASE("a connection is silent by what each kind of request took lately", "[d
   struct Waits {
     Command command;
     iouring::Duration silent;
-    std::uint8_t doubts = 0, excuses = 0;
+    std::uint8_t doubts = 0, excuses = 0, overdues = 0;
   };
   const auto is_silent = [&](std::vector<Waits> all) {
     disc::Suspicion::Look look(suspicion, start + 10s, 2s);
     for (const Waits& waits : all) {
       Asked one(waits.command, 0, 512, start);
-      one.doubts = waits.doubts;
+      one.doubts = waits.doubts & 15;
       one.excuses = waits.excuses;
+      one.overdues = waits.overdues & 15;
       look.see(one, start + 10s - waits.silent);
     }
     return look.is_silent();
@@ -92,6 +93,10 @@ TEST_CASE("a connection is silent by what each kind of request took lately", "[d
   // Each time it is asked anew because of this, everything beside it gets twice as long as well.
   CHECK_FALSE(is_silent({{Command::write, 3s, 1}, {Command::read, 3s}}));
   CHECK(is_silent({{Command::write, 1s, 1}, {Command::read, 4s}}));
+  // A FLUSH that others took along gets no longer for that; one that took too long itself does.
+  CHECK(is_silent({{Command::flush, 30s, 4}}));
+  CHECK_FALSE(is_silent({{Command::flush, 30s, 1, 0, 1}}));
+  CHECK(is_silent({{Command::flush, 60s, 1, 0, 1}}));
   // Once its connection has answered when it was asked, it alone does.
   CHECK_FALSE(is_silent({{Command::write, 3s, 0, 1}, {Command::read, 1s}}));
   CHECK(is_silent({{Command::write, 3s, 0, 1}, {Command::read, 2s}}));

@@ -259,7 +259,7 @@ TEST_CASE("a tail of which only the wire speaks, against a pin, shows what is kn
     world.write(0, std::byte{7});
     elsewhere();
     world.run_until([&] { return world.state() == DiscState::held; });
-    CHECK(stats.problem().find("nothing is known of the disc") != std::string::npos);
+    CHECK(stats.problem().find("nothing is known that tells") != std::string::npos);
     SECTION("until an operator accepts it") {
       world.disc->accept();
     }

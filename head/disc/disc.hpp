@@ -198,6 +198,7 @@ class Disc final : public nbd::Volume, Reshape::Owner, Guard::Owner {
   void refuse_all() noexcept;
   void on_refusal(iouring::Result result) noexcept;
 
+  Suspicion::Look look_at(const Link& link) noexcept;
   bool is_silent(const Link& link) noexcept;
   bool on_trial(const Link& link) const noexcept;
   bool is_trial(const nbd::Request& request) const noexcept;
@@ -256,7 +257,7 @@ class Disc final : public nbd::Volume, Reshape::Owner, Guard::Owner {
 
   bool known_ = false;  // The tail has told what it is, to this headd or to an earlier one.
   bool closing_ = false;
-  bool awaits_;         // Connections of an earlier headd; until then none is made.
+  bool awaits_;         // Connections of an earlier headd.
   bool moved_ = false;  // Meanwhile the tail was said to be elsewhere.
   bool watched_ = false;
   std::string last_problem_;  // Said in the log already; these as well:
@@ -288,7 +289,7 @@ class Disc final : public nbd::Volume, Reshape::Owner, Guard::Owner {
   iouring::Instant followed_{};  // When the way had come back last, and that was acted upon.
   nbd::RequestQueue waiting_;    // For a connection.
   nbd::RequestQueue held_;       // For a change of blocks to end, or a place among the reshapes.
-  // Answered without the tail, after submit(): well, and not.
+  // Answered without it: well, and not.
   nbd::RequestQueue nothing_to_do_, refused_;
   iouring::Op<&Disc::on_answers_due> answers_due_{*this};
 
@@ -297,7 +298,7 @@ class Disc final : public nbd::Volume, Reshape::Owner, Guard::Owner {
   iouring::Instant answered_at_{}, owed_at_close_{};  // The latter: 0 if none.
   std::optional<iouring::Instant> owed_since_;        // Of what was lost: sent first, unanswered.
   iouring::Instant grace_from_{};  // At the earliest: an operator held it before.
-  bool gave_up_ = false;           // The grace time is over since then.
+  bool gave_up_ = false;           // The grace time is over.
   iouring::Alarm<&Disc::on_cut_off_long> cut_off_long_{*this};
   iouring::Op<&Disc::on_refusal> refusal_{*this};
 

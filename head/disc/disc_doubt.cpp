@@ -45,12 +45,16 @@ void Disc::mind_silence() noexcept {
   }
 }
 
-bool Disc::is_silent(const Link& link) noexcept {
+Suspicion::Look Disc::look_at(const Link& link) noexcept {
   Suspicion::Look look(suspicion_, io_.now(), connection_options_.suspect_after);
   link.connection.for_each_unanswered([&](const nbd::Request& request, iouring::Instant since) {
     if (&request != link.probe.get()) look.see(request, since);
   });
-  return look.is_silent();
+  return look;
+}
+
+bool Disc::is_silent(const Link& link) noexcept {
+  return look_at(link).is_silent();
 }
 
 void Disc::begin_trial(Link& suspect) noexcept {
@@ -92,15 +96,18 @@ void Disc::judge() noexcept {
     const nbd::Connection& first = suspect->connection;
     if (first.ready() && (first.heard_at() > since || !is_silent(*suspect))) {
       first.for_each_unanswered([](nbd::Request& request, iouring::Instant) {
-        request.excuses = one_more(request.excuses);
+        request.excuses = static_cast<std::uint8_t>(one_more(request.excuses));
       });
       return part_from(link);
     }
     static log::RateLimit limit;
     say(log::Level::warning, limit,
         "the tail answers on a second connection and not on the first, which is given up");
-    first.for_each_unanswered(
-        [](nbd::Request& request, iouring::Instant) { request.doubts = one_more(request.doubts); });
+    const Suspicion::Look look = look_at(*suspect);
+    first.for_each_unanswered([&](nbd::Request& request, iouring::Instant waits_since) {
+      request.doubts = one_more(request.doubts) & 15;
+      if (look.is_overdue(request, waits_since)) request.overdues = one_more(request.overdues) & 15;
+    });
   }
   go_on_with(link);
 }

@@ -50,25 +50,32 @@ inline constexpr std::chrono::minutes most{5};
 inline constexpr int times_usual = 8;
 inline constexpr int doubts_most = 8;
 
+// Those whose work depends on nothing else.
+constexpr bool is_quick(nbd::Command command) noexcept {
+  return command == nbd::Command::read || command == nbd::Command::write ||
+         command == nbd::Command::block_status;
+}
+
 // `usual`: the longest silence that an answer to such a command ended lately. `doubts`: the most
 // that any request on the connection has been asked anew because of this; each time all of them get
-// twice as long, so that one which merely takes long is answered in the end.
+// twice as long, so that one which merely takes long is answered in the end. Those that are not
+// quick only get longer where one of them had taken too long itself: what is beside them would wait
+// for a minute, and then for two, whenever a tail hangs again.
 constexpr iouring::Duration patience(nbd::Command command, iouring::Duration least_of_io,
                                      iouring::Duration usual, int doubts) noexcept {
-  const bool quick = command == nbd::Command::read || command == nbd::Command::write ||
-                     command == nbd::Command::block_status;
   const iouring::Duration once = std::max<iouring::Duration>(
-      quick ? least_of_io : std::max<iouring::Duration>(least_of_io, least_of_flush),
+      is_quick(command) ? least_of_io : std::max<iouring::Duration>(least_of_io, least_of_flush),
       usual * times_usual);
   return std::min<iouring::Duration>(once * (1 << std::min(doubts, doubts_most)), most);
 }
 
 }  // namespace suspicion
 
-// One more of these, which are powers of two of the patience.
-constexpr std::uint8_t one_more(std::uint8_t times) noexcept {
-  return static_cast<std::uint8_t>(std::min(times + 1, suspicion::doubts_most));
+// One more of these, which are powers of two of the patience. Four bits hold it.
+constexpr unsigned one_more(unsigned times) noexcept {
+  return std::min(times + 1, unsigned{suspicion::doubts_most});
 }
+static_assert(suspicion::doubts_most < 16);
 
 // Of one disc: what silences of its tail are usual, and which are not.
 class Suspicion {
@@ -87,25 +94,32 @@ class Suspicion {
 
     void see(const nbd::Request& request, iouring::Instant since) noexcept {
       doubts_ = std::max<int>(doubts_, request.doubts);
+      overdues_ = std::max<int>(overdues_, request.overdues);
       // What was excused gets longer each time, and what is beside it does not.
       iouring::Duration& longest = silences_[index(request.command)];
       longest = std::max(longest, (now_ - since) / (1 << request.excuses));
     }
     bool is_silent() const noexcept {
-      for (std::size_t i = 0; i < commands; ++i) {
-        const auto usual = suspicion_.slowest_[i].lately(now_);
-        const auto may_take =
-            suspicion::patience(static_cast<nbd::Command>(i), least_, usual, doubts_);
-        if (silences_[i] >= may_take) return true;
-      }
+      for (std::size_t i = 0; i < commands; ++i)
+        if (silences_[i] >= patience(static_cast<nbd::Command>(i))) return true;
       return false;
+    }
+    // Once all are seen: does this one take too long?
+    bool is_overdue(const nbd::Request& request, iouring::Instant since) const noexcept {
+      return now_ - since >= patience(request.command);
     }
 
    private:
+    iouring::Duration patience(nbd::Command command) const noexcept {
+      const auto usual = suspicion_.slowest_[index(command)].lately(now_);
+      return suspicion::patience(command, least_, usual,
+                                 suspicion::is_quick(command) ? doubts_ : overdues_);
+    }
+
     Suspicion& suspicion_;
     iouring::Instant now_;
     iouring::Duration least_;
-    int doubts_ = 0;
+    int doubts_ = 0, overdues_ = 0;
     std::array<iouring::Duration, 8> silences_{};  // By command: the longest.
   };
 

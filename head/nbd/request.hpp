@@ -66,9 +66,11 @@ class Request {
   // Until its guest is told: how often it was asked again because a sync had failed beside it.
   std::uint8_t repeats : 2 = 0;
   // Since it was answered last. How often it was on a connection that was given up because it was
-  // silent; how often on one that was silent, and answered when it was asked (suspicion.hpp); how
-  // often the tail ended a connection with it in flight (isolation.hpp).
-  std::uint8_t doubts = 0, excuses = 0, deaths = 0;
+  // silent, and how often because this request itself took too long; how often on one that was
+  // silent, and answered when it was asked (suspicion.hpp); how often the tail ended a connection
+  // with it in flight (isolation.hpp).
+  std::uint8_t doubts : 4 = 0, overdues : 4 = 0;
+  std::uint8_t excuses = 0, deaths = 0;
 
   // The journey: when the guest asked; when it left the head for the tail (again, after a replay);
   // how long it was away, from there until its reply was whole; and of that, what the way there and
@@ -91,7 +93,8 @@ class Request {
   }
   // It is answered: the next time is another story.
   void forget_attempts() noexcept {
-    doubts = excuses = deaths = 0;
+    doubts = overdues = 0;
+    excuses = deaths = 0;
     first_sent = {};
   }
 

@@ -368,8 +368,9 @@ Scenario draw_hang_after_fail(std::uint64_t seed) {
 Scenario draw_hangs_in_a_row(std::uint64_t seed) {
   Dice dice(seed);
   Scenario scenario = begin_scenario(seed);
-  // A FLUSH of headd's own may be in the way, which is suspected after 30 s only.
-  scenario.limit = 45s;
+  // A FLUSH of headd's own may be in the way, which is suspected after 30 s only; and a request may
+  // meet three hangs in a row.
+  scenario.limit = 60s;
   scenario.length = 40s;
   for (unsigned i = 0; i < 5; ++i)
     scenario.actions.push_back(
