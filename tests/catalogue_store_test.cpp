@@ -156,28 +156,43 @@ TEST_CASE("where a disc was proven to be is kept until something else is told", 
   DiscSpec told = a_disc("a");
   told.lladdr = netlink::Mac{2, 0, 0, 0, 0, 1};
   told.generation = 3;
-  catalogue::Shape found{.name = "a", .uri = told.uri, .info = {.size = 512}, .proven = there};
+  catalogue::Proof found{.name = "a", .told = catalogue::told_of(told), .lladdr = there};
+  const catalogue::Shape shape{.name = "a", .uri = told.uri, .info = {.size = 512}};
   {
     Store store(folder.path);
     store.put(std::span(&told, 1));
-    store.remember(std::span(&found, 1));
+    store.prove(std::span(&found, 1));
+    store.remember(std::span(&shape, 1));
   }
   Store store(folder.path);
-  CHECK(store.proven("a") == there);
-  CHECK_FALSE(store.proven("b"));
+  CHECK(store.proven(told) == there);
+  CHECK_FALSE(store.proven(a_disc("b")));
   told.order = disc::Order::hold;
   store.put(std::span(&told, 1));
-  CHECK(store.proven("a") == there);
+  CHECK(store.proven(told) == there);
   SECTION("by somebody") {
     ++told.generation;
+    CHECK_FALSE(store.proven(told));
     store.put(std::span(&told, 1));
     CHECK(store.shape("a"));
+    store.prove(std::span(&found, 1));  // Of what was told before.
   }
   SECTION("by its tail, that it is where it should be") {
-    found.proven.reset();
-    store.remember(std::span(&found, 1));
+    found.lladdr.reset();
+    store.prove(std::span(&found, 1));
   }
-  CHECK_FALSE(store.proven("a"));
+  SECTION("by an editor, meanwhile") {
+    std::string text = read(folder.path / "discs.json");
+    const std::string before = R"("generation":3)";
+    REQUIRE(text.find(before) != std::string::npos);  // The disc's, before its proof's.
+    text.replace(text.find(before), before.size(), R"("generation":4)");
+    const auto edited = catalogue::parse_text(text);
+    REQUIRE(edited);
+    CHECK(edited->at("a").spec.generation == 4);
+    CHECK_FALSE(edited->at("a").proven);
+    return;
+  }
+  CHECK_FALSE(store.proven(told));
   CHECK(read(folder.path / "discs.json").find("proven") == std::string::npos);
 }
 

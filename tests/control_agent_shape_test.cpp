@@ -65,17 +65,20 @@ TEST_CASE("a disc that was proven elsewhere than was told is taken for it there 
   with.stats->rumoured_at = number;
   SECTION("once it was") {
     with.stats->prove(number);
+    with.on_proven();
+    REQUIRE(soon([&] { return head.store->proven(a_disc("a")).has_value(); }));
     with.on_shape(shape);
-    REQUIRE(soon([&] { return head.store->proven("a").has_value(); }));
+    REQUIRE(soon([&] { return head.store->shape("a").has_value(); }));
     head.restart();
     head.agent->restore();
     REQUIRE(head.becomes("a", State::ready));
     CHECK(head.threads[0]->attachment("a").stats->proven_at == 0x020000000009);
   }
   SECTION("and not otherwise") {
+    with.on_proven();
     with.on_shape(shape);
     REQUIRE(soon([&] { return head.store->shape("a").has_value(); }));
-    CHECK_FALSE(head.store->proven("a"));
+    CHECK_FALSE(head.store->proven(a_disc("a")));
   }
 }
 

@@ -122,6 +122,7 @@ class Desk final : disc::Guard::Owner {
   }
   void on_settled(nbd::Request& request, int error) noexcept override { told[&request] = error; }
   void on_flush_unknown() noexcept override {}
+  void on_sync_failed(Command, int) noexcept override { ++lost; }
   void on_abandoned() noexcept override {}
   void on_replay_refused(int) noexcept override {}
 
@@ -144,6 +145,8 @@ TEST_CASE("a tail that offers FLUSH knows it unless it refuses it again and agai
   Desk desk(Durability::replay, flag::send_flush, refused);
   desk.answer(desk.ask(Command::write), 0);
   CHECK((desk.guard.kept_bytes() != 0) == (refused < 4));
+  // An error of before, which is told once only.
+  CHECK(desk.lost == (refused != 0 && refused < 4 ? 1 : 0));
 }
 
 TEST_CASE("replay tells a FLUSH once all that were with the tail are answered", "[disc]") {

@@ -259,7 +259,7 @@ TEST_CASE("a tail of which only the wire speaks, against a pin, shows what is kn
     world.write(0, std::byte{7});
     elsewhere();
     world.run_until([&] { return world.state() == DiscState::held; });
-    CHECK(stats.problem().find("nothing is known that tells") != std::string::npos);
+    CHECK(stats.problem().find("nothing is known here") != std::string::npos);
     SECTION("until an operator accepts it") {
       world.disc->accept();
     }
@@ -267,6 +267,38 @@ TEST_CASE("a tail of which only the wire speaks, against a pin, shows what is kn
       stats.rumoured_at = 0;
       world.disc->relocate();
     }
+    world.run_until([&] { return world.state() == DiscState::ready; });
+  }
+  SECTION("and serves nobody on a connection of before that was known") {
+    // The kernel sends there what is asked on it, and nobody has been told to connect anew.
+    stats.rumoured_at = 0x020000000001;
+    Asked& waits = world.ask(Command::write, 8192);
+    world.pass(1s);
+    CHECK(waits.answers == 0);
+    hide();
+    world.disc->relocate();
+    world.run_until([&] { return world.state() == DiscState::held; });
+    CHECK(waits.answers == 0);
+    CHECK(stats.problem().find("02:00:00:00:00:01, which claims") != std::string::npos);
+  }
+  SECTION("where an operator accepts who was looked at, and nobody else") {
+    hide();
+    elsewhere();
+    world.run_until([&] { return world.state() == DiscState::held; });
+    stats.rumoured_at = 0x030000000002;
+    world.disc->accept();
+    world.pass(2s);
+    CHECK(world.state() == DiscState::held);
+    CHECK(stats.must_prove());
+    world.disc->accept();
+    world.run_until([&] { return world.state() == DiscState::ready; });
+  }
+  SECTION("and what it has, though it is something else, once an operator accepts it") {
+    world.tail.data[100] ^= std::byte{1};
+    elsewhere();
+    world.run_until([&] { return world.state() == DiscState::held; });
+    CHECK(stats.problem().find("does not have what was written") != std::string::npos);
+    world.disc->accept();
     world.run_until([&] { return world.state() == DiscState::ready; });
   }
   SECTION("where zeros are no evidence: any blank disc has them") {

@@ -200,11 +200,18 @@ TEST_CASE("What nobody writes over lasts, however much is written beside it", "[
   for (std::uint64_t i = 0; i < 100; ++i) write(1 << 17 | i * 512);
   CHECK(last.known().size() == LastWrites::newest_most + LastWrites::lasting_most);
 
-  SECTION("a FLUSH that fails takes the newest only") {
+  SECTION("a FLUSH that fails takes it as well: it may have been stable for a moment only") {
     flushed(last, EIO);
+    CHECK(last.known().empty());
+  }
+  SECTION("it is no proof where newer ones are known") {
+    CHECK_FALSE(last.is_proof(last.known().front()));
+    CHECK(last.is_proof(last.known().back()));
+    const LastWrites::Write old = last.known().front();
+    Asked over(Command::trim, 1 << 17, 100 * 512);
+    last.sent(over);
     CHECK(last.newest().empty());
-    CHECK(last.known().size() == LastWrites::lasting_most);
-    CHECK(last.known().front().offset == 4096);
+    CHECK(last.is_proof(old));
   }
   SECTION("whoever writes over it ends that") {
     const LastWrites::Write old = last.known().front();

@@ -65,6 +65,7 @@ TEST_CASE("what the network swallows is told from what it carries, and from sile
                                      {.address = address(7), .packet = 1500},
                                      {.address = address(5), .packet = 9500}}};
     REQUIRE(!neigh::try_echoes(trials, 1500ms));
+    CHECK(trials[0].sent == 3);
     CHECK(trials[0].swallows_large());
     CHECK(trials[1].small);
     CHECK(trials[1].large);

@@ -62,8 +62,8 @@ UniqueFd open_if_there(const std::filesystem::path& file) {
   return fd;
 }
 
-bool is_told_alike(const DiscSpec& one, const DiscSpec& other) noexcept {
-  return one.lladdr == other.lladdr && one.generation == other.generation;
+bool stays_proven(const DiscSpec& before, const DiscSpec& now) noexcept {
+  return before.uri == now.uri && told_of(before) == told_of(now);
 }
 
 StoredDiscs load(const UniqueFd& fd, const std::filesystem::path& file) {
@@ -120,10 +120,11 @@ std::optional<nbd::ExportInfo> Store::shape(const std::string& name) const {
   return at == discs_.end() ? std::nullopt : at->second.shape;
 }
 
-std::optional<netlink::Mac> Store::proven(const std::string& name) const {
+std::optional<netlink::Mac> Store::proven(const DiscSpec& spec) const {
   const std::lock_guard lock(lock_);
-  const auto at = discs_.find(name);
-  return at == discs_.end() ? std::nullopt : at->second.proven;
+  const auto at = discs_.find(spec.name);
+  const bool stays = at != discs_.end() && stays_proven(at->second.spec, spec);
+  return stays ? at->second.proven : std::nullopt;
 }
 
 void Store::put(std::span<const DiscSpec> specs) {
@@ -133,7 +134,7 @@ void Store::put(std::span<const DiscSpec> specs) {
     if (const auto at = discs_.find(spec.name); at != discs_.end()) {
       const StoredDisc& before = at->second;
       if (before.spec.uri == spec.uri) disc.shape = before.shape;
-      if (disc.shape && is_told_alike(before.spec, spec)) disc.proven = before.proven;
+      if (stays_proven(before.spec, spec)) disc.proven = before.proven;
     }
     apply(spec.name, disc);
   }
@@ -145,8 +146,21 @@ void Store::remember(std::span<const Shape> shapes) {
   for (const Shape& shape : shapes) {
     const auto at = discs_.find(shape.name);
     if (at == discs_.end() || at->second.spec.uri != shape.uri) continue;
-    apply(shape.name,
-          StoredDisc{.spec = at->second.spec, .shape = shape.info, .proven = shape.proven});
+    StoredDisc disc = at->second;
+    disc.shape = shape.info;
+    apply(shape.name, disc);
+  }
+  commit(lock);
+}
+
+void Store::prove(std::span<const Proof> proofs) {
+  std::unique_lock lock(lock_);
+  for (const Proof& proof : proofs) {
+    const auto at = discs_.find(proof.name);
+    if (at == discs_.end() || told_of(at->second.spec) != proof.told) continue;
+    StoredDisc disc = at->second;
+    disc.proven = proof.lladdr;
+    apply(proof.name, disc);
   }
   commit(lock);
 }

@@ -1,7 +1,7 @@
 // The state directory: which discs this head has, kept across restarts and power cuts.
 //
 //   STATE/discs.json      {"format": "headstart discs", "version": 1, "discs": [...],
-//                          "shapes": [...]}
+//                          "shapes": [...], "proofs": [...]}
 //   STATE/discs.json.new  the next one while it is written; a leftover means nothing
 //   STATE/lock            held (flock) by the one daemon that owns the directory
 //
@@ -10,9 +10,9 @@
 // way shares the next one. A file that cannot be understood is refused and never written over.
 //
 // A disc's shape is what its tail has offered, so that a headd that begins while the tail is away
-// can tell guests. With it is kept where the disc was proven to be, against what was told of it, so
-// that the next headd goes on there. Nobody writes these by hand. They are kept for as long as the
-// disc has the same URI, and the latter for as long as nothing else is told.
+// can tell guests. A proof is where it was shown to be, against what was told of it, so that the
+// next headd goes on there. Nobody writes these by hand. A shape is kept for as long as the disc
+// has the same URI, a proof for as long as that is so and nothing else is told.
 #pragma once
 
 #include "head/catalogue/disc_spec.hpp"
@@ -43,7 +43,7 @@ struct StoreError : std::runtime_error {
 struct StoredDisc {
   DiscSpec spec;
   std::optional<nbd::ExportInfo> shape{};
-  std::optional<netlink::Mac> proven{};  // Only with a shape.
+  std::optional<netlink::Mac> proven{};
 
   bool operator==(const StoredDisc&) const = default;
 };
@@ -54,7 +54,26 @@ struct Shape {
   std::string name;
   nbd::Uri uri;
   nbd::ExportInfo info;
-  std::optional<netlink::Mac> proven{};  // Where it is, against what was told.
+};
+
+// What somebody said of a disc's link-layer address.
+struct Told {
+  std::optional<netlink::Mac> lladdr{};
+  std::uint64_t generation = 0;
+
+  bool operator==(const Told&) const = default;
+};
+
+inline Told told_of(const DiscSpec& spec) noexcept {
+  return {.lladdr = spec.lladdr, .generation = spec.generation};
+}
+
+// Where the disc of that name was proven to be, against what was told; nowhere where that is
+// absent.
+struct Proof {
+  std::string name;
+  Told told;
+  std::optional<netlink::Mac> lladdr{};
 };
 
 // The text of discs.json and back. The error says what is wrong, without the file's name.
@@ -72,7 +91,8 @@ class Store {
   // Any thread may call these.
   std::vector<DiscSpec> discs() const;  // Sorted by name.
   std::optional<nbd::ExportInfo> shape(const std::string& name) const;
-  std::optional<netlink::Mac> proven(const std::string& name) const;
+  // Where a disc of that name, of which this is told, was proven to be.
+  std::optional<netlink::Mac> proven(const DiscSpec& spec) const;
 
   // Adds, or replaces those of the same names. Throws StoreError when it could not be made durable;
   // then nothing has changed.
@@ -82,6 +102,8 @@ class Store {
   // Those of discs that are not there are passed over. Writes nothing where nothing has changed.
   // Throws as put() does.
   void remember(std::span<const Shape> shapes);
+  // The same. A proof against something else than what is told now says nothing.
+  void prove(std::span<const Proof> proofs);
 
   // What the file says now of the discs, if somebody else wrote it since we did, an operator's
   // editor say; otherwise none. Nothing of it is taken over: put() does. Throws StoreError when it

@@ -27,19 +27,25 @@ Result<StoredDiscs, std::string> parse_discs(const json& list) {
   return discs;
 }
 
-json to_json(const StoredDisc& disc) {
-  const nbd::ExportInfo& shape = *disc.shape;
-  json found = {{"name", disc.spec.name},
+json to_json(const DiscSpec& spec, const nbd::ExportInfo& shape) {
+  return {{"name", spec.name},
+          {"uri", nbd::to_string(spec.uri)},
+          {"size", shape.size},
+          {"flags", shape.flags},
+          {"block_minimum", shape.block_minimum},
+          {"block_preferred", shape.block_preferred},
+          {"payload_maximum", shape.payload_maximum},
+          {"structured_replies", shape.structured_replies},
+          {"base_allocation", shape.base_allocation}};
+}
+
+json proof_of(const StoredDisc& disc) {
+  json proof = {{"name", disc.spec.name},
                 {"uri", nbd::to_string(disc.spec.uri)},
-                {"size", shape.size},
-                {"flags", shape.flags},
-                {"block_minimum", shape.block_minimum},
-                {"block_preferred", shape.block_preferred},
-                {"payload_maximum", shape.payload_maximum},
-                {"structured_replies", shape.structured_replies},
-                {"base_allocation", shape.base_allocation}};
-  if (disc.proven) found["proven_lladdr"] = netlink::to_string(*disc.proven);
-  return found;
+                {"generation", disc.spec.generation},
+                {"proven_lladdr", netlink::to_string(*disc.proven)}};
+  if (disc.spec.lladdr) proof["lladdr"] = netlink::to_string(*disc.spec.lladdr);
+  return proof;
 }
 
 template <class Number>
@@ -87,9 +93,23 @@ std::string take_shapes(StoredDiscs& discs, const json& list) {
     const auto uri = nbd::parse_uri(text_of(list[i], "uri"));
     if (!uri || *uri != disc->second.spec.uri) continue;
     disc->second.shape = shape;
-    disc->second.proven = netlink::parse_mac(text_of(list[i], "proven_lladdr"));
   }
   return {};
+}
+
+// The same. One that is damaged says nothing: its disc is asked to prove itself again.
+void take_proofs(StoredDiscs& discs, const json& list) {
+  if (!list.is_array()) return;
+  for (const json& proof : list) {
+    if (!proof.is_object()) continue;
+    const auto disc = discs.find(text_of(proof, "name"));
+    const auto uri = nbd::parse_uri(text_of(proof, "uri"));
+    Told told{.lladdr = netlink::parse_mac(text_of(proof, "lladdr"))};
+    if (disc == discs.end() || !read(told.generation, proof, "generation")) continue;
+    const DiscSpec& spec = disc->second.spec;
+    if (uri && *uri == spec.uri && told == told_of(spec))
+      disc->second.proven = netlink::parse_mac(text_of(proof, "proven_lladdr"));
+  }
 }
 
 }  // namespace
@@ -109,7 +129,14 @@ std::string to_text(const StoredDiscs& discs) {
   for (const auto& [name, disc] : discs) {
     if (!disc.shape) continue;
     text += separator;
-    text += to_json(disc).dump();
+    text += to_json(disc.spec, *disc.shape).dump();
+    separator = ",\n";
+  }
+  separator = "\n], \"proofs\": [\n";
+  for (const auto& [name, disc] : discs) {
+    if (!disc.proven) continue;
+    text += separator;
+    text += proof_of(disc).dump();
     separator = ",\n";
   }
   text += "\n]}\n";
@@ -134,9 +161,12 @@ Result<StoredDiscs, std::string> parse_text(std::string_view text) {
   const json& list = document["discs"];
   if (!list.is_array()) return Failure{std::string("it has no list of discs")};
   const auto parsed = parse_discs(list);
-  const auto shapes = document.find("shapes");
-  if (!parsed || shapes == document.end()) return parsed;
+  if (!parsed) return parsed;
   StoredDiscs discs = *parsed;
+  if (const auto proofs = document.find("proofs"); proofs != document.end())
+    take_proofs(discs, *proofs);
+  const auto shapes = document.find("shapes");
+  if (shapes == document.end()) return discs;
   std::string problem = take_shapes(discs, *shapes);
   if (!problem.empty()) return Failure{std::move(problem)};
   return discs;

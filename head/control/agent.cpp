@@ -254,8 +254,7 @@ std::uint64_t Agent::add(std::span<const DiscSpec> specs, std::uint64_t import) 
     Disc& disc = fresh[spec.name];
     disc.spec = std::make_shared<const DiscSpec>(spec);
     disc.stats = std::make_shared<stats::DiscStats>(&bell_);
-    if (const auto proven = store_.proven(spec.name))
-      disc.stats->prove(netlink::number_of(*proven));
+    if (const auto proven = store_.proven(spec)) disc.stats->prove(netlink::number_of(*proven));
     disc.batch = batch;
     disc.import = import != 0 ? import : batch;
     disc.stored = discs_.count(spec.name) != 0;

@@ -28,6 +28,7 @@
 #include <memory>
 #include <mutex>
 #include <optional>
+#include <set>
 #include <shared_mutex>
 #include <span>
 #include <string>
@@ -259,9 +260,11 @@ class Agent {
   // agent_conflicts.cpp: what the catalogue does not know of discs, or has wrong.
   void note(const std::vector<neigh::Conflict>& conflicts);
   void note(catalogue::Shape shape);
+  void note_proof(const std::string& disc);
   void settle_conflicts(const std::stop_token& stop);
   void settle(const std::map<std::string, neigh::Conflict>& conflicts);
   void settle(Shapes shapes);
+  void settle_proofs();
   static Event neighbour_event(const std::string& name, std::uint64_t batch,
                                const neigh::BindingStatus& status);
   void post(Event event) noexcept;
@@ -291,6 +294,7 @@ class Agent {
   std::condition_variable_any conflicts_came_;
   std::map<std::string, neigh::Conflict> conflicts_;  // By disc; what was said last.
   Shapes shapes_;                                     // The same.
+  std::set<std::string> proofs_;  // Of discs that were proven elsewhere, or not.
 
   std::unique_ptr<Neighbours> neighbours_;
   std::vector<std::unique_ptr<DataThread>> threads_;

@@ -60,6 +60,14 @@ void Agent::note(catalogue::Shape shape) {
   conflicts_came_.notify_one();
 }
 
+void Agent::note_proof(const std::string& disc) {
+  {
+    const std::lock_guard lock(conflicts_lock_);
+    proofs_.insert(disc);
+  }
+  conflicts_came_.notify_one();
+}
+
 void Agent::settle_conflicts(const std::stop_token& stop) {
   post_mortem::guard_thread();
   for (bool last = false; !last;) {
@@ -67,7 +75,9 @@ void Agent::settle_conflicts(const std::stop_token& stop) {
     Shapes shapes;
     {
       std::unique_lock lock(conflicts_lock_);
-      const auto any = [this] { return !conflicts_.empty() || !shapes_.empty(); };
+      const auto any = [this] {
+        return !conflicts_.empty() || !shapes_.empty() || !proofs_.empty();
+      };
       if (!conflicts_came_.wait(lock, stop, any)) return;
       last = stop.stop_requested();  // What is there is tried once more, whatever comes of it.
       conflicts.swap(conflicts_);
@@ -84,6 +94,7 @@ void Agent::settle_conflicts(const std::stop_token& stop) {
       } else {
         if (!conflicts.empty()) settle(conflicts);
         if (!shapes.empty()) settle(std::move(shapes));
+        settle_proofs();
       }
     }
     std::unique_lock lock(conflicts_lock_);
@@ -123,15 +134,7 @@ void Agent::settle(const std::map<std::string, neigh::Conflict>& conflicts) {
 
 void Agent::settle(Shapes shapes) {
   std::vector<catalogue::Shape> list;
-  {
-    const std::lock_guard lock(lock_);
-    for (auto& [name, shape] : shapes) {
-      const auto at = discs_.find(name);
-      const auto rumour = at != discs_.end() ? at->second.stats->proven_rumour() : 0;
-      if (rumour != 0) shape.proven = netlink::mac_of(rumour);
-      list.push_back(shape);
-    }
-  }
+  for (const auto& [name, shape] : shapes) list.push_back(shape);
   try {
     store_.remember(list);
   } catch (const std::exception& error) {
@@ -144,6 +147,47 @@ void Agent::settle(Shapes shapes) {
     const std::lock_guard lock(conflicts_lock_);
     shapes_.merge(shapes);  // Unless something newer was said.
   }
+}
+
+// What was told is said with it: a proof is of no use once something else is.
+void Agent::settle_proofs() {
+  std::set<std::string> proofs, later;
+  {
+    const std::lock_guard lock(conflicts_lock_);
+    proofs.swap(proofs_);
+  }
+  if (proofs.empty()) return;
+  std::vector<catalogue::Proof> list;
+  {
+    const std::lock_guard lock(lock_);
+    for (const std::string& name : proofs) {
+      const auto at = discs_.find(name);
+      if (at == discs_.end()) continue;
+      const Disc& disc = at->second;
+      if (disc.changing) {
+        later.insert(name);
+        continue;
+      }
+      const std::uint64_t rumour = disc.stats->proven_rumour();
+      list.push_back(
+          {.name = name,
+           .told = {.lladdr = disc.spec->lladdr, .generation = disc.spec->generation},
+           .lladdr = rumour != 0 ? std::optional(netlink::mac_of(rumour)) : std::nullopt});
+    }
+  }
+  try {
+    store_.prove(list);
+  } catch (const std::exception& error) {
+    static log::RateLimit limit;
+    if (const auto pass = limit.pass(std::chrono::steady_clock::now()))
+      log::warning(
+          "where {} discs were proven to be cannot be written down: {}; it is tried again, and a "
+          "headd that begins anew until then has them held ({} more like it)",
+          list.size(), error.what(), pass->held);
+    for (const catalogue::Proof& proof : list) later.insert(proof.name);
+  }
+  const std::lock_guard lock(conflicts_lock_);
+  proofs_.merge(later);
 }
 
 }  // namespace head::control

@@ -145,6 +145,7 @@ void Agent::open(Disc& disc) {
        .shape = store_.shape(name),
        .on_shape = [this, name, uri = disc.spec->uri](
                        const auto& info) { note({.name = name, .uri = uri, .info = info}); },
+       .on_proven = [this, name] { note_proof(name); },
        .on_unusable = post_of(Event::What::unusable)},
       post_of(Event::What::opened));
 }

@@ -22,6 +22,7 @@ bool Agent::lend() {
   Ownership expected = Ownership::owner;
   if (!ownership_.compare_exchange_strong(expected, Ownership::lending)) return false;
   const std::unique_lock through(changes_lock_);
+  settle_proofs();  // The next headd reads them.
   return true;
 }
 

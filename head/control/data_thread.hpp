@@ -38,7 +38,9 @@ struct Attachment {
   std::optional<nbd::ExportInfo> shape{};  // disc::DiscOptions
   // Called on the data thread, as `done` is, as long as it is there. What the tail offers is
   // another shape than was known; cannot be a disc, and nothing is known of it.
-  std::function<void(const nbd::ExportInfo&)> on_shape{};  // Or proven elsewhere than before.
+  std::function<void(const nbd::ExportInfo&)> on_shape{};
+  // Where it was proven to be is another place, or none (DiscStats::proven_rumour()).
+  std::function<void()> on_proven{};
   std::function<void(const std::string& problem)> on_unusable{};
 };
 

@@ -13,6 +13,7 @@
 #include <map>
 #include <set>
 #include <string_view>
+#include <system_error>
 #include <tuple>
 #include <unordered_map>
 #include <utility>
@@ -117,7 +118,11 @@ void look_at_bindings(neigh::DaemonEvidence& daemon, const neigh::Snapshot& now)
 void look_at_packets(const std::vector<DiscCounts>& discs, const neigh::Snapshot& now,
                      neigh::DaemonEvidence& daemon) {
   std::vector<netlink::TcpConnection> connections;
-  if (netlink::dump_connections(connections)) return;
+  try {
+    if (netlink::dump_connections(connections)) return;
+  } catch (const std::system_error&) {
+    return;  // There is no evidence.
+  }
   std::map<std::pair<netlink::Ip6, std::uint16_t>, std::uint32_t> packets;
   for (const netlink::TcpConnection& one : connections) {
     std::uint32_t& packet = packets[{one.remote, one.port}];
@@ -134,19 +139,22 @@ void look_at_packets(const std::vector<DiscCounts>& discs, const neigh::Snapshot
   for (const neigh::EntryStatus& entry : now.entries)
     for (const std::string& disc : entry.discs) {
       const auto found = by_disc.find(disc);
-      if (found == by_disc.end() || !entry.kernel.lladdr || hosts.size() == echoes_max) continue;
+      const bool large =
+          found != by_disc.end() && found->second.packet > neigh::EchoTrial::small_packet;
+      if (!large || !entry.kernel.lladdr) continue;
+      if (hosts.size() == echoes_max && !hosts.contains(*entry.kernel.lladdr)) continue;
       auto& [trial, name] = hosts[*entry.kernel.lladdr];
-      if (found->second.packet <= std::max(trial.packet, neigh::EchoTrial::small_packet)) continue;
+      if (found->second.packet <= trial.packet) continue;
       trial = found->second;
       name = disc;
     }
-  std::erase_if(hosts, [](const auto& host) { return host.second.first.packet == 0; });
   std::vector<neigh::EchoTrial> trials;
   for (const auto& [lladdr, host] : hosts) trials.push_back(host.first);
   if (neigh::try_echoes(trials, echo_patience)) return;
   for (std::size_t i = 0; const auto& [lladdr, host] : hosts) {
     const neigh::EchoTrial& trial = trials[i++];
-    if (!trial.swallows_large() || daemon.swallowed++ != 0) continue;
+    if (!trial.swallows_large()) continue;
+    if (daemon.swallowed++ != 0) continue;
     daemon.swallowed_packet = trial.packet;
     daemon.swallowed_at = fmt::format("{}, disc {}", netlink::to_string(lladdr), host.second);
   }

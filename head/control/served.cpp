@@ -185,7 +185,7 @@ void Served::on_disc_shape(disc::Disc&, const nbd::ExportInfo& shape) noexcept {
 }
 
 void Served::on_disc_proven(disc::Disc&) noexcept {
-  if (with_.shape && with_.on_shape) with_.on_shape(*with_.shape);
+  if (with_.on_proven) with_.on_proven();
 }
 
 void Served::on_disc_unusable(disc::Disc&, const std::string& problem) noexcept {

@@ -51,7 +51,7 @@ void Disc::Link::connect() noexcept {
   }
   tried_at_ = disc_.io_.now();
   elsewhere = false;
-  rumour = disc_.stats_->rumoured_at.load(std::memory_order_acquire);
+  rumour = disc_.rumours_.now();
   connection.open(disc_.options_.tail, disc_.options_.interface, disc_.options_.export_name,
                   apart.count() != 0
                       ? 2 * Backoff::hello
@@ -81,6 +81,7 @@ Disc::Disc(iouring::Io& io, Owner& owner, Patience& patience, DiscOptions option
       stats_(std::move(stats)),
       awaits_(options_.awaits_connections),
       standing_(options_.standing),
+      rumours_(*stats_),
       guard_(io, *this, options_.guard) {
   if (options_.identity != Identity::shape) last_writes_ = std::make_unique<LastWrites>();
   if (options_.identity == Identity::first_block)
@@ -254,6 +255,9 @@ void Disc::relocate() noexcept {
 }
 
 void Disc::relocate(Link& link) noexcept {
+  // What is sent there goes to the host that is spoken of, which has shown nothing.
+  if (link.connection.ready() && may_lead_elsewhere(link))
+    return link.connection.fail("it may be elsewhere");
   if (link.superseded) return;
   link.backoff_.reset();
   if (&link == extra_link_)

@@ -19,6 +19,7 @@
 #include "head/disc/look.hpp"
 #include "head/disc/patience.hpp"
 #include "head/disc/reshape.hpp"
+#include "head/disc/rumours.hpp"
 #include "head/disc/small_read.hpp"
 #include "head/disc/suspicion.hpp"
 #include "head/nbd/connection.hpp"
@@ -74,13 +75,13 @@ class Disc final : public nbd::Volume, Reshape::Owner, Guard::Owner {
   void tell_waiting(std::optional<iouring::Instant> since) noexcept;
   void no_longer_watched() noexcept { watched_ = false; }
   // Where the way to the tail was interrupted and is there again, replaces connections that have
-  // heard nothing since: TCP would send again only after a wait that grows with the interruption.
+  // heard nothing since: TCP would send again only after a wait that grows.
   void follow_way() noexcept;
   // Where answers have been waited for beyond the grace time, there are none any more.
   void mind_grace() noexcept;
-  // Where a connection is silent for longer than it was lately, tries the tail on a second one.
+  // Where one is silent for longer than it was lately, tries the tail on a second one.
   void mind_silence() noexcept;
-  // Notes, soon, whether packets were lost where answers are late, and how far the tail is.
+  // Notes whether packets were lost where answers are late, and how far the tail is.
   void look_at_network() noexcept;
 
   // Connects at once, unless it waits for connections (DiscOptions).
@@ -96,12 +97,12 @@ class Disc final : public nbd::Volume, Reshape::Owner, Guard::Owner {
   // it is not held because of that.
   void accept() noexcept;
   // Is a guest connected? (At first it is thought so.) What is kept when none is may be older than
-  // what a guest has written through another head by now.
+  // what another head's has written.
   void attend(bool attended) noexcept { guard_.attend(attended); }
   // Before guests ask anything: all that an earlier headd knew of the disc, and its connections,
   // if this waits for them.
   void inherit(const nbd::Legacy& legacy, std::vector<nbd::HandedConnection> connections = {});
-  // Once it is closed. The connections are those that hand_over() let go of.
+  // Once it is closed. The connections that hand_over() let go of.
   nbd::Legacy legacy();
   std::vector<nbd::HandedConnection> connections() noexcept { return std::move(handed_); }
   // What is outstanding is answered with ESHUTDOWN, once the kernel lets go of it.
@@ -166,7 +167,7 @@ class Disc final : public nbd::Volume, Reshape::Owner, Guard::Owner {
   void settle_in(Link& link) noexcept;
 
   bool must_prove() const noexcept;
-  void proven_at(std::uint64_t rumour) noexcept;
+  bool may_lead_elsewhere(const Link& link) const noexcept;
   bool prove(Link& link) noexcept;
   bool first_block_comparable(const Link& link) noexcept;
   void on_proof(Link& link, int error) noexcept;
@@ -199,7 +200,6 @@ class Disc final : public nbd::Volume, Reshape::Owner, Guard::Owner {
   void on_refusal(iouring::Result result) noexcept;
 
   Suspicion::Look look_at(const Link& link) noexcept;
-  bool is_silent(const Link& link) noexcept;
   bool on_trial(const Link& link) const noexcept;
   bool is_trial(const nbd::Request& request) const noexcept;
   void begin_trial(Link& suspect) noexcept;
@@ -245,6 +245,7 @@ class Disc final : public nbd::Volume, Reshape::Owner, Guard::Owner {
   void on_settled(nbd::Request& request, int error) noexcept override;
   void note_kept() noexcept;
   void on_flush_unknown() noexcept override;
+  void on_sync_failed(nbd::Command sync, int error) noexcept override;
   void on_abandoned() noexcept override;
   void on_replay_refused(int error) noexcept override;
 
@@ -297,8 +298,8 @@ class Disc final : public nbd::Volume, Reshape::Owner, Guard::Owner {
   std::optional<iouring::Instant> cut_off_since_;     // There has been no connection since.
   iouring::Instant answered_at_{}, owed_at_close_{};  // The latter: 0 if none.
   std::optional<iouring::Instant> owed_since_;        // Of what was lost: sent first, unanswered.
-  iouring::Instant grace_from_{};  // At the earliest: an operator held it before.
-  bool gave_up_ = false;           // The grace time is over.
+  iouring::Instant grace_from_{};                     // An operator held it before.
+  bool gave_up_ = false;                              // The grace time is over.
   iouring::Alarm<&Disc::on_cut_off_long> cut_off_long_{*this};
   iouring::Op<&Disc::on_refusal> refusal_{*this};
 
@@ -315,6 +316,7 @@ class Disc final : public nbd::Volume, Reshape::Owner, Guard::Owner {
   iouring::Alarm<&Disc::on_isolated_long> isolated_long_{*this};
 
   // What the disc is told by beside its shape (Identity); null where it is not.
+  Rumours rumours_;
   std::unique_ptr<LastWrites> last_writes_;
   std::optional<iouring::Instant> read_back_at_;  // All of those were there.
   std::unique_ptr<FirstBlock> first_block_;

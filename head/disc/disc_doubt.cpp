@@ -41,7 +41,7 @@ void Disc::mind_silence() noexcept {
     if (link->superseded || !link->connection.ready() || link->proof != nullptr ||
         link.get() == extra_link_)
       continue;
-    if (is_silent(*link) && patience_.has_spare_link()) return begin_trial(*link);
+    if (look_at(*link).is_silent() && patience_.has_spare_link()) return begin_trial(*link);
   }
 }
 
@@ -51,10 +51,6 @@ Suspicion::Look Disc::look_at(const Link& link) noexcept {
     if (&request != link.probe.get()) look.see(request, since);
   });
   return look;
-}
-
-bool Disc::is_silent(const Link& link) noexcept {
-  return look_at(link).is_silent();
 }
 
 void Disc::begin_trial(Link& suspect) noexcept {
@@ -94,7 +90,7 @@ void Disc::judge() noexcept {
   trials_failed_ = 0;
   if (Link* const suspect = link.predecessor; suspect != nullptr) {
     const nbd::Connection& first = suspect->connection;
-    if (first.ready() && (first.heard_at() > since || !is_silent(*suspect))) {
+    if (first.ready() && (first.heard_at() > since || !look_at(*suspect).is_silent())) {
       first.for_each_unanswered([](nbd::Request& request, iouring::Instant) {
         request.excuses = static_cast<std::uint8_t>(one_more(request.excuses));
       });

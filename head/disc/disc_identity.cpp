@@ -18,22 +18,22 @@ constexpr const char* smaller = "the tail now offers a smaller disc than before"
 constexpr const char* another_block =
     "the first block is not the one it was: the tail offers another disc (if it is the right one, "
     "`headctl resume` accepts it)";
-// These two are told with a number.
+// Told with an offset.
 constexpr const char* other_writes =
     "the tail does not have what was written last, at offset {}: it has lost that, or somebody "
     "else has written there; `headctl resume` accepts what it has";
-// Of a tail that only the wire leads to.
+// Of a tail that only the wire leads to, with its link-layer address.
 constexpr const char* unlike =
-    "its host does not answer, and another one, which claims its address, does not have what was "
-    "written: `headctl move` says where the disc is, `headctl resume` accepts what is there";
+    "its host does not answer, and {}, which claims its address, does not have what was written: "
+    "`headctl move` says where the disc is, `headctl resume` accepts what is there";
 constexpr const char* unread =
-    "its host does not answer, and from another one, which claims its address, nothing can be read "
-    "that tells the disc from others: `headctl move` says where the disc is, `headctl resume` "
-    "accepts what is there";
+    "its host does not answer, and from {}, which claims its address, what was written last cannot "
+    "be read, so that nothing tells the disc from others: `headctl move` says where the disc is, "
+    "`headctl resume` accepts what is there";
 constexpr const char* unknown =
-    "its host does not answer, another one claims its address, and nothing is known that tells the "
-    "disc from others: `headctl move` says where the disc is, `headctl resume` accepts what is "
-    "there";
+    "its host does not answer, {} claims its address, and nothing is known here that tells the "
+    "disc "
+    "from others: `headctl move` says where the disc is, `headctl resume` accepts what is there";
 constexpr const char* moved_meanwhile = "its host was found to be another one meanwhile";
 constexpr const char* abandoned =
     "{} bytes are kept that may be older than the tail's data: no guest was here at some time, or "
@@ -58,6 +58,7 @@ bool is_readable(const LastWrites::Write& write, const nbd::ExportInfo& tail) no
 void Disc::on_open(Link& link) noexcept {
   const nbd::ExportInfo& told = link.connection.info();
   if (closing_) return link.connection.leave();
+  if (link.rumour != rumours_.now()) return link.connection.fail(moved_meanwhile);
   const bool foretold = first_block_ && first_block_->known();
   const char* objection = known_                                           ? objection_to(told)
                           : foretold && told.size < first_block_->length() ? smaller
@@ -85,6 +86,10 @@ const char* Disc::objection_to(const nbd::ExportInfo& told) const noexcept {
 // Where another connection serves still, that goes on serving, if it can.
 void Disc::object(Link& link, const char* objection, std::string told) noexcept {
   const bool served = link.predecessor != nullptr;
+  if (is_of_place(objection)) {
+    rumours_.object();
+    told = fmt::format(fmt::runtime(objection), rumours_.who());
+  }
   if (told.empty()) told = objection;
   stats_->set_problem(told);
   static log::RateLimit limit;
@@ -94,8 +99,6 @@ void Disc::object(Link& link, const char* objection, std::string told) noexcept 
                     served && link.predecessor->connection.ready()
                         ? "the connection before it serves on"
                         : "its requests are held"));
-  // What is sent on the one before goes to that host as well.
-  if (served && is_of_place(objection)) link.predecessor->connection.fail("it may be elsewhere");
   if (served) return part_from(link);
   tell_state();
   link.connection.leave();
@@ -125,8 +128,7 @@ void Disc::settle_in(Link& link) noexcept {
     learn(told);
   else
     first ? adopt(told) : grow(told.size);
-  // Back where it was told to be: what was shown elsewhere says nothing of what is there later.
-  if (link.rumour == 0) proven_at(0);
+  if (link.rumour == 0 && rumours_.prove(0)) owner_.on_disc_proven(*this);
   static log::RateLimit note_limit;
   const std::string& note = link.connection.note();
   if (std::exchange(last_note_, note) != note && !note.empty())
@@ -141,13 +143,11 @@ void Disc::settle_in(Link& link) noexcept {
 // Only the wire says that it is there, against whoever told where it is. A disc that is told by its
 // shape alone, as an operator wants, has nothing to show.
 bool Disc::must_prove() const noexcept {
-  return (last_writes_ || first_block_) && stats_->must_prove();
+  return (last_writes_ || first_block_) && rumours_.must_be_proven();
 }
 
-void Disc::proven_at(std::uint64_t rumour) noexcept {
-  if (stats_->proven_at == rumour) return;
-  stats_->prove(rumour);
-  owner_.on_disc_proven(*this);
+bool Disc::may_lead_elsewhere(const Link& link) const noexcept {
+  return must_prove() && link.rumour != rumours_.now();
 }
 
 // False: there is nothing to compare, and it is taken as the disc. Otherwise it is asked, or left.
@@ -157,8 +157,6 @@ bool Disc::prove(Link& link) noexcept {
     return object(link, another_block), true;
   const bool must = must_prove();
   if (first_block_ && first_block_->awaits() && !must) return false;
-  if (must && link.rumour != stats_->rumoured_at)
-    return link.connection.fail(moved_meanwhile), true;
   auto proof = std::make_unique<Proof>(io_.now());
   const bool lately = !must && read_back_at_ && io_.now() - *read_back_at_ < readings_apart;
   if (last_writes_ && !lately)
@@ -203,10 +201,10 @@ void Disc::on_proof(Link& link, int error) noexcept {
   if (!link.proof->of_first_block() && error == 0) read_back_at_ = io_.now();
   const bool matched = link.proof->matched;
   link.proof.reset();
+  if (link.rumour != rumours_.now()) return link.connection.fail(moved_meanwhile);
   if (must_prove()) {
-    if (link.rumour != stats_->rumoured_at) return link.connection.fail(moved_meanwhile);
     if (!matched) return object(link, unread);
-    proven_at(link.rumour);
+    if (rumours_.prove(link.rumour)) owner_.on_disc_proven(*this);
   }
   settle_in(link);
 }
@@ -216,14 +214,14 @@ bool Disc::judge_proof(Link& link, int error) noexcept {
   const Proof& proof = *link.proof;
   if (!proof.of_first_block()) {
     const LastWrites::Write write = proof.write();
-    static log::RateLimit unread;
+    static log::RateLimit not_read;
     if (error != 0)
-      say(log::Level::warning, unread,
+      say(log::Level::warning, not_read,
           fmt::format("what was written last cannot be read back ({}), and is not compared",
                       std::strerror(error)));
     if (error != 0 || !last_writes_->still_knows(write)) return true;
     if (is_there(write, proof.found())) {
-      link.proof->matched |= !is_blank(proof.found());
+      link.proof->matched |= last_writes_->is_proof(write) && !is_blank(proof.found());
       return true;
     }
     link.proof.reset();
@@ -245,7 +243,8 @@ bool Disc::judge_proof(Link& link, int error) noexcept {
                 : "its first block cannot be read, and is not compared");
       break;
     case FirstBlock::Verdict::same:
-      link.proof->matched |= !is_blank(proof.found());
+      link.proof->matched |=
+          (!last_writes_ || last_writes_->newest().empty()) && !is_blank(proof.found());
       break;
   }
   return true;
@@ -280,11 +279,15 @@ void Disc::lose_look(const nbd::Request& request) noexcept {
 }
 
 void Disc::accept() noexcept {
-  const bool data = last_objection_ == another_block || last_objection_ == other_writes;
-  if (!closing_ && is_of_place(last_objection_)) {
-    proven_at(stats_->rumoured_at);
-    last_objection_ = nullptr;
-    return relocate();
+  const bool data = last_objection_ == another_block || last_objection_ == other_writes ||
+                    last_objection_ == unlike;
+  const bool place = is_of_place(last_objection_);
+  if (!closing_ && place) {
+    // Another one is spoken of meanwhile, and nobody has looked at that.
+    if (!rumours_.accept()) return relocate();
+    owner_.on_disc_proven(*this);
+    if (!data) last_objection_ = nullptr;
+    if (!data) return relocate();
   }
   if (closing_ || (!data && (!cut_off_since_ || !guard_.is_abandoned()))) return;
   static log::RateLimit limit;

@@ -109,7 +109,8 @@ void Disc::on_isolated_long() noexcept {
     return pump();
   }
   if (isolation_.step != Step::alone) return isolate();
-  if (!is_silent(*alone_link_)) return io_.arm(isolated_long_, io_.now() + Isolation::alone_most);
+  if (!look_at(*alone_link_).is_silent())
+    return io_.arm(isolated_long_, io_.now() + Isolation::alone_most);
   isolation_.alone->doubts = one_more(isolation_.alone->doubts) & 15;
   isolation_.alone->overdues = one_more(isolation_.alone->overdues) & 15;
   alone_link_->connection.fail("no answer to a request that is asked alone");

@@ -124,18 +124,20 @@ void Disc::go_on(nbd::RequestQueue requests) noexcept {
 void Disc::on_sync_answered(const nbd::Request& request, int error) noexcept {
   const bool repaired = guard_.on_sync_answered(request, error);
   if (repaired && error != 0 && guard_.replaying()) read_anew();
-  if (!repaired) {
-    ++flush_errors().met;
-    for (const auto& reshape : reshapes_) reshape->doubt(error);
-    if (first_block_) first_block_->doubt();
-    static log::RateLimit limit;
-    say(log::Level::warning, limit,
-        fmt::format("the tail has failed {} ({}): what it had acknowledged before may be lost; "
-                    "each guest is told at its next FLUSH or change with FUA",
-                    request.command == nbd::Command::flush ? "a FLUSH" : "a change with FUA",
-                    std::strerror(error)));
-  }
+  if (!repaired) on_sync_failed(request.command, error);
   guard_.believe();
+}
+
+void Disc::on_sync_failed(nbd::Command sync, int error) noexcept {
+  ++flush_errors().met;
+  for (const auto& reshape : reshapes_) reshape->doubt(error);
+  if (first_block_) first_block_->doubt();
+  static log::RateLimit limit;
+  say(log::Level::warning, limit,
+      fmt::format("the tail has failed {} ({}): what it had acknowledged before may be lost; each "
+                  "guest is told at its next FLUSH or change with FUA",
+                  sync == nbd::Command::flush ? "a FLUSH" : "a change with FUA",
+                  std::strerror(error)));
 }
 
 void Disc::on_flush_unknown() noexcept {
@@ -170,6 +172,7 @@ nbd::Connection* Disc::free_connection() noexcept {
     next_link_ = next_link_ + 1 < links_.size() ? next_link_ + 1 : 0;
     Link& link = *links_[next_link_];
     if (&link == alone_link_ || &link == extra_link_ || link.witness) continue;
+    if (may_lead_elsewhere(link)) continue;
     if (link.connection.room() && !on_trial(link) && link.proof == nullptr) return &link.connection;
   }
   return nullptr;

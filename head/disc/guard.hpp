@@ -61,6 +61,8 @@ class Guard {
     virtual void on_settled(nbd::Request& request, int error) noexcept = 0;
     // The tail offers FLUSH and does not know it.
     virtual void on_flush_unknown() noexcept = 0;
+    // What the tail had acknowledged may be lost, and nothing is kept that repairs it.
+    virtual void on_sync_failed(nbd::Command sync, int error) noexcept = 0;
     // What is kept was to be written again, and is abandoned.
     virtual void on_abandoned() noexcept = 0;
     // The tail will not make again a change that it had acknowledged.

@@ -203,7 +203,10 @@ void Guard::on_probed(int error) noexcept {
   if (unknown && ++probes_refused_ < probes_most) return wake();  // It is tried again.
   flush_known_ = unknown ? nbd::Legacy::Flush::unknown : nbd::Legacy::Flush::known;
   begin_probe();
-  if (unknown) owner_.on_flush_unknown();
+  if (unknown)
+    owner_.on_flush_unknown();
+  else if (probes_refused_ != 0)
+    owner_.on_sync_failed(Command::flush, EINVAL);  // It was an error of before.
   wake();
 }
 

@@ -38,7 +38,7 @@ void LastWrites::answered(const nbd::Request& request, int error, std::uint64_t 
   const bool flush = request.command == nbd::Command::flush;
   // What was believed stable a moment ago may be gone as well.
   if (nbd::may_have_failed_to_flush(request, error)) {
-    forget_newest();
+    forget();
     failed_at_ = now;
   }
   if (flush) return on_flushed(request);
@@ -82,12 +82,12 @@ bool LastWrites::still_knows(const Write& write) const noexcept {
   return has(lasting_) || has(newest_);
 }
 
-void LastWrites::forget() noexcept {
-  lasting_.clear();
-  forget_newest();
+bool LastWrites::is_proof(const Write& write) const noexcept {
+  return newest_.empty() || std::find(newest_.begin(), newest_.end(), write) != newest_.end();
 }
 
-void LastWrites::forget_newest() noexcept {
+void LastWrites::forget() noexcept {
+  lasting_.clear();
   newest_.clear();
   unstable_.clear();
 }

@@ -9,7 +9,7 @@
 //
 // A write that anything later was sent over is forgotten: so the lasting ones come to be those of
 // blocks that are rarely written. Those that are not stable are forgotten when a connection is
-// lost, and the newest as well when a FLUSH fails: a tail that crashed still has what is known.
+// lost, and all when a FLUSH fails: a tail that crashed still has what is known.
 #pragma once
 
 #include "head/disc/pieces.hpp"
@@ -55,6 +55,9 @@ class LastWrites {
   const std::vector<Write>& newest() const noexcept { return newest_; }
   // The lasting ones, and then the newest.
   std::vector<Write> known() const;
+  // Does whoever has it have the disc as it was last? One that lasts says so only where no newer
+  // one is known: a copy of yesterday has it, too.
+  bool is_proof(const Write& write) const noexcept;
   // Was nothing sent over it since it was copied from there?
   bool still_knows(const Write& write) const noexcept;
   // The tail may have lost what was not stable: a connection to it was lost, or made.
@@ -73,7 +76,6 @@ class LastWrites {
   };
 
   void forget(Range range) noexcept;
-  void forget_newest() noexcept;
   void know(const Write& write);
   void on_flushed(const nbd::Request& flush);
 

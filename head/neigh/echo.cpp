@@ -22,7 +22,8 @@ using Clock = std::chrono::steady_clock;
 
 constexpr int rounds = 3;
 constexpr std::uint32_t ipv6_header = 40;
-constexpr int receive_bytes = 4 << 20;  // Answers are as large as questions.
+constexpr int buffer_bytes = 4 << 20;      // Answers are as large as questions.
+constexpr std::size_t heard_most = 4'096;  // At once: anybody may send some.
 
 iouring::UniqueFd open_socket() {
   iouring::UniqueFd fd(iouring::adopt,
@@ -36,7 +37,8 @@ iouring::UniqueFd open_socket() {
   const int probe = IPV6_PMTUDISC_PROBE, whole = 1;
   ::setsockopt(fd.fd(), IPPROTO_IPV6, IPV6_MTU_DISCOVER, &probe, sizeof probe);
   ::setsockopt(fd.fd(), IPPROTO_IPV6, IPV6_DONTFRAG, &whole, sizeof whole);
-  ::setsockopt(fd.fd(), SOL_SOCKET, SO_RCVBUFFORCE, &receive_bytes, sizeof receive_bytes);
+  for (const int which : {SO_RCVBUFFORCE, SO_SNDBUFFORCE})
+    ::setsockopt(fd.fd(), SOL_SOCKET, which, &buffer_bytes, sizeof buffer_bytes);
   return fd;
 }
 
@@ -45,12 +47,14 @@ class Echoes {
   Echoes(int fd, std::span<EchoTrial> trials) : fd_(fd), trials_(trials) {}
 
   bool all_answered() const noexcept {
-    return std::all_of(trials_.begin(), trials_.end(),
-                       [](const EchoTrial& trial) { return trial.small && trial.large; });
+    return std::all_of(trials_.begin(), trials_.end(), [](const EchoTrial& trial) {
+      return !is_large(trial) || (trial.small && trial.large);
+    });
   }
 
   void ask() {
     for (std::size_t i = 0; i < trials_.size(); ++i) {
+      if (!is_large(trials_[i])) continue;
       if (!trials_[i].small) ask(i, EchoTrial::small_packet);
       if (!trials_[i].large) ask(i, trials_[i].packet);
       hear();
@@ -65,7 +69,7 @@ class Echoes {
     message.msg_name = &from;
     message.msg_iov = &part;
     message.msg_iovlen = 1;
-    for (;;) {
+    for (std::size_t i = 0; i < heard_most; ++i) {
       message.msg_namelen = sizeof from;
       const ssize_t got = ::recvmsg(fd_, &message, MSG_TRUNC);
       if (got < 0 && errno == EINTR) continue;
@@ -74,6 +78,7 @@ class Echoes {
       const std::size_t number = ntohs(header.icmp6_seq);
       if (number >= trials_.size()) continue;
       EchoTrial& trial = trials_[number];
+      if (!is_large(trial)) continue;
       if (std::memcmp(&from.sin6_addr, trial.address.data(), trial.address.size()) != 0) continue;
       const auto packet = static_cast<std::uint32_t>(got) + ipv6_header;
       trial.small |= packet == EchoTrial::small_packet;
@@ -82,6 +87,9 @@ class Echoes {
   }
 
  private:
+  static bool is_large(const EchoTrial& trial) noexcept {
+    return trial.packet > EchoTrial::small_packet;
+  }
   void ask(std::size_t number, std::uint32_t packet) {
     bytes_.assign(packet - ipv6_header, std::byte{0});
     icmp6_hdr header{};
@@ -95,8 +103,10 @@ class Echoes {
     // The kernel fills the checksum in.
     const ssize_t sent = ::sendto(fd_, bytes_.data(), bytes_.size(), MSG_DONTWAIT,
                                   reinterpret_cast<const sockaddr*>(&to), sizeof to);
-    // The interface has become smaller since: its connections will send less as well.
-    if (sent < 0 && errno == EMSGSIZE) trials_[number].large = true;
+    // What is too large for the interface by now (EMSGSIZE) its connections do not send any more
+    // either. ENOBUFS is what a virtual interface says where the other end drops it.
+    const bool left = sent > 0 || errno == ENOBUFS;
+    if (left && packet == trials_[number].packet) ++trials_[number].sent;
   }
 
   const int fd_;
@@ -107,6 +117,10 @@ class Echoes {
 };
 
 }  // namespace
+
+bool EchoTrial::swallows_large() const noexcept {
+  return small && !large && sent == rounds;
+}
 
 std::error_code try_echoes(std::span<EchoTrial> trials, std::chrono::milliseconds patience) {
   const iouring::UniqueFd fd = open_socket();

@@ -18,15 +18,17 @@ struct EchoTrial {
 
   netlink::Ip6 address{};
   std::uint32_t packet = 0;  // Bytes, from the IPv6 header on: the large one.
-  // Which of the two was answered:
+  // Which of the two was answered, and whether the large one was sent as often as it may be:
   bool small = false, large = false;
+  int sent = 0;
 
-  bool swallows_large() const noexcept { return small && !large; }
+  bool swallows_large() const noexcept;
 };
 
 // Sends each two ICMPv6 echo requests (RFC 4443, section 4.1), three times at most where they are
-// not answered, and waits for so long at most; large ones are never fragmented. At most 65,536
-// trials. Takes CAP_NET_RAW, in the caller's network namespace.
+// not answered, and waits for so long at most; large ones are never fragmented. Those that are not
+// larger than the small ones are passed over. At most 65,536 trials. Takes CAP_NET_RAW, in the
+// caller's network namespace.
 std::error_code try_echoes(std::span<EchoTrial> trials, std::chrono::milliseconds patience);
 
 }  // namespace head::neigh

@@ -84,6 +84,7 @@ void Keeper::Work::accept(Disc& disc, Want want, std::vector<NeighbourKey>& fres
     disc.placed.state = BindingState::unplaced;
   }
   doubts_.erase(&disc);
+  if (disc.stats != want.stats) relieved_.erase(&disc);
   if (disc.stats) by_stats_.erase_key(disc.stats.get());
   disc.address = want.address;
   disc.claim = want.claim;
@@ -164,6 +165,7 @@ void Keeper::Work::on_forget(const std::vector<std::string>& names) {
     disc.placed.problem = std::make_unique<std::string>(name + ": nobody needs it any more");
     report(disc);
     doubts_.erase(&disc);
+    relieved_.erase(&disc);
     if (disc.stats) by_stats_.erase_key(disc.stats.get());
     forget_way(disc.address);
     discs_.erase(found);

@@ -33,6 +33,7 @@ void Keeper::Work::apply(Instant now) {
     write_routes(now);
   }
   remove_routes(now);
+  tell_reliefs();
 }
 
 void Keeper::Work::apply_entries(Instant now) {

@@ -221,18 +221,33 @@ std::optional<netlink::Mac> Keeper::Work::rumour_of(const Disc& disc) const noex
   return pinned && !there ? way->binding.lladdr : std::nullopt;
 }
 
-// To whoever connects to it: before that is written, so that nobody is there unwarned. Told again
-// after it was right in between, it is another one.
-void Keeper::Work::tell_rumour(const Disc& disc) noexcept {
+// To whoever connects to it: before that is written, so that nobody is there unwarned. That there
+// is none any more is told once what is written says so (tell_reliefs()). Told again after that, it
+// is another one.
+void Keeper::Work::tell_rumour(const Disc& disc) {
   if (!disc.stats) return;
   const auto where = rumour_of(disc);
   std::uint64_t number = where ? netlink::number_of(*where) : 0;
   constexpr std::uint64_t address_bits = 48, address_mask = (std::uint64_t{1} << address_bits) - 1;
   const std::uint64_t told = disc.stats->rumoured_at.load(std::memory_order_relaxed);
   if ((told & address_mask) == number) return;
+  if (number == 0) {
+    relieved_.insert(&disc);
+    return;
+  }
   const bool proven_before = disc.stats->proven_at.load(std::memory_order_relaxed) == number;
-  if (number != 0 && !proven_before) number |= (1 + rumours_++ % 0xffff) << address_bits;
+  if (!proven_before) number |= (1 + rumours_++ % 0xffff) << address_bits;
   disc.stats->rumoured_at.store(number, std::memory_order_release);
+}
+
+void Keeper::Work::tell_reliefs() {
+  std::erase_if(relieved_, [this](const Disc* disc) {
+    const bool own = disc->has_neighbour() && !disc->placed.routed;
+    const Hold* const hold = own ? ledger_.find(disc->placed.neighbour) : nullptr;
+    if (hold && (hold->phase == Phase::unseen || hold->phase == Phase::writing)) return false;
+    if (!rumour_of(*disc)) disc->stats->rumoured_at.store(0, std::memory_order_release);
+    return true;
+  });
 }
 
 void Keeper::Work::tell_rumours() {

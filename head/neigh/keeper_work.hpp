@@ -165,8 +165,9 @@ class Keeper::Work {
                  Instant now);
   void tell_way(const Disc& disc) const noexcept;
   std::optional<netlink::Mac> rumour_of(const Disc& disc) const noexcept;
-  void tell_rumour(const Disc& disc) noexcept;
+  void tell_rumour(const Disc& disc);
   void tell_rumours();
+  void tell_reliefs();
   void leave(Disc& disc);
   void place_again(Instant now);
   void wait_for_way(Disc& disc, BindingStatus found);
@@ -295,7 +296,8 @@ class Keeper::Work {
   bool permitted_ = true;  // To change the table.
   bool resync_ = false;    // Notifications were lost, and there are more to read.
   std::uint64_t notifications_lost_ = 0, raises_ = 0, moves_ = 0, removed_ = 0;
-  std::uint64_t rumours_ = 0;  // Told, of all discs.
+  std::uint64_t rumours_ = 0;       // Told, of all discs.
+  std::set<const Disc*> relieved_;  // Of a rumour; it is still told of.
   std::uint64_t looks_ = 0, looks_bad_ = 0, silent_moves_ = 0;
   std::string silent_mover_;
   History history_;

@@ -175,7 +175,8 @@ class DiscStats {
   void prove(std::uint64_t rumour) noexcept { proven_at.store(rumour, std::memory_order_relaxed); }
   // The rumour in effect, once it is proven; otherwise 0.
   std::uint64_t proven_rumour() const noexcept {
-    return must_prove() ? 0 : rumoured_at.load(std::memory_order_relaxed);
+    const auto at = rumoured_at.load(std::memory_order_acquire);
+    return at == proven_at.load(std::memory_order_relaxed) ? at : 0;
   }
 
   // The data thread writes it: the last instant (steady_clock, nanoseconds) at which requests were

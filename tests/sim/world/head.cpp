@@ -105,7 +105,7 @@ void Head::detach(std::function<void()> done) {
 
 void Head::relocate(bool rumoured) {
   if (served_ == nullptr || served_->closing()) return;
-  if (rumoured) stats_->rumoured_at = ++rumours_;
+  stats_->rumoured_at = rumoured ? ++rumours_ : 0;
   served_->relocate();
 }
 
@@ -118,7 +118,7 @@ void Head::resume_abandoned() {
 void Head::resume_unproven() {
   if (served_ == nullptr || served_->closing() || ready()) return;
   const std::string problem = stats_->problem();
-  const bool unproven = problem.find("that tells the disc from others") != std::string::npos;
+  const bool unproven = problem.find("the disc from others") != std::string::npos;
   if (unproven) served_->accept();
 }
 
