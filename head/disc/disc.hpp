@@ -42,7 +42,7 @@ class Disc final : public nbd::Volume, Reshape::Owner, Guard::Owner {
   static constexpr std::size_t reshapes_max = 32;
   // After the way is back, for answers that are on it.
   static constexpr std::chrono::milliseconds way_grace{5};
-  // Of readings of what was written last: connections may break more often.
+  // Of readings of what was written last.
   static constexpr std::chrono::seconds readings_apart{5};
 
   using Owner = DiscOwner;
@@ -62,7 +62,7 @@ class Disc final : public nbd::Volume, Reshape::Owner, Guard::Owner {
   std::uint32_t outstanding() const noexcept { return outstanding_; }
   // When a request was answered last, or the first outstanding came.
   iouring::Instant last_progress() const noexcept { return last_progress_; }
-  // Since when its tail has answered nothing that is waited for: requests, or the disc's opening.
+  // Since when its tail has answered nothing that is waited for: requests, or its opening.
   std::optional<iouring::Instant> waiting_since() const noexcept {
     if (outstanding_ != 0) return last_progress_;
     return opening_ ? std::optional(opening_->since) : std::nullopt;
@@ -99,8 +99,8 @@ class Disc final : public nbd::Volume, Reshape::Owner, Guard::Owner {
   // Is a guest connected? (At first it is thought so.) What is kept when none is may be older than
   // what another head's has written.
   void attend(bool attended) noexcept { guard_.attend(attended); }
-  // Before guests ask anything: all that an earlier headd knew of the disc, and its connections,
-  // if this waits for them.
+  // Before guests ask anything: what an earlier headd knew of the disc, and its connections, if this
+  // waits for them.
   void inherit(const nbd::Legacy& legacy, std::vector<nbd::HandedConnection> connections = {});
   // Once it is closed. The connections that hand_over() let go of.
   nbd::Legacy legacy();

@@ -47,6 +47,7 @@ void Disc::note_answered(const nbd::Request& request, int error) noexcept {
   const bool sure = error != 0 || (!flush && !guard_.keeps()) || !guard_.may_be_wrong(request);
   if (flush && !sure) return;
   const bool written = request.command == nbd::Command::write && error == 0;
+  if (written && guard_.is_in_doubt(request)) return;
   last_writes_->answered(request, error, written ? guard_.content_of_sent(request) : 0, io_.now(),
                          sure);
 }

@@ -207,6 +207,13 @@ class Fence {
     });
   }
 
+  // May a ghost come over it?
+  bool is_in_doubt(Range range, iouring::Instant now) const noexcept {
+    return all_until_ > now || std::any_of(doubts_.begin(), doubts_.end(), [&](const Doubt& doubt) {
+             return doubt.term.until > now && doubt.range.overlaps(range);
+           });
+  }
+
   // Forgets the doubts that have ended. Whoever they held may go.
   void expire(iouring::Instant now) noexcept {
     if (all_until_ <= now) {

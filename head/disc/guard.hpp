@@ -125,6 +125,10 @@ class Guard {
     if (replay_due_) replay_more();
     if (flush_wanted_ || (probe_ == Probe::due && may_probe_)) send_flush();
   }
+  // May something else come over what it has written?
+  bool is_in_doubt(const nbd::Request& request) const noexcept {
+    return fence_.is_in_doubt(range_of(request), io_.now());
+  }
   // A FLUSH goes that is not admitted.
   void begin_flush(const nbd::Request& flush) { syncs_.begin(flush); }
   // The tail has answered a sync, whoever asked; settle() follows. If it failed the tail may have

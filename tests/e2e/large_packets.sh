@@ -48,7 +48,8 @@ finish large || fail "the guest met an error: $(<"$work/large.log")"
 # Who does not answer echoes at all is not accused.
 ip link set h0 mtu 9000
 ip -n tail1 link set t1 mtu 9000
-headctl detach disc && headctl attach disc "nbd://[$address]:10809/" --lladdr $mac1 --wait >/dev/null
+headctl detach disc >/dev/null
+headctl attach disc "nbd://[$address]:10809/" --lladdr $mac1 --wait >/dev/null
 [[ $(found) == "$wanted" ]] || fail "found is: $(found); and not: $wanted"
 ip netns exec tail1 sysctl -qw net.ipv6.icmp.echo_ignore_all=1
 [[ $(found) == "" ]] || fail "a silent host is accused: $(found)"

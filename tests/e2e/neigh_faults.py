@@ -8,9 +8,11 @@ A head and a tail behind a switch, each a network namespace; the tail answers 20
 solicitations a second. While guests ask all discs at random the event happens. After it every entry
 is back: ours, usable, with the right link-layer address. No guest meets an error, and no request
 waited for neighbour discovery: head_neighbour_stall_seconds_total is as it was, but for a
-millisecond at most that a busy machine makes of sends that leave late, and but for the two events
-in which nobody could have prevented it. Printed is that metric's growth, for how long the longest
-request waited outside of the event, and when the entries were back.
+millisecond at most that a busy machine makes of sends that leave late. In the two events in which
+nobody could have prevented it only those waited that had begun before the entries were back. Where
+the interface stays, no disc connects anew; where it goes, none does twice. Printed is that metric's
+growth, for how long the longest request waited outside of the event, and when the entries were
+back.
 
 An event begins with its first command and ends with the last one: where addresses vanish with the
 link, putting them back belongs to it.
@@ -36,9 +38,10 @@ BACK_WITHIN = 15  # Seconds; a bound, not a measurement.
 NOISE = 0.001      # Seconds; a send that leaves late for a reason of TCP's or of a busy processor.
 # What nobody can prevent: the kernel itself drops every entry (ndisc_netdev_event(),
 # NETDEV_CHANGEADDR), or somebody else does while headd is stopped. A request that leaves before its
-# entry is back waits for just that; so many seconds each at most.
+# entry is back waits for just that.
 UNPREVENTED = ("own-mac", "overflow")
-WAIT_EACH = 0.05
+# Where the interface goes, or its addresses: who waits for an answer then connects anew.
+WITHOUT_INTERFACE = ("link-down-up", "carrier-loss", "recreate", "mtu-below-1280", "disable-ipv6")
 OURS = "72"       # NDA_PROTOCOL of headd's entries.
 
 
@@ -219,6 +222,16 @@ class Headd:
 
     def ready(self):
         return sum(disc["state"] == "ready" for disc in self.ask("discs")["discs"])
+
+    def reconnects(self):
+        """By disc."""
+        return {disc["name"]: disc["reconnects"] for disc in self.ask("discs")["discs"]}
+
+    def late_waits(self, since):
+        """Requests that waited for neighbour discovery, and had begun after that (wall clock)."""
+        told = self.ask("stalls", "--limit", "1000")["stalls"]
+        return [stall for stall in told
+                if stall["cause"] == "neighbour" and stall["ended"] - stall["seconds"] > since]
 
     def load(self, rate):
         return subprocess.Popen(
@@ -472,6 +485,7 @@ def measure(world, name, rate):
     network = world.network
     wait_for("the entries before " + name, BACK_WITHIN, lambda: network.wrong()[0] == 0)
     stalled = 0 if name == "kill" else world.headd.stall_seconds()  # A new headd counts anew.
+    before = {} if name == "kill" else world.headd.reconnects()
     load = world.headd.load(rate)
     try:
         time.sleep(2)
@@ -481,7 +495,7 @@ def measure(world, name, rate):
         limit = ended + BACK_WITHIN
         while network.at_right_lladdr() < network.discs and time.monotonic() < limit:
             time.sleep(0.005)
-        back = time.monotonic()
+        back, back_at = time.monotonic(), time.time()
         time.sleep(1)
         wait_for("the entries", BACK_WITHIN, lambda: network.wrong()[0] == 0,
                  lambda: f"{network.wrong()}")
@@ -499,10 +513,17 @@ def measure(world, name, rate):
         raise Failed(f"{name}: guests met errors: {dict(told, slow=None, up_to_ms=None)}")
     if settings["ndisc_evict_nocarrier"] != "0" or int(settings["mcast_resolicit"]) < 3:
         raise Failed(f"{name}: the interface's settings are {settings}")
-    if stalled > (WAIT_EACH * network.discs if name in UNPREVENTED else NOISE):
+    if name in UNPREVENTED:
+        if late := world.headd.late_waits(back_at):
+            raise Failed(f"{name}: requests waited although the entries were back: {late[:3]}")
+    elif stalled > NOISE:
         raise Failed(f"{name}: requests waited {stalled} s for neighbour discovery: "
                      f"{json.dumps(world.headd.ask('stalls'))[:2000]}")
     wait_for("all discs", BACK_WITHIN, lambda: world.headd.ready() == network.discs)
+    anew = {disc: count - before.get(disc, 0)
+            for disc, count in world.headd.reconnects().items() if count > before.get(disc, 0)}
+    if anew and (name not in WITHOUT_INTERFACE or max(anew.values()) > 1):
+        raise Failed(f"{name}: {len(anew)} discs connected anew: {dict(list(anew.items())[:3])}")
     return {"event": name, "event_ms": (ended - began) * 1e3,
             "longest_beyond_ms": beyond(told["slow"], began, ended) * 1e3,
             "entries_back_ms": (back - ended) * 1e3,
