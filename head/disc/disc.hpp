@@ -99,8 +99,8 @@ class Disc final : public nbd::Volume, Reshape::Owner, Guard::Owner {
   // Is a guest connected? (At first it is thought so.) What is kept when none is may be older than
   // what another head's has written.
   void attend(bool attended) noexcept { guard_.attend(attended); }
-  // Before guests ask anything: what an earlier headd knew of the disc, and its connections, if this
-  // waits for them.
+  // Before guests ask: what an earlier headd knew of the disc, and its connections, if this waits
+  // for them.
   void inherit(const nbd::Legacy& legacy, std::vector<nbd::HandedConnection> connections = {});
   // Once it is closed. The connections that hand_over() let go of.
   nbd::Legacy legacy();
