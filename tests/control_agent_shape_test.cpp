@@ -78,6 +78,10 @@ TEST_CASE("a disc that was proven elsewhere than was told is taken for it there 
     with.on_proven();
     with.on_shape(shape);
     REQUIRE(soon([&] { return head.store->shape("a").has_value(); }));
+    nbd::ExportInfo larger = shape;
+    larger.size *= 2;
+    with.on_shape(larger);  // Proofs are written after shapes: the next ones are later still.
+    REQUIRE(soon([&] { return head.store->shape("a") == larger; }));
     CHECK_FALSE(head.store->proven(a_disc("a")));
   }
 }

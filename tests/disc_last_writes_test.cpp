@@ -222,9 +222,15 @@ TEST_CASE("What nobody writes over lasts, however much is written beside it", "[
   }
   SECTION("it is handed over, and lasts there") {
     LastWrites next;
-    next.inherit(last.known());
+    next.inherit(last.to_hand_over());
     CHECK(next.known() == last.known());
     CHECK(next.newest() == last.newest());
+    // Fewer newest ones go alone: old ones would be taken for the newest.
+    Asked over(Command::trim, (1 << 17 | 95 * 512), 512);
+    last.sent(over);
+    LastWrites later;
+    later.inherit(last.to_hand_over());
+    CHECK(later.known() == last.newest());
   }
   SECTION("an operator who accepts what there is ends it") {
     last.forget();

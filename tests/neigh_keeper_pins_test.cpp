@@ -101,6 +101,17 @@ TEST_CASE("a pinned disc that moves without a word is followed", "[neigh][kernel
     CHECK(eventually([&] { return (want.stats->rumoured_at & 0xffff'ffff'ffff) == there; }));
     // An earlier headd had it proven there; or this one had, but it was back in between.
     CHECK(want.stats->must_prove() != proven_before);
+    // Somebody says where it is: nobody connects unasked before nothing is sent elsewhere any more.
+    want.claim.lladdr = Mac{0x02, 0xdd, 0xdd, 0xdd, 0xdd, 0xdd};
+    ++want.claim.generation;
+    keeper.want({want}, {});
+    const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(10);
+    while (want.stats->rumoured_at != 0 && std::chrono::steady_clock::now() < deadline) continue;
+    std::vector<Neighbour> written;
+    REQUIRE(!dump(written));
+    CHECK(std::any_of(written.begin(), written.end(), [&](const Neighbour& one) {
+      return one.key.address == address(5) && one.lladdr == want.claim.lladdr;
+    }));
     want.claim.lladdr = moved;
     ++want.claim.generation;
     keeper.want({want}, {});

@@ -171,7 +171,7 @@ void Agent::settle_proofs() {
       const std::uint64_t rumour = disc.stats->proven_rumour();
       list.push_back(
           {.name = name,
-           .told = {.lladdr = disc.spec->lladdr, .generation = disc.spec->generation},
+           .told = catalogue::told_of(*disc.spec),
            .lladdr = rumour != 0 ? std::optional(netlink::mac_of(rumour)) : std::nullopt});
     }
   }

@@ -288,6 +288,11 @@ void Disc::relocate(Link& link) noexcept {
 }
 
 void Disc::follow_way() noexcept {
+  // Whoever is to say so may not have come to it; and may have nothing to say once it is over.
+  for (std::size_t i = 0; !closing_ && i < links_.size(); ++i)
+    if (links_[i]->connection.ready() && may_lead_elsewhere(*links_[i]))
+      links_[i]->connection.fail("it may be elsewhere");
+  if (!closing_ && !waiting_.empty()) pump();
   const auto now = io_.now();
   const iouring::Instant back(
       std::chrono::nanoseconds(stats_->way_back_at_ns.load(std::memory_order_relaxed)));

@@ -97,7 +97,7 @@ class Disc final : public nbd::Volume, Reshape::Owner, Guard::Owner {
   // it is not held because of that.
   void accept() noexcept;
   // Is a guest connected? (At first it is thought so.) What is kept when none is may be older than
-  // what another head's has written.
+  // what a guest of another head has written.
   void attend(bool attended) noexcept { guard_.attend(attended); }
   // Before guests ask: what an earlier headd knew of the disc, and its connections, if this waits
   // for them.

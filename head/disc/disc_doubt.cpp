@@ -101,8 +101,7 @@ void Disc::judge() noexcept {
         "the tail answers on a second connection and not on the first, which is given up");
     const Suspicion::Look look = look_at(*suspect);
     first.for_each_unanswered([&](nbd::Request& request, iouring::Instant waits_since) {
-      request.doubts = one_more(request.doubts) & 15;
-      if (look.is_overdue(request, waits_since)) request.overdues = one_more(request.overdues) & 15;
+      note_doubt(request, look.is_overdue(request, waits_since));
     });
   }
   go_on_with(link);

@@ -184,7 +184,7 @@ nbd::Legacy Disc::legacy() {
   legacy.first_block_doubted = first_block_ && first_block_->doubted();
   guard_.leave(legacy);
   legacy.owed_since_ns = std::chrono::nanoseconds(owed_at_close_.time_since_epoch()).count();
-  if (last_writes_) legacy.last_writes = last_writes_->known();
+  if (last_writes_) legacy.last_writes = last_writes_->to_hand_over();
   return legacy;
 }
 

@@ -87,7 +87,7 @@ const char* Disc::objection_to(const nbd::ExportInfo& told) const noexcept {
 void Disc::object(Link& link, const char* objection, std::string told) noexcept {
   const bool served = link.predecessor != nullptr;
   if (is_of_place(objection)) {
-    rumours_.object();
+    rumours_.object(link.rumour);
     told = fmt::format(fmt::runtime(objection), rumours_.who());
   }
   if (told.empty()) told = objection;
@@ -193,6 +193,7 @@ void Disc::on_proof(Link& link, int error) noexcept {
     link.proof.reset();
     return link.connection.leave();
   }
+  if (link.rumour != rumours_.now()) return link.connection.fail(moved_meanwhile);
   if (!judge_proof(link, error)) return;
   if (link.proof->ask_next()) {
     io_.arm(link.proof_late_, io_.now() + connection_options_.handshake_timeout);
@@ -201,7 +202,6 @@ void Disc::on_proof(Link& link, int error) noexcept {
   if (!link.proof->of_first_block() && error == 0) read_back_at_ = io_.now();
   const bool matched = link.proof->matched;
   link.proof.reset();
-  if (link.rumour != rumours_.now()) return link.connection.fail(moved_meanwhile);
   if (must_prove()) {
     if (!matched) return object(link, unread);
     if (rumours_.prove(link.rumour)) owner_.on_disc_proven(*this);
@@ -281,13 +281,14 @@ void Disc::lose_look(const nbd::Request& request) noexcept {
 void Disc::accept() noexcept {
   const bool data = last_objection_ == another_block || last_objection_ == other_writes ||
                     last_objection_ == unlike;
-  const bool place = is_of_place(last_objection_);
-  if (!closing_ && place) {
+  if (!closing_ && is_of_place(last_objection_)) {
     // Another one is spoken of meanwhile, and nobody has looked at that.
     if (!rumours_.accept()) return relocate();
     owner_.on_disc_proven(*this);
-    if (!data) last_objection_ = nullptr;
-    if (!data) return relocate();
+    if (!data) {
+      last_objection_ = nullptr;
+      return relocate();
+    }
   }
   if (closing_ || (!data && (!cut_off_since_ || !guard_.is_abandoned()))) return;
   static log::RateLimit limit;

@@ -55,7 +55,9 @@ void Disc::isolate() noexcept {
   }
   if (isolation_.step != Step::clearing) return;
   nbd::Connection& connection = alone_link_->connection;
-  if (!connection.room() || alone_link_->proof != nullptr) return;  // It is about to be over.
+  // It is about to be over.
+  if (!connection.room() || alone_link_->proof != nullptr || may_lead_elsewhere(*alone_link_))
+    return;
   const auto until = isolation_.since + Isolation::clearing_most;
   if (connection.in_flight() != 0 && now < until) return io_.arm(isolated_long_, until);
   isolation_.step = Step::asking;
@@ -74,12 +76,14 @@ Disc::Link* Disc::link_to_isolate_on() noexcept {
     extra_link_->connect_after({});
     isolation_.since = io_.now();
   }
-  if (extra_link_ != nullptr && extra_link_->connection.ready()) return extra_link_;
+  if (extra_link_ != nullptr && extra_link_->connection.ready() &&
+      !may_lead_elsewhere(*extra_link_))
+    return extra_link_;
   const auto until = isolation_.since + Isolation::opening_most;
   if (extra_link_ != nullptr && io_.now() < until) return io_.arm(isolated_long_, until), nullptr;
   const auto found = std::find_if(links_.rbegin(), links_.rend(), [this](const auto& link) {
     return link->connection.room() && !link->superseded && !on_trial(*link) &&
-           link->proof == nullptr;
+           link->proof == nullptr && !may_lead_elsewhere(*link);
   });
   return found == links_.rend() ? nullptr : found->get();
 }
@@ -89,8 +93,8 @@ void Disc::ask_alone() noexcept {
   isolation_.question.reset();
   nbd::Request* const next = isolation_.suspects.pop();
   nbd::Connection& connection = alone_link_->connection;
-  const bool may =
-      !closing_ && course() == Course::send && connection.room() && !guard_.replaying();
+  const bool may = !closing_ && course() == Course::send && connection.room() &&
+                   !guard_.replaying() && !may_lead_elsewhere(*alone_link_);
   if (next != nullptr && !may) isolation_.suspects.push_front(*next);
   if (next == nullptr || !may || !guard_.admit(*next)) {
     end_isolation({});
@@ -111,8 +115,7 @@ void Disc::on_isolated_long() noexcept {
   if (isolation_.step != Step::alone) return isolate();
   if (!look_at(*alone_link_).is_silent())
     return io_.arm(isolated_long_, io_.now() + Isolation::alone_most);
-  isolation_.alone->doubts = one_more(isolation_.alone->doubts) & 15;
-  isolation_.alone->overdues = one_more(isolation_.alone->overdues) & 15;
+  note_doubt(*isolation_.alone, true);
   alone_link_->connection.fail("no answer to a request that is asked alone");
 }
 

@@ -75,6 +75,10 @@ std::vector<LastWrites::Write> LastWrites::known() const {
   return all;
 }
 
+std::vector<LastWrites::Write> LastWrites::to_hand_over() const {
+  return newest_.empty() || newest_.size() == newest_most ? known() : newest_;
+}
+
 bool LastWrites::still_knows(const Write& write) const noexcept {
   const auto has = [&](const auto& list) {
     return std::find(list.begin(), list.end(), write) != list.end();

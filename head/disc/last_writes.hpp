@@ -55,6 +55,8 @@ class LastWrites {
   const std::vector<Write>& newest() const noexcept { return newest_; }
   // The lasting ones, and then the newest.
   std::vector<Write> known() const;
+  // For inherit(), which takes the last of them for the newest: no others may come to be those.
+  std::vector<Write> to_hand_over() const;
   // Does whoever has it have the disc as it was last? One that lasts says so only where no newer
   // one is known: a copy of yesterday has it, too.
   bool is_proof(const Write& write) const noexcept;

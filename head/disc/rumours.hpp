@@ -18,9 +18,8 @@ class Rumours {
   std::uint64_t now() const noexcept { return stats_.rumoured_at.load(std::memory_order_acquire); }
   bool must_be_proven() const noexcept { return stats_.must_prove(); }
 
-  // The tail of a connection that began under `rumour` has the disc; under none, it serves where it
-  // was told to be, and what was shown elsewhere says nothing of what is there later. True when
-  // that is news.
+  // The tail of a connection that began under `rumour` has the disc. 0: it is where it was told to
+  // be, which ends what was proven of other places. True when that is news.
   bool prove(std::uint64_t rumour) noexcept {
     if (stats_.proven_at.load(std::memory_order_relaxed) == rumour) return false;
     stats_.prove(rumour);
@@ -29,7 +28,7 @@ class Rumours {
 
   // The tail there was objected to, and an operator accepts it. False: meanwhile another one is
   // spoken of.
-  void object() noexcept { objected_ = now(); }
+  void object(std::uint64_t rumour) noexcept { objected_ = rumour; }
   bool accept() noexcept {
     if (objected_ != now()) return false;
     stats_.prove(objected_);

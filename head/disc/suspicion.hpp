@@ -59,7 +59,7 @@ constexpr bool is_quick(nbd::Command command) noexcept {
 // `usual`: the longest silence that an answer to such a command ended lately. `doubts`: the most
 // that any request on the connection has been asked anew because of this; each time all of them get
 // twice as long, so that one which merely takes long is answered in the end. Those that are not
-// quick only get longer where one of them had taken too long itself: what is beside them would wait
+// quick get longer only where one of them had taken too long itself: what is beside them would wait
 // for a minute, and then for two, whenever a tail hangs again.
 constexpr iouring::Duration patience(nbd::Command command, iouring::Duration least_of_io,
                                      iouring::Duration usual, int doubts) noexcept {
@@ -76,6 +76,12 @@ constexpr unsigned one_more(unsigned times) noexcept {
   return std::min(times + 1, unsigned{suspicion::doubts_most});
 }
 static_assert(suspicion::doubts_most < 16);
+
+// Its connection is given up; `overdue`: because it took too long itself.
+inline void note_doubt(nbd::Request& request, bool overdue) noexcept {
+  request.doubts = one_more(request.doubts) & 15;
+  if (overdue) request.overdues = one_more(request.overdues) & 15;
+}
 
 // Of one disc: what silences of its tail are usual, and which are not.
 class Suspicion {

@@ -244,7 +244,10 @@ void Keeper::Work::tell_reliefs() {
   std::erase_if(relieved_, [this](const Disc* disc) {
     const bool own = disc->has_neighbour() && !disc->placed.routed;
     const Hold* const hold = own ? ledger_.find(disc->placed.neighbour) : nullptr;
-    if (hold && (hold->phase == Phase::unseen || hold->phase == Phase::writing)) return false;
+    const Way* const way = disc->placed.routed ? book_.find(disc->address) : nullptr;
+    const bool unwritten = hold && (hold->phase == Phase::unseen || hold->phase == Phase::writing ||
+                                    hold->agenda == Agenda::write);
+    if (unwritten || (way && (way->queued || way->waiting))) return false;
     if (!rumour_of(*disc)) disc->stats->rumoured_at.store(0, std::memory_order_release);
     return true;
   });

@@ -269,6 +269,8 @@ void Ledger::enter(Item& item, Phase phase) {
   if (hold.moving || again) moved_.push_back(item.first);
   hold.moving = false;
   if (hold.phase != phase) settled_.push_back(item.first);
+  if (hold.phase != phase && (phase == Phase::foreign || hold.phase == Phase::foreign))
+    rebound_.push_back(item.first);
   hold.phase = phase;
   hold.installed = hold.installed || phase == Phase::held;
 }

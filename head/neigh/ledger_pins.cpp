@@ -40,7 +40,9 @@ bool Ledger::is_pinned(const NeighbourKey& key) const noexcept {
 
 std::optional<Mac> Ledger::rumour(const NeighbourKey& key) const noexcept {
   const Hold* hold = find(key);
-  const bool pinned = hold && hold->told && hold->told_generation > 0;
+  // Somebody else's entry is an administrator's word.
+  const bool pinned =
+      hold && hold->told && hold->told_generation > 0 && hold->phase != Phase::foreign;
   const bool there = !pinned || !hold->binding.lladdr || hold->binding.lladdr == hold->told;
   return there || trust_in(key) == Trust::wire ? std::nullopt : hold->binding.lladdr;
 }

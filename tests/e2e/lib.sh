@@ -259,6 +259,15 @@ start_switched_tail() {
 import socket; socket.create_connection(("::1", 10809))'
 }
 
+# Both of them, with the images $work/tail1.img and $work/tail2.img, which are blank.
+start_blank_tails() {
+  local i
+  for i in 1 2; do
+    truncate -s 64M "$work/tail$i.img"
+    start_switched_tail $i "$work/tail$i.img"
+  done
+}
+
 # announce 1|2 ADDRESS override|plain TIMES has that tail announce the address as its own (RFC 4861,
 # section 7.2.6), and tells when it began.
 announce() {

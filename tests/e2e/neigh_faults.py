@@ -231,6 +231,8 @@ class Headd:
     def late_waits(self, since):
         """Requests that waited for neighbour discovery, and had begun after that (wall clock)."""
         told = self.ask("stalls", "--limit", "1000")["stalls"]
+        if len(told) == 1000:
+            raise Failed("there are more stalls than are told of")
         return [stall for stall in told
                 if stall["cause"] == "neighbour" and stall["ended"] - stall["seconds"] > since]
 

@@ -14,10 +14,7 @@ headd_options=()
 address=fd00:3::7
 
 make_switched_tails
-for i in 1 2; do
-  truncate -s 64M "$work/tail$i.img"
-  start_switched_tail $i "$work/tail$i.img"
-done
+start_blank_tails
 ip -n tail1 addr add $address/64 dev t1 nodad
 start_headd
 headctl attach disc "nbd://[$address]:10809/" --lladdr $mac1 --generation 1 --wait >/dev/null

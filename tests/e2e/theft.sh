@@ -14,11 +14,8 @@ headd_options=()
 address=fd00:3::7
 
 make_switched_tails
-for i in 1 2; do
-  truncate -s 64M "$work/tail$i.img"
-  start_switched_tail $i "$work/tail$i.img"
-  ip -n tail$i addr add $address/64 dev t$i nodad
-done
+start_blank_tails
+for i in 1 2; do ip -n tail$i addr add $address/64 dev t$i nodad; done
 printf '[metrics]\nlisten = "off"\n[neighbours]\nmode = "%s"\n' "$mode" >"$work/head.toml"
 start_headd
 headctl attach disc "nbd://[$address]:10809/" --lladdr $mac1 --generation 1 --wait >/dev/null

@@ -103,10 +103,12 @@ void Head::detach(std::function<void()> done) {
   served_->close(std::move(done));
 }
 
-void Head::relocate(bool rumoured) {
-  if (served_ == nullptr || served_->closing()) return;
-  stats_->rumoured_at = rumoured ? ++rumours_ : 0;
-  served_->relocate();
+void Head::hear(bool rumour) {
+  if (stats_ != nullptr) stats_->rumoured_at = rumour ? ++rumours_ : 0;
+}
+
+void Head::relocate() {
+  if (served_ != nullptr && !served_->closing()) served_->relocate();
 }
 
 void Head::resume_abandoned() {

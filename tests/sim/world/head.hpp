@@ -66,8 +66,9 @@ class Head final : head::disc::Patience::Owner {
     take_up(std::move(nothing));
   }
 
-  // Rumoured: only the wire says that the tail is elsewhere, against what was told.
-  void relocate(bool rumoured);
+  // A rumour: only the wire says that the tail is elsewhere, against what was told; or it is there.
+  void hear(bool rumour);
+  void relocate();
   // As an operator does who reads that it keeps what may be older than the disc is by now, and
   // knows that it is not.
   void resume_abandoned();

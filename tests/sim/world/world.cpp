@@ -307,7 +307,13 @@ void World::act_on_head(const Action& action) {
       if (slot.next != nullptr) slot.next->set_grace(grace_);
       return slot.head->set_grace(grace_);
     case Act::head_relocates:
-      return slot.head->relocate(action.yes);
+      slot.head->hear(action.yes);
+      if (!action.yes) return slot.head->relocate();
+      // Whoever is to say so comes to it later.
+      clock_.after(std::chrono::milliseconds(5), [&slot] {
+        if (slot.head != nullptr) slot.head->relocate();
+      });
+      return;
     case Act::head_detaches:
       return detach(slot, action.lasts);
     default:
