@@ -148,9 +148,11 @@ void Disc::on_flush_unknown() noexcept {
       "stable");
 }
 
-// The next connection says why.
+// The next connection says why; so does one that is only being asked whether it leads to the disc.
 void Disc::on_abandoned() noexcept {
-  for (const auto& link : links_) link->connection.fail("what is kept is not to be written again");
+  for (const auto& link : links_)
+    if (link->connection.ready() && link->proof == nullptr)
+      link->connection.fail("what is kept is not to be written again");
 }
 
 void Disc::on_replay_refused(int error) noexcept {

@@ -218,9 +218,12 @@ Scenario draw_crowded(std::uint64_t seed) {
                                 .ask = {.command = Command::write,
                                         .first = 2048 * dice.pick(4),
                                         .count = 2048 - dice.pick(3)}});
+  // Who comes again asks again, over what it had said and headd has not read.
+  const bool anew = dice.chance(0.5);
+  scenario.guests[0].manners.asks_again = anew;
   for (unsigned i = 0; i < 3; ++i)
     scenario.actions.push_back({.at = dice.between(Duration{20ms}, Duration{200ms}),
-                                .act = Act::head_is_upgraded,
+                                .act = anew ? Act::guest_comes_anew : Act::head_is_upgraded,
                                 .lasts = 5ms});
   sort_actions(scenario);
   return scenario;
@@ -523,6 +526,27 @@ Scenario draw_held_by_upgrade(std::uint64_t seed) {
   scenario.actions.push_back(
       {.at = at + dice.between(Duration{50ms}, Duration{300ms}), .act = Act::tail_ends});
   return finish(scenario, dice, load_of(scenario));
+}
+
+Scenario draw_kept_for_nobody(std::uint64_t seed) {
+  Dice dice(seed);
+  Scenario scenario = begin_scenario(seed);
+  scenario.guests.resize(1);
+  // The guest asks while the tail is still being asked whether it has what it had.
+  scenario.tail.takes_least = 20ms;
+  scenario.tail.takes_most = 60ms;
+  scenario.length = 16s;
+  const Duration at = dice.between(Duration{1s}, Duration{2s});
+  scenario.actions.push_back({.at = at, .act = Act::guest_comes_anew});
+  scenario.actions.push_back({.at = at + dice.between(Duration{}, Duration{30ms}),
+                              .act = dice.one_of({Act::head_is_upgraded, Act::upgrade_fails}),
+                              .lasts = 40ms});
+  scenario.actions.push_back(
+      {.at = at - dice.between(Duration{}, Duration{40ms}), .act = Act::tail_ends, .lasts = 40ms});
+  Load load = load_of(scenario);
+  load.flushes = 1;
+  load.per_second = 30;
+  return finish(scenario, dice, load);
 }
 
 Scenario draw_guest_ends(std::uint64_t seed) {

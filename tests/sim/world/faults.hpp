@@ -46,6 +46,7 @@ Scenario draw_two_heads_crash(std::uint64_t seed);
 Scenario draw_away_at_start(std::uint64_t seed);
 Scenario draw_changed_at_upgrade(std::uint64_t seed);
 Scenario draw_held_by_upgrade(std::uint64_t seed);
+Scenario draw_kept_for_nobody(std::uint64_t seed);
 Scenario draw_guest_ends(std::uint64_t seed);
 Scenario draw_upgraded_in_vain(std::uint64_t seed);
 Scenario draw_short_lived(std::uint64_t seed);

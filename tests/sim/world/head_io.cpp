@@ -331,9 +331,7 @@ bool HeadIo::attempt(Socket& socket, const Operation& operation) {
     case Kind::send:
       return attempt_send(socket, operation);
     case Kind::hangup:
-      if (!socket.shut && socket.stream != nullptr && !socket.stream->broken() &&
-          socket.stream->end() == 0)
-        return false;
+      if (!socket.shut && socket.stream != nullptr && !socket.stream->hung_up()) return false;
       end(completion, {});
       return true;
     case Kind::departure:
@@ -401,7 +399,7 @@ bool HeadIo::attempt_recv(Socket& socket, const Operation& operation) {
 
 bool HeadIo::attempt_send(Socket& socket, const Operation& operation) {
   iouring::Completion& completion = *operation.completion;
-  if (socket.shut || socket.stream == nullptr || socket.stream->broken()) {
+  if (socket.shut || socket.stream == nullptr || socket.stream->hung_up()) {
     end(completion, {.res = -EPIPE});
     return true;
   }

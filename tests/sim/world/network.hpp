@@ -53,6 +53,7 @@ class Link {
     Duration jitter = std::chrono::microseconds(15);
     std::uint64_t bytes_per_second = 0;  // Of each stream, each way; 0: any number.
     double pieces = 0.1;                 // How likely bytes arrive in two pieces.
+    bool local = false;                  // Of Unix sockets.
   };
 
   Link(Clock& clock, Dice& dice, Manners manners) : clock_(clock), dice_(dice), manners_(manners) {}
@@ -94,6 +95,8 @@ class Stream {
   // arrived before is taken.
   int end() const noexcept;
   bool broken() const noexcept { return head_error_ != 0; }
+  // The kernel knows that nobody will read what is written, whatever is still to be read.
+  bool hung_up() const noexcept { return broken() || (fin_to_head_ && link_.manners_.local); }
   // Nobody has a descriptor of the head's end any more.
   void close(bool reset);
   // The kernel of the head gives up: ETIMEDOUT, say.

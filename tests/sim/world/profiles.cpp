@@ -46,6 +46,10 @@ Scenario draw_beside_flush(std::uint64_t seed) {
   return seed / 48 % 2 == 0 ? draw_write_beside_flush(seed) : draw_ends_beside_flush(seed);
 }
 
+Scenario draw_upgraded_just_then(std::uint64_t seed) {
+  return seed / 48 % 2 == 0 ? draw_held_by_upgrade(seed) : draw_kept_for_nobody(seed);
+}
+
 // Every kind that headd survives, the most varied one most often.
 Scenario draw_any(std::uint64_t seed) {
   // Of 48 histories so many are of a kind; the others are weather.
@@ -57,7 +61,7 @@ Scenario draw_any(std::uint64_t seed) {
       {1, &draw_cut_status},   {1, &draw_shutting_down},   {1, &draw_through},
       {1, &draw_ghost_handed}, {1, &draw_log_handed},      {1, &draw_ghosts},
       {1, &draw_failed_flush}, {1, &draw_beside_flush},    {1, &draw_unknown_flush},
-      {1, &draw_silences},     {1, &draw_deadly},          {1, &draw_held_by_upgrade},
+      {1, &draw_silences},     {1, &draw_deadly},          {1, &draw_upgraded_just_then},
       {1, &draw_half_refused}, {1, &draw_two_heads_crash}, {1, &draw_two_heads_cut},
       {1, &draw_private_cut},  {1, &draw_away_at_start},   {1, &draw_changed_at_upgrade},
       {1, &draw_private},      {1, &draw_flushes_beside},  {1, &draw_failed_fua},
@@ -163,6 +167,8 @@ constexpr Profile all[] = {
      &draw_changed_at_upgrade},
     {"held-by-upgrade", "the tail ends while the next headd waits to take over",
      &draw_held_by_upgrade},
+    {"kept-for-nobody", "the tail ends, and headd is upgraded, just when the only guest comes anew",
+     &draw_kept_for_nobody},
     {"guest-ends", "a guest ends with writes under way, and another one goes on", &draw_guest_ends},
     {"upgraded-in-vain", "an upgrade fails while a tail that has crashed comes back",
      &draw_upgraded_in_vain},

@@ -49,7 +49,9 @@ World::World(const Scenario& scenario)
              answers_take(scenario)),
       tail_(clock_, dice_, audit_, scenario.tail),
       unix_(clock_, dice_,
-            {.latency = std::chrono::microseconds(3), .jitter = std::chrono::microseconds(4)}),
+            {.latency = std::chrono::microseconds(3),
+             .jitter = std::chrono::microseconds(4),
+             .local = true}),
       grace_(scenario.head.grace) {
   for (unsigned i = 0; i < scenario_.heads; ++i) {
     slots_.emplace_back();
