@@ -56,6 +56,12 @@ TEST_CASE("a disc is attached, listed, shown and detached over the socket", "[co
   CHECK(daemon.ask("GET", "/v1/status").body["by_state"]["ready"] == 1);
   CHECK(daemon.ask("GET", "/v1/neighbours").body["entries"][0]["discs"] == json{"a"});
   CHECK_FALSE(daemon.ask("GET", "/v1/neighbours?entries=false").body.contains("entries"));
+  const json whole = daemon.ask("GET", "/v1/neighbours").body["entries"][0];
+  const json part = daemon.ask("GET", "/v1/neighbours?kernel=false").body["entries"][0];
+  CHECK_FALSE(part.contains("state"));
+  json both = whole;
+  both.update(part);
+  CHECK(both == whole);
 
   const Reply detached = daemon.ask("DELETE", "/v1/discs/a?wait=10");
   CHECK(detached.status == 200);
@@ -291,7 +297,7 @@ TEST_CASE("a query name that is not known is refused, and nothing is done", "[co
   refused("DELETE", "/v1/discs/a?wiat=1", "wiat", "only wait");
   refused("GET", "/v1/discs/a?wait=1&x", "x", "only wait");
   refused("GET", "/v1/imports/1?entries=false", "entries", "only wait");
-  refused("GET", "/v1/neighbours?entry=false", "entry", "only entries");
+  refused("GET", "/v1/neighbours?entry=false", "entry", "only entries and kernel");
   refused("GET", "/metrics?discs=a", "discs", "only disc");
   for (const char* path : {"/v1/status", "/v1/discs"})
     refused("GET", fmt::format("{}?wait=1", path), "wait", "none");

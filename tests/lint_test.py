@@ -289,15 +289,19 @@ def hazards(tree):
 
 def mutants(tree):
     """Planted bugs apply to the tree as it is, each to the room that its name begins with."""
+    kinds = re.findall(r'\{"([a-z-]+)",', tree.get("tests/sim/world/profiles.cpp", ""))
     for path, text in tree.items():
         name = os.path.basename(path)
         if not path.startswith("tests/mutants/") or not name.endswith(".mutant"):
             continue
         try:
-            changed = mutated(parse(name, text), tree.get)
+            mutant = parse(name, text)
+            changed = mutated(mutant, tree.get)
         except Problem as problem:
             yield f"{problem}: adapt the mutant, see tools/mutants --help."
             continue
+        if mutant.world != "any" and mutant.world not in kinds:
+            yield f"{path} is of no kind of world; see head-world profiles."
         room = name.partition("-")[0]
         for other in changed:
             if not other.startswith(f"head/{room}/"):
@@ -452,6 +456,9 @@ class LintRules(unittest.TestCase):
         self.check(mutants, {**good, source: "void f() {\n  answer(0);\n}\n"}, good)
         self.check(mutants, {**good, source: "  answer();\n  answer();\n"}, good)
         self.check(mutants, {**good, path: text.replace("breaks: A", "breaks: a")}, good)
+        kinds = {**good, "tests/sim/world/profiles.cpp": '    {"silent", "it waits", &silent},\n'}
+        self.check(mutants, {**kinds, path: text.replace("file:", "world: loud\nfile:")},
+                   {**kinds, path: text.replace("file:", "world: silent\nfile:")})
         self.check(mutants, {**good, path: text.replace("+++", "++")}, good)
         self.check(mutants, {path: text}, good)
         self.check(mutants, {"tests/mutants/nbd-lost.mutant": text, source: good[source]}, good)

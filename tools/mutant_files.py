@@ -4,7 +4,9 @@ from collections import namedtuple
 
 SENTENCE = re.compile(r"[A-Z].*[^.]\.")
 
-Mutant = namedtuple("Mutant", "name breaks changes")
+KIND = re.compile(r"[a-z]+(-[a-z]+)*")
+
+Mutant = namedtuple("Mutant", "name breaks world changes")
 Change = namedtuple("Change", "path old new")
 
 
@@ -17,11 +19,16 @@ def parse(name, text):
     first, _, rest = text.partition("\n")
     if not first.startswith("breaks: ") or not SENTENCE.fullmatch(first[len("breaks: "):]):
         raise Problem(f'{name}: the first line must be "breaks: " and a sentence')
+    world = "any"
+    if rest.startswith("world: "):
+        world, _, rest = rest[len("world: "):].partition("\n")
+        if not KIND.fullmatch(world):
+            raise Problem(f'{name}: "world: " must be followed by a kind of world')
     blocks = re.split(r"^file: ", rest, flags=re.M)
     if blocks[0] or len(blocks) == 1:
-        raise Problem(f'{name}: the second line must be "file: " and a path')
+        raise Problem(f'{name}: a line "file: " and a path must follow')
     changes = [parse_change(name, block) for block in blocks[1:]]
-    return Mutant(name, first[len("breaks: "):], changes)
+    return Mutant(name, first[len("breaks: "):], world, changes)
 
 
 def parse_change(name, block):

@@ -50,7 +50,7 @@ constexpr std::array routes = {
     Route{"POST", "/v1/reload"},
     Route{"POST", "/v1/upgrade"},
     Route{"GET", imports_path, {"wait"}},
-    Route{"GET", "/v1/neighbours", {"entries"}},
+    Route{"GET", "/v1/neighbours", {"entries", "kernel"}},
     Route{"GET", "/v1/neighbours/changes", {"since"}},
     Route{"GET", "/v1/doctor"},
     Route{"GET", "/v1/log"},

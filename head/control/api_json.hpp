@@ -20,8 +20,9 @@ nlohmann::json to_json(const LatencyStatus& latency, bool histogram);
 nlohmann::json to_json(const StallStatus& stalls);
 // Without entries and routes;
 nlohmann::json to_json(const neigh::Snapshot& snapshot);
-// with them, as text: the values of all of them would take many times as much memory.
-std::string to_body(const neigh::Snapshot& snapshot);
+// with them, as text: the values of all of them would take many times as much memory. `of_kernel`:
+// with what the kernel has of each entry.
+std::string to_body(const neigh::Snapshot& snapshot, bool of_kernel = true);
 nlohmann::json to_json(const MemoryAccount& account, const MemoryHere& here);
 
 // As text, and with a line feed. Never throw for what is in it: bytes that are not UTF-8 are

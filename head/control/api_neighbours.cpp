@@ -83,37 +83,42 @@ std::string device_name(const neigh::Snapshot& snapshot, int ifindex) {
 // Entries as text, one after another: as values, each would be a tree of twenty members.
 class EntryWriter {
  public:
-  explicit EntryWriter(const neigh::Snapshot& snapshot) : snapshot_(snapshot) {}
+  EntryWriter(const neigh::Snapshot& snapshot, bool of_kernel)
+      : snapshot_(snapshot), of_kernel_(of_kernel) {}
 
-  // Until the next one. Members by name, as the JSON library orders them.
+  // Until the next one.
   std::string_view text(const neigh::EntryStatus& entry) {
     const netlink::Neighbour& kernel = entry.kernel;
     text_.clear();
     put(FMT_COMPILE(R"({{"address":"{}")"), address(kernel.key.address));
     put_lladdr("binding", entry.binding.lladdr);
     put_lladdr("claimed", entry.claimed);
-    put(FMT_COMPILE(R"(,"confirmed_s":{}.{:03},"conflicts":{},"dev":{},"discs":[)"),
-        kernel.confirmed_ms / 1000, kernel.confirmed_ms % 1000, entry.conflicts,
+    put(FMT_COMPILE(R"(,"conflicts":{},"dev":{},"discs":[)"), entry.conflicts,
         quoted_device(kernel.key.ifindex));
     for (const std::string& disc : entry.discs)
       put(FMT_COMPILE("{}{}"), &disc == &entry.discs.front() ? "" : ",", quoted(disc));
     put(FMT_COMPILE(R"(],"flapping":{},"generation":{},"learned":{})"), entry.flapping,
         entry.binding.generation, entry.binding.source == neigh::Source::wire);
-    put_lladdr("lladdr", kernel.lladdr);
-    put(FMT_COMPILE(R"(,"marks":"{}","owner":"{}","pinned":{},"repairs":{},"source":"{}")"),
-        marks_of(kernel), netlink::owner_name(kernel), entry.pinned, entry.repairs,
+    put(FMT_COMPILE(R"(,"pinned":{},"repairs":{},"source":"{}")"), entry.pinned, entry.repairs,
         neigh::to_string(entry.binding.source));
-    put(FMT_COMPILE(R"(,"state":"{}")"),
-        kernel.state == 0 ? "ABSENT" : netlink::nud_name(kernel.state));
     put_lladdr("told", entry.told);
-    put(FMT_COMPILE(R"(,"updated_s":{}.{:03},"used_s":{}.{:03}}})"), kernel.updated_ms / 1000,
-        kernel.updated_ms % 1000, kernel.used_ms / 1000, kernel.used_ms % 1000);
+    if (of_kernel_) put_kernel(kernel);
+    text_.push_back('}');
     return {text_.data(), text_.size()};
   }
 
  private:
   void put(const auto& format, const auto&... values) {
     fmt::format_to(fmt::appender(text_), format, values...);
+  }
+  void put_kernel(const netlink::Neighbour& kernel) {
+    put_lladdr("lladdr", kernel.lladdr);
+    put(FMT_COMPILE(R"(,"marks":"{}","owner":"{}","state":"{}","confirmed_s":{}.{:03})"),
+        marks_of(kernel), netlink::owner_name(kernel),
+        kernel.state == 0 ? "ABSENT" : netlink::nud_name(kernel.state), kernel.confirmed_ms / 1000,
+        kernel.confirmed_ms % 1000);
+    put(FMT_COMPILE(R"(,"updated_s":{}.{:03},"used_s":{}.{:03})"), kernel.updated_ms / 1000,
+        kernel.updated_ms % 1000, kernel.used_ms / 1000, kernel.used_ms % 1000);
   }
   void put_lladdr(std::string_view name, const std::optional<netlink::Mac>& lladdr) {
     if (lladdr) put(FMT_COMPILE(R"(,"{}":"{}")"), name, address(*lladdr));
@@ -144,6 +149,7 @@ class EntryWriter {
   }
 
   const neigh::Snapshot& snapshot_;
+  const bool of_kernel_;
   fmt::memory_buffer text_;
   std::string address_, quoted_;
   int ifindex_ = -1;
@@ -219,13 +225,13 @@ json to_json(const neigh::Snapshot& snapshot) {
   return object;
 }
 
-std::string to_body(const neigh::Snapshot& snapshot) {
+std::string to_body(const neigh::Snapshot& snapshot, bool of_kernel) {
   constexpr std::size_t entry_bytes = 512;  // Of most entries, generously.
   std::string body = to_text(to_json(snapshot));
   body.pop_back();  // The brace.
   body.reserve(body.size() + entry_bytes * (snapshot.entries.size() + snapshot.routes.size() + 1));
   body += ",\"entries\":[";
-  EntryWriter writer(snapshot);
+  EntryWriter writer(snapshot, of_kernel);
   for (const neigh::EntryStatus& entry : snapshot.entries) {
     if (body.back() != '[') body += ',';
     body += writer.text(entry);

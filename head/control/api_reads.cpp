@@ -73,12 +73,14 @@ HttpResponse Api::stalls(const HttpRequest& request) const {
 }
 
 HttpResponse Api::neighbours(const HttpRequest& request) const {
-  const std::string* entries = query(request, "entries");
-  const bool with_entries = entries == nullptr || *entries != "false";
-  const neigh::Snapshot snapshot =
-      agent_.neighbours(with_entries ? neigh::Detail::entries : neigh::Detail::counts);
-  if (!with_entries) return answer(200, to_json(snapshot));
-  return {.status = 200, .body = to_body(snapshot)};
+  const auto without = [&](const char* what) {
+    const std::string* const said = query(request, what);
+    return said != nullptr && *said == "false";
+  };
+  if (without("entries")) return answer(200, to_json(agent_.neighbours(neigh::Detail::counts)));
+  const bool of_kernel = !without("kernel");
+  const auto detail = of_kernel ? neigh::Detail::entries : neigh::Detail::bindings;
+  return {.status = 200, .body = to_body(agent_.neighbours(detail), of_kernel)};
 }
 
 HttpResponse Api::metrics(const HttpRequest& request) {

@@ -57,15 +57,16 @@ BindingStatus Keeper::Work::explain(const std::string& disc, Facts facts) {
 }
 
 Snapshot Keeper::Work::snapshot(Detail detail) const {
-  const bool with_entries = detail != Detail::counts;
+  const bool of_kernel = detail >= Detail::entries;
   std::vector<Neighbour> all;
   netlink::TableState table;
   netlink::Table reader;
   netlink::read_table(reader.socket(), table);
   std::vector<netlink::HostRoute> routes;
-  if (with_entries) all.reserve(table.entries);
-  if (with_entries) reader.dump(all);
-  if (with_entries && options_.mode == Mode::routes) netlink::dump_routes(reader.socket(), routes);
+  if (of_kernel) all.reserve(table.entries);
+  if (of_kernel) reader.dump(all);
+  if (detail != Detail::counts && options_.mode == Mode::routes)
+    netlink::dump_routes(reader.socket(), routes);
 
   Snapshot now;
   std::vector<Facts> facts = copy_state(now, detail);

@@ -94,8 +94,9 @@ struct DiscBinding {
   BindingStatus status;
 };
 
-// How much a snapshot holds. Each disc's standing is a sentence, which takes longer than the rest.
-enum class Detail : std::uint8_t { counts, entries, all };
+// How much a snapshot holds. `bindings`: entries by what the keeper holds to, of the kernel's their
+// keys only: it is not asked. Each disc's standing is a sentence, which takes longer than the rest.
+enum class Detail : std::uint8_t { counts, bindings, entries, all };
 
 struct Snapshot {
   bool enabled = true;
@@ -108,7 +109,7 @@ struct Snapshot {
   TableStatus table;
   Counters counters;
   std::vector<DeviceStatus> devices;
-  std::vector<EntryStatus> entries;  // By key; from Detail::entries on.
+  std::vector<EntryStatus> entries;  // By key; from Detail::bindings on.
   Mode mode = Mode::neighbours;
   bool listening = true;          // For announcements.
   std::chrono::seconds lease{0};  // Of a route that is written.

@@ -50,15 +50,23 @@ void show_routes(const json& routes) {
   show(routes_table(routes));
 }
 
+// What the kernel has of headd's entries is read here, meanwhile.
+std::string entries_of_headd(Client&& client) {
+  try {
+    return client.text("/v1/neighbours?kernel=false");
+  } catch (const Refused&) {
+    return client.text("/v1/neighbours");  // It is an earlier headd.
+  }
+}
+
 // Lists the whole table.
 void list_all(const Context& context, const NeighOptions& options) {
-  // Meanwhile headd answers.
   auto reading = std::async(std::launch::async, [] { return read_kernel(true); });
   std::string why_kernel;
   std::optional<HeaddAnswer> answer;
   if (!options.kernel) {
     try {
-      answer = HeaddAnswer::parse(context.client().text("/v1/neighbours"));
+      answer = HeaddAnswer::parse(entries_of_headd(context.client()));
       if (!answer) throw Failure(Exit::unexpected, "what headd answered is no neighbour table");
     } catch (const Failure& failure) {
       if (failure.status != Exit::unreachable) throw;

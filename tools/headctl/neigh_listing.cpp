@@ -44,18 +44,23 @@ void write_addresses(const Neighbour& entry, std::string& address, std::string& 
   if (entry.lladdr) netlink::append(lladdr, *entry.lladdr);
 }
 
-// Members by name, as the JSON library orders them. `address` and `lladdr` are written already.
-void write(fmt::memory_buffer& out, const Neighbour& entry, const std::string& address,
-           const std::string& quoted_dev, const std::string& lladdr) {
-  const auto put = [&](const auto& format, const auto&... values) {
-    fmt::format_to(fmt::appender(out), format, values...);
-  };
-  put(FMT_COMPILE(R"({{"address":"{}","confirmed_s":{}.{:03},"dev":{},"discs":[])"), address,
-      entry.confirmed_ms / 1000, entry.confirmed_ms % 1000, quoted_dev);
-  if (!lladdr.empty()) put(FMT_COMPILE(R"(,"lladdr":"{}")"), lladdr);
-  put(FMT_COMPILE(R"(,"marks":"{}","owner":"{}","state":"{}")"), netlink::marks(entry),
-      netlink::owner_name(entry), netlink::nud_name(entry.state));
-  put(FMT_COMPILE(R"(,"updated_s":{}.{:03},"used_s":{}.{:03}}})"), entry.updated_ms / 1000,
+std::string_view state_of(const Neighbour& entry) {
+  return entry.state == 0 ? "ABSENT" : netlink::nud_name(entry.state);
+}
+
+template <class Format, class... Values>
+void put(fmt::memory_buffer& out, const Format& format, const Values&... values) {
+  fmt::format_to(fmt::appender(out), format, values...);
+}
+
+// The members that are the kernel's, and the end. `lladdr` is written already.
+void end(fmt::memory_buffer& out, const Neighbour& entry, std::string_view state,
+         const std::string& lladdr) {
+  if (!lladdr.empty()) put(out, FMT_COMPILE(R"(,"lladdr":"{}")"), lladdr);
+  put(out, FMT_COMPILE(R"(,"marks":"{}","owner":"{}","state":"{}","confirmed_s":{}.{:03})"),
+      netlink::marks(entry), netlink::owner_name(entry), state, entry.confirmed_ms / 1000,
+      entry.confirmed_ms % 1000);
+  put(out, FMT_COMPILE(R"(,"updated_s":{}.{:03},"used_s":{}.{:03}}})"), entry.updated_ms / 1000,
       entry.updated_ms % 1000, entry.used_ms / 1000, entry.used_ms % 1000);
 }
 
@@ -205,16 +210,21 @@ void Listing::merge(std::vector<HeaddAnswer::Entry>& of_headd, std::vector<Neigh
     if (all || !is_for_kernel_only(state)) rows_.push_back(row);
   };
   auto ours = of_headd.begin();
+  const auto add_ours = [&](const Neighbour* kernel) {
+    const std::string_view absent = ours->state.empty() ? "ABSENT" : ours->state;
+    add({&*ours, kernel}, kernel != nullptr && ours->state.empty() ? state_of(*kernel) : absent);
+    ++ours;
+  };
   for (const Neighbour& entry : of_kernel) {
     const auto is_before = [&](const HeaddAnswer::Entry& a) {
       return a.address != entry.key.address ? a.address < entry.key.address : a.dev < dev(entry);
     };
-    for (; ours != of_headd.end() && is_before(*ours); ++ours) add({&*ours, nullptr}, ours->state);
+    while (ours != of_headd.end() && is_before(*ours)) add_ours(nullptr);
     const bool known =
         ours != of_headd.end() && ours->address == entry.key.address && ours->dev == dev(entry);
-    if (!known) add({nullptr, &entry}, netlink::nud_name(entry.state));
+    known ? add_ours(&entry) : add({nullptr, &entry}, netlink::nud_name(entry.state));
   }
-  for (; ours != of_headd.end(); ++ours) add({&*ours, nullptr}, ours->state);
+  while (ours != of_headd.end()) add_ours(nullptr);
 }
 
 void Listing::write_json(const Sink& sink) const {
@@ -222,48 +232,65 @@ void Listing::write_json(const Sink& sink) const {
   for (const auto& [ifindex, name] : names_)
     quoted[ifindex] = json(name).dump(-1, ' ', false, json::error_handler_t::replace);
   fmt::memory_buffer text;
-  const auto put = [&](std::string_view piece) { text.append(piece); };
   const auto hand_on = [&] {
     sink({text.data(), text.size()});
     text.clear();
   };
-  put("{\n  \"entries\": [");
+  text.append(std::string_view("{\n  \"entries\": ["));
   std::string address, lladdr;
+  const Neighbour absent;
   for (const Row& row : rows_) {
-    put(&row == rows_.data() ? "\n    " : ",\n    ");
-    if (row.headd != nullptr) {
-      put(row.headd->text);
+    text.append(std::string_view(&row == rows_.data() ? "\n    " : ",\n    "));
+    const Neighbour& kernel = row.kernel != nullptr ? *row.kernel : absent;
+    write_addresses(kernel, address, lladdr);
+    if (row.headd == nullptr) {
+      put(text, FMT_COMPILE(R"({{"address":"{}","dev":{},"discs":[])"), address,
+          quoted.at(kernel.key.ifindex));
+      end(text, kernel, netlink::nud_name(kernel.state), lladdr);
+    } else if (!row.headd->state.empty()) {
+      text.append(row.headd->text);
     } else {
-      write_addresses(*row.kernel, address, lladdr);
-      write(text, *row.kernel, address, quoted.at(row.kernel->key.ifindex), lladdr);
+      text.append(row.headd->text.substr(0, row.headd->text.size() - 1));  // But for the brace.
+      end(text, kernel, state_of(kernel), lladdr);
     }
     if (text.size() >= piece_bytes) hand_on();
   }
-  put(after_entries(*rest_, rows_.empty()));
+  text.append(after_entries(*rest_, rows_.empty()));
   hand_on();
 }
 
 Table Listing::table() const {
   Table table = empty_neigh_table();
   std::string address, lladdr;
+  const Neighbour absent;
+  const auto add_kernel = [&](const Neighbour& entry, std::string_view state) {
+    const bool there = state != "ABSENT";
+    table.cell(lladdr).cell(state).cell(there ? netlink::owner_name(entry) : "");
+    for (const std::uint32_t ms : {entry.confirmed_ms, entry.used_ms, entry.updated_ms})
+      table.cell(there ? human_age(ms / 1e3) : "");
+    table.cell(netlink::marks(entry));
+  };
   for (const Row& row : rows_) {
-    if (const HeaddAnswer::Entry* const entry = row.headd) {
+    const Neighbour& kernel = row.kernel != nullptr ? *row.kernel : absent;
+    write_addresses(kernel, address, lladdr);
+    const HeaddAnswer::Entry* const entry = row.headd;
+    if (entry == nullptr) {
+      table.cell(address).cell(names_.at(kernel.key.ifindex));
+      add_kernel(kernel, netlink::nud_name(kernel.state));
+      table.cell("");
+      continue;
+    }
+    table.cell(entry->written_address).cell(entry->dev);
+    if (entry->state.empty()) {
+      add_kernel(kernel, state_of(kernel));
+    } else {
       const bool there = entry->state != "ABSENT";
-      table.cell(entry->written_address).cell(entry->dev).cell(entry->lladdr).cell(entry->state);
-      table.cell(there ? entry->owner : "");
+      table.cell(entry->lladdr).cell(entry->state).cell(there ? entry->owner : "");
       for (const double seconds : {entry->confirmed_s, entry->used_s, entry->updated_s})
         table.cell(there ? human_age(seconds) : "");
       table.cell(entry->marks);
-      table.cell(discs_text(entry->first_disc, entry->discs));
-      continue;
     }
-    const Neighbour& entry = *row.kernel;
-    write_addresses(entry, address, lladdr);
-    table.cell(address).cell(names_.at(entry.key.ifindex)).cell(lladdr);
-    table.cell(netlink::nud_name(entry.state)).cell(netlink::owner_name(entry));
-    for (const std::uint32_t ms : {entry.confirmed_ms, entry.used_ms, entry.updated_ms})
-      table.cell(human_age(ms / 1e3));
-    table.cell(netlink::marks(entry)).cell("");
+    table.cell(discs_text(entry->first_disc, entry->discs));
   }
   return table;
 }

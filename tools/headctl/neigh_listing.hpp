@@ -44,7 +44,9 @@ class HeaddAnswer {
   struct Entry {
     netlink::Ip6 address{};
     std::string_view text;  // All of it, as headd wrote it.
-    std::string_view written_address, dev, lladdr, state, owner, marks, first_disc;
+    std::string_view written_address, dev, first_disc;
+    // What the kernel has of it: "" and 0 where headd was asked to leave that out.
+    std::string_view lladdr, state, owner, marks;
     std::size_t discs = 0;
     double confirmed_s = 0, used_s = 0, updated_s = 0;
   };
@@ -67,8 +69,9 @@ class HeaddAnswer {
 
 class Listing {
  public:
-  // headd's entries, and the kernel's that are not among them; without those that only the kernel
-  // has a use for (NOARP, NONE), unless `all` are asked for. Both must outlive it.
+  // headd's entries, with what the kernel has of them, and those that only the kernel has; without
+  // those that nobody else has a use for (NOARP, NONE), unless `all` are asked for. Both must
+  // outlive it.
   Listing(HeaddAnswer* headd, KernelTable& kernel, bool all);
 
   std::size_t shown() const noexcept { return rows_.size(); }
@@ -82,7 +85,7 @@ class Listing {
   Table table() const;
 
  private:
-  // One of the two.
+  // At least one of the two. What headd does not say of the kernel's entry, the kernel does.
   struct Row {
     const HeaddAnswer::Entry* headd = nullptr;
     const netlink::Neighbour* kernel = nullptr;
