@@ -127,6 +127,7 @@ const Case cases[] = {
        e.daemon->hindered = {{Obstacle::unanswered, 1, "web1: no answer", ""}};
      }},
     {"large-packets", Gravity::stall, [](Evidence& e) { e.daemon->swallowed = 1; }},
+    {"packets-not-tried", Gravity::warning, [](Evidence& e) { e.daemon->not_tried = "EPERM"; }},
     {"claims", Gravity::warning, [](Evidence& e) { e.daemon->claims = 1; }},
     {"no-route", Gravity::stall,
      [](Evidence& e) {

@@ -118,10 +118,15 @@ void look_at_bindings(neigh::DaemonEvidence& daemon, const neigh::Snapshot& now)
 void look_at_packets(const std::vector<DiscCounts>& discs, const neigh::Snapshot& now,
                      neigh::DaemonEvidence& daemon) {
   std::vector<netlink::TcpConnection> connections;
+  std::error_code unread;
   try {
-    if (netlink::dump_connections(connections)) return;
-  } catch (const std::system_error&) {
-    return;  // There is no evidence.
+    unread = netlink::dump_connections(connections);
+  } catch (const std::system_error& error) {
+    unread = error.code();
+  }
+  if (unread) {
+    daemon.not_tried = "connections: " + unread.message();
+    return;
   }
   std::map<std::pair<netlink::Ip6, std::uint16_t>, std::uint32_t> packets;
   for (const netlink::TcpConnection& one : connections) {
@@ -150,7 +155,11 @@ void look_at_packets(const std::vector<DiscCounts>& discs, const neigh::Snapshot
     }
   std::vector<neigh::EchoTrial> trials;
   for (const auto& [lladdr, host] : hosts) trials.push_back(host.first);
-  if (neigh::try_echoes(trials, echo_patience)) return;
+  if (trials.empty()) return;
+  if (const auto error = neigh::try_echoes(trials, echo_patience)) {
+    daemon.not_tried = "ICMPv6 echoes: " + error.message();
+    return;
+  }
   for (std::size_t i = 0; const auto& [lladdr, host] : hosts) {
     const neigh::EchoTrial& trial = trials[i++];
     if (!trial.swallows_large()) continue;

@@ -96,6 +96,13 @@ void look_at_discs(const DaemonEvidence& daemon, std::vector<Finding>& found) {
                      daemon.swallowed_packet),
          "ip link set INTERFACE mtu 1500   # on the tail as well; or have every switch on the way "
          "carry packets as large as theirs"});
+  if (!daemon.not_tried.empty())
+    found.push_back({"packets-not-tried", "", Gravity::warning,
+                     "headd cannot try whether packets as large as its connections send get to "
+                     "tails: where they do not, large requests hang",
+                     daemon.not_tried,
+                     "systemctl edit headd   # AmbientCapabilities=CAP_NET_RAW, and the same in "
+                     "CapabilityBoundingSet"});
 }
 
 }  // namespace head::neigh

@@ -4,7 +4,7 @@
 # send what the network carries, what hung goes on without an error.
 # shellcheck source=tests/e2e/lib.sh
 source "$(dirname "$0")/lib.sh"
-need nbdkit ip unshare python3 qemu-io
+need nbdkit ip unshare python3 qemu-io setpriv
 need_root
 in_own_network
 headd_options=()
@@ -53,5 +53,13 @@ headctl attach disc "nbd://[$address]:10809/" --lladdr $mac1 --wait >/dev/null
 [[ $(found) == "$wanted" ]] || fail "found is: $(found); and not: $wanted"
 ip netns exec tail1 sysctl -qw net.ipv6.icmp.echo_ignore_all=1
 [[ $(found) == "" ]] || fail "a silent host is accused: $(found)"
+stop_headd
+
+# Who may not try says so.
+headd_prefix+=(setpriv --bounding-set -net_raw --inh-caps -net_raw)
+start_headd
+headctl attach disc "nbd://[$address]:10809/" --lladdr $mac1 --wait >/dev/null
+doctor=$(headctl doctor --json || true)
+grep -q packets-not-tried <<<"$doctor" || fail "nothing says that it is not tried: $doctor"
 stop_headd
 stop tail1 KILL || true
