@@ -82,7 +82,7 @@ sigset_t hold_signals() {
 void set_allocator() noexcept {
   ::mallopt(M_ARENA_MAX, 2);
   ::mallopt(M_MMAP_THRESHOLD, 128 << 10);
-  ::mallopt(M_TRIM_THRESHOLD, 256 << 10);
+  ::mallopt(M_TRIM_THRESHOLD, 4 << 20);
 }
 
 // A descriptor per socket that a ring has no place for; most shells and services start with fewer

@@ -7,6 +7,9 @@
 #include <span>
 #define XXH_STATIC_LINKING_ONLY  // A state on the stack.
 #include <xxhash.h>
+#if defined(__x86_64__)
+#include <xxh_x86dispatch.h>  // The same functions, by what the processor can do: twice as fast.
+#endif
 
 namespace head::disc {
 namespace {

@@ -27,6 +27,7 @@ Scenario draw_failed_flush(std::uint64_t seed);
 Scenario draw_write_beside_flush(std::uint64_t seed);
 Scenario draw_flushes_beside(std::uint64_t seed);
 Scenario draw_ends_beside_flush(std::uint64_t seed);
+Scenario draw_failed_flush_handed(std::uint64_t seed);
 Scenario draw_failed_fua(std::uint64_t seed);
 Scenario draw_unknown_flush(std::uint64_t seed);
 Scenario draw_private(std::uint64_t seed);

@@ -130,6 +130,35 @@ Scenario draw_ends_beside_flush(std::uint64_t seed) {
   return scenario;
 }
 
+// A FLUSH fails just when headd is upgraded, and nothing is kept that could repair it: both guests
+// are to be told.
+Scenario draw_failed_flush_handed(std::uint64_t seed) {
+  Dice dice(seed);
+  Scenario scenario = begin_scenario(seed);
+  scenario.head.durability = dice.one_of({Durability::writeback, Durability::writethrough});
+  scenario.tail.cached = 1.0;
+  scenario.tail.takes_most = 8ms;
+  scenario.guests.push_back({});
+  scenario.length = 3s;
+  Duration at = 200ms;
+  for (unsigned i = 0; i < 4; ++i, at += 700ms) {
+    scenario.actions.push_back(
+        {.at = at, .ask = {.command = Command::write, .first = i * 8, .count = 4}});
+    scenario.actions.push_back({.at = at + 50ms,
+                                .act = Act::tail_refuses,
+                                .command = Command::flush,
+                                .error = EIO,
+                                .times = 1});
+    scenario.actions.push_back({.at = at + 50ms, .ask = {.command = Command::flush}});
+    scenario.actions.push_back({.at = at + 50ms + dice.between(Duration{}, Duration{12ms}),
+                                .act = Act::head_is_upgraded,
+                                .lasts = dice.one_of({Duration{3ms}, Duration{50ms}})});
+    scenario.actions.push_back({.at = at + 300ms, .who = 1, .ask = {.command = Command::flush}});
+  }
+  sort_actions(scenario);
+  return scenario;
+}
+
 // A tail makes a FLUSH of FUA, as most do, and that fails.
 Scenario draw_failed_fua(std::uint64_t seed) {
   Dice dice(seed);

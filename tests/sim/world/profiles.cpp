@@ -47,7 +47,9 @@ Scenario draw_beside_flush(std::uint64_t seed) {
 }
 
 Scenario draw_upgraded_just_then(std::uint64_t seed) {
-  return seed / 48 % 2 == 0 ? draw_held_by_upgrade(seed) : draw_kept_for_nobody(seed);
+  constexpr Scenario (*kinds[])(std::uint64_t) = {&draw_held_by_upgrade, &draw_kept_for_nobody,
+                                                  &draw_failed_flush_handed};
+  return kinds[seed / 48 % std::size(kinds)](seed);
 }
 
 // Every kind that headd survives, the most varied one most often.
@@ -138,6 +140,7 @@ constexpr Profile all[] = {
      &draw_flushes_beside},
     {"ends-beside-flush", "headd ends while one of two FLUSHes fails, and then the tail crashes",
      &draw_ends_beside_flush},
+    {"failed-flush-handed", "a FLUSH fails just when headd is upgraded", &draw_failed_flush_handed},
     {"failed-fua", "a change with FUA fails, as the FLUSH does that the tail makes of it",
      &draw_failed_fua},
     {"unknown-flush", "FLUSH is answered well, and then with EINVAL", &draw_unknown_flush},
