@@ -138,6 +138,7 @@ Scenario draw_failed_flush_handed(std::uint64_t seed) {
   scenario.head.durability = dice.one_of({Durability::writeback, Durability::writethrough});
   scenario.tail.cached = 1.0;
   scenario.tail.takes_most = 8ms;
+  if (dice.chance(0.3)) scenario.head.handing = Handing::earlier;
   scenario.guests.push_back({});
   scenario.length = 3s;
   Duration at = 200ms;
@@ -149,11 +150,15 @@ Scenario draw_failed_flush_handed(std::uint64_t seed) {
                                 .command = Command::flush,
                                 .error = EIO,
                                 .times = 1});
-    scenario.actions.push_back({.at = at + 50ms, .ask = {.command = Command::flush}});
+    // Or it is left for whatever headd asks by itself.
+    if (dice.chance(0.7))
+      scenario.actions.push_back({.at = at + 50ms, .ask = {.command = Command::flush}});
     scenario.actions.push_back({.at = at + 50ms + dice.between(Duration{}, Duration{12ms}),
                                 .act = Act::head_is_upgraded,
                                 .lasts = dice.one_of({Duration{3ms}, Duration{50ms}})});
-    scenario.actions.push_back({.at = at + 300ms, .who = 1, .ask = {.command = Command::flush}});
+    for (unsigned who = 0; who < 2; ++who)
+      scenario.actions.push_back(
+          {.at = at + 300ms, .who = who, .ask = {.command = Command::flush}});
   }
   sort_actions(scenario);
   return scenario;
