@@ -213,4 +213,14 @@ std::error_code Socket::query(
   return interrupted ? system_error(EAGAIN) : std::error_code();
 }
 
+std::uint64_t namespace_cookie() noexcept {
+  const int fd = ::socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+  if (fd < 0) return 0;
+  std::uint64_t cookie = 0;
+  socklen_t size = sizeof cookie;
+  if (::getsockopt(fd, SOL_SOCKET, SO_NETNS_COOKIE, &cookie, &size) != 0) cookie = 0;
+  ::close(fd);
+  return cookie;
+}
+
 }  // namespace netlink

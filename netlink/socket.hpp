@@ -80,4 +80,8 @@ class Socket {
 
 std::error_code system_error(int positive_errno) noexcept;
 
+// Which network namespace the caller is in, by a number that the kernel gives each of them
+// (SO_NETNS_COOKIE, Linux 5.14). 0: this kernel does not tell.
+std::uint64_t namespace_cookie() noexcept;
+
 }  // namespace netlink

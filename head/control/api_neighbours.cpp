@@ -1,6 +1,7 @@
 // The neighbour table as JSON.
 #include "head/control/api_json.hpp"
 #include "netlink/format.hpp"
+#include "netlink/socket.hpp"
 
 #include <fmt/compile.h>
 #include <fmt/format.h>
@@ -198,6 +199,7 @@ json to_json(const neigh::Snapshot& snapshot) {
                  {"table", table_of(snapshot.table)},
                  {"counters", counters_of(snapshot.counters)},
                  {"silent_hosts", snapshot.silent_hosts},
+                 {"namespace_cookie", netlink::namespace_cookie()},
                  {"discs",
                   {{"held", snapshot.held},
                    {"unready", snapshot.unready},

@@ -70,3 +70,30 @@ assert told["fd00::4"]["event"] == "new" and told["fd00::4"]["time"].endswith("Z
 assert all(one["dev"] in ("e0", "e1", "lo") for one in told.values())
 END
 has "$(headctl neigh watch --seconds 1 --dev e1; echo ended)" ended
+
+# With headd: its discs' entries among the others, whichever network namespace headctl is in.
+ip addr add fd00::ff/64 dev e0 nodad
+background headd "$HEAD_BIN/headd" --state-dir "$work/state" --run-dir "$work/run"
+asked() { "$@" "$HEAD_BIN/headctl" --api "$work/run/api.sock" "${asking[@]}"; }
+asking=(status)
+await 20 "headd to answer" asked env
+asking=(attach web1 'nbd://[fd00::9]/' --lladdr 52:54:00:00:00:09 --dev e0)
+asked env >/dev/null
+asking=(neigh)
+web1='fd00::9 .*52:54:00:00:00:09  PERMANENT .* web1$'
+kept() { asked env | grep -q "$web1"; }
+await 20 "the disc's entry" kept
+has "$(asked env)" fd00::1
+seen=$(asked unshare --net)
+grep -q "$web1" <<<"$seen" || fail "from another namespace it is: $seen"
+[[ $seen != *fd00::1* ]] || fail "entries of another namespace are among them: $seen"
+asking=(neigh --json)
+for where in env 'unshare --net'; do
+  # shellcheck disable=SC2086
+  asked $where | python3 -c '
+import json, sys
+[entry] = [one for one in json.load(sys.stdin)["entries"] if one["discs"] == ["web1"]]
+assert entry["state"] == "PERMANENT" and entry["lladdr"] == "52:54:00:00:00:09", entry' ||
+    fail "as JSON, asked by $where"
+done
+stop headd

@@ -1,5 +1,6 @@
 // neigh and neigh limits: the kernel's neighbour table, with what headd knows of it where there is
 // one.
+#include "netlink/socket.hpp"
 #include "tools/headctl/commands.hpp"
 #include "tools/headctl/kernel_neighbours.hpp"
 #include "tools/headctl/neigh_limits.hpp"
@@ -26,13 +27,20 @@ struct Source {
   std::string why_kernel;  // Why it is the kernel's alone; "" when headd's is in it.
 };
 
+// Is what headd keeps in the table that is seen from here?
+bool is_of_here(const json& answer) {
+  const std::uint64_t here = netlink::namespace_cookie();
+  return answer.value("namespace_cookie", here) == here;
+}
+
 // headd's answer, to which the entries that headd does not keep are added; or the kernel's alone.
 Source ask(const Context& context, bool kernel, bool entries) {
   if (kernel) return {kernel_neighbours(entries), "as asked for"};
   try {
     json answer = context.client().get(entries ? "/v1/neighbours" : "/v1/neighbours?entries=false");
     answer["source"] = "headd";
-    if (entries) answer["entries"] = merged(answer["entries"], kernel_neighbours(true)["entries"]);
+    if (entries && is_of_here(answer))
+      answer["entries"] = merged(answer["entries"], kernel_neighbours(true)["entries"]);
     return {std::move(answer), ""};
   } catch (const Failure& failure) {
     if (failure.status != Exit::unreachable) throw;
@@ -50,13 +58,22 @@ void show_routes(const json& routes) {
   show(routes_table(routes));
 }
 
-// What the kernel has of headd's entries is read here, meanwhile.
-std::string entries_of_headd(Client&& client) {
+// headd's answer. What the kernel has of its entries is read here, meanwhile, unless headd is in
+// another network namespace; then nothing of what is read here belongs to it, and `kernel` is empty
+// afterwards. An earlier headd tells all as well.
+std::optional<HeaddAnswer> ask_for_all(Client&& client, std::future<KernelTable>& reading,
+                                       KernelTable& kernel) {
+  constexpr const char* whole = "/v1/neighbours";
+  std::optional<HeaddAnswer> answer;
   try {
-    return client.text("/v1/neighbours?kernel=false");
+    answer = HeaddAnswer::parse(client.text("/v1/neighbours?kernel=false"));
   } catch (const Refused&) {
-    return client.text("/v1/neighbours");  // It is an earlier headd.
+    answer = HeaddAnswer::parse(client.text(whole));
   }
+  kernel = reading.get();
+  if (!answer || is_of_here(answer->rest())) return answer;
+  kernel.entries.clear();
+  return HeaddAnswer::parse(client.text(whole));
 }
 
 // Lists the whole table.
@@ -64,16 +81,17 @@ void list_all(const Context& context, const NeighOptions& options) {
   auto reading = std::async(std::launch::async, [] { return read_kernel(true); });
   std::string why_kernel;
   std::optional<HeaddAnswer> answer;
+  KernelTable kernel;
   if (!options.kernel) {
     try {
-      answer = HeaddAnswer::parse(entries_of_headd(context.client()));
+      answer = ask_for_all(context.client(), reading, kernel);
       if (!answer) throw Failure(Exit::unexpected, "what headd answered is no neighbour table");
     } catch (const Failure& failure) {
       if (failure.status != Exit::unreachable) throw;
       why_kernel = failure.what();
     }
   }
-  KernelTable kernel = reading.get();
+  if (reading.valid()) kernel = reading.get();
   const Listing listing(answer ? &*answer : nullptr, kernel, options.filter.all);
   if (context.json) {
     listing.write_json([](std::string_view piece) { print(std::string(piece)); });
