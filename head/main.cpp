@@ -78,7 +78,8 @@ sigset_t hold_signals() {
 }
 
 // What was freed goes back to the system, or is used again by whoever needs some, rather than stay
-// with the thread that had it: the ceiling counts all of it.
+// with the thread that had it: the ceiling counts all of it. But for what a FLUSH lets go of the
+// log: writes of 1 MiB take that again at once.
 void set_allocator() noexcept {
   ::mallopt(M_ARENA_MAX, 2);
   ::mallopt(M_MMAP_THRESHOLD, 128 << 10);

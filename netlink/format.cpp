@@ -153,10 +153,12 @@ std::string_view nud_name(std::uint16_t state) noexcept {
   return "?";
 }
 
-std::string marks(const Neighbour& neighbour) {
-  std::string text;
+namespace {
+
+void append_marks(std::string& text, const Neighbour& neighbour) {
+  const std::size_t begin = text.size();
   const auto add = [&](std::string_view word) {
-    if (!text.empty()) text += ' ';
+    if (text.size() != begin) text += ' ';
     text += word;
   };
   if (neighbour.flags & ntf::router) add("router");
@@ -165,7 +167,33 @@ std::string marks(const Neighbour& neighbour) {
   if (neighbour.ext_flags & ntf::ext_managed) add("managed");
   if (neighbour.ext_flags & ntf::ext_validated) add("extern_valid");
   if (neighbour.protocol) add("proto " + std::to_string(neighbour.protocol));
+}
+
+void append_seconds(std::string& text, std::uint32_t ms) {
+  text.append(std::to_string(ms / 1000)) += '.';
+  for (const std::uint32_t place : {100, 10, 1})
+    text += static_cast<char>('0' + ms % 1000 / place % 10);
+}
+
+}  // namespace
+
+std::string marks(const Neighbour& neighbour) {
+  std::string text;
+  append_marks(text, neighbour);
   return text;
+}
+
+void append_members(std::string& json, const Neighbour& neighbour, std::string_view state) {
+  if (neighbour.lladdr) {
+    append(json += R"(,"lladdr":")", *neighbour.lladdr);
+    json += '"';
+  }
+  append_marks(json += R"(,"marks":")", neighbour);
+  json.append(R"(","owner":")").append(owner_name(neighbour));
+  json.append(R"(","state":")").append(state);
+  append_seconds(json += R"(","confirmed_s":)", neighbour.confirmed_ms);
+  append_seconds(json += R"(,"updated_s":)", neighbour.updated_ms);
+  append_seconds(json += R"(,"used_s":)", neighbour.used_ms);
 }
 
 std::string_view owner_name(const Neighbour& neighbour) noexcept {

@@ -30,6 +30,11 @@ std::string_view nud_name(std::uint16_t state) noexcept;  // "STALE"; "NONE" for
 // "router extern_learn managed proto 72": the marks of an entry, "" when it has none.
 std::string marks(const Neighbour& neighbour);
 
+// What the kernel has of an entry as members of a JSON object, each behind a comma: "lladdr" where
+// it is known, "marks", "owner", "state" (as the caller calls it), and the ages in seconds
+// ("confirmed_s", "updated_s", "used_s").
+void append_members(std::string& json, const Neighbour& neighbour, std::string_view state);
+
 // Whose entry it is: "ours", "kernel" (it resolved it by itself) or "other".
 std::string_view owner_name(const Neighbour& neighbour) noexcept;
 

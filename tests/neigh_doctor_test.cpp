@@ -127,7 +127,10 @@ const Case cases[] = {
        e.daemon->hindered = {{Obstacle::unanswered, 1, "web1: no answer", ""}};
      }},
     {"large-packets", Gravity::stall, [](Evidence& e) { e.daemon->swallowed = 1; }},
-    {"packets-not-tried", Gravity::warning, [](Evidence& e) { e.daemon->not_tried = "EPERM"; }},
+    {"packets-not-tried", Gravity::warning,
+     [](Evidence& e) { e.daemon->echoes_refused = "EPERM"; }},
+    {"packets-not-tried", Gravity::warning,
+     [](Evidence& e) { e.daemon->connections_untold = "ENOENT"; }},
     {"claims", Gravity::warning, [](Evidence& e) { e.daemon->claims = 1; }},
     {"no-route", Gravity::stall,
      [](Evidence& e) {

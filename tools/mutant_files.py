@@ -4,7 +4,7 @@ from collections import namedtuple
 
 SENTENCE = re.compile(r"[A-Z].*[^.]\.")
 
-KIND = re.compile(r"[a-z]+(-[a-z]+)*")
+WORLD = re.compile(r"world: (\S+)\n")
 
 Mutant = namedtuple("Mutant", "name breaks world changes")
 Change = namedtuple("Change", "path old new")
@@ -19,16 +19,13 @@ def parse(name, text):
     first, _, rest = text.partition("\n")
     if not first.startswith("breaks: ") or not SENTENCE.fullmatch(first[len("breaks: "):]):
         raise Problem(f'{name}: the first line must be "breaks: " and a sentence')
-    world = "any"
-    if rest.startswith("world: "):
-        world, _, rest = rest[len("world: "):].partition("\n")
-        if not KIND.fullmatch(world):
-            raise Problem(f'{name}: "world: " must be followed by a kind of world')
-    blocks = re.split(r"^file: ", rest, flags=re.M)
+    world = WORLD.match(rest)
+    blocks = re.split(r"^file: ", rest[world.end() if world else 0:], flags=re.M)
     if blocks[0] or len(blocks) == 1:
-        raise Problem(f'{name}: a line "file: " and a path must follow')
+        raise Problem(f'{name}: "file: " and a path must follow, behind "world: " and a kind of '
+                      "world if there is one")
     changes = [parse_change(name, block) for block in blocks[1:]]
-    return Mutant(name, first[len("breaks: "):], world, changes)
+    return Mutant(name, first[len("breaks: "):], world[1] if world else "any", changes)
 
 
 def parse_change(name, block):

@@ -1,7 +1,6 @@
 // The neighbour table as JSON.
 #include "head/control/api_json.hpp"
 #include "netlink/format.hpp"
-#include "netlink/socket.hpp"
 
 #include <fmt/compile.h>
 #include <fmt/format.h>
@@ -103,7 +102,12 @@ class EntryWriter {
     put(FMT_COMPILE(R"(,"pinned":{},"repairs":{},"source":"{}")"), entry.pinned, entry.repairs,
         neigh::to_string(entry.binding.source));
     put_lladdr("told", entry.told);
-    if (of_kernel_) put_kernel(kernel);
+    if (of_kernel_) {
+      members_.clear();
+      netlink::append_members(members_, kernel,
+                              kernel.state == 0 ? "ABSENT" : netlink::nud_name(kernel.state));
+      text_.append(members_);
+    }
     text_.push_back('}');
     return {text_.data(), text_.size()};
   }
@@ -111,15 +115,6 @@ class EntryWriter {
  private:
   void put(const auto& format, const auto&... values) {
     fmt::format_to(fmt::appender(text_), format, values...);
-  }
-  void put_kernel(const netlink::Neighbour& kernel) {
-    put_lladdr("lladdr", kernel.lladdr);
-    put(FMT_COMPILE(R"(,"marks":"{}","owner":"{}","state":"{}","confirmed_s":{}.{:03})"),
-        marks_of(kernel), netlink::owner_name(kernel),
-        kernel.state == 0 ? "ABSENT" : netlink::nud_name(kernel.state), kernel.confirmed_ms / 1000,
-        kernel.confirmed_ms % 1000);
-    put(FMT_COMPILE(R"(,"updated_s":{}.{:03},"used_s":{}.{:03})"), kernel.updated_ms / 1000,
-        kernel.updated_ms % 1000, kernel.used_ms / 1000, kernel.used_ms % 1000);
   }
   void put_lladdr(std::string_view name, const std::optional<netlink::Mac>& lladdr) {
     if (lladdr) put(FMT_COMPILE(R"(,"{}":"{}")"), name, address(*lladdr));
@@ -142,21 +137,13 @@ class EntryWriter {
     ifindex_ = ifindex;
     return device_;
   }
-  const std::string& marks_of(const netlink::Neighbour& kernel) {
-    const std::array<std::uint32_t, 3> now{kernel.flags, kernel.protocol, kernel.ext_flags};
-    if (marked_ != now) marks_ = netlink::marks(kernel);
-    marked_ = now;
-    return marks_;
-  }
 
   const neigh::Snapshot& snapshot_;
   const bool of_kernel_;
   fmt::memory_buffer text_;
-  std::string address_, quoted_;
+  std::string address_, quoted_, members_;
   int ifindex_ = -1;
   std::string device_;
-  std::array<std::uint32_t, 3> marked_{};
-  std::string marks_;
 };
 
 json route_of(const neigh::Snapshot& snapshot, const neigh::RouteStatus& route) {
@@ -199,7 +186,7 @@ json to_json(const neigh::Snapshot& snapshot) {
                  {"table", table_of(snapshot.table)},
                  {"counters", counters_of(snapshot.counters)},
                  {"silent_hosts", snapshot.silent_hosts},
-                 {"namespace_cookie", netlink::namespace_cookie()},
+                 {"namespace_cookie", snapshot.namespace_cookie},
                  {"discs",
                   {{"held", snapshot.held},
                    {"unready", snapshot.unready},

@@ -125,7 +125,7 @@ void look_at_packets(const std::vector<DiscCounts>& discs, const neigh::Snapshot
     unread = error.code();
   }
   if (unread) {
-    daemon.not_tried = "connections: " + unread.message();
+    daemon.connections_untold = "reading connections: " + unread.message();
     return;
   }
   std::map<std::pair<netlink::Ip6, std::uint16_t>, std::uint32_t> packets;
@@ -157,7 +157,7 @@ void look_at_packets(const std::vector<DiscCounts>& discs, const neigh::Snapshot
   for (const auto& [lladdr, host] : hosts) trials.push_back(host.first);
   if (trials.empty()) return;
   if (const auto error = neigh::try_echoes(trials, echo_patience)) {
-    daemon.not_tried = "ICMPv6 echoes: " + error.message();
+    daemon.echoes_refused = "ICMPv6 echoes: " + error.message();
     return;
   }
   for (std::size_t i = 0; const auto& [lladdr, host] : hosts) {

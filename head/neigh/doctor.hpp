@@ -82,7 +82,8 @@ struct DaemonEvidence {
   std::uint64_t swallowed = 0;
   std::uint32_t swallowed_packet = 0;
   std::string swallowed_at;
-  std::string not_tried;  // Why that could not be tried.
+  // Why that could not be tried: the kernel does not tell of connections, or sends no echoes.
+  std::string connections_untold, echoes_refused;
   std::uint64_t notifications_lost = 0, silent_moves = 0;
   // Addresses that are elsewhere than was told, and those that change to and fro now.
   std::uint64_t conflicts = 0, flapping = 0;

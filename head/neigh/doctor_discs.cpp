@@ -96,13 +96,17 @@ void look_at_discs(const DaemonEvidence& daemon, std::vector<Finding>& found) {
                      daemon.swallowed_packet),
          "ip link set INTERFACE mtu 1500   # on the tail as well; or have every switch on the way "
          "carry packets as large as theirs"});
-  if (!daemon.not_tried.empty())
+  const auto not_tried = [&](const std::string& why, const char* fix) {
+    if (why.empty()) return;
     found.push_back({"packets-not-tried", "", Gravity::warning,
                      "headd cannot try whether packets as large as its connections send get to "
                      "tails: where they do not, large requests hang",
-                     daemon.not_tried,
-                     "systemctl edit headd   # AmbientCapabilities=CAP_NET_RAW, and the same in "
-                     "CapabilityBoundingSet"});
+                     why, fix});
+  };
+  not_tried(daemon.connections_untold, "modprobe tcp_diag   # and inet_diag");
+  not_tried(daemon.echoes_refused,
+            "systemctl edit headd   # AmbientCapabilities=CAP_NET_RAW, and the same in "
+            "CapabilityBoundingSet");
 }
 
 }  // namespace head::neigh

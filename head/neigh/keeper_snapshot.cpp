@@ -89,6 +89,7 @@ Snapshot Keeper::Work::snapshot(Detail detail) const {
     if (route.present) route.lease = actual->lease;
   }
   now.table.table = table;
+  now.namespace_cookie = netlink::namespace_cookie();
   return now;
 }
 

@@ -100,7 +100,8 @@ enum class Detail : std::uint8_t { counts, bindings, entries, all };
 
 struct Snapshot {
   bool enabled = true;
-  bool permitted = true;  // The kernel lets us change its table.
+  bool permitted = true;               // The kernel lets us change its table.
+  std::uint64_t namespace_cookie = 0;  // netlink::namespace_cookie()
   netlink::Capabilities capabilities;
   Choice choice;                          // What was chosen at the start,
   Strategy strategy = Strategy::learned;  // and what is used now.

@@ -84,12 +84,23 @@ web1='fd00::9 .*52:54:00:00:00:09  PERMANENT .* web1$'
 kept() { asked env | grep -q "$web1"; }
 await 20 "the disc's entry" kept
 has "$(asked env)" fd00::1
-seen=$(asked unshare --net)
-grep -q "$web1" <<<"$seen" || fail "from another namespace it is: $seen"
-[[ $seen != *fd00::1* ]] || fail "entries of another namespace are among them: $seen"
+# In another one, which has an entry of its own.
+elsewhere() {
+  unshare --net sh -ec '
+    ip link add e0 type veth peer name e1
+    ip link set e0 up
+    ip neigh add fd00::77 dev e0 lladdr 52:54:00:00:00:77 nud permanent
+    exec "$@"' - "$@"
+}
+for asking in neigh 'neigh --dev e0'; do
+  read -ra asking <<<"$asking"
+  seen=$(asked elsewhere)
+  grep -q "$web1" <<<"$seen" || fail "headctl ${asking[*]} elsewhere: $seen"
+  [[ $seen != *fd00::77* ]] || fail "an entry of another namespace is among headd's: $seen"
+done
+has "$(elsewhere "$HEAD_BIN/headctl" neigh --kernel)" fd00::77
 asking=(neigh --json)
-for where in env 'unshare --net'; do
-  # shellcheck disable=SC2086
+for where in env elsewhere; do
   asked $where | python3 -c '
 import json, sys
 [entry] = [one for one in json.load(sys.stdin)["entries"] if one["discs"] == ["web1"]]

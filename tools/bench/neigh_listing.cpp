@@ -1,6 +1,7 @@
 #include "tools/bench/neigh_listing.hpp"
 
 #include "netlink/format.hpp"
+#include "netlink/link.hpp"
 #include "netlink/socket.hpp"
 #include "netlink/table.hpp"
 #include "tools/bench/headd.hpp"
@@ -14,12 +15,9 @@
 #include <fstream>
 #include <span>
 #include <stdexcept>
-#include <thread>
 
 namespace bench {
 namespace {
-
-using namespace std::chrono_literals;
 
 struct Way {
   std::string name;
@@ -29,8 +27,8 @@ struct Way {
 
 constexpr netlink::Mac tail_lladdr{0x02, 0, 0, 0, 0, 0xfe};
 
-// The tail of all discs, in a network namespace of its own, to which it takes tail0. One thread for
-// each connection of nbdkit's.
+// The tail of all discs, in a network namespace of its own, to which it takes tail0. nbdkit takes
+// one thread for each connection.
 Process start_tail(const Scratch& scratch) {
   const std::string there = fmt::format(
       "nsenter --net=/proc/self/fd/9 ip link set tail0 netns $$;"
@@ -40,7 +38,20 @@ Process start_tail(const Scratch& scratch) {
       "exec nbdkit -f -t 1 -i :: null 1M",
       netlink::to_string(tail_lladdr));
   const std::string here = "exec 9</proc/self/ns/net; exec unshare --net sh -ec '" + there + "'";
-  return Process({"sh", "-c", here}, scratch / "tail.log");
+  Process tail({"sh", "-c", here}, scratch / "tail.log");
+  // Entries do not outlive the loss of carrier that taking tail0 away is.
+  tail.await("carrying packets", [] {
+    netlink::Socket socket;
+    std::vector<netlink::Link> links;
+    netlink::dump_links(socket, links);
+    const auto is = [&](std::string_view name) {
+      return std::any_of(links.begin(), links.end(), [&](const netlink::Link& link) {
+        return link.name == name && link.running();
+      });
+    };
+    return is("head0") && !is("tail0");
+  });
+  return tail;
 }
 
 void attach(const Headd& headd, std::span<const netlink::Entry> entries,
@@ -73,8 +84,6 @@ void measure_listing(const Common& common, unsigned count, Table& table) {
     const auto discs = std::min<std::size_t>(count, listed_discs_max);
     for (netlink::Entry& entry : std::span(entries).first(discs)) entry.lladdr = tail_lladdr;
     const Process tail = start_tail(scratch);
-    // Its taking the interface away is a loss of carrier, which entries do not outlive.
-    std::this_thread::sleep_for(1s);
     netlink::Table kernel;
     if (!kernel.set(entries).empty()) throw std::runtime_error("an entry was refused");
     const Headd headd(common, scratch, "headd", "", {}, {});

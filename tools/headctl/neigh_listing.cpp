@@ -3,8 +3,6 @@
 #include "netlink/format.hpp"
 #include "tools/headctl/neigh_list.hpp"
 
-#include <fmt/compile.h>
-#include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
 #include <algorithm>
@@ -35,33 +33,6 @@ std::string after_entries(const json& rest, bool none) {
 
 bool is_for_kernel_only(std::string_view state) {
   return state == "NOARP" || state == "NONE";
-}
-
-void write_addresses(const Neighbour& entry, std::string& address, std::string& lladdr) {
-  address.clear();
-  lladdr.clear();
-  netlink::append(address, entry.key.address);
-  if (entry.lladdr) netlink::append(lladdr, *entry.lladdr);
-}
-
-std::string_view state_of(const Neighbour& entry) {
-  return entry.state == 0 ? "ABSENT" : netlink::nud_name(entry.state);
-}
-
-template <class Format, class... Values>
-void put(fmt::memory_buffer& out, const Format& format, const Values&... values) {
-  fmt::format_to(fmt::appender(out), format, values...);
-}
-
-// The members that are the kernel's, and the end. `lladdr` is written already.
-void end(fmt::memory_buffer& out, const Neighbour& entry, std::string_view state,
-         const std::string& lladdr) {
-  if (!lladdr.empty()) put(out, FMT_COMPILE(R"(,"lladdr":"{}")"), lladdr);
-  put(out, FMT_COMPILE(R"(,"marks":"{}","owner":"{}","state":"{}","confirmed_s":{}.{:03})"),
-      netlink::marks(entry), netlink::owner_name(entry), state, entry.confirmed_ms / 1000,
-      entry.confirmed_ms % 1000);
-  put(out, FMT_COMPILE(R"(,"updated_s":{}.{:03},"used_s":{}.{:03}}})"), entry.updated_ms / 1000,
-      entry.updated_ms % 1000, entry.used_ms / 1000, entry.used_ms % 1000);
 }
 
 // Where what is read next begins.
@@ -205,92 +176,86 @@ void Listing::merge(std::vector<HeaddAnswer::Entry>& of_headd, std::vector<Neigh
   });
 
   rows_.reserve(of_headd.size() + of_kernel.size());
-  const auto add = [&](const Row& row, std::string_view state) {
+  const auto add = [&](const Row& row) {
     ++read_;
-    if (all || !is_for_kernel_only(state)) rows_.push_back(row);
+    if (all || !is_for_kernel_only(row.state())) rows_.push_back(row);
   };
   auto ours = of_headd.begin();
-  const auto add_ours = [&](const Neighbour* kernel) {
-    const std::string_view absent = ours->state.empty() ? "ABSENT" : ours->state;
-    add({&*ours, kernel}, kernel != nullptr && ours->state.empty() ? state_of(*kernel) : absent);
-    ++ours;
-  };
   for (const Neighbour& entry : of_kernel) {
     const auto is_before = [&](const HeaddAnswer::Entry& a) {
       return a.address != entry.key.address ? a.address < entry.key.address : a.dev < dev(entry);
     };
-    while (ours != of_headd.end() && is_before(*ours)) add_ours(nullptr);
+    for (; ours != of_headd.end() && is_before(*ours); ++ours) add({&*ours, nullptr});
     const bool known =
         ours != of_headd.end() && ours->address == entry.key.address && ours->dev == dev(entry);
-    known ? add_ours(&entry) : add({nullptr, &entry}, netlink::nud_name(entry.state));
+    add({known ? &*ours++ : nullptr, &entry});
   }
-  while (ours != of_headd.end()) add_ours(nullptr);
+  for (; ours != of_headd.end(); ++ours) add({&*ours, nullptr});
+}
+
+// What headd keeps is ABSENT where the kernel has nothing usable of it.
+std::string_view Listing::Row::state() const noexcept {
+  if (is_whole()) return headd->state;
+  const bool absent = headd != nullptr && (kernel == nullptr || kernel->state == 0);
+  return absent ? "ABSENT" : netlink::nud_name(kernel->state);
 }
 
 void Listing::write_json(const Sink& sink) const {
   DeviceNames quoted;
   for (const auto& [ifindex, name] : names_)
     quoted[ifindex] = json(name).dump(-1, ' ', false, json::error_handler_t::replace);
-  fmt::memory_buffer text;
-  const auto hand_on = [&] {
-    sink({text.data(), text.size()});
-    text.clear();
-  };
-  text.append(std::string_view("{\n  \"entries\": ["));
-  std::string address, lladdr;
-  const Neighbour absent;
+  std::string text = "{\n  \"entries\": [";
   for (const Row& row : rows_) {
-    text.append(std::string_view(&row == rows_.data() ? "\n    " : ",\n    "));
-    const Neighbour& kernel = row.kernel != nullptr ? *row.kernel : absent;
-    write_addresses(kernel, address, lladdr);
-    if (row.headd == nullptr) {
-      put(text, FMT_COMPILE(R"({{"address":"{}","dev":{},"discs":[])"), address,
-          quoted.at(kernel.key.ifindex));
-      end(text, kernel, netlink::nud_name(kernel.state), lladdr);
-    } else if (!row.headd->state.empty()) {
-      text.append(row.headd->text);
+    text += &row == rows_.data() ? "\n    " : ",\n    ";
+    if (row.is_whole()) {
+      text += row.headd->text;
     } else {
-      text.append(row.headd->text.substr(0, row.headd->text.size() - 1));  // But for the brace.
-      end(text, kernel, state_of(kernel), lladdr);
+      if (row.headd != nullptr) {
+        text += row.headd->text.substr(0, row.headd->text.size() - 1);  // But for the brace.
+      } else {
+        netlink::append(text += R"({"address":")", row.kernel->key.address);
+        text.append(R"(","dev":)").append(quoted.at(row.kernel->key.ifindex));
+        text += R"(,"discs":[])";
+      }
+      netlink::append_members(text, row.of_kernel(), row.state());
+      text += '}';
     }
-    if (text.size() >= piece_bytes) hand_on();
+    if (text.size() < piece_bytes) continue;
+    sink(text);
+    text.clear();
   }
-  text.append(after_entries(*rest_, rows_.empty()));
-  hand_on();
+  sink(text += after_entries(*rest_, rows_.empty()));
 }
 
 Table Listing::table() const {
   Table table = empty_neigh_table();
   std::string address, lladdr;
-  const Neighbour absent;
-  const auto add_kernel = [&](const Neighbour& entry, std::string_view state) {
-    const bool there = state != "ABSENT";
-    table.cell(lladdr).cell(state).cell(there ? netlink::owner_name(entry) : "");
-    for (const std::uint32_t ms : {entry.confirmed_ms, entry.used_ms, entry.updated_ms})
-      table.cell(there ? human_age(ms / 1e3) : "");
-    table.cell(netlink::marks(entry));
-  };
   for (const Row& row : rows_) {
-    const Neighbour& kernel = row.kernel != nullptr ? *row.kernel : absent;
-    write_addresses(kernel, address, lladdr);
-    const HeaddAnswer::Entry* const entry = row.headd;
-    if (entry == nullptr) {
-      table.cell(address).cell(names_.at(kernel.key.ifindex));
-      add_kernel(kernel, netlink::nud_name(kernel.state));
-      table.cell("");
-      continue;
-    }
-    table.cell(entry->written_address).cell(entry->dev);
-    if (entry->state.empty()) {
-      add_kernel(kernel, state_of(kernel));
+    const HeaddAnswer::Entry* const said = row.headd;
+    if (said != nullptr) {
+      table.cell(said->written_address).cell(said->dev);
     } else {
-      const bool there = entry->state != "ABSENT";
-      table.cell(entry->lladdr).cell(entry->state).cell(there ? entry->owner : "");
-      for (const double seconds : {entry->confirmed_s, entry->used_s, entry->updated_s})
-        table.cell(there ? human_age(seconds) : "");
-      table.cell(entry->marks);
+      address.clear();
+      netlink::append(address, row.kernel->key.address);
+      table.cell(address).cell(names_.at(row.kernel->key.ifindex));
     }
-    table.cell(discs_text(entry->first_disc, entry->discs));
+    const std::string_view state = row.state();
+    const bool there = state != "ABSENT";
+    if (row.is_whole()) {
+      table.cell(said->lladdr).cell(state).cell(there ? said->owner : "");
+      for (const double seconds : {said->confirmed_s, said->used_s, said->updated_s})
+        table.cell(there ? human_age(seconds) : "");
+      table.cell(said->marks);
+    } else {
+      const Neighbour& kernel = row.of_kernel();
+      lladdr.clear();
+      if (kernel.lladdr) netlink::append(lladdr, *kernel.lladdr);
+      table.cell(lladdr).cell(state).cell(there ? netlink::owner_name(kernel) : "");
+      for (const std::uint32_t ms : {kernel.confirmed_ms, kernel.used_ms, kernel.updated_ms})
+        table.cell(there ? human_age(ms / 1e3) : "");
+      table.cell(netlink::marks(kernel));
+    }
+    table.cell(said != nullptr ? discs_text(said->first_disc, said->discs) : "");
   }
   return table;
 }

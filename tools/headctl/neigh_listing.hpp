@@ -69,9 +69,9 @@ class HeaddAnswer {
 
 class Listing {
  public:
-  // headd's entries, with what the kernel has of them, and those that only the kernel has; without
-  // those that nobody else has a use for (NOARP, NONE), unless `all` are asked for. Both must
-  // outlive it.
+  // headd's entries, each with what the kernel has of it, and those that only the kernel has;
+  // without those in a state that only the kernel has a use for (NOARP, NONE), unless `all` are
+  // asked for. Both must outlive it.
   Listing(HeaddAnswer* headd, KernelTable& kernel, bool all);
 
   std::size_t shown() const noexcept { return rows_.size(); }
@@ -85,10 +85,18 @@ class Listing {
   Table table() const;
 
  private:
-  // At least one of the two. What headd does not say of the kernel's entry, the kernel does.
+  // At least one of the two.
   struct Row {
     const HeaddAnswer::Entry* headd = nullptr;
     const netlink::Neighbour* kernel = nullptr;
+
+    // headd has said all of it: it is an earlier one, or in another network namespace.
+    bool is_whole() const noexcept { return headd != nullptr && !headd->state.empty(); }
+    const netlink::Neighbour& of_kernel() const noexcept {
+      static constexpr netlink::Neighbour absent;
+      return kernel != nullptr ? *kernel : absent;
+    }
+    std::string_view state() const noexcept;
   };
 
   void merge(std::vector<HeaddAnswer::Entry>& of_headd, std::vector<netlink::Neighbour>& of_kernel,

@@ -13,6 +13,17 @@ namespace flag = head::nbd::transmission_flag;
 
 namespace {
 
+// A write of sectors of its own, and 50 ms after it a FLUSH will fail.
+void write_before_failure(Scenario& scenario, Duration at, unsigned number) {
+  scenario.actions.push_back(
+      {.at = at, .ask = {.command = Command::write, .first = number * 8, .count = 4}});
+  scenario.actions.push_back({.at = at + 50ms,
+                              .act = Act::tail_refuses,
+                              .command = Command::flush,
+                              .error = EIO,
+                              .times = 1});
+}
+
 void take_pieces(TailManners& tail, Dice& dice) {
   tail.block_minimum = dice.one_of({512u, 4096u});
   tail.payload_maximum = dice.one_of({8192u, 65536u});
@@ -109,13 +120,7 @@ Scenario draw_ends_beside_flush(std::uint64_t seed) {
   scenario.length = 2s;
   Duration at = 200ms;
   for (unsigned i = 0; i < 3; ++i, at += 500ms) {
-    scenario.actions.push_back(
-        {.at = at, .ask = {.command = Command::write, .first = i * 8, .count = 4}});
-    scenario.actions.push_back({.at = at + 50ms,
-                                .act = Act::tail_refuses,
-                                .command = Command::flush,
-                                .error = EIO,
-                                .times = 1});
+    write_before_failure(scenario, at, i);
     const Duration apart = dice.between(Duration{10us}, Duration{6ms});
     scenario.actions.push_back({.at = at + 50ms, .ask = {.command = Command::flush}});
     Action second{.at = at + 50ms + apart, .who = 1, .ask = {.command = Command::flush}};
@@ -143,13 +148,7 @@ Scenario draw_failed_flush_handed(std::uint64_t seed) {
   scenario.length = 3s;
   Duration at = 200ms;
   for (unsigned i = 0; i < 4; ++i, at += 700ms) {
-    scenario.actions.push_back(
-        {.at = at, .ask = {.command = Command::write, .first = i * 8, .count = 4}});
-    scenario.actions.push_back({.at = at + 50ms,
-                                .act = Act::tail_refuses,
-                                .command = Command::flush,
-                                .error = EIO,
-                                .times = 1});
+    write_before_failure(scenario, at, i);
     // Or it is left for whatever headd asks by itself.
     if (dice.chance(0.7))
       scenario.actions.push_back({.at = at + 50ms, .ask = {.command = Command::flush}});

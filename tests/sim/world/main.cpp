@@ -15,7 +15,8 @@
 namespace {
 
 constexpr const char* usage =
-    R"(Usage: head-world search [--profile NAME] [--histories N] [--from SEED] [--shrink] [--all]
+    R"(Usage: head-world search [--profile NAME] [--histories N | --seconds N] [--from SEED] [--shrink]
+                         [--all]
        head-world show [--profile NAME] --from SEED [--shrink] [--log] [--trace]
        head-world enumerate [--pairs] [--histories N] [--from SEED] [--shrink]
        head-world known
@@ -31,6 +32,7 @@ Runs headd's data path in a simulated world, and holds it to what a disc promise
 
   --profile NAME   which kind of world (default: any)
   --histories N    how many at most (default: 1000)
+  --seconds N      with search: as many as so many seconds of processor time are enough for
   --from SEED      the first seed (default: 0)
   --all            with search: go on behind a history that breaks a rule, and tell each
   --pairs          with enumerate: two misfortunes, the first before every 11th event
@@ -46,6 +48,7 @@ struct Options {
   std::string command;
   std::string profile = "any";
   std::uint64_t histories = 1000, from = 0;
+  std::optional<std::uint64_t> seconds;  // Then `histories` does not count.
   bool shrink = false, log = false, trace = false, all = false, pairs = false;
 };
 
@@ -80,6 +83,9 @@ std::optional<Options> parse(int count, char** arguments) {
     } else if ((word == "--histories" || word == "--from") && number(value)) {
       (word == "--from" ? options.from : options.histories) = *number(value);
       ++i;
+    } else if (word == "--seconds" && options.command == "search" && number(value)) {
+      options.seconds = number(value);
+      ++i;
     } else {
       fmt::print(stderr, "head-world: cannot make sense of {} {}; see head-world --help\n", word,
                  value);
@@ -100,19 +106,28 @@ int tell(const world::Find& find) {
   return 1;
 }
 
+// The next history that breaks a rule, from the seed behind those of `sum` on; nothing once as many
+// have run as are asked for.
+std::optional<world::Find> find_next(const Options& options, world::Sum& sum) {
+  const world::Profile& profile = *world::find_profile(options.profile);
+  const auto wants_more = [&] {
+    return options.seconds ? cpu_seconds() < static_cast<double>(*options.seconds)
+                           : sum.histories < options.histories;
+  };
+  while (wants_more())
+    if (auto find = world::search(profile, options.from + sum.histories, 1, sum)) return find;
+  return std::nullopt;
+}
+
 // All seeds, whatever they break.
 int search_all(const Options& options) {
   world::Sum sum;
   std::uint64_t found = 0;
-  const std::uint64_t end = options.from + options.histories;
-  for (std::uint64_t seed = options.from; seed < end; ++seed) {
-    const auto find = world::search(*world::find_profile(options.profile), seed, 1, sum);
-    if (!find) continue;
+  for (auto find = find_next(options, sum); find; find = find_next(options, sum)) {
     ++found;
     tell(*find);
   }
-  fmt::print("{} of {} histories break a rule, {:.1f} s\n", found, options.histories,
-             cpu_seconds());
+  fmt::print("{} of {} histories break a rule, {:.1f} s\n", found, sum.histories, cpu_seconds());
   return found == 0 ? 0 : 1;
 }
 
@@ -137,9 +152,7 @@ int conclude(const Options& options, const world::Sum& sum,
 int search(const Options& options) {
   if (options.all) return search_all(options);
   world::Sum sum;
-  const world::Profile& profile = *world::find_profile(options.profile);
-  const auto find = world::search(profile, options.from, options.histories, sum);
-  return conclude(options, sum, find);
+  return conclude(options, sum, find_next(options, sum));
 }
 
 // Here histories are the calm ones that others are made of.
