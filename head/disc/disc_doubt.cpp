@@ -47,7 +47,7 @@ void Disc::mind_silence() noexcept {
 
 Suspicion::Look Disc::look_at(const Link& link) noexcept {
   Suspicion::Look look(suspicion_, io_.now(), connection_options_.suspect_after);
-  link.connection.for_each_unanswered([&](const nbd::Request& request, iouring::Instant since) {
+  link.connection.for_each_owed([&](const nbd::Request& request, iouring::Instant since) {
     if (&request != link.probe.get()) look.see(request, since);
   });
   return look;
@@ -91,7 +91,7 @@ void Disc::judge() noexcept {
   if (Link* const suspect = link.predecessor; suspect != nullptr) {
     const nbd::Connection& first = suspect->connection;
     if (first.ready() && (first.heard_at() > since || !look_at(*suspect).is_silent())) {
-      first.for_each_unanswered([](nbd::Request& request, iouring::Instant) {
+      first.for_each_owed([](nbd::Request& request, iouring::Instant) {
         request.excuses = static_cast<std::uint8_t>(one_more(request.excuses));
       });
       return part_from(link);
@@ -100,7 +100,7 @@ void Disc::judge() noexcept {
     say(log::Level::warning, limit,
         "the tail answers on a second connection and not on the first, which is given up");
     const Suspicion::Look look = look_at(*suspect);
-    first.for_each_unanswered([&](nbd::Request& request, iouring::Instant waits_since) {
+    first.for_each_owed([&](nbd::Request& request, iouring::Instant waits_since) {
       note_doubt(request, look.is_overdue(request, waits_since));
     });
   }

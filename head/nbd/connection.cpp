@@ -159,6 +159,11 @@ Connection::Orphan::Orphan(const Request& of) noexcept {
   length = of.length;
   arrived = of.arrived;
   sent = of.sent;
+  doubts = of.doubts;
+  overdues = of.overdues;
+  excuses = of.excuses;
+  end_ = of.end_;
+  moved_ = of.moved_;
 }
 
 bool Connection::orphan(std::vector<Orphaned>& requests) {

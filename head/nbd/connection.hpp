@@ -89,15 +89,20 @@ class Connection final : Reader::Owner, Writer::Owner, Departures::Owner {
   bool room() const noexcept { return ready() && !slots_.full(); }
   std::uint32_t in_flight() const noexcept { return slots_.size(); }
   const ExportInfo& info() const noexcept { return info_; }
-  // Of each request in flight: function(request, since), since when nothing has moved that could
-  // have brought its answer nearer: no byte has come on the connection, and none of its own, or
-  // before them, has left or was acknowledged.
+  // Of each request in flight that somebody waits for: function(request, since), since when nothing
+  // has moved that could have brought its answer nearer: no byte has come on the connection, and
+  // none of its own, or before them, has left or was acknowledged.
   template <class Function>
   void for_each_unanswered(Function function) const {
     slots_.for_each_unanswered([&](const Slot& slot) {
-      const auto left = slot.sent ? iouring::Instant() : writer_.last_progress();
-      function(*slot.request, std::max({reader_.last_progress(), slot.request->moved_, left}));
+      if (!slot.orphan) function(*slot.request, stands_since(slot));
     });
+  }
+  // The same of all that the tail owes an answer for, whoever waits for it.
+  template <class Function>
+  void for_each_owed(Function function) const {
+    slots_.for_each_unanswered(
+        [&](const Slot& slot) { function(*slot.request, stands_since(slot)); });
   }
   // When bytes came last.
   iouring::Instant heard_at() const noexcept { return reader_.last_progress(); }
@@ -170,6 +175,10 @@ class Connection final : Reader::Owner, Writer::Owner, Departures::Owner {
     error_body,
   };
 
+  iouring::Instant stands_since(const Slot& slot) const noexcept {
+    const auto left = slot.sent ? iouring::Instant() : writer_.last_progress();
+    return std::max({reader_.last_progress(), slot.request->moved_, left});
+  }
   void on_header(std::span<const std::byte> header) noexcept override;
   void on_payload() noexcept override;
   void on_end(int error) noexcept override;

@@ -95,11 +95,11 @@ class Slots {
     return slots_[index];
   }
 
-  // Those that somebody waits for and that have no answer yet.
+  // Those that have no answer yet.
   template <class Function>
   void for_each_unanswered(Function function) const {
     for (const Slot& slot : slots_)
-      if (slot.request != nullptr && !slot.answered && !slot.orphan) function(slot);
+      if (slot.request != nullptr && !slot.answered) function(slot);
   }
 
   // Calls it with each that is in use.

@@ -368,6 +368,24 @@ Scenario draw_hang_after_fail(std::uint64_t seed) {
   return finish(scenario, dice, load);
 }
 
+// What has been failed is still under way on the connection that hangs.
+Scenario draw_fail_while_hung(std::uint64_t seed) {
+  Dice dice(seed);
+  Scenario scenario = begin_scenario(seed);
+  scenario.guests.resize(dice.between(1, 10));
+  scenario.length = 5s;
+  const Duration at = dice.between(Duration{500ms}, Duration{1s});
+  scenario.actions.push_back({.at = at, .act = Act::tail_hangs});
+  scenario.actions.push_back({.at = at + dice.between(Duration{500ms}, Duration{3s}),
+                              .act = Act::head_fails,
+                              .lasts = 40ms});
+  Load load = rewriting(scenario);
+  load.per_second = dice.one_of({10u, 100u, 400u});
+  load.trims = load.flushes = load.zeroes = load.caches = 0;
+  load.fua = 0;
+  return finish(scenario, dice, load);
+}
+
 Scenario draw_hangs_in_a_row(std::uint64_t seed) {
   Dice dice(seed);
   Scenario scenario = begin_scenario(seed);

@@ -35,6 +35,7 @@ Scenario draw_private_cut(std::uint64_t seed);
 Scenario draw_poisoned(std::uint64_t seed);
 Scenario draw_overlong(std::uint64_t seed);
 Scenario draw_hang_after_fail(std::uint64_t seed);
+Scenario draw_fail_while_hung(std::uint64_t seed);
 Scenario draw_hangs_in_a_row(std::uint64_t seed);
 Scenario draw_hang_under_rewrites(std::uint64_t seed);
 Scenario draw_hang_behind_flush(std::uint64_t seed);

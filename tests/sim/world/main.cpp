@@ -15,8 +15,8 @@
 namespace {
 
 constexpr const char* usage =
-    R"(Usage: head-world search [--profile NAME] [--histories N | --seconds N] [--from SEED] [--shrink]
-                         [--all]
+    R"(Usage: head-world search [--profile NAME] [--histories N | --seconds N] [--from SEED]
+                         [--shrink] [--all]
        head-world show [--profile NAME] --from SEED [--shrink] [--log] [--trace]
        head-world enumerate [--pairs] [--histories N] [--from SEED] [--shrink]
        head-world known

@@ -24,9 +24,10 @@ Scenario draw_ghosts(std::uint64_t seed) {
 
 // Connections that are silent, and those that only seem to be.
 Scenario draw_silences(std::uint64_t seed) {
-  constexpr Scenario (*kinds[])(std::uint64_t) = {
-      &draw_hang_after_fail, &draw_hangs_in_a_row, &draw_hang_behind_flush,
-      &draw_slow_link,       &draw_slow_worker,    &draw_hang_under_rewrites};
+  constexpr Scenario (*kinds[])(std::uint64_t) = {&draw_hang_after_fail,    &draw_fail_while_hung,
+                                                  &draw_hangs_in_a_row,     &draw_hang_behind_flush,
+                                                  &draw_slow_link,          &draw_slow_worker,
+                                                  &draw_hang_under_rewrites};
   return kinds[seed / 48 % std::size(kinds)](seed);
 }
 
@@ -150,6 +151,8 @@ constexpr Profile all[] = {
     {"overlong", "a tail answers BLOCK_STATUS with more than was asked", &draw_overlong},
     {"hang-after-fail", "connections hang after requests were failed by order",
      &draw_hang_after_fail},
+    {"fail-while-hung", "requests are failed by order while connections hang",
+     &draw_fail_while_hung},
     {"hangs-in-a-row", "connections hang again and again, with good answers in between",
      &draw_hangs_in_a_row},
     {"hang-under-rewrites", "connections hang while a guest rewrites a few sectors",
