@@ -152,6 +152,52 @@ TEST_CASE("what an earlier headd has left unanswered goes first, and passes its 
   CHECK(fence.holds(&b, range, true, now));
 }
 
+TEST_CASE("what an earlier headd has sent goes first, also in pieces", "[disc]") {
+  Fence fence;
+  const Range range{.offset = 2, .length = 6}, block{.offset = 0, .length = 16};
+  fence.expect(range, 7, now + 5s);
+  CHECK(fence.awaits_other(&b, block, now));
+  CHECK_FALSE(fence.awaits_other(&b, {.offset = 16, .length = 16}, now));
+  CHECK_FALSE(fence.awaits_other(&b, block, now + 5s));
+  fence.arrive(&a, range, 7);
+  CHECK(fence.was_awaited(&a));
+  CHECK_FALSE(fence.awaits_other(&a, block, now));
+  CHECK(fence.awaits_other(&b, block, now + 9s));  // However long it takes.
+  // The read of the block that it changes a part of passes nobody else's change, and its own whole.
+  const int piece = 0;
+  CHECK_FALSE(fence.holds(&piece, block, true, now, &a));
+  CHECK(fence.holds(&b, block, true, now, &b));
+  CHECK(fence.holds(&b, range, false, now));
+  fence.begin(&piece, block, false);
+  fence.end(&piece);
+  CHECK(fence.holds(&b, range, false, now));  // Until all of it is answered.
+  CHECK(fence.end(&a));
+  CHECK_FALSE(fence.was_awaited(&a));
+  CHECK_FALSE(fence.awaits_other(&b, block, now));
+  CHECK(fence.idle());
+}
+
+TEST_CASE("who was expected and has not come is told of, and waited for no longer than that",
+          "[disc]") {
+  Fence fence;
+  const Range first{.offset = 0, .length = 4}, second{.offset = 4, .length = 4};
+  fence.expect(first, 7, now + 5s);
+  fence.expect(second, 8, now + 6s);
+  std::vector<std::uint64_t> told;
+  const auto list = [&](iouring::Instant at) {
+    told.clear();
+    fence.list_expected(at, [&](Range, std::uint64_t content) { told.push_back(content); });
+    return told;
+  };
+  CHECK(list(now) == std::vector<std::uint64_t>{7, 8});
+  fence.arrive(&a, second, 8);
+  CHECK(list(now) == std::vector<std::uint64_t>{7});
+  CHECK_FALSE(fence.expire(now + 4s));
+  CHECK(fence.expire(now + 5s));
+  CHECK(list(now).empty());
+  CHECK_FALSE(fence.expire(now + 5s));
+}
+
 TEST_CASE("an expected change does not pass the ghost of another one", "[disc]") {
   Fence fence;
   const Range range{.offset = 0, .length = 10};

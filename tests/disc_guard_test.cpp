@@ -69,7 +69,7 @@ class Desk final : disc::Guard::Owner {
   void send(nbd::Request& request) {
     if (guard.replaying())
       waiting_.push(request);
-    else if (guard.admit(request))
+    else if (guard.admit(request, request))
       with_tail.insert(&request);
   }
   // And another one is there at once. The tail carries out nothing more.

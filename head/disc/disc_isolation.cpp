@@ -96,7 +96,7 @@ void Disc::ask_alone() noexcept {
   const bool may = !closing_ && course() == Course::send && connection.room() &&
                    !guard_.replaying() && !may_lead_elsewhere(*alone_link_);
   if (next != nullptr && !may) isolation_.suspects.push_front(*next);
-  if (next == nullptr || !may || !guard_.admit(*next)) {
+  if (next == nullptr || !may || !guard_.admit(*next, whole_of(as_piece(*next), *next))) {
     end_isolation({});
     return pump();
   }

@@ -11,6 +11,19 @@
 
 namespace head::disc {
 
+namespace {
+
+// Behind those that were awaited, if it was; else behind all.
+void hold(nbd::RequestQueue& held, nbd::Request& request, const Guard& guard) noexcept {
+  if (!guard.was_awaited(request)) return held.push(request);
+  nbd::RequestQueue later = std::exchange(held, {});
+  while (!later.empty() && guard.was_awaited(*later.front())) held.push(*later.pop());
+  held.push(request);
+  while (nbd::Request* other = later.pop()) held.push(*other);
+}
+
+}  // namespace
+
 void Disc::submit(nbd::Request& request) noexcept {
   assert(known_);
   if (outstanding_++ == 0) {
@@ -19,9 +32,12 @@ void Disc::submit(nbd::Request& request) noexcept {
     watched_ = true;
   }
   if (closing_ || course() == Course::refuse) return answer_later(refused_, request);
-  // Changes start in the order in which they came, once one of them has had to wait.
-  const bool behind = !held_.empty() && changes(request.command);
-  if (behind || must_wait(request)) return held_.push(request);
+  // Changes start in the order in which they came, once one of them has had to wait; but what
+  // guests ask again goes before what they ask for the first time.
+  const bool change = changes(request.command);
+  const bool awaited = change && guard_.arrive(request);
+  if (must_wait(request) || (change && !awaited && !held_.empty()))
+    return hold(held_, request, guard_);
   start(request);
 }
 
@@ -43,9 +59,13 @@ bool Disc::withdraw(nbd::Request& request) noexcept {
 }
 
 bool Disc::must_wait(const nbd::Request& request) const noexcept {
-  if (!fits(request, tail_) && reshapes_.size() >= reshapes_max) return true;
-  return changes(request.command) && !locks_.idle() &&
-         locks_.is_held(around(range_of(request), tail_.block_minimum));
+  // Those that have all the places may wait for what was awaited.
+  const bool full = reshapes_.size() >= reshapes_max && !guard_.was_awaited(request);
+  if (full && !fits(request, tail_)) return true;
+  if (!changes(request.command)) return false;
+  const Range blocks = around(range_of(request), tail_.block_minimum);
+  return (!locks_.idle() && locks_.is_held(blocks)) ||
+         (tail_.block_minimum > 1 && guard_.awaits_other(request, blocks));
 }
 
 void Disc::start(nbd::Request& request) noexcept {
@@ -96,7 +116,7 @@ void Disc::send_waiting() noexcept {
       isolation_.suspects.push(next);
       continue;
     }
-    if (!guard_.admit(next)) continue;
+    if (!guard_.admit(next, whole_of(as_piece(next), next))) continue;
     if (changes(next.command))
       for (const auto& reshape : reshapes_)
         if (reshape.get() != &next) reshape->pass(range_of(next));
@@ -118,6 +138,7 @@ bool Disc::send_own(nbd::Request& request) noexcept {
 void Disc::go_on(nbd::RequestQueue requests) noexcept {
   while (nbd::Request* request = waiting_.pop()) requests.push(*request);
   waiting_ = requests;
+  start_held();
   pump();
 }
 
@@ -282,6 +303,7 @@ void Disc::complete(nbd::Request& request, int error) noexcept {
 // It is not outstanding any more; others may go on.
 void Disc::settle(nbd::Request& request) noexcept {
   if (--outstanding_ == 0) owed_since_.reset();
+  if (guard_.was_awaited(request)) guard_.forget(request);
   if (!locks_.idle()) {
     locks_.end_change(&request);
     locks_.release(&request);
@@ -309,17 +331,18 @@ void Disc::on_answers_due(iouring::Result) noexcept {
 void Disc::abandon_all(int error) noexcept {
   while (outstanding_ != 0) {
     if (nbd::Request* request = waiting_.pop()) {
-      if (closing_) guard_.leave_behind(*request);
+      if (closing_) guard_.leave_behind(*request, whole_of(as_piece(*request), *request));
       conclude(*request, error);
     } else if (nbd::Request* suspect = isolation_.suspects.pop()) {
-      if (closing_) guard_.leave_behind(*suspect);
+      if (closing_) guard_.leave_behind(*suspect, whole_of(as_piece(*suspect), *suspect));
       conclude(*suspect, error);
     } else if (nbd::Request* condemned = isolation_.condemned.pop()) {
       conclude(*condemned, error);
     } else if (nbd::Request* held = held_.pop()) {
+      if (closing_) guard_.leave_behind(*held, *held);
       complete(*held, error);
     } else if (nbd::Request* guarded = guard_.pop()) {
-      if (closing_) guard_.leave_behind(*guarded);
+      if (closing_) guard_.leave_behind(*guarded, whole_of(as_piece(*guarded), *guarded));
       conclude(*guarded, error);
     } else {
       break;

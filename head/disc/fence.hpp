@@ -106,6 +106,7 @@ class Fence {
                                     [who](const Change& change) { return change.who == who; });
     if (found == changes_.end()) return false;
     forget(found->trace);
+    awaited_ -= found->awaited ? 1 : 0;
     changes_.erase(found);  // The others keep their order.
     return true;
   }
@@ -170,7 +171,8 @@ class Fence {
              return doubt.who == nullptr && doubt.content != 0 && doubt.range == range;
            });
   }
-  // If it is one of those, it is sent again; what ghosts write the same are its own.
+  // If it is one of those, it is sent again, itself or in pieces; what ghosts write the same are
+  // its own.
   void arrive(const void* who, Range range, std::uint64_t content) {
     const auto found = std::find_if(expected_.begin(), expected_.end(), [&](const Expected& one) {
       return one.range == range && (one.content == 0 || one.content == content);
@@ -178,9 +180,27 @@ class Fence {
     if (found != expected_.end()) {
       expected_.erase(found);
       begin(who, range, true);
+      changes_.back().awaited = true;
+      ++awaited_;
     }
     for (Doubt& doubt : doubts_)
       if (doubt.who == nullptr && doubt.range == range && doubt.content == content) doubt.who = who;
+  }
+  // It was one of those, and is not answered.
+  bool was_awaited(const void* who) const noexcept {
+    return awaited_ != 0 && std::any_of(changes_.begin(), changes_.end(), [who](const Change& one) {
+             return one.who == who && one.awaited;
+           });
+  }
+  // Does one of those go before it that has not come yet, or is not answered?
+  bool awaits_other(const void* who, Range range, iouring::Instant now) const noexcept {
+    if (awaits(range, now)) return true;
+    if (awaited_ == 0) return false;
+    for (const Change& other : changes_) {
+      if (other.who == who) return false;
+      if (other.awaited && other.range.overlaps(range)) return true;
+    }
+    return false;
   }
   // What is known of a change that was with a tail and is unanswered; nothing where it was not.
   std::optional<std::uint64_t> sent(const void* who) const noexcept {
@@ -189,16 +209,14 @@ class Fence {
     return std::nullopt;
   }
 
-  // May it not go now?
-  bool holds(const void* who, Range range, bool change, iouring::Instant now) const noexcept {
+  // May it not go now? `whole`: it is a piece of that.
+  bool holds(const void* who, Range range, bool change, iouring::Instant now,
+             const void* whole = nullptr) const noexcept {
     for (const Change& other : changes_) {
-      if (other.who == who) break;  // Those behind it wait for it.
+      if (other.who == who || other.who == whole) break;  // Those behind it wait for it.
       if ((change || other.again) && other.range.overlaps(range)) return true;
     }
-    if (std::any_of(expected_.begin(), expected_.end(), [&](const Expected& one) {
-          return one.until > now && one.range.overlaps(range);
-        }))
-      return true;
+    if (awaits(range, now)) return true;
     if (!change || (doubts_.empty() && all_until_ <= now)) return false;
     if (all_until_ > now) return true;
     return std::any_of(doubts_.begin(), doubts_.end(), [&](const Doubt& doubt) {
@@ -214,14 +232,15 @@ class Fence {
            });
   }
 
-  // Forgets the doubts that have ended. Whoever they held may go.
-  void expire(iouring::Instant now) noexcept {
+  // Forgets the doubts that have ended. Whoever they held may go; true: so may whoever has waited
+  // for a change that was expected.
+  bool expire(iouring::Instant now) noexcept {
     if (all_until_ <= now) {
       all_until_ = {};
       forget(std::exchange(all_trace_, nullptr));
     }
-    std::erase_if(expected_, [now](const Expected& one) { return one.until <= now; });
     drop_doubts([now](const Doubt& doubt) { return doubt.term.until <= now; });
+    return std::erase_if(expected_, [now](const Expected& one) { return one.until <= now; }) != 0;
   }
   // When the next one ends, or has ended and is not forgotten yet; nothing where there is none.
   std::optional<iouring::Instant> next_end() const noexcept {
@@ -241,6 +260,13 @@ class Fence {
     if (all_until_ > now) function(whole_disc, all_until_, std::uint64_t{0});
     for (const Doubt& doubt : doubts_)
       if (doubt.term.until > now) function(doubt.range, doubt.term.until, doubt.content);
+  }
+
+  // And of each change that was expected and has not come.
+  template <class Function>
+  void list_expected(iouring::Instant now, Function function) const {
+    for (const Expected& one : expected_)
+      if (one.until > now) function(one.range, one.content);
   }
 
   bool idle() const noexcept {
@@ -265,6 +291,7 @@ class Fence {
     Range range;
     bool again = false;
     bool under_way = false;
+    bool awaited = false;  // An earlier headd has sent it.
     std::uint64_t content = 0;
     Traces::Record* trace = nullptr;
   };
@@ -283,6 +310,12 @@ class Fence {
     std::uint64_t content;
     iouring::Instant until;
   };
+
+  bool awaits(Range range, iouring::Instant now) const noexcept {
+    return std::any_of(expected_.begin(), expected_.end(), [&](const Expected& one) {
+      return one.until > now && one.range.overlaps(range);
+    });
+  }
 
   // Where it may still turn out to be elsewhere.
   static iouring::Instant latest(const Term& term) noexcept {
@@ -328,6 +361,7 @@ class Fence {
   std::vector<Change> changes_;  // In the order in which they began.
   std::vector<Doubt> doubts_;
   std::vector<Expected> expected_;
+  std::size_t awaited_ = 0;  // Of `changes_`.
   iouring::Instant all_until_{};
   Traces::Record* all_trace_ = nullptr;
 };

@@ -90,24 +90,43 @@ void Guard::leave(nbd::Legacy& into) const {
                            .asked_again = false,
                            .content = content});
   });
+  // Nor will what an earlier headd had asked, and its guests have not asked again here yet.
+  fence_.list_expected(io_.now(), [&](Range range, std::uint64_t content) {
+    into.doubts.push_back({.offset = range.offset,
+                           .length = range.length,
+                           .until_ns = 0,
+                           .asked_again = true,
+                           .content = content});
+  });
   into.flush = flush_known_;
   into.doubts.insert(into.doubts.end(), left_.begin(), left_.end());
   into.log = left_log_.empty() && keeps() ? log_->dump() : left_log_;
   into.log_abandoned = left_log_.empty() ? is_abandoned() : left_log_abandoned_;
 }
 
-// A block that is read again and written back may be another one then.
-void Guard::leave_behind(const nbd::Request& request) {
-  const std::optional<std::uint64_t> content = fence_.sent(&request);
-  if (!content) return;
-  left_.push_back({.offset = request.offset,
-                   .length = request.length,
+// Its guest asks again for the whole of it, and the pieces may be others then. A block that was
+// only read so far is none of its changes.
+void Guard::leave_behind(const nbd::Request& request, const nbd::Request& whole) {
+  const bool sent = fence_.sent(&request).value_or(0) != 0;
+  if (!sent && !fence_.was_awaited(&whole)) return;
+  left_.push_back({.offset = whole.offset,
+                   .length = whole.length,
                    .until_ns = 0,
                    .asked_again = true,
-                   .content = request.precedes_change ? 0 : *content});
+                   .content = content_of(whole)});
 }
 
-bool Guard::admit(nbd::Request& request) noexcept {
+bool Guard::arrive(const nbd::Request& change) {
+  if (!fence_.expects(range_of(change))) return false;
+  fence_.arrive(&change, range_of(change), content_of(change));
+  return fence_.was_awaited(&change);
+}
+
+bool Guard::awaits_other(const nbd::Request& change, Range blocks) const noexcept {
+  return fence_.awaits_other(&change, blocks, io_.now());
+}
+
+bool Guard::admit(nbd::Request& request, const nbd::Request& whole) noexcept {
   const bool change = changes(request.command) || request.precedes_change;
   if (probe_ == Probe::due && (change || request.command == Command::flush)) {
     held_.push(request);
@@ -119,9 +138,9 @@ bool Guard::admit(nbd::Request& request) noexcept {
     return true;
   }
   if (!change && (request.command != Command::read || fence_.idle())) return true;
-  if (change && fence_.expects(range_of(request)))
-    fence_.arrive(&request, range_of(request), content_of(request));
-  if (fence_.holds(&request, range_of(request), change, io_.now())) {
+  // What a ghost writes as well may go before that has come.
+  if (changes(request.command)) arrive(request);
+  if (fence_.holds(&request, range_of(request), change, io_.now(), &whole)) {
     held_.push(request);
     arm();
     return false;
@@ -326,13 +345,13 @@ nbd::Request* Guard::pop() noexcept {
 void Guard::on_alarm() noexcept {
   const auto now = io_.now();
   const bool due = std::exchange(wake_due_, false);
-  fence_.expire(now);
+  const bool come_no_more = fence_.expire(now);
   if (keeps() && !log_->empty() && flush_at_ <= now) {
     flush_at_ = now + kept_longest;
     flush_soon();
   }
   believe();
-  if (due || !held_.empty()) wake();
+  if (due || come_no_more || !held_.empty()) wake();
   if (flush_wanted_) send_flush();
   arm();
 }

@@ -113,8 +113,8 @@ class Guard {
   void inherit(const nbd::Legacy& legacy);
   std::size_t restore();
   void leave(nbd::Legacy& into) const;
-  // It is not answered, and not sent any more by this headd.
-  void leave_behind(const nbd::Request& request);
+  // Not answered, and not sent any more here. `whole`: itself, or what it is a piece of.
+  void leave_behind(const nbd::Request& request, const nbd::Request& whole);
 
   // Nothing may go but what the guard sends.
   bool replaying() const noexcept { return replay_due_; }
@@ -143,8 +143,13 @@ class Guard {
   std::size_t unbelieved() const noexcept { return successes_.size(); }
   // Successes that are to be believed by now.
   void believe() noexcept;
+  // A guest asks for a change. True: an earlier headd had sent it, and it goes before others.
+  bool arrive(const nbd::Request& change);
+  bool was_awaited(const nbd::Request& one) const noexcept { return fence_.was_awaited(&one); }
+  // Does one of those go first, of the same blocks?
+  bool awaits_other(const nbd::Request& change, Range blocks) const noexcept;
   // May it go now? If not, it is kept until it may.
-  bool admit(nbd::Request& request) noexcept;
+  bool admit(nbd::Request& request, const nbd::Request& whole) noexcept;
   // The tail has answered. May it be told? Then with that error. If not, it was the guard's own, or
   // comes later.
   bool settle(nbd::Request& request, int& error) noexcept;

@@ -1,7 +1,8 @@
 // A guest's request on its way to a tail that would not take it as it is: too large, not aligned
 // to the tail's blocks, or refused at its length. It goes in pieces, one after the other; the guest
-// gets one answer. Rare, so it may allocate; a disc has fewer of them than requests, and starts
-// none that may copy a block while it has Disc::reshapes_max.
+// gets one answer. Rare, so it may allocate; a disc has fewer of them than requests, and while it
+// has Disc::reshapes_max starts none that may copy a block, but those that the headd before had
+// asked.
 #pragma once
 
 #include "head/disc/pieces.hpp"
@@ -78,5 +79,10 @@ class Reshape final : public nbd::Request {
   iovec block_part_{};
   std::vector<iovec> parts_;
 };
+
+// What a guest has asked for: of a piece, its whole; where that is null, the request itself.
+inline const nbd::Request& whole_of(const Reshape* piece, const nbd::Request& request) noexcept {
+  return piece == nullptr ? request : piece->whole();
+}
 
 }  // namespace head::disc

@@ -10,7 +10,9 @@ need nbdkit fio python3 nbdinfo
 start_tail nbdkit -f -i ::1 -p PORT memory 64M
 start_headd
 attach disc
-start_guest --bs=16k --iodepth=8 --rate=,16m --max_latency=5s
+background guest fio --name=guest --ioengine=nbd --uri="$(disc_uri disc)" --rw=randwrite \
+  --size=64m --verify=crc32c --verify_fatal=1 --output="$work/fio.log" --bs=16k --iodepth=8 \
+  --rate=,16m --max_latency=5s
 
 cat >"$work/deaf.py" <<'EOT'
 import select, socket, struct, sys, time

@@ -300,11 +300,20 @@ verify() {
     --output="$work/fio.log" "$@" || fail "fio --verify $*"
 }
 
-# start_guest [FIO OPTION]... starts "guest", which writes to the disc "disc" and verifies what it
-# reads back.
-start_guest() {
-  background guest fio --name=guest --ioengine=nbd --uri="$(disc_uri disc)" --rw=randwrite \
-    --size=64m --verify=crc32c --verify_fatal=1 --output="$work/fio.log" "$@"
+# start_guests DISC [OPTION]... starts "guests" of a blank disc of 64 MiB, two of them: they
+# overwrite it, also what is under way, trim, zero and flush it, and check what they are answered
+# (by tests/check/). OPTION: see head-bench guests --help.
+start_guests() {
+  local disc=$1
+  shift
+  background guests "$HEAD_BIN/head-bench" guests "$(disc_socket "$disc")" "$@"
+}
+
+# finish_guests [now] waits for their verdict; with "now" they begin nothing more.
+finish_guests() {
+  [[ ${1:-} != now ]] || kill "${pids[guests]}"
+  finish guests || fail "the guests: $(tail -n 2 "$work/guests.log")"
+  grep -qx 'the history checks out' "$work/guests.log" || fail "the guests gave no verdict"
 }
 
 # The checksum of a whole disc, as a client of the NBD server at URI sees it.

@@ -1,13 +1,13 @@
 #!/usr/bin/env bash
 # Another host of the segment claims a disc's address, again and again, and serves an export of the
-# same size there, while the disc's own tail lives and a guest writes and verifies. HOW it claims it
-# is "override", as a host does that has taken an address over, or "plain". The disc was told with a
-# generation: no byte of the guest's goes to the thief, and both are shown. With a second argument,
-# "routes", headd is in that mode.
+# same size there, while the disc's own tail lives and guests overwrite it and check it. HOW it
+# claims it is "override", as a host does that has taken an address over, or "plain". The disc was
+# told with a generation: no byte of its guests goes to the thief, and both are shown. With a second
+# argument, "routes", headd is in that mode.
 # shellcheck source=tests/e2e/lib.sh
 source "$(dirname "$0")/lib.sh"
 how=${1:?override or plain} mode=${2:-neighbours}
-need fio nbdkit ip unshare python3
+need nbdkit ip unshare python3
 need_root
 in_own_network "$how" "$mode"
 headd_options=()
@@ -19,10 +19,10 @@ for i in 1 2; do ip -n tail$i addr add $address/64 dev t$i nodad; done
 printf '[metrics]\nlisten = "off"\n[neighbours]\nmode = "%s"\n' "$mode" >"$work/head.toml"
 start_headd
 headctl attach disc "nbd://[$address]:10809/" --lladdr $mac1 --generation 1 --wait >/dev/null
-start_guest --bsrange=4k-64k --io_size=96m --iodepth=4 --verify_backlog=64 --rate=,20m
+start_guests disc --largest 64KiB --seconds 60
 sleep 1
 announce 2 $address "$how" 300 >/dev/null
-finish guest || fail "the guest met an error (fio's status $?)"
+finish_guests now
 
 [[ $(headctl discs disc --json | python3 -c 'import json, sys
 print(json.load(sys.stdin)["state"])') == ready ]] || fail "the disc is not ready"

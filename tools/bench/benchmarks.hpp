@@ -59,6 +59,20 @@ std::vector<std::string> chaos_discs();  // The names that there are.
 // Prints each fault, and the verdict last; throws when the history does not check out.
 void chaos_run(const Common& common, const ChaosOptions& options);
 
+struct GuestsOptions {
+  std::filesystem::path socket;  // Of a disc that is blank.
+  std::uint64_t bytes = 64 << 20;
+  std::string durability = "replay";
+  unsigned guests = 2;
+  unsigned rate = 200;  // Requests per second of each.
+  std::uint64_t largest_bytes = 8192;
+  double seconds = 10;
+  unsigned seed = 1;
+};
+// Ends after so many seconds, or by SIGTERM; SIGUSR1 says that headd is about to be killed. Prints
+// the verdict last; throws when the history does not check out.
+void guests(const Common& common, const GuestsOptions& options);
+
 struct ChaosTailOptions {
   std::string address;  // IPv6, where it listens.
   unsigned port = 10809;

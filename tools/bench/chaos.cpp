@@ -42,11 +42,6 @@ std::vector<Disc> discs_named(const std::vector<std::string>& names) {
   return discs;
 }
 
-check::Promise promise_of(const Disc& disc) {
-  if (disc.durability == "replay") return check::Promise::replay;
-  return disc.durability == "writeback" ? check::Promise::writeback : check::Promise::writethrough;
-}
-
 class Run {
  public:
   Run(const Common& common, const ChaosOptions& options)
@@ -57,7 +52,7 @@ class Run {
       const Disc& disc = stage_.discs()[i];
       const auto number = static_cast<std::uint32_t>(i);
       const std::uint64_t sectors = disc_bytes / check::sector_bytes;
-      audits_.push_back(std::make_unique<Audit>(number, sectors, promise_of(disc)));
+      audits_.push_back(std::make_unique<Audit>(number, sectors, promise_of(disc.durability)));
       audits.push_back(audits_.back().get());
       for (unsigned guest = 0; guest < guests_of_disc; ++guest) {
         const Guest::Setting setting{.disc = number,
@@ -94,22 +89,8 @@ class Run {
 
   std::string account() const {
     Audit::Account all;
-    for (const auto& audit : audits_) {
-      const Audit::Account one = audit->account();
-      all.writes += one.writes;
-      all.zeroes += one.zeroes;
-      all.trims += one.trims;
-      all.reads += one.reads;
-      all.flushes += one.flushes;
-      all.failed += one.failed;
-      all.given_up += one.given_up;
-      all.longest_s = std::max(all.longest_s, one.longest_s);
-    }
-    return fmt::format(
-        "{} writes, {} zeroings, {} trims, {} reads, {} flushes, {} of them failed, {} changes "
-        "given up, at most {:.1f} s for an answer; faults: {}",
-        all.writes, all.zeroes, all.trims, all.reads, all.flushes, all.failed, all.given_up,
-        all.longest_s, faults_->account());
+    for (const auto& audit : audits_) all += audit->account();
+    return fmt::format("{}; faults: {}", to_string(all), faults_->account());
   }
 
   std::string evidence() const { return stage_.headd_log(12'000); }

@@ -2,11 +2,39 @@
 
 #include "tools/bench/nbd_bytes.hpp"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 
 namespace bench::chaos {
 
 using namespace nbd_bytes;
+
+check::Promise promise_of(std::string_view durability) {
+  if (durability == "replay") return check::Promise::replay;
+  return durability == "writeback" ? check::Promise::writeback : check::Promise::writethrough;
+}
+
+Audit::Account& Audit::Account::operator+=(const Account& other) {
+  writes += other.writes;
+  zeroes += other.zeroes;
+  trims += other.trims;
+  reads += other.reads;
+  flushes += other.flushes;
+  failed += other.failed;
+  given_up += other.given_up;
+  sessions_lost += other.sessions_lost;
+  longest_s = std::max(longest_s, other.longest_s);
+  return *this;
+}
+
+std::string to_string(const Audit::Account& account) {
+  return fmt::format(
+      "{} writes, {} zeroings, {} trims, {} reads, {} flushes, {} of them failed, {} changes given "
+      "up, {} sessions lost, at most {:.1f} s for an answer",
+      account.writes, account.zeroes, account.trims, account.reads, account.flushes, account.failed,
+      account.given_up, account.sessions_lost, account.longest_s);
+}
 
 bool Wish::is_change() const {
   return command == cmd_write || command == cmd_zero || command == cmd_trim;

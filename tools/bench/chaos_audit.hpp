@@ -13,8 +13,12 @@
 #include <optional>
 #include <span>
 #include <string>
+#include <string_view>
 
 namespace bench::chaos {
+
+// By a disc's `durability`, as the API spells it.
+check::Promise promise_of(std::string_view durability);
 
 // So long after the end of the last fault everything that was asked must be answered.
 constexpr std::chrono::seconds answer_limit{60};
@@ -41,6 +45,8 @@ class Audit {
     std::uint64_t writes = 0, zeroes = 0, trims = 0, reads = 0, flushes = 0;
     std::uint64_t failed = 0, given_up = 0, sessions_lost = 0;
     double longest_s = 0;  // An answer took.
+
+    Account& operator+=(const Account& other);
   };
 
   Audit(std::uint32_t disc, std::uint64_t sectors, check::Promise promise);
@@ -105,5 +111,7 @@ class Audit {
   Account account_;
   std::string flaw_;
 };
+
+std::string to_string(const Audit::Account& account);
 
 }  // namespace bench::chaos

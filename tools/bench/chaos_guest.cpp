@@ -14,7 +14,7 @@ using namespace nbd_bytes;
 using namespace std::chrono_literals;
 
 constexpr std::size_t depth = 16;
-constexpr std::uint64_t count_max = 16, hot = 64, chunk = 128;  // Sectors.
+constexpr std::uint64_t hot = 64, chunk = 128;  // Sectors.
 
 }  // namespace
 
@@ -173,9 +173,9 @@ Wish Guest::any_wish() {
     wish.count = other.wish.count;
     return wish;
   }
-  wish.count = 1 + random_() % count_max;
+  wish.count = 1 + random_() % setting_.count_max;
   const auto within = random_() % 2 == 0 ? hot : setting_.sectors;
-  wish.first = std::min(random_() % within, setting_.sectors - count_max);
+  wish.first = std::min(random_() % within, setting_.sectors - setting_.count_max);
   return wish;
 }
 

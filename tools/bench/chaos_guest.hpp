@@ -24,7 +24,8 @@ class Guest {
     std::filesystem::path socket;
     std::uint64_t sectors;
     std::uint64_t seed;
-    unsigned rate;  // Requests per second.
+    unsigned rate;                 // Requests per second.
+    std::uint64_t count_max = 16;  // Sectors of one; at least 1.
   };
 
   Guest(Setting setting, Audit& audit);

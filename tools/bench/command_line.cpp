@@ -111,6 +111,37 @@ void add_chaos(CLI::App& app, Commands& commands) {
   command.footer("Kinds of faults:\n" + chaos::Faults::help() + "\n" + app.get_footer());
 }
 
+void add_guests(CLI::App& app, Commands& commands) {
+  const auto [command, options] = commands.add(
+      app, "guests",
+      "Guests that overwrite a blank disc and check every sector they read, while somebody else "
+      "disturbs it",
+      guests);
+  command.add_option("SOCKET", options.socket, "The disc's, RUN/discs/NAME")->required();
+  command.add_option("--bytes", options.bytes, "Size of the disc, 64MiB say")
+      ->transform(CLI::AsSizeValue(false))
+      ->check(CLI::Range(std::uint64_t{1} << 20, std::uint64_t{1} << 30))
+      ->capture_default_str();
+  command.add_option("--durability", options.durability, "The disc's")
+      ->check(CLI::IsMember({"replay", "writethrough", "writeback"}))
+      ->capture_default_str();
+  command.add_option("--guests", options.guests, "How many")
+      ->check(CLI::Range(1, 16))
+      ->capture_default_str();
+  command.add_option("--rate", options.rate, "Requests per second of each guest")
+      ->check(CLI::Range(1u, 100'000u))
+      ->capture_default_str();
+  command
+      .add_option("--largest", options.largest_bytes, "Bytes of the largest request, 512KiB say")
+      ->transform(CLI::AsSizeValue(false))
+      ->check(CLI::Range(std::uint64_t{512}, std::uint64_t{1} << 20))
+      ->capture_default_str();
+  add_seconds(command, options.seconds, "How long, if no SIGTERM comes before", 86'400);
+  command.add_option("--seed", options.seed, "Of what they ask")
+      ->check(CLI::Range(0u, 1u << 31))
+      ->capture_default_str();
+}
+
 // What chaos starts; of no use to people.
 void add_chaos_tail(CLI::App& app, Commands& commands) {
   const auto [command, options] =
@@ -165,7 +196,7 @@ void declare(CLI::App& app, Commands& commands) {
   app.footer(
       "Exit status:\n"
       "  0  done\n"
-      "  1  it could not be measured, or the history of chaos does not check out\n"
+      "  1  it could not be measured, or the history of chaos or guests does not check out\n"
       "  2  the command line is wrong");
   Common& common = commands.context;
   app.add_option("--bin", common.bin, "Folder of headd and headctl")->capture_default_str();
@@ -181,6 +212,7 @@ void declare(CLI::App& app, Commands& commands) {
   add_neigh(app, commands);
   add_causes(app, commands);
   add_chaos(app, commands);
+  add_guests(app, commands);
   add_chaos_tail(app, commands);
 }
 

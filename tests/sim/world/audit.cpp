@@ -19,6 +19,17 @@ bool meets(const Ask& ask, const head::nbd::RequestHeader& refused) {
   return refused.offset < to && from < refused.offset + refused.length;
 }
 
+// For the trace: what each sector of an answered READ came from, ": changes 7 7 0" say.
+std::string origins(const Ask& ask, std::span<const std::byte> data) {
+  std::string all;
+  for (std::uint64_t i = 0; ask.skew == 0 && (i + 1) * check::sector_bytes <= data.size(); ++i) {
+    const auto sector = data.subspan(i * check::sector_bytes).first<check::sector_bytes>();
+    const auto origin = check::origin_of(sector, {.change = 0, .disc = 0, .sector = ask.first + i});
+    all += origin ? fmt::format(" {}", origin->change) : std::string(" mixed");
+  }
+  return all.empty() ? all : ": changes" + all;
+}
+
 }  // namespace
 
 std::string to_string(const Ask& ask) {
@@ -131,7 +142,9 @@ check::Violation Audit::check_read(const Request& request, std::span<const std::
 
 void Audit::answer(Request& request, int error, std::span<const std::byte> data,
                    std::span<const head::nbd::Extent> extents) {
-  if (traces_) tell(describe(request) + " is answered, errno " + std::to_string(error));
+  if (traces_)
+    tell(fmt::format("{} is answered, errno {}{}", describe(request), error,
+                     origins(request.ask, data)));
   hear_losses();
   note(progress_.answer(request.progress, now()));
   if (request.ask.beyond) {

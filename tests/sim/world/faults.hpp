@@ -47,6 +47,7 @@ Scenario draw_two_heads_cut(std::uint64_t seed);
 Scenario draw_two_heads_crash(std::uint64_t seed);
 Scenario draw_away_at_start(std::uint64_t seed);
 Scenario draw_changed_at_upgrade(std::uint64_t seed);
+Scenario draw_seen_and_handed(std::uint64_t seed);
 Scenario draw_held_by_upgrade(std::uint64_t seed);
 Scenario draw_kept_for_nobody(std::uint64_t seed);
 Scenario draw_guest_ends(std::uint64_t seed);

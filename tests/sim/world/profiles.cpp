@@ -49,7 +49,7 @@ Scenario draw_beside_flush(std::uint64_t seed) {
 
 Scenario draw_upgraded_just_then(std::uint64_t seed) {
   constexpr Scenario (*kinds[])(std::uint64_t) = {&draw_held_by_upgrade, &draw_kept_for_nobody,
-                                                  &draw_failed_flush_handed};
+                                                  &draw_failed_flush_handed, &draw_seen_and_handed};
   return kinds[seed / 48 % std::size(kinds)](seed);
 }
 
@@ -171,6 +171,9 @@ constexpr Profile all[] = {
      &draw_away_at_start},
     {"changed-at-upgrade", "the tail is something else while headd is upgraded",
      &draw_changed_at_upgrade},
+    {"seen-and-handed",
+     "headd is upgraded while changes of parts of blocks are done and unanswered",
+     &draw_seen_and_handed},
     {"held-by-upgrade", "the tail ends while the next headd waits to take over",
      &draw_held_by_upgrade},
     {"kept-for-nobody", "the tail ends, and headd is upgraded, just when the only guest comes anew",

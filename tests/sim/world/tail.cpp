@@ -12,6 +12,15 @@ namespace world {
 using head::nbd::Command;
 namespace command_flag = head::nbd::command_flag;
 
+namespace {
+
+bool is_change(const head::nbd::RequestHeader& header) {
+  const auto command = static_cast<Command>(header.type);
+  return command == Command::write || command == Command::write_zeroes || command == Command::trim;
+}
+
+}  // namespace
+
 Tail::Tail(Clock& clock, Dice& dice, Observer& observer, const TailManners& manners)
     : clock_(clock),
       dice_(dice),
@@ -216,10 +225,12 @@ void Tail::begin_jobs() {
     }
     ++busy_;
     job.begun = true;
-    const Duration takes = time_for(job);
+    const bool is_late = manners_.tells_late.count() != 0 && is_change(job.header);
+    const Duration takes =
+        time_for(job) + (is_late ? dice_.between(Duration{}, manners_.tells_late) : Duration{});
     if (manners_.early_flush && static_cast<Command>(job.header.type) == Command::flush)
       job.covers = store_.begin_flush();
-    if (dice_.chance(manners_.cached)) {
+    if (is_late || dice_.chance(manners_.cached)) {
       observer_.on_fate(job.header, Observer::Fate::done);
       carry_out(job);
     }

@@ -43,6 +43,7 @@ struct TailManners {
   bool tears = false;         // What it has begun when it ends is done in part.
   bool tears_errors = false;  // And what it refuses with EIO or ENOSPC.
   double cached = 0.0;        // Carries a request out at once and answers it later.
+  Duration tells_late{};      // Carries changes out at once, and answers so much later, at most.
   bool fua_flushes = false;   // It makes a FLUSH of everything of FUA, behind the change.
   bool early_flush = false;   // A FLUSH covers what was done when a worker began it, and no more.
   std::optional<head::nbd::Command> poison{};  // Hangs up on such a request, where it reaches
