@@ -117,6 +117,7 @@ void look_at_bindings(neigh::DaemonEvidence& daemon, const neigh::Snapshot& now)
 // One connection to each host, over which the largest packets go, is tried.
 void look_at_packets(const std::vector<DiscCounts>& discs, const neigh::Snapshot& now,
                      neigh::DaemonEvidence& daemon) {
+  if (discs.empty()) return;
   std::vector<netlink::TcpConnection> connections;
   std::error_code unread;
   try {

@@ -270,7 +270,8 @@ void Disc::relocate(Link& link) noexcept {
       // Whoever is asked may not be there.
       return link.connection.fail("the tail is elsewhere now, or there again");
     case nbd::Connection::State::ready: {
-      if (!patience_.has_spare_link())
+      // Whoever is to follow another connection and has not is asked anew in its turn.
+      if (link.predecessor != nullptr || !patience_.has_spare_link())
         return link.connection.fail("the tail is elsewhere now, or there again");
       Link& successor = add_link();
       successor.predecessor = &link;
@@ -324,7 +325,6 @@ void Disc::succeed(Link& link) noexcept {
   stats_->replaced_at_ns.store(ns_of(io_.now()), std::memory_order_relaxed);
   before->witness = before->connection.in_flight() != 0 && orphan(*before);
   if (!before->witness) return before->connection.fail("the tail is elsewhere now");
-  io_.arm(before->witnessed_long_, io_.now() + options_.guard.quarantine);
   note_connections();
 }
 

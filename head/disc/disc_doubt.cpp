@@ -32,11 +32,7 @@ void Disc::mind_silence() noexcept {
   next_doubt_ = now + looks_apart;
   const auto least = connection_options_.suspect_after;
   if (least.count() == 0) return;
-  if (trial_) {
-    if (!trial_->answered && now - trial_->since >= connection_options_.handshake_timeout)
-      trial_->link->connection.fail("no answer to a read on a second connection");
-    return;
-  }
+  if (trial_) return;
   for (const auto& link : links_) {
     if (link->superseded || !link->connection.ready() || link->proof != nullptr ||
         link.get() == extra_link_)
@@ -61,7 +57,9 @@ void Disc::begin_trial(Link& suspect) noexcept {
   suspect.superseded = true;
   const auto now = io_.now();
   trial_.emplace(other, now, tail_.block_minimum);
-  if (suspect.probe == nullptr && trial_->question.length <= tail_.size) {
+  // What was asked there and taken back may have all the places.
+  const bool may_ask = suspect.probe == nullptr && suspect.connection.may_probe();
+  if (may_ask && trial_->question.length <= tail_.size) {
     suspect.probe = std::make_unique<SmallRead>(now, tail_.block_minimum);
     suspect.connection.probe(*suspect.probe);
   }
@@ -71,6 +69,7 @@ void Disc::begin_trial(Link& suspect) noexcept {
 // It is open.
 void Disc::send_trial() noexcept {
   if (trial_->question.length > tail_.size) return end_trial();  // There is nothing to be read.
+  io_.arm(judgement_, io_.now() + connection_options_.handshake_timeout);
   trial_->link->connection.submit(trial_->question);
 }
 
@@ -80,11 +79,12 @@ void Disc::end_trial() noexcept {
   io_.arm(judgement_, io_.now() + (alone ? iouring::Duration() : hearing));
 }
 
-// The tail answers on the second connection. Where it has said anything on the first one as well
-// meanwhile, that is slow with some requests, and serves on.
+// The tail answers on the second connection, or it is as silent as the first one. Where it has said
+// anything on the first one as well meanwhile, that is slow with some requests, and serves on.
 void Disc::judge() noexcept {
   Link& link = *trial_->link;
   if (!link.connection.ready()) return;  // It is about to be told that it is over.
+  if (!trial_->answered) return link.connection.fail("no answer to a read on a second connection");
   const auto since = trial_->since;
   trial_.reset();
   trials_failed_ = 0;

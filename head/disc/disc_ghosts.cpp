@@ -119,6 +119,7 @@ bool Disc::orphan(Link& link) noexcept {
   std::vector<nbd::Connection::Orphaned> unanswered;
   if (!link.connection.orphan(unanswered)) return false;
   io_.disarm(link.proof_late_);
+  io_.arm(link.witnessed_long_, io_.now() + options_.guard.quarantine);
   nbd::RequestQueue again, unwanted;
   const auto safe = io_.now() + options_.guard.quarantine;
   guard_.fence_others();
@@ -147,12 +148,15 @@ void Disc::on_orphan_answered(Link& link, std::uint64_t cookie, const nbd::Reque
     on_sync_answered(orphan, error);
   }
   guard_.settle_ghost({&link.connection, cookie});
+  if (!waiting_.empty()) pump();  // There is a place more.
   if (link.witness && link.connection.in_flight() == 0) link.connection.leave();
 }
 
-// So long the tail has had for what was taken back from here.
+// So long the tail has had for what was taken back from here. Not for what was asked since, where
+// this still serves.
 void Disc::Link::on_witnessed_long() noexcept {
-  overdue = true;
+  if (!connection.owes_orphans()) return;
+  overdue = witness;
   connection.fail("no answer to what was asked long ago");
 }
 

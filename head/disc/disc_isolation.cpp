@@ -63,6 +63,7 @@ void Disc::isolate() noexcept {
   isolation_.step = Step::asking;
   isolation_.question = std::make_unique<SmallRead>(now, tail_.block_minimum);
   if (isolation_.question->length > tail_.size) return ask_alone();  // There is nothing to be read.
+  io_.arm(isolated_long_, now + Isolation::alone_most);
   connection.submit(*isolation_.question);
 }
 
@@ -112,9 +113,12 @@ void Disc::on_isolated_long() noexcept {
     end_isolation({});  // The others have waited for long enough.
     return pump();
   }
-  if (isolation_.step != Step::alone) return isolate();
+  // Nobody else doubts a connection of its own. Others are doubted like any.
+  const bool asks = isolation_.step == Step::asking && alone_link_ == extra_link_;
+  if (isolation_.step != Step::alone && !asks) return isolate();
   if (!look_at(*alone_link_).is_silent())
     return io_.arm(isolated_long_, io_.now() + Isolation::alone_most);
+  if (asks) return alone_link_->connection.fail("no answer to a read before what is asked alone");
   note_doubt(*isolation_.alone, true);
   alone_link_->connection.fail("no answer to a request that is asked alone");
 }

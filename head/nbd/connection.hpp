@@ -126,6 +126,7 @@ class Connection final : Reader::Owner, Writer::Owner, Departures::Owner {
     std::uint64_t cookie;
   };
   bool orphan(std::vector<Orphaned>& requests);
+  bool owes_orphans() const noexcept { return !orphans_.empty(); }
   // Inside on_closed(): what the tail offers cannot be a disc, as it has no bytes, or too many.
   bool unusable() const noexcept { return unusable_; }
   // Inside on_closed(): it was the tail, or what it said, that ended it, not its owner.
@@ -144,6 +145,7 @@ class Connection final : Reader::Owner, Writer::Owner, Departures::Owner {
     send(request);
   }
   // A question to find out whether it answers at all; one at a time. Needs ready(), and no room().
+  bool may_probe() const noexcept { return ready() && slots_.size() < Slots::places; }
   void probe(Request& request) noexcept { send(request); }
   // Looks whether the network is why answers are late, if they are and it did not look just now;
   // and every few seconds how long the way to the tail is. To be called often while in_flight().

@@ -376,12 +376,22 @@ Scenario draw_fail_while_hung(std::uint64_t seed) {
   scenario.guests.resize(dice.between(1, 10));
   scenario.length = 5s;
   const Duration at = dice.between(Duration{500ms}, Duration{1s});
+  // Then a second connection is of no use either, and is tried again and again.
+  const bool all_of_it = dice.chance(0.5);
+  if (all_of_it) scenario.length = 40s;
+  if (all_of_it) scenario.limit = 60s;
   scenario.actions.push_back({.at = at, .act = Act::tail_hangs});
-  scenario.actions.push_back({.at = at + dice.between(Duration{500ms}, Duration{3s}),
-                              .act = Act::head_fails,
-                              .lasts = 40ms});
+  if (all_of_it)
+    scenario.actions.push_back(
+        {.at = at, .act = Act::tail_stops, .lasts = dice.between(Duration{2s}, Duration{38s})});
+  for (std::uint64_t i = dice.between(1, all_of_it ? 4 : 1); i != 0; --i)
+    scenario.actions.push_back(
+        {.at = at + dice.between(Duration{500ms}, all_of_it ? Duration{30s} : Duration{3s}),
+         .act = Act::head_fails,
+         .lasts = 40ms});
   Load load = rewriting(scenario);
-  load.per_second = dice.one_of({10u, 100u, 400u});
+  load.per_second = all_of_it ? dice.one_of({10u, 50u}) : dice.one_of({10u, 100u, 400u});
+  if (all_of_it) load.hot = dice.one_of({6u, 400u});
   load.trims = load.flushes = load.zeroes = load.caches = 0;
   load.fua = 0;
   return finish(scenario, dice, load);
