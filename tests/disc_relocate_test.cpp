@@ -29,6 +29,25 @@ TEST_CASE("a connection serves until its successor is open", "[disc][sim]") {
   CHECK(world.disc->stats()->state == stats::DiscState::ready);
 }
 
+// Its FLUSH need not cover what was written on another one.
+TEST_CASE("a disc that is moved again and again is served by one connection", "[disc][sim]") {
+  const auto seed = GENERATE(range(std::uint64_t{1}, std::uint64_t{40}));
+  CAPTURE(seed);
+  World world(seed, {.partial = 0, .stall = 0}, {}, 1, {}, disc::Identity::first_block);
+  world.run_until([&] { return world.disc->info() != nullptr; });
+  for (int i = 0; i < 1'000; ++i) world.io.step_or_wait();
+  for (int moves = 0; moves < 4; ++moves) {
+    // It may be connecting, shaking hands, or be shown what the tail has.
+    for (std::size_t i = world.io.pick(40); i != 0; --i) world.io.step_or_wait();
+    world.disc->relocate();
+  }
+  world.io.advance(std::chrono::seconds(40));
+  for (int i = 0; i < 2'000; ++i) world.io.step_or_wait();
+  CHECK(world.disc->stats()->state == stats::DiscState::ready);
+  CHECK(world.disc->stats()->connections == 1);
+  CHECK(world.io.sockets_open() == 1);
+}
+
 TEST_CASE("a successor that offers another disc does not take over", "[disc][sim]") {
   World world(1, {}, {});
   world.run_until([&] { return world.disc->info() != nullptr; });
