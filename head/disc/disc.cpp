@@ -325,6 +325,14 @@ void Disc::succeed(Link& link) noexcept {
   stats_->replaced_at_ns.store(ns_of(io_.now()), std::memory_order_relaxed);
   before->witness = before->connection.in_flight() != 0 && orphan(*before);
   if (!before->witness) return before->connection.fail("the tail is elsewhere now");
+  // NBD's CAN_MULTI_CONN: without it a FLUSH on one connection need not cover what was written on
+  // another that there still is. What is kept is written once more here.
+  const bool covers_all = tail_.has(flag::can_multi_conn) || guard_.keeps();
+  if (!covers_all && tail_.has(flag::send_flush) && before->connection.may_probe()) {
+    before->last_flush = std::make_unique<LastFlush>();
+    guard_.orphan_sync(*before->last_flush, before->flush_witness());
+    before->connection.probe(*before->last_flush);
+  }
   note_connections();
 }
 

@@ -30,6 +30,8 @@ bool Disc::lose_own(Link& link, const nbd::Request& request) noexcept {
     link.probe.reset();
   else if (&request == isolation_.question.get())
     isolation_.question.reset();
+  else if (&request == link.last_flush.get())
+    link.last_flush.reset();
   else
     return is_trial(request);
   return true;

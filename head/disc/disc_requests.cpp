@@ -214,6 +214,12 @@ void Disc::on_answer(Link& link, nbd::Request& request, int error) noexcept {
     const bool again = ask_again(request, error, tail_) != Again::no;
     on_sync_answered(request, again ? 0 : error);
   }
+  if (&request == link.last_flush.get()) {
+    link.last_flush.reset();
+    guard_.settle_ghost(link.flush_witness());
+    if (link.connection.in_flight() == 0) link.connection.leave();
+    return;
+  }
   if (is_trial(request)) return end_trial();  // Well or not: the tail does answer there.
   if (&request == link.probe.get()) return link.probe.reset();
   if (&request == isolation_.question.get()) return ask_alone();

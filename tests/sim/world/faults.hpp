@@ -25,6 +25,7 @@ Scenario draw_replay_killed(std::uint64_t seed);
 Scenario draw_half_refused(std::uint64_t seed);
 Scenario draw_failed_flush(std::uint64_t seed);
 Scenario draw_write_beside_flush(std::uint64_t seed);
+Scenario draw_flushes_own(std::uint64_t seed);
 Scenario draw_flushes_beside(std::uint64_t seed);
 Scenario draw_ends_beside_flush(std::uint64_t seed);
 Scenario draw_failed_flush_handed(std::uint64_t seed);

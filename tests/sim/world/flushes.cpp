@@ -1,4 +1,5 @@
 // FLUSHes that fail, and what is to become of what they were to make stable.
+#include "tests/sim/script_tail.hpp"
 #include "tests/sim/world/draw.hpp"
 #include "tests/sim/world/faults.hpp"
 
@@ -96,6 +97,38 @@ Scenario draw_write_beside_flush(std::uint64_t seed) {
   scenario.length = 3s;
   sort_actions(scenario);
   return scenario;
+}
+
+// A connection that has been replaced may live on for a while, and what was written there needs a
+// FLUSH there.
+Scenario draw_flushes_own(std::uint64_t seed) {
+  Dice dice(seed);
+  Scenario scenario = begin_scenario(seed);
+  scenario.head.durability =
+      dice.one_of({Durability::writeback, Durability::writethrough, Durability::replay});
+  scenario.tail.flags = sim::all_flags & static_cast<std::uint16_t>(~flag::can_multi_conn);
+  scenario.tail.flushes_own = true;
+  scenario.tail.workers = 16;
+  scenario.tail.takes_most = dice.one_of({1ms, 40ms});
+  scenario.length = 3s;
+  Duration at = dice.between(Duration{300ms}, Duration{1s});
+  // Its answer keeps the old connection.
+  if (dice.chance(0.5))
+    scenario.actions.push_back({.at = at - dice.between(Duration{}, Duration{50ms}),
+                                .act = Act::tail_is_slow,
+                                .lasts = 1500ms,
+                                .times = 1});
+  for (std::uint64_t i = dice.between(1, 4); i != 0; --i) {
+    scenario.actions.push_back({.at = at, .act = Act::head_relocates});
+    at += dice.between(Duration{1ms}, Duration{60ms});
+  }
+  scenario.actions.push_back(
+      {.at = at + dice.between(Duration{}, Duration{1s}), .act = Act::power_fails});
+  Load load = rewriting(scenario);
+  load.hot = 40;
+  load.flushes = 20;
+  load.per_second = 100;
+  return finish(scenario, dice, load);
 }
 
 // One of two FLUSHes fails, and is answered after the other one, which is not to be believed.

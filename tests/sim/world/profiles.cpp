@@ -44,7 +44,9 @@ Scenario draw_graces(std::uint64_t seed) {
 }
 
 Scenario draw_beside_flush(std::uint64_t seed) {
-  return seed / 48 % 2 == 0 ? draw_write_beside_flush(seed) : draw_ends_beside_flush(seed);
+  constexpr Scenario (*kinds[])(std::uint64_t) = {&draw_write_beside_flush, &draw_ends_beside_flush,
+                                                  &draw_flushes_own};
+  return kinds[seed / 48 % std::size(kinds)](seed);
 }
 
 Scenario draw_upgraded_just_then(std::uint64_t seed) {
@@ -137,6 +139,8 @@ constexpr Profile all[] = {
      &draw_failed_flush},
     {"write-beside-flush", "a FLUSH fails while a write is done and unanswered",
      &draw_write_beside_flush},
+    {"flushes-own", "a FLUSH covers its own connection, and headd is told to move",
+     &draw_flushes_own},
     {"flushes-beside", "one of two FLUSHes fails, and is answered after the other one",
      &draw_flushes_beside},
     {"ends-beside-flush", "headd ends while one of two FLUSHes fails, and then the tail crashes",

@@ -229,7 +229,7 @@ void Tail::begin_jobs() {
     const Duration takes =
         time_for(job) + (is_late ? dice_.between(Duration{}, manners_.tells_late) : Duration{});
     if (manners_.early_flush && static_cast<Command>(job.header.type) == Command::flush)
-      job.covers = store_.begin_flush();
+      job.covers = flushed_by(job);
     if (is_late || dice_.chance(manners_.cached)) {
       observer_.on_fate(job.header, Observer::Fate::done);
       carry_out(job);
@@ -294,7 +294,7 @@ void Tail::carry_out(Job& job) {
       return carry_out_change(job);
     case Command::flush:
       if (job.session->another_disc) return;
-      return manners_.early_flush ? store_.end_flush(job.covers) : store_.flush();
+      return make_stable(manners_.early_flush ? job.covers : flushed_by(job));
     default:
       return;
   }
@@ -317,12 +317,34 @@ void Tail::carry_out_change(Job& job) {
   const bool fua = (header.flags & command_flag::fua) != 0;
   job.flushes = fua && manners_.fua_flushes;
   change_store(job, fua && !job.flushes);
-  if (job.flushes) job.covers = store_.begin_flush();
+  if (job.flushes) job.covers = flushed_by(job);
+}
+
+// NBD's doc/proto.md, CAN_MULTI_CONN: without that flag a FLUSH need not cover what came over
+// others.
+std::vector<std::size_t> Tail::flushed_by(const Job& job) const {
+  std::vector<std::size_t> sectors = store_.begin_flush();
+  if (manners_.flushes_own)
+    std::erase_if(sectors, [&](std::size_t number) {
+      const auto found = writers_.find(number);
+      return found != writers_.end() &&
+             std::none_of(found->second.begin(), found->second.end(), [&](const Session* writer) {
+               return writer == job.session || writer->over();
+             });
+    });
+  return sectors;
+}
+
+void Tail::make_stable(const std::vector<std::size_t>& sectors) {
+  store_.end_flush(sectors);
+  for (const std::size_t number : sectors) writers_.erase(number);
 }
 
 void Tail::change_store(const Job& job, bool stable) {
   const auto& header = job.header;
   const auto command = static_cast<Command>(header.type);
+  for (std::uint64_t at = 0; manners_.flushes_own && at < header.length; at += Store::sector)
+    writers_[(header.offset + at) / Store::sector].insert(job.session);
   if (command == Command::write) return store_.write(header.offset, job.payload, stable);
   // A TRIM may do nothing.
   if (command == Command::trim && whim_of(header).chance(0.5)) return;
@@ -400,7 +422,7 @@ void Tail::flush_behind(Job& job) {
     return static_cast<std::uint16_t>(refusal.command) == job.header.type && refusal.times != 0 &&
            refusal.fua;
   });
-  if (found == refusals_.end()) return store_.end_flush(job.covers);
+  if (found == refusals_.end()) return make_stable(job.covers);
   --found->times;
   job.error = found->error;
   observer_.on_refusal(job.header);

@@ -11,6 +11,7 @@
 
 #include <cstdint>
 #include <deque>
+#include <map>
 #include <memory>
 #include <optional>
 #include <set>
@@ -45,7 +46,9 @@ struct TailManners {
   double cached = 0.0;        // Carries a request out at once and answers it later.
   Duration tells_late{};      // Carries changes out at once, and answers so much later, at most.
   bool fua_flushes = false;   // It makes a FLUSH of everything of FUA, behind the change.
-  bool early_flush = false;   // A FLUSH covers what was done when a worker began it, and no more.
+  bool flushes_own =
+      false;  // A FLUSH covers what came over its connection, or over one that is gone.
+  bool early_flush = false;  // A FLUSH covers what was done when a worker began it, and no more.
   std::optional<head::nbd::Command> poison{};  // Hangs up on such a request, where it reaches
   std::uint64_t poison_from = 0;               // beyond this sector.
   bool overlong_extents = false;               // BLOCK_STATUS tells of more than was asked.
@@ -149,6 +152,8 @@ class Tail {
   bool refused(Job& job);
   void change_store(const Job& job, bool stable);
   void flush_behind(Job& job);
+  std::vector<std::size_t> flushed_by(const Job& job) const;
+  void make_stable(const std::vector<std::size_t>& sectors);
   void lose_data(Job& job, bool of_others);
   void greet_next();
   void recycle(std::size_t number);
@@ -164,6 +169,8 @@ class Tail {
   std::uint64_t life_ = 0;  // Counts processes.
   std::uint64_t given_up_ = 0;
   std::vector<std::unique_ptr<Session>> sessions_;
+  // By sector: over which it was changed since it was stable.
+  std::map<std::size_t, std::set<const Session*>> writers_;
   std::deque<Job> jobs_;  // By number; those in use are in todo_, or with a worker.
   std::vector<std::size_t> free_;
   std::deque<std::size_t> todo_;
