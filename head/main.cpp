@@ -70,6 +70,7 @@ iouring::UniqueFd own_run_dir(const std::filesystem::path& path) {
 // after this.
 sigset_t hold_signals() {
   std::signal(SIGPIPE, SIG_IGN);
+  std::signal(SIGXFSZ, SIG_IGN);  // A file that must not grow is an error like any: EFBIG.
   sigset_t ours;
   sigemptyset(&ours);
   for (const int signal : {SIGINT, SIGTERM, SIGHUP}) sigaddset(&ours, signal);

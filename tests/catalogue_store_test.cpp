@@ -273,6 +273,51 @@ TEST_CASE("a change that cannot be written is not made", "[catalogue]") {
   CHECK(store.discs().size() == 2);
 }
 
+TEST_CASE("a file that is gone is written again when it is asked for", "[catalogue]") {
+  const Folder folder;
+  const auto file = folder.path / "state" / "discs.json";
+  Store store(folder.path / "state");
+  store.prepare_for_next();
+  CHECK_FALSE(std::filesystem::exists(file));  // There is nothing to say.
+  store.put(std::vector{a_disc("a")});
+  const std::string before = read(file);
+  store.prepare_for_next();
+  CHECK(store.writes() == 1);
+  std::filesystem::remove(file);
+  store.prepare_for_next();
+  CHECK(read(file) == before);
+  CHECK(store.edited().empty());
+  std::filesystem::rename(folder.path / "state", folder.path / "elsewhere");
+  CHECK_THROWS_AS(store.prepare_for_next(), StoreError);
+  std::filesystem::rename(folder.path / "elsewhere", folder.path / "state");
+  store.put(std::vector{a_disc("b")});
+  CHECK(store.discs().size() == 2);
+}
+
+TEST_CASE("the next headd is not to begin with discs that others have taken away", "[catalogue]") {
+  const Folder folder;
+  const auto file = folder.path / "state" / "discs.json";
+  Store store(folder.path / "state");
+  store.put(std::vector{a_disc("a"), a_disc("b")});
+  const std::string ours = read(file);
+  const auto problem = [&](const std::string& text) -> std::string {
+    write(file, text);
+    try {
+      store.prepare_for_next();
+      return "";
+    } catch (const StoreError& error) {
+      return error.what();
+    }
+  };
+  std::string other = ours;
+  other.replace(other.find("fd00::1"), 7, "fd00::2");
+  CHECK(problem(other).find("another tail for disc a") != std::string::npos);
+  CHECK(problem(R"({"format": "headstart discs", "version": 1, "discs": []})").find("no disc a") !=
+        std::string::npos);
+  CHECK_FALSE(problem("{").empty());
+  CHECK(problem(ours + "\n").empty());  // Nothing of what it says has changed.
+}
+
 TEST_CASE("many callers at once share writes and all are durable", "[catalogue]") {
   const Folder folder;
   constexpr int threads = 8;

@@ -97,6 +97,27 @@ Store::Identity Store::identity_of(const UniqueFd& fd) noexcept {
           now.st_size};
 }
 
+void Store::prepare_for_next() {
+  std::unique_lock lock(lock_);
+  while (writing_) written_.wait(lock);
+  const UniqueFd fd = open_if_there(file_);
+  if (discs_.empty() || (fd && identity_of(fd) == ours_)) return;
+  if (!fd) {
+    const std::shared_ptr<Batch> mine = open_;
+    write_batch(lock);
+    if (!mine->failure.empty()) throw StoreError(mine->failure);
+    return;
+  }
+  const StoredDiscs edited = load(fd, file_);
+  for (const auto& [name, disc] : discs_) {
+    const auto found = edited.find(name);
+    if (found == edited.end() || found->second.spec.uri != disc.spec.uri)
+      throw StoreError(fmt::format(
+          "{} was changed by others and has {} {}: detach it first, or undo that", file_.string(),
+          found == edited.end() ? "no disc" : "another tail for disc", name));
+  }
+}
+
 StoredDiscs Store::edited() const {
   const UniqueFd fd = open_if_there(file_);
   {

@@ -105,6 +105,11 @@ class Store {
   // The same. A proof against something else than what is told now says nothing.
   void prove(std::span<const Proof> proofs);
 
+  // The next headd begins with the file. Where it is gone it is written again. Throws StoreError
+  // when it cannot be, and when somebody else has taken a disc of ours out of it, or to another
+  // tail: what is kept of it would be lost, or written there.
+  void prepare_for_next();
+
   // What the file says now of the discs, if somebody else wrote it since we did, an operator's
   // editor say; otherwise none. Nothing of it is taken over: put() does. Throws StoreError when it
   // cannot be understood.
