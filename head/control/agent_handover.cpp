@@ -19,11 +19,16 @@ void Agent::own() noexcept {
 }
 
 bool Agent::lend() {
-  store_.prepare_for_next();
   Ownership expected = Ownership::owner;
   if (!ownership_.compare_exchange_strong(expected, Ownership::lending)) return false;
   const std::unique_lock through(changes_lock_);
   settle_proofs();  // The next headd reads them.
+  try {
+    store_.prepare_for_next();
+  } catch (...) {
+    own();
+    throw;
+  }
   return true;
 }
 
