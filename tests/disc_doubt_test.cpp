@@ -237,6 +237,42 @@ TEST_CASE("nobody is tried where nothing was asked, or where that is switched of
   world.run_until([&] { return read.answers == 1; });
 }
 
+TEST_CASE("requests that are failed while a tail hangs do not fill its connection for good",
+          "[disc][sim]") {
+  Opened world;
+  world.tail.options.silent = true;
+  for (unsigned i = 0; i < 128; ++i) world.ask(Command::read);
+  world.pass(3s);  // A second connection is tried, and hangs as well.
+  CHECK(world.tail.connections == 2);
+  world.disc->set({.order = disc::Order::fail});
+  world.pass(10ms);
+  for (const Asked& one : world.asked) CHECK(one.error == EIO);
+  world.disc->set({});
+  Asked& read = world.ask(Command::read);
+  world.pass(60s);
+  world.tail.options.silent = false;
+  world.pass(60s);
+  CHECK(read.answers == 1);
+  CHECK(read.error == 0);
+  CHECK(world.disc->stats()->connections == 1);
+  CHECK(world.io.sockets_open() == 1);
+}
+
+TEST_CASE("a disc that gave up while a second connection was tried comes back with the tail",
+          "[disc][sim]") {
+  Opened world;
+  world.disc->set({.grace = 5s});
+  world.tail.options.silent_up_to = 2;
+  Asked& failed = world.ask(Command::read);
+  world.pass(1min);
+  CHECK(failed.error == EIO);
+  CHECK(world.disc->stats()->state == DiscState::ready);
+  Asked& read = world.ask(Command::read);
+  world.pass(1s);
+  CHECK(read.answers == 1);
+  CHECK(read.error == 0);
+}
+
 TEST_CASE("a trial ends well whatever else happens to the disc", "[disc][sim]") {
   const auto seed = GENERATE(range(0u, seeds(300)));
   CAPTURE(seed);
@@ -250,6 +286,7 @@ TEST_CASE("a trial ends well whatever else happens to the disc", "[disc][sim]") 
     world.pass(std::chrono::milliseconds(io.pick(3'000)));
     if (io.chance(0.3)) world.disc->relocate();
     if (io.chance(0.1)) world.disc->set({.order = disc::Order::hold});
+    if (io.chance(0.1)) world.disc->set({.order = disc::Order::fail});
     world.pass(std::chrono::milliseconds(io.pick(500)));
     world.disc->set({});
     if (io.chance(0.5)) world.tail.options.silent_up_to = 0;
@@ -259,6 +296,8 @@ TEST_CASE("a trial ends well whatever else happens to the disc", "[disc][sim]") 
   world.run_until([&] { return world.disc->outstanding() == 0; });
   for (const Asked& one : world.asked) {
     REQUIRE(one.answers == 1);
-    REQUIRE(one.error == 0);
+    REQUIRE((one.error == 0 || one.error == EIO));  // By order.
   }
+  world.pass(2min);
+  CHECK(world.disc->stats()->connections <= (seed % 2 == 0 ? 1 : 3));
 }

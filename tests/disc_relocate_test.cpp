@@ -48,6 +48,43 @@ TEST_CASE("a disc that is moved again and again is served by one connection", "[
   CHECK(world.io.sockets_open() == 1);
 }
 
+// It does not offer CAN_MULTI_CONN.
+TEST_CASE("who was replaced is flushed as well, and waited for as long as for a ghost",
+          "[disc][sim]") {
+  constexpr auto all = sim::all_flags;
+  const auto flags = static_cast<std::uint16_t>(all & ~nbd::transmission_flag::can_multi_conn);
+  World world(1, {.partial = 0, .stall = 0},
+              {.flags = flags, .late_most = std::chrono::seconds(2)});
+  world.run_until([&] { return world.disc->info() != nullptr; });
+  const auto pass = [&](std::chrono::milliseconds time) {
+    for (const auto until = world.io.now() + time; world.io.now() < until;)
+      if (!world.io.step_or_wait()) world.io.advance(std::chrono::milliseconds(1));
+  };
+  world.tail.options.late = 1;
+  Asked write(Command::write, 0, 512, world.io.now());
+  world.disc->submit(write);
+  pass(std::chrono::milliseconds(10));
+  const auto flushes = world.tail.flushes;
+  const bool answers = GENERATE(true, false);
+  world.tail.options.lose = answers ? 0 : 1;
+  world.tail.options.late = 0;
+  world.disc->relocate();
+  pass(std::chrono::milliseconds(20));
+  CHECK(world.tail.connections == 2);
+  CHECK(write.answers == 1);  // Written there as well.
+  CHECK(world.tail.flushes == flushes + (answers ? 1 : 0));
+  Asked flush(Command::flush, 0, 0, world.io.now());
+  world.disc->submit(flush);
+  pass(std::chrono::milliseconds(20));
+  CHECK(flush.answers == (answers ? 1 : 0));
+  world.io.advance(std::chrono::seconds(3));
+  sim::NbdServer::carry_out_late(world.tail, world.io);  // What the old connection was asked for.
+  pass(std::chrono::seconds(31));
+  CHECK(flush.answers == 1);
+  CHECK(flush.error == 0);
+  CHECK(world.io.sockets_open() == 1);
+}
+
 TEST_CASE("a successor that offers another disc does not take over", "[disc][sim]") {
   World world(1, {}, {});
   world.run_until([&] { return world.disc->info() != nullptr; });
