@@ -300,4 +300,5 @@ TEST_CASE("a trial ends well whatever else happens to the disc", "[disc][sim]") 
   }
   world.pass(2min);
   CHECK(world.disc->stats()->connections <= (seed % 2 == 0 ? 1 : 3));
+  CHECK(world.io.sockets_open() <= (seed % 2 == 0 ? 1 : 3));
 }

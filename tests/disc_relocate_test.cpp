@@ -66,13 +66,15 @@ TEST_CASE("who was replaced is flushed as well, and waited for as long as for a 
   pass(std::chrono::milliseconds(10));
   const auto flushes = world.tail.flushes;
   const bool answers = GENERATE(true, false);
-  world.tail.options.lose = answers ? 0 : 1;
   world.tail.options.late = 0;
+  world.tail.options.late_flush = answers ? 0 : 1;
+  world.tail.options.late_most = std::chrono::hours(10);
   world.disc->relocate();
   pass(std::chrono::milliseconds(20));
   CHECK(world.tail.connections == 2);
   CHECK(write.answers == 1);  // Written there as well.
-  CHECK(world.tail.flushes == flushes + (answers ? 1 : 0));
+  CHECK(world.tail.flushes == flushes + 1);
+  world.tail.options.late_flush = 0;
   Asked flush(Command::flush, 0, 0, world.io.now());
   world.disc->submit(flush);
   pass(std::chrono::milliseconds(20));

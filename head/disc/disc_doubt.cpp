@@ -120,6 +120,7 @@ void Disc::lose_trial() noexcept {
 void Disc::cancel_trial() noexcept {
   if (!trial_) return;
   Link& link = *trial_->link;
+  if (link.superseded) return;  // It was before, and is about to be told that it is over.
   const bool alone = link.predecessor == nullptr;  // It connects again, as any other.
   if (!alone) link.predecessor->superseded = false;
   link.predecessor = nullptr;

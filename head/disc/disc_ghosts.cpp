@@ -154,10 +154,10 @@ void Disc::on_orphan_answered(Link& link, std::uint64_t cookie, const nbd::Reque
   if (link.witness && link.connection.in_flight() == 0) link.connection.leave();
 }
 
-// So long the tail has had for what was taken back from here. Not for what was asked since, where
-// this still serves.
+// So long the tail has had for what was taken back from here. Where this still serves, it has not
+// had it for what was asked since.
 void Disc::Link::on_witnessed_long() noexcept {
-  if (!connection.owes_orphans()) return;
+  if (!witness && !connection.owes_orphans()) return;
   overdue = witness;
   connection.fail("no answer to what was asked long ago");
 }
