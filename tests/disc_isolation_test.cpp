@@ -32,3 +32,26 @@ TEST_CASE("what was in flight when several connections ended is asked alone", "[
   CHECK_FALSE(Isolation::is_suspect(one));
   CHECK_FALSE(isolation.lost(one, true, 2));
 }
+
+TEST_CASE("what is asked alone does not wait for a connection that answers nothing before",
+          "[disc][sim]") {
+  World world(1, {.partial = 0, .stall = 0}, {});
+  world.run_until([&] { return world.disc->info() != nullptr; });
+  const auto pass = [&](iouring::Duration time) {
+    for (const auto until = world.io.now() + time; world.io.now() < until;)
+      if (!world.io.step_or_wait()) world.io.advance(1ms);
+  };
+  world.tail.options.silent = true;
+  Asked read(Command::read, 0, 512, world.io.now());
+  world.disc->submit(read);
+  for (unsigned deaths = 0; deaths < Isolation::deaths_before; ++deaths) {
+    pass(1s);
+    world.io.hang_up(*world.newest.back());
+  }
+  pass(10s);  // A connection of its own is opened, and asked whether it answers.
+  CHECK(read.answers == 0);
+  world.tail.options.silent = false;
+  pass(1min);
+  CHECK(read.answers == 1);
+  CHECK(read.error == 0);
+}

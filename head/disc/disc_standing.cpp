@@ -76,11 +76,7 @@ void Disc::set(const Standing& standing) noexcept {
     io_.arm(cut_off_long_,
             io_.now() + std::max(standing_.grace - cut_off_for(), iouring::Duration()));
   tell_state();
-  if (course() == Course::refuse) {
-    cancel_trial();  // It may end with nobody in the suspect's place, whose requests are taken
-                     // back.
-    refuse_all();
-  }
+  if (course() == Course::refuse) refuse_all();
   if (closing_ || !known_ || course() != Course::send) return;
   if (hastened && cut_off_since_) relocate();  // At once, not when the back-off is over.
   pump();
