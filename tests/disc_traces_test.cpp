@@ -177,17 +177,17 @@ TEST_CASE("what is written again as a ghost does may pass it, and nothing else",
   Fence fence;
   const int a = 0, b = 0;
   fence.doubt(nullptr, here, Fence::Term{now + 5s, now + 5s}, 42);
-  CHECK(fence.expects(here));
-  CHECK_FALSE(fence.expects({.offset = here.offset, .length = here.length - 1}));
-  fence.arrive(&a, here, 41);
+  CHECK(fence.may_adopt(here));
+  CHECK_FALSE(fence.may_adopt({.offset = here.offset, .length = here.length - 1}));
+  fence.adopt(&a, here, 41);
   CHECK(fence.holds(&a, here, true, now));
-  fence.arrive(&a, here, 42);
+  fence.adopt(&a, here, 42);
   CHECK_FALSE(fence.holds(&a, here, true, now));
   CHECK(fence.holds(&b, here, true, now));
   fence.begin(&a, here, false, 42);
   fence.end(&a);
   CHECK(fence.holds(&b, here, true, now));  // The ghost may come still.
-  fence.arrive(&b, here, 42);
+  fence.adopt(&b, here, 42);
   CHECK_FALSE(fence.holds(&b, here, true, now));
 }
 

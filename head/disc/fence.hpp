@@ -163,36 +163,41 @@ class Fence {
   void expect(Range range, std::uint64_t content, iouring::Instant until) {
     expected_.push_back({.range = range, .content = content, .until = until});
   }
-  // Could a change of that range be one of those, or write what a ghost does?
+  // Could a change of that range be one of those?
   bool expects(Range range) const noexcept {
     return std::any_of(expected_.begin(), expected_.end(),
-                       [&](const Expected& one) { return one.range == range; }) ||
-           std::any_of(doubts_.begin(), doubts_.end(), [&](const Doubt& doubt) {
-             return doubt.who == nullptr && doubt.content != 0 && doubt.range == range;
-           });
+                       [&](const Expected& one) { return one.range == range; });
   }
-  // If it is one of those, it is sent again, itself or in pieces; what ghosts write the same are
-  // its own.
-  void arrive(const void* who, Range range, std::uint64_t content) {
+  // A change that is not here yet. True: it is one of those. Then it goes first, itself or in
+  // pieces, and reads wait until it is answered.
+  bool arrive(const void* who, Range range, std::uint64_t content) {
     const auto found = std::find_if(expected_.begin(), expected_.end(), [&](const Expected& one) {
       return one.range == range && (one.content == 0 || one.content == content);
     });
-    if (found != expected_.end()) {
-      expected_.erase(found);
-      begin(who, range, true);
-      changes_.back().awaited = true;
-      ++awaited_;
-    }
+    if (found == expected_.end()) return false;
+    expected_.erase(found);
+    changes_.push_back({.who = who, .range = range, .again = true, .awaited = true});
+    ++awaited_;
+    return true;
+  }
+  // Could a change of that range write what a ghost does that is nobody's?
+  bool may_adopt(Range range) const noexcept {
+    return std::any_of(doubts_.begin(), doubts_.end(), [&](const Doubt& doubt) {
+      return doubt.who == nullptr && doubt.content != 0 && doubt.range == range;
+    });
+  }
+  // The ghosts that do are its own from now on.
+  void adopt(const void* who, Range range, std::uint64_t content) noexcept {
     for (Doubt& doubt : doubts_)
       if (doubt.who == nullptr && doubt.range == range && doubt.content == content) doubt.who = who;
   }
-  // It was one of those, and is not answered.
+  // It has arrived, and is not answered.
   bool was_awaited(const void* who) const noexcept {
     return awaited_ != 0 && std::any_of(changes_.begin(), changes_.end(), [who](const Change& one) {
              return one.who == who && one.awaited;
            });
   }
-  // Does one of those go before it that has not come yet, or is not answered?
+  // Does any go before it that is expected, or has arrived before it and is not answered?
   bool awaits_other(const void* who, Range range, iouring::Instant now) const noexcept {
     if (awaits(range, now)) return true;
     if (awaited_ == 0) return false;
@@ -209,7 +214,7 @@ class Fence {
     return std::nullopt;
   }
 
-  // May it not go now? `whole`: it is a piece of that.
+  // May it not go now? `whole`: what it is a piece of, if it is; that has its turn.
   bool holds(const void* who, Range range, bool change, iouring::Instant now,
              const void* whole = nullptr) const noexcept {
     for (const Change& other : changes_) {
@@ -232,15 +237,15 @@ class Fence {
            });
   }
 
-  // Forgets the doubts that have ended. Whoever they held may go; true: so may whoever has waited
-  // for a change that was expected.
-  bool expire(iouring::Instant now) noexcept {
+  // Forgets the doubts that have ended, and the changes that were expected and do not come. Whoever
+  // they held may go.
+  void expire(iouring::Instant now) noexcept {
     if (all_until_ <= now) {
       all_until_ = {};
       forget(std::exchange(all_trace_, nullptr));
     }
+    std::erase_if(expected_, [now](const Expected& one) { return one.until <= now; });
     drop_doubts([now](const Doubt& doubt) { return doubt.term.until <= now; });
-    return std::erase_if(expected_, [now](const Expected& one) { return one.until <= now; }) != 0;
   }
   // When the next one ends, or has ended and is not forgotten yet; nothing where there is none.
   std::optional<iouring::Instant> next_end() const noexcept {
@@ -262,7 +267,7 @@ class Fence {
       if (doubt.term.until > now) function(doubt.range, doubt.term.until, doubt.content);
   }
 
-  // And of each change that was expected and has not come.
+  // Tells of each change that is expected: its range and content.
   template <class Function>
   void list_expected(iouring::Instant now, Function function) const {
     for (const Expected& one : expected_)
@@ -291,7 +296,7 @@ class Fence {
     Range range;
     bool again = false;
     bool under_way = false;
-    bool awaited = false;  // An earlier headd has sent it.
+    bool awaited = false;  // It has arrived: an earlier headd had sent it.
     std::uint64_t content = 0;
     Traces::Record* trace = nullptr;
   };

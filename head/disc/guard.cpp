@@ -90,7 +90,7 @@ void Guard::leave(nbd::Legacy& into) const {
                            .asked_again = false,
                            .content = content});
   });
-  // Nor will what an earlier headd had asked, and its guests have not asked again here yet.
+  // Guests that have not come yet come to the next headd.
   fence_.list_expected(io_.now(), [&](Range range, std::uint64_t content) {
     into.doubts.push_back({.offset = range.offset,
                            .length = range.length,
@@ -104,8 +104,8 @@ void Guard::leave(nbd::Legacy& into) const {
   into.log_abandoned = left_log_.empty() ? is_abandoned() : left_log_abandoned_;
 }
 
-// Its guest asks again for the whole of it, and the pieces may be others then. A block that was
-// only read so far is none of its changes.
+// Its guest asks for the whole of it again, which may go in other pieces then. A block that was
+// only read so far, to be changed in part, is no change yet.
 void Guard::leave_behind(const nbd::Request& request, const nbd::Request& whole) {
   const bool sent = fence_.sent(&request).value_or(0) != 0;
   if (!sent && !fence_.was_awaited(&whole)) return;
@@ -117,9 +117,8 @@ void Guard::leave_behind(const nbd::Request& request, const nbd::Request& whole)
 }
 
 bool Guard::arrive(const nbd::Request& change) {
-  if (!fence_.expects(range_of(change))) return false;
-  fence_.arrive(&change, range_of(change), content_of(change));
-  return fence_.was_awaited(&change);
+  return fence_.expects(range_of(change)) &&
+         fence_.arrive(&change, range_of(change), content_of(change));
 }
 
 bool Guard::awaits_other(const nbd::Request& change, Range blocks) const noexcept {
@@ -138,8 +137,8 @@ bool Guard::admit(nbd::Request& request, const nbd::Request& whole) noexcept {
     return true;
   }
   if (!change && (request.command != Command::read || fence_.idle())) return true;
-  // What a ghost writes as well may go before that has come.
-  if (changes(request.command)) arrive(request);
+  if (change && fence_.may_adopt(range_of(request)))
+    fence_.adopt(&request, range_of(request), content_of(request));
   if (fence_.holds(&request, range_of(request), change, io_.now(), &whole)) {
     held_.push(request);
     arm();
@@ -344,14 +343,14 @@ nbd::Request* Guard::pop() noexcept {
 
 void Guard::on_alarm() noexcept {
   const auto now = io_.now();
-  const bool due = std::exchange(wake_due_, false);
-  const bool come_no_more = fence_.expire(now);
+  wake_due_ = false;
+  fence_.expire(now);
   if (keeps() && !log_->empty() && flush_at_ <= now) {
     flush_at_ = now + kept_longest;
     flush_soon();
   }
   believe();
-  if (due || come_no_more || !held_.empty()) wake();
+  wake();
   if (flush_wanted_) send_flush();
   arm();
 }
