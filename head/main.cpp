@@ -70,7 +70,7 @@ iouring::UniqueFd own_run_dir(const std::filesystem::path& path) {
 // after this.
 sigset_t hold_signals() {
   std::signal(SIGPIPE, SIG_IGN);
-  std::signal(SIGXFSZ, SIG_IGN);  // A file that must not grow is an error like any: EFBIG.
+  std::signal(SIGXFSZ, SIG_IGN);  // It is an error as well: EFBIG.
   sigset_t ours;
   sigemptyset(&ours);
   for (const int signal : {SIGINT, SIGTERM, SIGHUP}) sigaddset(&ours, signal);
@@ -79,8 +79,8 @@ sigset_t hold_signals() {
 }
 
 // What was freed goes back to the system, or is used again by whoever needs some, rather than stay
-// with the thread that had it: the ceiling counts all of it. But for what a FLUSH lets go of the
-// log: writes of 1 MiB take that again at once.
+// with the thread that had it: the ceiling counts all of it. Up to 4 MiB of a heap's end stay: a
+// FLUSH frees what the log had, and the next writes take as much again.
 void set_allocator() noexcept {
   ::mallopt(M_ARENA_MAX, 2);
   ::mallopt(M_MMAP_THRESHOLD, 128 << 10);

@@ -221,6 +221,15 @@ TEST_CASE("a table that fills is told of, as far as the kernel tells", "[neigh][
   CHECK(room(950) == std::string());
 }
 
+TEST_CASE("each reason why packets were not tried has its own fix", "[neigh][doctor]") {
+  Evidence evidence = healthy();
+  evidence.daemon->echoes_refused = "EPERM";
+  CHECK(diagnose(evidence)[0].fix.find("CAP_NET_RAW") != std::string::npos);
+  evidence = healthy();
+  evidence.daemon->connections_untold = "ENOENT";
+  CHECK(diagnose(evidence)[0].fix.find("tcp_diag") != std::string::npos);
+}
+
 TEST_CASE("fixes can be typed as they stand", "[neigh][doctor]") {
   Evidence evidence = healthy();
   InterfaceEvidence& device = evidence.kernel.interfaces[0];

@@ -270,7 +270,8 @@ void Disc::relocate(Link& link) noexcept {
       // Whoever is asked may not be there.
       return link.connection.fail("the tail is elsewhere now, or there again");
     case nbd::Connection::State::ready: {
-      // Whoever is to follow another connection and has not is asked anew in its turn.
+      // A successor that does not serve yet connects again: another one behind it would leave two
+      // that serve.
       if (link.predecessor != nullptr || !patience_.has_spare_link())
         return link.connection.fail("the tail is elsewhere now, or there again");
       Link& successor = add_link();
@@ -325,8 +326,8 @@ void Disc::succeed(Link& link) noexcept {
   stats_->replaced_at_ns.store(ns_of(io_.now()), std::memory_order_relaxed);
   before->witness = before->connection.in_flight() != 0 && orphan(*before);
   if (!before->witness) return before->connection.fail("the tail is elsewhere now");
-  // NBD's CAN_MULTI_CONN: without it a FLUSH on one connection need not cover what was written on
-  // another that there still is. What is kept is written once more here.
+  // Without CAN_MULTI_CONN (NBD's doc/proto.md) a FLUSH on one connection need not cover what was
+  // written on another that is still open. What is kept is written on the new one as well.
   const bool covers_all = tail_.has(flag::can_multi_conn) || guard_.keeps();
   if (!covers_all && tail_.has(flag::send_flush) && before->connection.may_probe()) {
     before->last_flush = std::make_unique<LastFlush>();

@@ -57,7 +57,7 @@ void Disc::begin_trial(Link& suspect) noexcept {
   suspect.superseded = true;
   const auto now = io_.now();
   trial_.emplace(other, now, tail_.block_minimum);
-  // What was asked there and taken back may have all the places.
+  // What was taken back from there may have all the places.
   const bool may_ask = suspect.probe == nullptr && suspect.connection.may_probe();
   if (may_ask && trial_->question.length <= tail_.size) {
     suspect.probe = std::make_unique<SmallRead>(now, tail_.block_minimum);
@@ -79,8 +79,8 @@ void Disc::end_trial() noexcept {
   io_.arm(judgement_, io_.now() + (alone ? iouring::Duration() : hearing));
 }
 
-// The tail answers on the second connection, or it is as silent as the first one. Where it has said
-// anything on the first one as well meanwhile, that is slow with some requests, and serves on.
+// The tail answers on the second connection, or has had the time to. Where it has said anything on
+// the first one as well meanwhile, that is slow with some requests, and serves on.
 void Disc::judge() noexcept {
   Link& link = *trial_->link;
   if (!link.connection.ready()) return;  // It is about to be told that it is over.

@@ -150,7 +150,7 @@ void Disc::on_orphan_answered(Link& link, std::uint64_t cookie, const nbd::Reque
     on_sync_answered(orphan, error);
   }
   guard_.settle_ghost({&link.connection, cookie});
-  if (!waiting_.empty()) pump();  // There is a place more.
+  if (!waiting_.empty()) pump();  // A place is free.
   if (link.witness && link.connection.in_flight() == 0) link.connection.leave();
 }
 

@@ -50,7 +50,7 @@ iouring::Instant Disc::owed_since() const noexcept {
   iouring::Instant since = std::min(owed_since_.value_or(never), cut_off_since_.value_or(never));
   for (const auto& link : links_)
     link->connection.for_each_unanswered([&](const nbd::Request& request, iouring::Instant) {
-      if (!link->witness) since = std::min(since, request.first_sent);
+      if (&request != link->last_flush.get()) since = std::min(since, request.first_sent);
     });
   return since == never ? iouring::Instant() : std::max({since, answered_at_, grace_from_});
 }

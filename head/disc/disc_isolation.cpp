@@ -113,7 +113,7 @@ void Disc::on_isolated_long() noexcept {
     end_isolation({});  // The others have waited for long enough.
     return pump();
   }
-  // Nobody else doubts a connection of its own. Others are doubted like any.
+  // mind_silence() looks at all connections but this one.
   const bool asks = isolation_.step == Step::asking && alone_link_ == extra_link_;
   if (isolation_.step != Step::alone && !asks) return isolate();
   if (!look_at(*alone_link_).is_silent())

@@ -13,7 +13,7 @@ namespace head::disc {
 
 namespace {
 
-// Behind those that were awaited, if it was; else behind all.
+// Behind the last of those that were awaited, where it was too; else behind all.
 void hold(nbd::RequestQueue& held, nbd::Request& request, const Guard& guard) noexcept {
   if (!guard.was_awaited(request)) return held.push(request);
   nbd::RequestQueue later = std::exchange(held, {});
@@ -59,7 +59,7 @@ bool Disc::withdraw(nbd::Request& request) noexcept {
 }
 
 bool Disc::must_wait(const nbd::Request& request) const noexcept {
-  // Those that have all the places may wait for what was awaited.
+  // Reads that have all the places may wait for a change that was awaited.
   const bool full = reshapes_.size() >= reshapes_max && !guard_.was_awaited(request);
   if (full && !fits(request, tail_)) return true;
   if (!changes(request.command)) return false;

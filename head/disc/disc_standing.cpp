@@ -93,7 +93,7 @@ void Disc::mind_grace() noexcept {
   iouring::Instant silent_since = owed_since_.value_or(iouring::Instant::max());
   for (const auto& link : links_)
     link->connection.for_each_unanswered([&](const nbd::Request& request, iouring::Instant moved) {
-      if (&request != link->probe.get() && !link->witness)
+      if (&request != link->probe.get() && &request != link->last_flush.get())
         silent_since = std::min(silent_since, request.first_sent + (moved - request.sent));
     });
   if (silent_since == iouring::Instant::max()) return;

@@ -146,7 +146,7 @@ class Guard {
   // A guest asks for a change. True: an earlier headd had sent it, and it goes before others.
   bool arrive(const nbd::Request& change);
   bool was_awaited(const nbd::Request& one) const noexcept { return fence_.was_awaited(&one); }
-  // Does one of those go first, of the same blocks?
+  // Does one of those go before it there?
   bool awaits_other(const nbd::Request& change, Range blocks) const noexcept;
   // May it go now? If not, it is kept until it may.
   bool admit(nbd::Request& request, const nbd::Request& whole) noexcept;

@@ -11,10 +11,10 @@
 
 namespace head::disc {
 
-// Its answer is the connection's owner's to hear of.
+// Covers what was written on a connection that was replaced.
 struct LastFlush final : nbd::Request {
   LastFlush() noexcept { command = nbd::Command::flush; }
-  void on_done(int) noexcept override {}
+  void on_done(int) noexcept override {}  // The disc is asked first.
 };
 
 class Disc::Link final : public nbd::Connection::Owner {
@@ -31,8 +31,6 @@ class Disc::Link final : public nbd::Connection::Owner {
   bool superseded = false;  // A successor is to take over; it does not connect again.
   // A successor has taken over; only what is still to be answered here is waited for.
   bool witness = false;
-  // For the guard; no request has that cookie.
-  Fence::Witness flush_witness() const noexcept { return {&connection, UINT64_MAX}; }
   bool overdue = false;      // For as long as a ghost may take.
   bool elsewhere = false;    // The disc was said to be elsewhere since it was opened.
   std::uint64_t rumour = 0;  // DiscStats::rumoured_at when it began to connect.
@@ -41,8 +39,10 @@ class Disc::Link final : public nbd::Connection::Owner {
   std::unique_ptr<Proof> proof;
   // Does it answer? Never waited for by itself.
   std::unique_ptr<SmallRead> probe;
-  // A witness's: makes stable what was written here, for FLUSHes elsewhere.
+  // A witness's: until it is answered no FLUSH on another connection is believed.
   std::unique_ptr<LastFlush> last_flush;
+  // What the guard knows it by; no request has that cookie.
+  Fence::Witness flush_witness() const noexcept { return {&connection, UINT64_MAX}; }
 
  private:
   void on_open() noexcept override { disc_.on_open(*this); }

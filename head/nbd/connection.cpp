@@ -227,7 +227,7 @@ void Connection::on_health(iouring::Result result) noexcept {
   if (least.count() != 0 && (round_trip_.count() == 0 || least < round_trip_)) round_trip_ = least;
   const Health now{.at = io_.now(), .tcp = seen_};
   if (const auto before = health_.tcp.acknowledged; seen_.acknowledged > before)
-    slots_.for_each_unanswered([&](const Slot& slot) {
+    slots_.for_each_owed([&](const Slot& slot) {
       if (!slot.sent || slot.request->end_ > before) slot.request->moved_ = now.at;
     });
   if (const auto at = packets_lost_at(std::exchange(health_, now), now)) {

@@ -94,15 +94,14 @@ class Connection final : Reader::Owner, Writer::Owner, Departures::Owner {
   // none of its own, or before them, has left or was acknowledged.
   template <class Function>
   void for_each_unanswered(Function function) const {
-    slots_.for_each_unanswered([&](const Slot& slot) {
-      if (!slot.orphan) function(*slot.request, stands_since(slot));
+    slots_.for_each_owed([&](const Slot& slot) {
+      if (!slot.orphan) function(*slot.request, last_moved(slot));
     });
   }
-  // The same of all that the tail owes an answer for, whoever waits for it.
+  // The same of all that the tail owes an answer for, whether or not somebody still waits for it.
   template <class Function>
   void for_each_owed(Function function) const {
-    slots_.for_each_unanswered(
-        [&](const Slot& slot) { function(*slot.request, stands_since(slot)); });
+    slots_.for_each_owed([&](const Slot& slot) { function(*slot.request, last_moved(slot)); });
   }
   // When bytes came last.
   iouring::Instant heard_at() const noexcept { return reader_.last_progress(); }
@@ -126,6 +125,7 @@ class Connection final : Reader::Owner, Writer::Owner, Departures::Owner {
     std::uint64_t cookie;
   };
   bool orphan(std::vector<Orphaned>& requests);
+  // Is anything that was taken back still to be answered?
   bool owes_orphans() const noexcept { return !orphans_.empty(); }
   // Inside on_closed(): what the tail offers cannot be a disc, as it has no bytes, or too many.
   bool unusable() const noexcept { return unusable_; }
@@ -144,7 +144,8 @@ class Connection final : Reader::Owner, Writer::Owner, Departures::Owner {
     assert(room());
     send(request);
   }
-  // A question to find out whether it answers at all; one at a time. Needs ready(), and no room().
+  // A question to find out whether it answers at all, which needs no room(), but a place: one is
+  // kept for it. What is taken back keeps its place until it is answered.
   bool may_probe() const noexcept { return ready() && slots_.size() < Slots::places; }
   void probe(Request& request) noexcept { send(request); }
   // Looks whether the network is why answers are late, if they are and it did not look just now;
@@ -177,7 +178,7 @@ class Connection final : Reader::Owner, Writer::Owner, Departures::Owner {
     error_body,
   };
 
-  iouring::Instant stands_since(const Slot& slot) const noexcept {
+  iouring::Instant last_moved(const Slot& slot) const noexcept {
     const auto left = slot.sent ? iouring::Instant() : writer_.last_progress();
     return std::max({reader_.last_progress(), slot.request->moved_, left});
   }

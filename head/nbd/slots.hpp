@@ -97,7 +97,7 @@ class Slots {
 
   // Those that have no answer yet.
   template <class Function>
-  void for_each_unanswered(Function function) const {
+  void for_each_owed(Function function) const {
     for (const Slot& slot : slots_)
       if (slot.request != nullptr && !slot.answered) function(slot);
   }

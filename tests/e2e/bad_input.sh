@@ -3,7 +3,7 @@
 # and changes nothing.
 # shellcheck source=tests/e2e/lib.sh
 source "$(dirname "$0")/lib.sh"
-need nbdkit
+need nbdkit prlimit
 
 start_tail nbdkit -f -i ::1 -p PORT memory 16M
 start_headd
@@ -28,7 +28,7 @@ refused() {
   done
 }
 
-usage=2 invalid=3 missing=4 conflict=5 unreachable=6
+usage=2 invalid=3 missing=4 conflict=5 unreachable=6 head=7
 refused $invalid ../up -- headctl attach ../up "$tail_uri"
 refused $invalid nbds -- headctl attach d nbds://[::1]/
 refused $invalid 127.0.0.1 -- headctl attach d nbd://127.0.0.1/
@@ -49,6 +49,11 @@ refused 1 "$work/run " "is running" --run-dir -- timeout 10 "$HEAD_BIN/headd" \
   --config "$work/head.toml" --state-dir "$work/state2" --run-dir "$work/run" --no-neigh
 refused 1 "$work/state " "is running" --state-dir -- timeout 10 "$HEAD_BIN/headd" \
   --config "$work/head.toml" --state-dir "$work/state" --run-dir "$work/run2" --no-neigh
+
+# A file that may not grow is an error like others (setrlimit(2), RLIMIT_FSIZE), and no end.
+prlimit --pid "${pids[headd]}" --fsize=10:
+refused $head discs.json -- headctl attach d "$tail_uri"
+prlimit --pid "${pids[headd]}" --fsize=unlimited:
 
 names=$(headctl discs --json | grep -o '"name": *"[^"]*"' | sort)
 [[ $names =~ ^\"name\":\ *\"taken\"$ ]] || fail "a refused command left something: $names"

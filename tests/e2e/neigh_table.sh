@@ -92,8 +92,8 @@ elsewhere() {
     ip neigh add fd00::77 dev e0 lladdr 52:54:00:00:00:77 nud permanent
     exec "$@"' - "$@"
 }
-for asking in neigh 'neigh --dev e0'; do
-  read -ra asking <<<"$asking"
+for words in neigh 'neigh --dev e0'; do
+  read -ra asking <<<"$words"
   seen=$(asked elsewhere)
   grep -q "$web1" <<<"$seen" || fail "headctl ${asking[*]} elsewhere: $seen"
   [[ $seen != *fd00::77* ]] || fail "an entry of another namespace is among headd's: $seen"

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# A tail that is killed and comes back, again and again, is a pause for its guests: they
-# meet no error and no wrong byte, and headd says how often it connected again.
+# A tail that is killed and comes back, again and again, is a pause for its guests: they meet no
+# error and no wrong byte, and headd says how often it connected again.
 # shellcheck source=tests/e2e/lib.sh
 source "$(dirname "$0")/lib.sh"
 need nbdkit nbdcopy python3

@@ -117,12 +117,15 @@ void add_guests(CLI::App& app, Commands& commands) {
       "Guests that overwrite a blank disc and check every sector they read, while somebody else "
       "disturbs it",
       guests);
-  command.add_option("SOCKET", options.socket, "The disc's, RUN/discs/NAME")->required();
-  command.add_option("--bytes", options.bytes, "Size of the disc, 64MiB say")
+  command.footer("SIGUSR1 says that headd is about to be killed.\n\n" + app.get_footer());
+  command.add_option("SOCKET", options.socket, "RUN/discs/NAME/nbd.sock")
+      ->required()
+      ->check(CLI::ExistingPath.description(""));
+  command.add_option("--bytes", options.bytes, "Size of the disc, whole sectors, 64MiB say")
       ->transform(CLI::AsSizeValue(false))
       ->check(CLI::Range(std::uint64_t{1} << 20, std::uint64_t{1} << 30))
       ->capture_default_str();
-  command.add_option("--durability", options.durability, "The disc's")
+  command.add_option("--durability", options.durability, "Of the disc")
       ->check(CLI::IsMember({"replay", "writethrough", "writeback"}))
       ->capture_default_str();
   command.add_option("--guests", options.guests, "How many")

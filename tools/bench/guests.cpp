@@ -3,6 +3,7 @@
 #include "tools/bench/benchmarks.hpp"
 #include "tools/bench/chaos_audit.hpp"
 #include "tools/bench/chaos_guest.hpp"
+#include "tools/bench/command_line.hpp"
 
 #include <fmt/format.h>
 
@@ -78,6 +79,9 @@ class Crowd {
 }  // namespace
 
 void guests(const Common&, const GuestsOptions& options) {
+  if (options.bytes % check::sector_bytes != 0)
+    throw UsageError(
+        fmt::format("--bytes {} is no multiple of {}", options.bytes, check::sector_bytes));
   std::setvbuf(stdout, nullptr, _IOLBF, 0);
   std::signal(SIGTERM, [](int) { ends = 1; });
   std::signal(SIGINT, [](int) { ends = 1; });

@@ -212,7 +212,6 @@ Scenario draw_crowded(std::uint64_t seed) {
   scenario.tail.takes_most = 20ms;
   scenario.head.durability = Durability::writeback;
   scenario.length = 200ms;
-  scenario.guests[0].manners.asks_again = false;
   // One disc may hold a quarter of the smallest memory there is, 40 MiB.
   for (unsigned i = 0; i < 24; ++i)
     scenario.actions.push_back({.at = dice.between(Duration{1ms}, Duration{60ms}),

@@ -46,9 +46,8 @@ struct TailManners {
   double cached = 0.0;        // Carries a request out at once and answers it later.
   Duration tells_late{};      // Carries changes out at once, and answers so much later, at most.
   bool fua_flushes = false;   // It makes a FLUSH of everything of FUA, behind the change.
-  bool flushes_own =
-      false;  // A FLUSH covers what came over its connection, or over one that is gone.
-  bool early_flush = false;  // A FLUSH covers what was done when a worker began it, and no more.
+  bool flushes_own = false;   // A FLUSH covers its own connection, and those that are gone.
+  bool early_flush = false;   // A FLUSH covers what was done when a worker began it, and no more.
   std::optional<head::nbd::Command> poison{};  // Hangs up on such a request, where it reaches
   std::uint64_t poison_from = 0;               // beyond this sector.
   bool overlong_extents = false;               // BLOCK_STATUS tells of more than was asked.
