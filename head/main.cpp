@@ -70,7 +70,7 @@ iouring::UniqueFd own_run_dir(const std::filesystem::path& path) {
 // after this.
 sigset_t hold_signals() {
   std::signal(SIGPIPE, SIG_IGN);
-  std::signal(SIGXFSZ, SIG_IGN);  // It is an error as well: EFBIG.
+  std::signal(SIGXFSZ, SIG_IGN);
   sigset_t ours;
   sigemptyset(&ours);
   for (const int signal : {SIGINT, SIGTERM, SIGHUP}) sigaddset(&ours, signal);
@@ -294,6 +294,7 @@ void serve(const Start& start, control::Heir* heir) {
   if (heir != nullptr) {
     await_discs(agent, *heir);
     estate = heir->take_over();
+    traces.look_at_running();
     receive(*inheritance, std::move(estate.discs), store.discs());
     agent.take_up();
   }

@@ -269,6 +269,18 @@ TEST_CASE("a headd that runs finds what one that ends beside it has left", "[con
   CHECK(seen(next) == 1);
 }
 
+TEST_CASE("a headd that takes over finds what one that still runs has left", "[control]") {
+  const test::Folder folder;
+  control::TraceFile old(folder.path, 1, 30s), next(folder.path, 1, 30s);
+  const auto seen = [&] { return next.of(0).left(key, iouring::Instant::clock::now()).size(); };
+  old.of(0).note({.export_key = key, .range = here, .content = 1});
+  next.look();
+  CHECK(seen() == 0);
+  next.look_at_running();
+  CHECK(seen() == 1);
+  CHECK(old.of(0).left(key, iouring::Instant::clock::now()).empty());  // Nothing of `next` is left.
+}
+
 TEST_CASE("nobody takes the file of a headd that begins", "[control]") {
   const test::Folder folder;
   control::TraceFile runs(folder.path, 1, 30s);

@@ -66,26 +66,33 @@ std::vector<Trace> read_traces(const UniqueFd& file, std::chrono::milliseconds q
   return Traces::read(records, now(), quarantine);
 }
 
-// The files of headds that run no more, and what is in them.
+// What is in the files of headds that run no more, which are to be removed; and in those of others
+// that run.
 struct Left {
   std::vector<fs::path> files;
   std::vector<Trace> traces;
+  std::vector<Trace> of_running;
 };
 
-Left left_in(const fs::path& run_dir, std::chrono::milliseconds quarantine) {
+Left left_in(const fs::path& run_dir, const fs::path& own, std::chrono::milliseconds quarantine) {
   Left left;
   std::error_code error;
   for (fs::directory_iterator entry(run_dir, error), end; !error && entry != end;
        entry.increment(error)) {
     const fs::path& path = entry->path();
     std::error_code no_file;
-    if (!path.filename().string().starts_with(prefix) ||
+    if (!path.filename().string().starts_with(prefix) || path == own ||
         entry->symlink_status(no_file).type() != fs::file_type::regular)
       continue;
     const UniqueFd file(iouring::adopt,
                         ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK));
     const bool locked = file && ::flock(file.fd(), LOCK_EX | LOCK_NB) == 0;
-    if (!locked && (errno == EWOULDBLOCK || errno == ENOENT)) continue;  // Of one that runs.
+    if (!locked && errno == ENOENT) continue;
+    if (!locked && errno == EWOULDBLOCK) {
+      const auto traces = read_traces(file, quarantine);
+      left.of_running.insert(left.of_running.end(), traces.begin(), traces.end());
+      continue;
+    }
     if (!locked)
       log::warning("headd: {} cannot be read: {}; changes wait for the quarantine", path.native(),
                    std::strerror(errno));
@@ -148,8 +155,8 @@ TraceFile::TraceFile(const fs::path& run_dir, unsigned threads,
 
 // What is found is kept in this file as well before the other one goes.
 void TraceFile::look() {
-  Left found = left_in(run_dir_, quarantine_);
-  for (const Trace& trace : found.traces) kept_->abandon(kept_->note(trace), trace.until, now());
+  const Left found = left_in(run_dir_, path_, quarantine_);
+  keep(found.traces);
   for (const fs::path& file : found.files) {
     std::error_code ignored;
     fs::remove(file, ignored);
@@ -157,6 +164,14 @@ void TraceFile::look() {
   if (!found.traces.empty())
     log::info("headd: one before it has left {} changes unanswered; what overlaps them waits",
               found.traces.size());
+}
+
+void TraceFile::look_at_running() {
+  keep(left_in(run_dir_, path_, quarantine_).of_running);
+}
+
+void TraceFile::keep(std::span<const Trace> found) {
+  for (const Trace& trace : found) kept_->abandon(kept_->note(trace), trace.until, now());
 }
 
 TraceFile::~TraceFile() {

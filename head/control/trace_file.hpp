@@ -34,8 +34,12 @@ class TraceFile {
   // Takes over what others have left since: of a headd that handed over, and then ended. One
   // thread.
   void look();
+  // And what is in the files of others that still run: of a headd that has handed over and not
+  // ended. No document tells what discs have left there that are detached.
+  void look_at_running();
 
  private:
+  void keep(std::span<const disc::Trace> found);
   void remove() noexcept;
 
   const std::filesystem::path run_dir_;
